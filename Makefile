@@ -1,0 +1,46 @@
+# Each target does its own set-up in .venv: with uv where it is there, else with plain pip.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks clean
+
+demo: $(VENV)/.demo
+	$(BIN)/nebula-video demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+unit_tests: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/unit_tests
+
+integration_tests: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/integration_tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The suite on every supported Python that is found here.
+test-all:
+	sh scripts/test-all
+
+benchmarks: $(VENV)/.dev
+	$(BIN)/python benchmarks/imports.py
+
+clean:
+	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.demo: pyproject.toml
+	PYTHON="$(PYTHON)" sh scripts/setup "$(VENV)" agents
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	PYTHON="$(PYTHON)" sh scripts/setup "$(VENV)" dev
+	touch $@

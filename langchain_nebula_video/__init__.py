@@ -1,0 +1,112 @@
+"""Image-to-video for LangChain: an image and a prompt in; the video's URL and its cost out.
+
+Never paid twice, and nothing that was paid for is lost. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient, quote
+    from langchain_nebula_video.errors import (
+        AuthenticationError,
+        BudgetExceededError,
+        DownloadError,
+        InvalidInputError,
+        InvalidRequestError,
+        ModerationError,
+        NebulaVideoError,
+        NotSentError,
+        QuotaError,
+        RateLimitError,
+        RefusedError,
+        RequestError,
+        SubmissionUnconfirmedError,
+        TaskCanceledError,
+        TaskError,
+        TaskFailedError,
+        TaskNotFoundError,
+        TaskTimeoutError,
+    )
+    from langchain_nebula_video.journal import MemoryJournal
+    from langchain_nebula_video.runnable import NebulaVideoRunnable
+    from langchain_nebula_video.schema import Budget, Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest
+    from langchain_nebula_video.tools import NebulaVideoTool
+
+_HOMES = {
+    "client": ("AsyncNebulaVideoClient", "NebulaVideoClient", "quote"),
+    "errors": (
+        "AuthenticationError",
+        "BudgetExceededError",
+        "DownloadError",
+        "InvalidInputError",
+        "InvalidRequestError",
+        "ModerationError",
+        "NebulaVideoError",
+        "NotSentError",
+        "QuotaError",
+        "RateLimitError",
+        "RefusedError",
+        "RequestError",
+        "SubmissionUnconfirmedError",
+        "TaskCanceledError",
+        "TaskError",
+        "TaskFailedError",
+        "TaskNotFoundError",
+        "TaskTimeoutError",
+    ),
+    "journal": ("MemoryJournal",),
+    "runnable": ("NebulaVideoRunnable",),
+    "schema": ("Budget", "Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
+    "tools": ("NebulaVideoTool",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AsyncNebulaVideoClient",
+    "AuthenticationError",
+    "Budget",
+    "BudgetExceededError",
+    "Cost",
+    "DownloadError",
+    "InvalidInputError",
+    "InvalidRequestError",
+    "MemoryJournal",
+    "ModerationError",
+    "NebulaVideoClient",
+    "NebulaVideoError",
+    "NebulaVideoRunnable",
+    "NebulaVideoTool",
+    "NotSentError",
+    "QuotaError",
+    "RateLimitError",
+    "RefusedError",
+    "RequestError",
+    "SubmissionUnconfirmedError",
+    "Task",
+    "TaskCanceledError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskNotFoundError",
+    "TaskStatus",
+    "TaskTimeoutError",
+    "Video",
+    "VideoProgress",
+    "VideoRequest",
+    "quote",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("langchain-nebula-video")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,607 @@
+"""Submit, fetch, wait, generate, download, resume: written once, for both kinds of client.
+
+The code is `async` and waits for nothing but its `Runtime` (see `_runtime`).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from langchain_nebula_video import storage
+from langchain_nebula_video._options import Options
+from langchain_nebula_video._retry import backoff, repeatable, retrying
+from langchain_nebula_video._runtime import Runtime
+from langchain_nebula_video._schedule import Schedule
+from langchain_nebula_video.errors import (
+    InvalidRequestError,
+    Money,
+    RefusedError,
+    RequestError,
+    SubmissionUnconfirmedError,
+    TaskCanceledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskTimeoutError,
+)
+from langchain_nebula_video.images import WireImage, wire_image
+from langchain_nebula_video.journal import Entry, EntryState, Journal
+from langchain_nebula_video.models import MODELS, Model, complete, estimate, price_cost
+from langchain_nebula_video.protocols import (
+    PROTOCOLS,
+    Answer,
+    Reply,
+    Submission,
+    WireRequest,
+    hint_for,
+    is_unknown_task,
+)
+from langchain_nebula_video.schema import Cost, OnProgress, Task, TaskStatus, Video, VideoProgress, VideoRequest, dollars
+
+__all__ = ["Lifecycle"]
+
+logger = logging.getLogger("langchain_nebula_video")
+
+_SUBMIT_SECONDS = 120.0
+"""For one submit: it may carry 7 MB of image, and the gateway looks at the image before it answers."""
+_FETCH_SECONDS = 30.0
+_FETCH_DEADLINE = 90.0
+_MISSING = 3
+"""How often a task may be unknown, or succeeded without a URL, before that is believed."""
+_PEER_PAUSE = 0.25
+_LAST_LOOK = 2.0
+"""Seconds before the deadline at which the last look begins, so that it can end in time."""
+_STATE = {
+    TaskStatus.QUEUED: EntryState.SUBMITTED,
+    TaskStatus.RUNNING: EntryState.RUNNING,
+    TaskStatus.SUCCEEDED: EntryState.SUCCEEDED,
+    TaskStatus.FAILED: EntryState.FAILED,
+    TaskStatus.CANCELED: EntryState.CANCELED,
+}
+
+
+@dataclass(slots=True)
+class _Order:
+    """A request made ready: checked, its images read, its cost estimated."""
+
+    request: VideoRequest
+    model: Model
+    images: dict[str, Any]
+    summary: dict[str, Any]
+    cost: Cost
+
+
+class Lifecycle:
+    """What happens to a task, from the request to the saved video.
+
+    Args:
+        options: What the caller set.
+        runtime: All that may be waited for.
+    """
+
+    def __init__(self, options: Options, runtime: Runtime) -> None:
+        self._options = options
+        self.runtime = runtime
+        self._gateway = options.gateway_row
+        self._protocol = PROTOCOLS[self._gateway.protocol]
+        self._journal: Journal = options.journal
+        self._group_ratio = options.group_ratio
+
+    # --- the verbs ---
+
+    async def generate(
+        self, request: VideoRequest, *, key: str | None = None, on_progress: OnProgress | None = None
+    ) -> Video:
+        """Submit and wait; save if the options say where."""
+        async with self.runtime.session():
+            order = await self._ready(request)
+            deadline = self.runtime.now() + (self._options.timeout or order.model.timeout)
+            task, entry = await self._submit(order, key, deadline)
+            return await self._to_the_end(task, entry, deadline, on_progress)
+
+    async def submit(self, request: VideoRequest, *, key: str | None = None) -> Task:
+        """One paid POST, at most; the task."""
+        async with self.runtime.session():
+            order = await self._ready(request)
+            deadline = self.runtime.now() + (self._options.timeout or order.model.timeout)
+            task, _ = await self._submit(order, key, deadline)
+            return task
+
+    async def fetch(self, task_id: str) -> Task:
+        """A fresh look at a task."""
+        entry = await self._find(task_id=task_id)
+        known = self._known(task_id, entry)
+        deadline = self.runtime.now() + _FETCH_DEADLINE
+        try:
+            answer = await retrying(self.runtime, partial(self._look, task_id, deadline), deadline=deadline)
+        except RequestError as error:
+            raise self._about(error, known) from None
+        return await self._note(known, entry, answer)
+
+    async def wait(
+        self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
+    ) -> Video:
+        """Fetch until the task is finished."""
+        task_id = task if isinstance(task, str) else task.task_id
+        if not task_id:
+            raise InvalidRequestError("The task id is empty.", hint="Give the id that the submit answered.")
+        async with self.runtime.session():
+            entry = await self._find(task_id=task_id)
+            known = task if isinstance(task, Task) else self._known(task_id, entry)
+            model = MODELS[known.model]
+            deadline = self.runtime.now() + (timeout or self._options.timeout or model.timeout)
+            return await self._to_the_end(known, entry, deadline, on_progress)
+
+    async def download(self, video: Video, path: str | Path) -> Video:
+        """Save a video; the video with its `path`."""
+        async with self.runtime.session():
+            saved = await storage.save(self.runtime, video, path)
+            entry = await self._find(task_id=video.task_id)
+            if entry is not None and entry.video is not None:
+                await self._write(entry, video={**entry.video, "path": saved.path})
+            return saved
+
+    async def cancel(self, task: Task | str) -> Task:
+        """Take a task back, where the gateway can."""
+        task_id = task if isinstance(task, str) else task.task_id
+        raise InvalidRequestError(
+            f"The gateway {self._gateway.name!r} documents no way to cancel a task.",
+            money=Money.RUNNING,
+            task_id=task_id,
+            hint="It goes on to its end; leave it, or wait for it.",
+        )
+
+    async def resume(self) -> list[Task]:
+        """The tasks that the journal holds unfinished."""
+        entries = await self._call(self._journal.entries)
+        for entry in entries:
+            if entry.state is EntryState.UNCONFIRMED and entry.gateway == self._gateway.name:
+                logger.warning(
+                    "a submit of %s is unconfirmed: %s may have been spent", entry.created_at, dollars(entry.reserved_usd)
+                )
+        return [
+            self._known(entry.task_id, entry)
+            for entry in entries
+            if entry.unfinished and entry.task_id and entry.gateway == self._gateway.name
+        ]
+
+    # --- submitting ---
+
+    async def _ready(self, request: VideoRequest) -> _Order:
+        request, model = complete(request, self._gateway, self._options.model)
+        images, digests = {}, {}
+        for name in ("image", "last_image"):
+            if getattr(request, name) is not None:
+                found = await self.runtime.call(self._wire_image, getattr(request, name), model)
+                images[name], digests[name] = found.text, found.digest
+        summary = {
+            name: value
+            for name, value in request.model_dump(exclude={"image", "last_image", "reference_images"}).items()
+            if value is not None and value is not False
+        }
+        cost = estimate(request, model, self._gateway, self._group_ratio)
+        return _Order(request, model, images, {**summary, **digests}, cost)
+
+    def _wire_image(self, image: object, model: Model) -> WireImage:
+        return wire_image(
+            image,
+            max_bytes=model.max_image_bytes,
+            formats=model.image_formats,
+            folder=self._options.image_folder,
+        )
+
+    async def _submit(self, order: _Order, key: str | None, deadline: float) -> tuple[Task, Entry]:
+        if self._options.budget is not None and order.cost.usd is None:
+            raise InvalidRequestError(
+                f"There is a budget, and no price is known for {order.model.name} on {self._gateway.name!r}.",
+                hint="Choose a model with a price, or leave the budget out.",
+            )
+        entry = Entry(
+            id=uuid.uuid4().hex,
+            key=key,
+            gateway=self._gateway.name,
+            model=order.model.name,
+            request=order.summary,
+            created_at=self.runtime.utcnow(),
+            reserved_usd=order.cost.usd or Decimal(0),
+        )
+        owner = await self._reserve(entry)
+        if owner.id != entry.id:
+            return self._replayed(owner, order)
+        sent = _Sent()
+        try:
+            if self._options.rate_limiter is not None:
+                await self.runtime.acquire(self._options.rate_limiter)
+            wire = self._protocol.build_submit(order.request, order.images)
+
+            async def attempt() -> tuple[Task, Entry]:
+                return await self.runtime.finish(self._post(wire, entry, order, sent, deadline))
+
+            return await retrying(self.runtime, attempt, deadline=deadline)
+        except BaseException as error:
+            await self.runtime.finish(self._give_up(entry, sent, error))
+            raise
+
+    async def _reserve(self, entry: Entry) -> Entry:
+        """Write the row, or find the one that has the key; wait while a sibling is in mid-submit."""
+        while True:
+            owner: Entry = await self._call(self._journal.reserve, entry, self._options.budget)
+            if owner.id == entry.id or owner.state is not EntryState.SUBMITTING:
+                return owner
+            await self.runtime.sleep(_PEER_PAUSE)
+
+    async def _post(
+        self, wire: WireRequest, entry: Entry, order: _Order, sent: _Sent, deadline: float
+    ) -> tuple[Task, Entry]:
+        """One POST and its record. Runs to its end even if the caller is cancelled."""
+        sent.under_way = True
+        try:
+            reply = await self.runtime.send(wire, timeout=self._within(_SUBMIT_SECONDS, deadline))
+            submission = self._accepted(reply)
+        except RequestError as error:
+            sent.under_way = isinstance(error, SubmissionUnconfirmedError)
+            raise
+        sent.task_id = submission.task_id
+        task = self._first_task(submission, entry, order, reply)
+        entry = await self._call(
+            self._journal.update,
+            entry.id,
+            task_id=task.task_id,
+            state=EntryState.SUBMITTED,
+            reserved_usd=task.cost.usd or Decimal(0),
+        )
+        logger.info("task %s submitted to %s: %s", task.task_id, self._gateway.name, task.cost)
+        return task, entry
+
+    def _accepted(self, reply: Reply) -> Submission:
+        refusal = self._protocol.refusal(reply, paid=True)
+        if refusal is not None:
+            raise refusal
+        submission = self._protocol.parse_submit(reply)
+        if submission is None:
+            raise SubmissionUnconfirmedError(
+                f"The gateway answered HTTP {reply.status}, and the answer names no task.",
+                status_code=reply.status,
+                body=reply.body[:4000].decode("utf-8", "replace"),
+                request_id=reply.headers.get("x-oneapi-request-id"),
+            )
+        return submission
+
+    def _first_task(self, submission: Submission, entry: Entry, order: _Order, reply: Reply) -> Task:
+        answer = submission.answer
+        if answer.group_ratio:
+            self._group_ratio = answer.group_ratio  # so that later estimates are those of this account
+        known = self._known(submission.task_id, entry).model_copy(
+            update={"submitted_at": reply.received_at, "cost": estimate(
+                order.request, order.model, self._gateway, self._group_ratio)},
+        )  # fmt: skip
+        status = answer.status if not answer.status.finished else TaskStatus.QUEUED
+        return known.model_copy(update={"status": status, "request_id": answer.request_id, "raw": answer.raw})
+
+    async def _give_up(self, entry: Entry, sent: _Sent, error: BaseException) -> None:
+        """Leave the journal true after a submit that did not end well, and name what goes on."""
+        if sent.task_id is not None:
+            error.add_note(
+                f"Task {sent.task_id} was accepted by {entry.gateway} and goes on; "
+                f"it is billed when it succeeds. Go on with wait({sent.task_id!r})."
+            )
+        elif sent.under_way:
+            await self._call(self._journal.update, entry.id, state=EntryState.UNCONFIRMED)
+            logger.warning("a submit is unconfirmed: %s may have been spent", dollars(entry.reserved_usd))
+        else:
+            await self._call(self._journal.forget, entry.id)
+
+    def _replayed(self, owner: Entry, order: _Order) -> tuple[Task, Entry]:
+        """The task of a key that is known already; nothing is sent."""
+        differing = [name for name in {*owner.request, *order.summary} if owner.request.get(name) != order.summary.get(name)]
+        if differing:
+            raise InvalidRequestError(
+                f"The key {owner.key!r} belongs to another request: {', '.join(sorted(differing))} differ.",
+                hint="Give each video a key of its own.",
+                task_id=owner.task_id,
+            )
+        if owner.task_id is None:
+            raise SubmissionUnconfirmedError(
+                f"The submit of {owner.created_at:%Y-%m-%d %H:%M:%S} UTC under the key {owner.key!r} was never confirmed."
+            )
+        return self._known(owner.task_id, owner), owner
+
+    # --- looking ---
+
+    async def _look(self, task_id: str, deadline: float) -> Answer:
+        wire = self._protocol.build_fetch(task_id)
+        reply = await self.runtime.send(wire, timeout=self._within(_FETCH_SECONDS, deadline))
+        refusal = self._protocol.refusal(reply, paid=False)
+        if refusal is not None:
+            raise refusal
+        answer = self._protocol.parse_fetch(reply)
+        if answer is None:
+            raise RequestError(
+                f"The gateway answered HTTP {reply.status}, and the answer says nothing of the task.",
+                hint="Try again later.",
+                status_code=reply.status,
+                body=reply.body[:4000].decode("utf-8", "replace"),
+            )
+        return answer
+
+    async def _to_the_end(
+        self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None
+    ) -> Video:
+        stored = self._stored(entry)
+        if stored is not None:
+            return stored
+        try:
+            task = await self._poll(task, entry, deadline, on_progress)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled, or Ctrl-C
+                error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
+            raise
+        video = _video_of(task)
+        if self._options.save_to is not None:
+            video = await storage.save(self.runtime, video, self._options.save_to)
+            if entry is not None:
+                await self._write(entry, video=_plain(video))
+        return video
+
+    def _stored(self, entry: Entry | None) -> Video | None:
+        """The video of an entry that has succeeded, while its URL lives."""
+        if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
+            return None
+        video = Video.model_validate(entry.video)
+        return video if video.url and video.expires_at > self.runtime.utcnow() else None
+
+    async def _poll(self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None) -> Task:
+        """Ask until the task is finished. Passing faults are waited out: the task is paid for."""
+        model = MODELS[task.model]
+        earliest, latest = model.typical(task.duration)
+        schedule = Schedule(earliest, latest, self._options.poll_interval)
+        watch = _Watch(self.runtime, task, latest, on_progress)
+        watch.tell(task)
+        pause = schedule.first(watch.elapsed()) if task.raw or entry else 0.0
+        last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - self.runtime.now()))
+        faults = missing = 0
+        while True:
+            await self.runtime.sleep(max(0.0, min(pause, last_look - self.runtime.now())))
+            fault: RequestError | None = None
+            try:
+                answer = await self._look(task.task_id, deadline)
+            except RequestError as error:
+                fault, faults = error, faults + 1
+                missing = missing + 1 if is_unknown_task(error) else 0
+                if not repeatable(error) and not 0 < missing < _MISSING:
+                    raise self._about(error, task) from None
+                pause = max(backoff(faults, error), schedule.step(watch.elapsed(), queued=False))
+            else:
+                faults = missing = 0
+                task = await self._note(task, entry, answer)
+                watch.polled(task)
+                if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
+                    return _succeeded(task)
+                if watch.without_url > _MISSING:
+                    raise _no_url(task)
+                pause = schedule.step(watch.elapsed(), queued=task.status is TaskStatus.QUEUED)
+            if self.runtime.now() >= last_look:
+                raise _timed_out(task, watch.elapsed(), fault)
+
+    async def _note(self, task: Task, entry: Entry | None, answer: Answer) -> Task:
+        """The task with what was learnt, and the journal with it."""
+        if answer.unknown_word is not None:
+            logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_word)
+        fresh = self._merged(task, answer)
+        if fresh.status is not task.status:
+            logger.info("task %s is %s", task.task_id, fresh.status)
+        if entry is None or entry.state is _STATE[fresh.status]:
+            return fresh
+        if fresh.status is TaskStatus.SUCCEEDED:
+            if fresh.url is not None:
+                await self._write(
+                    entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=_plain(_video_of(fresh))
+                )
+        elif fresh.status is not task.status:
+            await self._write(entry, state=_STATE[fresh.status], reason=fresh.reason)
+        return fresh
+
+    def _merged(self, task: Task, answer: Answer) -> Task:
+        finished_at = None
+        if answer.status.finished:
+            finished_at = answer.finished_at or self.runtime.utcnow()
+            # A finish before the submit or in the future means that the gateway's zone was guessed wrong.
+            finished_at = min(max(finished_at, task.submitted_at), self.runtime.utcnow())
+        learnt = {
+            "progress": answer.progress,
+            "url": answer.url,
+            "expires_at": answer.expires_at,
+            "code": answer.code,
+            "reason": answer.reason,
+            "actual_prompt": answer.actual_prompt,
+            "request_id": answer.request_id,
+            "duration": answer.seconds if answer.status is TaskStatus.SUCCEEDED else None,
+            "resolution": answer.resolution if answer.status is TaskStatus.SUCCEEDED else None,
+        }
+        if answer.submitted_at and not task.raw:  # a task that another process submitted
+            learnt["submitted_at"] = min(answer.submitted_at, self.runtime.utcnow())
+        return task.model_copy(
+            update={
+                **{name: value for name, value in learnt.items() if value is not None},
+                "status": answer.status,
+                "finished_at": finished_at,
+                "cost": self._cost(task, answer),
+                "raw": answer.raw,
+            }
+        )
+
+    def _cost(self, task: Task, answer: Answer) -> Cost:
+        """The bill where the answer has its figures; else an estimate, which says that it is one.
+
+        A failed task is not billed.
+        """
+        if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
+            return price_cost(Decimal(0), 0, self._gateway, billed=True)
+        resolution = answer.resolution or task.resolution
+        table = MODELS[task.model].prices.get(self._gateway.name, {}).get(resolution or "")
+        price = answer.price_per_second if answer.price_per_second is not None else table
+        return price_cost(
+            price,
+            answer.seconds or task.duration,
+            self._gateway,
+            group_ratio=answer.group_ratio if answer.group_ratio is not None else task.cost.group_ratio,
+            billed=answer.status is TaskStatus.SUCCEEDED and answer.billed and answer.price_per_second is not None,
+        )
+
+    # --- the journal's side ---
+
+    async def _call(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask the journal; off the event loop if it may block."""
+        if self._journal.blocking:
+            return await self.runtime.call(func, *args, **kwargs)
+        return func(*args, **kwargs)
+
+    async def _find(self, *, task_id: str) -> Entry | None:
+        found: Entry | None = await self._call(self._journal.find, gateway=self._gateway.name, task_id=task_id)
+        return found
+
+    async def _write(self, entry: Entry, **changes: Any) -> None:
+        await self._call(self._journal.update, entry.id, **changes)
+
+    def _known(self, task_id: str, entry: Entry | None) -> Task:
+        """The task as the journal knows it; one that it does not know has no figures yet."""
+        request: Mapping[str, Any] = entry.request if entry else {}
+        model = entry.model if entry else self._options.model
+        price = MODELS[model].prices.get(self._gateway.name, {}).get(request.get("resolution", ""))
+        return Task(
+            task_id=task_id,
+            gateway=self._gateway.name,
+            model=model,
+            status=TaskStatus.QUEUED,
+            key=entry.key if entry else None,
+            cost=price_cost(price, request.get("duration"), self._gateway, group_ratio=self._group_ratio),
+            duration=request.get("duration"),
+            resolution=request.get("resolution"),
+            prompt=request.get("prompt"),
+            seed=request.get("seed"),
+            submitted_at=entry.created_at if entry else self.runtime.utcnow(),
+        )
+
+    def _about(self, error: RequestError, task: Task) -> Exception:
+        """A failed look, told as what it means for the task: it is paid for and goes on."""
+        if is_unknown_task(error):
+            return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task)
+        error.task_id = task.task_id
+        error.money = Money.RUNNING
+        error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
+        return error
+
+    def _within(self, seconds: float, deadline: float) -> float:
+        return max(0.05, min(seconds, deadline - self.runtime.now()))
+
+
+@dataclass(slots=True)
+class _Sent:
+    """How far a submit got, for whoever has to clean up after it."""
+
+    under_way: bool = False
+    task_id: str | None = None
+
+
+class _Watch:
+    """Tells `on_progress` how far a task is."""
+
+    def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
+        self._runtime = runtime
+        self._since: datetime = task.submitted_at
+        self._expected = expected
+        self._on_progress = on_progress
+        self.polls = 0
+        self.without_url = 0
+
+    def elapsed(self) -> float:
+        return max(0.0, (self._runtime.utcnow() - self._since).total_seconds())
+
+    def polled(self, task: Task) -> None:
+        self.polls += 1
+        self.without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
+        self._since = task.submitted_at
+        self.tell(task)
+
+    def tell(self, task: Task) -> None:
+        """A callback that fails is not a reason to leave a paid task."""
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self._event(task))
+        except Exception:
+            logger.exception("on_progress failed; the generation goes on")
+
+    def _event(self, task: Task) -> VideoProgress:
+        elapsed = self.elapsed()
+        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
+        return VideoProgress(
+            task_id=task.task_id,
+            status=task.status,
+            elapsed=elapsed,
+            expected=self._expected,
+            fraction=1.0 if task.status.finished else fraction,
+            polls=self.polls,
+            cost=task.cost,
+        )
+
+
+def _succeeded(task: Task) -> Task:
+    """The task, if it has a video to show."""
+    why = ": ".join(part for part in (task.code, task.reason) if part) or "no reason given"
+    if task.status is TaskStatus.FAILED:
+        raise TaskFailedError(f"The task failed: {why.rstrip('.')}.", task=task, hint=hint_for(task.code, task.reason))
+    if task.status is TaskStatus.CANCELED:
+        raise TaskCanceledError("The task was canceled.", task=task, hint="Submit again under another key.")
+    return task
+
+
+def _no_url(task: Task) -> TaskFailedError:
+    return TaskFailedError(
+        "The gateway reports success and gives no URL.",
+        task=task,
+        money=Money.MAYBE,
+        hint=f"Ask again later with wait({task.task_id!r}); if it stays so, give the task id to the gateway's support.",
+    )
+
+
+def _timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
+    last = f" The last look did not work: {fault.what}" if fault else ""
+    return TaskTimeoutError(
+        f"The task is still {task.status} after {elapsed:.0f} s.{last}",
+        task=task,
+        hint=f"Do not submit again: go on with wait({task.task_id!r}).",
+    )
+
+
+def _video_of(task: Task) -> Video:
+    assert task.url is not None  # noqa: S101 for the type checker
+    assert task.finished_at is not None  # noqa: S101
+    assert task.expires_at is not None  # noqa: S101
+    return Video(
+        url=task.url,
+        expires_at=task.expires_at,
+        finished_at=task.finished_at,
+        **{
+            name: getattr(task, name)
+            for name in (
+                "task_id", "gateway", "model", "cost", "duration", "resolution", "prompt", "actual_prompt", "seed",
+                "submitted_at", "request_id", "raw",
+            )
+        },
+    )  # fmt: skip
+
+
+def _plain(video: Video) -> dict[str, Any]:
+    """The video for the journal: without the raw answer, and without a `data:` URI's megabytes."""
+    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
+    if video.url[:5].lower() == "data:":
+        data["url"] = ""
+    return data

@@ -1,0 +1,194 @@
+"""The keywords that clients, tool and runnable have in common, checked in one place."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from langchain_nebula_video._urls import is_loopback, split_url
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.gateways import Gateway, find_gateway
+from langchain_nebula_video.journal import MemoryJournal
+from langchain_nebula_video.models import model_for
+from langchain_nebula_video.schema import Budget
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["ClientOptions", "Options"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """The keywords of clients, tool and runnable; `Options` documents each."""
+
+    api_key: str | SecretStr | None
+    gateway: str
+    base_url: str | None
+    model: str
+    poll_interval: float | None
+    timeout: float | None
+    budget: Budget | None
+    journal: Any
+    save_to: str | Path | None
+    image_folder: str | Path | None
+    group_ratio: Decimal | int | str
+    rate_limiter: Any
+    http_client: Any
+    http_async_client: Any
+    clock: Any
+
+
+class Options(BaseModel):
+    """Where to send, with which key, how long to wait, and what may be spent."""
+
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    api_key: SecretStr | None = None
+    """The gateway's key; `None`: from the gateway's variable, for Nebula `NEBULA_API_KEY`."""
+    gateway: str = "nebula"
+    """The row of `GATEWAYS` to use."""
+    base_url: str | None = None
+    """The gateway's address; `None`: from its variable (`NEBULA_BASE_URL`), else its row. https, or http on
+    loopback."""
+    model: str = "wan2.5-i2v-preview"
+    """The model for requests that name none."""
+    poll_interval: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds between two polls, from the start. `None`: the first poll when the task can be done, by the
+    model's typical times, then every 3 to 8 s, closer together near the likely end."""
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds for a whole generation, waiting for a place included; `None`: the model's (15 minutes)."""
+    budget: Budget | None = None
+    """What the journal's tasks may cost together."""
+    journal: Any = Field(default=None, exclude=True, repr=False)
+    """Where paid tasks are recorded; `None`: a `MemoryJournal` of its own."""
+    save_to: str | Path | None = None
+    """Save each video here: a folder, or a file's name."""
+    image_folder: Path | None = None
+    """Let an image that is a string name a file in this folder. `None`: a string is never a path."""
+    group_ratio: Decimal = Field(default=Decimal(1), gt=0, allow_inf_nan=False)
+    """What your account's group multiplies prices by, for estimates; the gateway's answers correct it."""
+    rate_limiter: Any = Field(default=None, exclude=True, repr=False)
+    """A langchain-core `BaseRateLimiter`, asked before each submit."""
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx.Client` (or httpx2's) of your own, for blocking calls. It stays open, and yours to close. Give
+    it `Limits(max_keepalive_connections=0)`: a submit should never meet a connection that has gone stale."""
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """Its async twin."""
+    clock: Any = Field(default=None, exclude=True, repr=False)
+    """Where time comes from, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise InvalidRequestError(_problems(error), hint="Correct the option and try again.") from None
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _as_budget(cls, value: object) -> object:
+        """Also an amount alone, or the dict that `Budget.as_dict` gives."""
+        if isinstance(value, dict):
+            per = value.get("per")
+            return Budget(value.get("usd", ""), None if per is None else timedelta(seconds=per))
+        return Budget(value) if isinstance(value, str | int | float | Decimal) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        return None if value is None else _checked_url(value, "base_url")
+
+    @field_validator("api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else _checked_key(value.get_secret_value(), "api_key")
+
+    @field_validator("journal")
+    @classmethod
+    def _is_journal(cls, value: Any) -> Any:
+        if value is not None and not all(hasattr(value, name) for name in ("reserve", "update", "forget")):
+            raise ValueError("is no journal; give MemoryJournal() or leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _rows_exist(self) -> Self:
+        row = find_gateway(self.gateway)
+        model_for(self.model, row)
+        if self.journal is None:
+            object.__setattr__(self, "journal", MemoryJournal())
+        if self.api_key is None:
+            found = os.environ.get(row.key_variable)
+            if not found:
+                raise InvalidRequestError(
+                    f"There is no key for the gateway {row.name!r}.", hint=f"Set {row.key_variable} or pass api_key=…."
+                )
+            object.__setattr__(self, "api_key", _checked_key(found, row.key_variable))
+        self.address()
+        return self
+
+    @property
+    def gateway_row(self) -> Gateway:
+        """The gateway's facts."""
+        return find_gateway(self.gateway)
+
+    def address(self) -> str:
+        """The gateway's address, without a slash at its end."""
+        row = self.gateway_row
+        found = self.base_url or os.environ.get(row.url_variable)
+        if found:
+            return _checked_url(found, "base_url" if self.base_url else row.url_variable)
+        if row.base_url is None:
+            raise InvalidRequestError(
+                f"The gateway {row.name!r} has no address of its own.", hint=f"Set {row.url_variable} or pass base_url=…."
+            )
+        return row.base_url
+
+    def secret(self) -> SecretStr:
+        """The key; from the environment again where it was left behind by a pickle.
+
+        Raises:
+            InvalidRequestError: there is none.
+        """
+        if self.api_key is not None:
+            return self.api_key
+        variable = self.gateway_row.key_variable
+        found = os.environ.get(variable)
+        if not found:
+            raise InvalidRequestError("The key is not pickled, and there is none here.", hint=f"Set {variable}.")
+        return _checked_key(found, variable)
+
+
+def _problems(error: ValidationError) -> str:
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        told = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            told = "is no option here"
+        found.append(f"{name}: {told}" if name else told)
+    return "; ".join(found).rstrip(".") + "."
+
+
+def _checked_key(key: str, name: str) -> SecretStr:
+    key = key.strip()
+    if not key or not key.isascii() or any(char.isspace() or ord(char) < 33 for char in key):
+        raise InvalidRequestError(f"{name} holds no usable key.", hint="A key is one word of plain ASCII, like sk-….")
+    return SecretStr(key)
+
+
+def _checked_url(url: str, name: str) -> str:
+    parts = split_url(url, ("https", "http"))
+    if parts is None or parts.query or parts.fragment or parts.username:
+        raise InvalidRequestError(f"{name} is no web address.", hint="Give one like https://llm.ai-nebula.com.")
+    if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
+        raise InvalidRequestError(
+            f"{name} is plain http, over which anybody on the way can read the key.",
+            hint="Use https; http is for this machine alone.",
+        )
+    return url.rstrip("/")

@@ -1,0 +1,150 @@
+"""The blocking runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream, SystemClock
+from langchain_nebula_video._runtime.exchange import MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video.protocols import Reply, WireRequest
+
+if TYPE_CHECKING:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+__all__ = ["BlockingRuntime"]
+
+T = TypeVar("T")
+
+
+class BlockingRuntime:
+    """Everything happens in the calling thread; the coroutines never suspend.
+
+    Each thread has its own connections: so a request that lasts too long can be broken off by shutting down
+    that thread's own socket, which no timeout of a blocking read does (it begins anew with each byte).
+    """
+
+    def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._exchange = Exchange(endpoint, client, self._clock)
+        self._thread = threading.local()
+        self._submits = threading.BoundedSemaphore(MAX_SUBMITS)
+        self._requests = threading.BoundedSemaphore(MAX_REQUESTS)
+
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    def utcnow(self) -> datetime:
+        return self._clock.utcnow()
+
+    async def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+    async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return func(*args, **kwargs)
+
+    async def acquire(self, limiter: BaseRateLimiter) -> None:
+        limiter.acquire(blocking=True)
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        return await flow
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[None]:
+        connections = self._connections()
+        connections.sessions += 1
+        try:
+            yield
+        finally:
+            connections.sessions -= 1
+            if connections.sessions == 0:
+                for client in connections.taken():
+                    client.close()
+
+    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+        async with self.stream(request, timeout=timeout) as answer:
+            return await self._exchange.whole(answer, request)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None
+    ) -> AsyncGenerator[Stream]:
+        exchange = self._exchange
+        gate = self._submits if request.paid else contextlib.nullcontext()
+        async with self.session():
+            with gate, self._requests, self._watchdog(request, timeout) as late:
+                host = exchange.host(request)
+                with exchange.mapped(request, host, timeout, late):
+                    client = exchange.client("Client", self._connections(), request)
+                    built, options = exchange.build(client, request, stall or timeout)
+                    if exchange.own_client is None:
+                        built.extensions["trace"] = functools.partial(self._remember, _lane(request))
+                    response = client.send(built, **options)
+                try:
+                    yield Stream(
+                        response.status_code,
+                        exchange.headers(response),
+                        self._chunks(response, request, host, timeout, late),
+                    )
+                finally:
+                    response.close()
+
+    async def _chunks(
+        self, response: Any, request: WireRequest, host: str, timeout: float, late: threading.Event
+    ) -> AsyncIterator[bytes]:
+        with self._exchange.mapped(request, host, timeout, late):
+            for chunk in response.iter_bytes():
+                if late.is_set():
+                    break
+                yield chunk
+            if late.is_set():  # a body without a length ends as if it were whole when its socket is shut
+                raise TimeoutError
+
+    def _connections(self) -> Connections:
+        if not hasattr(self._thread, "connections"):
+            self._thread.connections = Connections()
+        found: Connections = self._thread.connections
+        return found
+
+    def _remember(self, lane: str, event: str, info: dict[str, Any]) -> None:
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._connections().sockets[lane] = info["return_value"].get_extra_info("socket")
+
+    @contextmanager
+    def _watchdog(self, request: WireRequest, timeout: float) -> Iterator[threading.Event]:
+        """Break the exchange off after `timeout` seconds, however busily it trickles.
+
+        Connections of a caller's own client may be in use by other threads: those are left alone, and only
+        the time between two pieces is looked at.
+        """
+        late = threading.Event()
+        sockets, lane = self._connections().sockets, _lane(request)
+        if request.paid:
+            sockets.pop(lane, None)  # it will have a connection of its own
+
+        def bark() -> None:
+            late.set()
+            if lane in sockets:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sockets[lane], socket.SHUT_RDWR)
+
+        timer = threading.Timer(timeout, bark)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield late
+        finally:
+            timer.cancel()
+
+
+def _lane(request: WireRequest) -> str:
+    """A thread has at most one connection for each of these at a time."""
+    if request.paid:
+        return "submit"
+    return "gateway" if request.target.startswith("/") else "/".join(request.target.split("/", 3)[:3])

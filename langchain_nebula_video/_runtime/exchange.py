@@ -1,0 +1,186 @@
+"""What is the same in a blocking and an async exchange with a server: building, bounding, naming failures."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream
+from langchain_nebula_video.errors import NotSentError, RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.protocols import Reply, WireRequest
+
+if TYPE_CHECKING:
+    import socket
+    from types import ModuleType
+
+    from pydantic import SecretStr
+
+__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "Connections", "Exchange"]
+
+MAX_SUBMITS = 4
+MAX_REQUESTS = 32
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
+_KEEPALIVE = 60.0
+_CONNECT_TIMEOUT = 10.0
+
+# The connection did not stand yet when these were raised.
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
+
+
+def _library_of(client: object | None) -> ModuleType:
+    """httpx, or the library of its kind that the caller's client comes from (httpx2)."""
+    for base in type(client).__mro__ if client is not None else ():
+        library = sys.modules.get(base.__module__.partition(".")[0])
+        if library is not None and all(hasattr(library, name) for name in ("ConnectError", "HTTPError", "Timeout")):
+            return library
+    return importlib.import_module("httpx")
+
+
+@functools.cache
+def _ssl_context(library: ModuleType) -> Any:
+    return library.create_ssl_context()  # 20 ms; shared by all clients of the process
+
+
+@functools.cache
+def _bearer(library: ModuleType) -> type:
+    class Bearer(library.Auth):  # type: ignore[misc, name-defined]
+        """Puts the key on one request; the key stays a secret in every frame but the last."""
+
+        def __init__(self, secret: SecretStr) -> None:
+            self._secret = secret
+
+        def auth_flow(self, request: Any) -> Iterator[Any]:
+            request.headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
+            yield request
+
+    return Bearer
+
+
+def _fail(request: WireRequest, name: str, told: str, library: ModuleType, error: Exception) -> NoReturn:
+    """Raise ours for theirs, and without theirs: its frames hold the request's headers, and so the key."""
+    error.__traceback__ = None
+    if isinstance(error, tuple(getattr(library, kind) for kind in _NOT_SENT)):
+        raise NotSentError(f"The connection to {name} did not open ({told}).") from None
+    lost = f"The request to {name} was sent, and no whole answer came ({told})."
+    if request.paid:
+        raise SubmissionUnconfirmedError(lost) from None
+    raise RequestError(lost, hint="Try again later.") from None
+
+
+class Connections:
+    """The connections of one thread or one event loop; open while sessions are."""
+
+    def __init__(self) -> None:
+        self.pooled: Any = None
+        """Keeps connections alive between polls."""
+        self.fresh: Any = None
+        """Opens a new one for each request."""
+        self.sessions = 0
+        self.sockets: dict[str, socket.socket] = {}
+
+    def taken(self) -> list[Any]:
+        """The clients to close, once the last session has ended."""
+        clients = [client for client in (self.pooled, self.fresh) if client is not None]
+        self.pooled = self.fresh = None
+        self.sockets.clear()
+        return clients
+
+
+class Exchange:
+    """What is the same in a blocking and an async exchange: building, naming, mapping failures."""
+
+    def __init__(self, endpoint: Endpoint, client: object | None, clock: Clock) -> None:
+        self.endpoint = endpoint
+        self.own_client = client
+        self.library = _library_of(client)
+        self.clock = clock
+        self._secret = endpoint.api_key.get_secret_value().encode()
+
+    def client(self, kind: str, connections: Connections, request: WireRequest) -> Any:
+        """The caller's own client; else ours of that kind for this request."""
+        if self.own_client is not None:
+            return self.own_client
+        name = "fresh" if request.paid else "pooled"
+        if getattr(connections, name) is None:
+            setattr(connections, name, getattr(self.library, kind)(**self._client_options(fresh=request.paid)))
+        return getattr(connections, name)
+
+    def _client_options(self, *, fresh: bool) -> dict[str, Any]:
+        keep = 0 if fresh else MAX_REQUESTS
+        return {
+            "verify": _ssl_context(self.library),
+            "limits": self.library.Limits(
+                max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE
+            ),
+        }
+
+    def host(self, request: WireRequest) -> str:
+        own = request.target.startswith("/")
+        return urlsplit(self.endpoint.base_url if own else request.target).hostname or "nowhere"
+
+    def build(self, client: Any, request: WireRequest, timeout: float) -> tuple[Any, dict[str, Any]]:
+        own = request.target.startswith("/")
+        seconds = max(timeout, 0.001)
+        built = client.build_request(
+            request.method,
+            self.endpoint.base_url + request.target if own else request.target,
+            json=request.json,
+            headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
+            timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, seconds)),
+        )
+        if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
+            for name in ("authorization", "cookie"):
+                built.headers.pop(name, None)
+        auth = _bearer(self.library)(self.endpoint.api_key) if own else None
+        return built, {"auth": auth, "stream": True, "follow_redirects": False}
+
+    async def whole(self, answer: Stream, request: WireRequest) -> Reply:
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in answer.chunks:
+            size += len(chunk)
+            if size > _MAX_ANSWER_BYTES:
+                raise _too_large(request)
+            parts.append(chunk)
+        return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
+
+    @contextmanager
+    def mapped(self, request: WireRequest, host: str, timeout: float, late: threading.Event) -> Iterator[None]:
+        """Turn the library's failures into ours; of a paid request, every failure."""
+        try:
+            yield
+            return
+        except RequestError:
+            raise
+        except Exception as error:
+            ours = (TimeoutError, self.library.HTTPError, self.library.InvalidURL, self.library.StreamError, OSError)
+            if not isinstance(error, ours) and not request.paid:
+                raise
+            failure = TimeoutError() if late.is_set() else error
+        told = type(failure).__name__
+        if isinstance(failure, TimeoutError | self.library.TimeoutException):
+            told = f"{told}: none within {timeout:.0f} s"
+        elif str(failure):
+            told = f"{told}: {self.redact(str(failure).encode()).decode()[:300]}"
+        _fail(request, host, told, self.library, failure)
+
+    def redact(self, body: bytes) -> bytes:
+        return body.replace(self._secret, b"[key]") if self._secret else body
+
+    def headers(self, response: Any) -> dict[str, str]:
+        return {
+            name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()
+        }
+
+
+def _too_large(request: WireRequest) -> RequestError:
+    told = f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further."
+    if request.paid:
+        return SubmissionUnconfirmedError(told)
+    return RequestError(told, hint="Check base_url: this is not how the gateway answers.")

@@ -1,0 +1,129 @@
+"""The async runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream, SystemClock
+from langchain_nebula_video._runtime.exchange import MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video.protocols import Reply, WireRequest
+
+if TYPE_CHECKING:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+__all__ = ["AsyncRuntime"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _LoopState:
+    """What belongs to one event loop: connections and locks of one cannot be used in another."""
+
+    connections: Connections = field(default_factory=Connections)
+    submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SUBMITS))
+    requests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
+
+
+class AsyncRuntime:
+    """Everything happens on the running event loop; each loop has its own connections."""
+
+    def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._exchange = Exchange(endpoint, client, self._clock)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
+
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    def utcnow(self) -> datetime:
+        return self._clock.utcnow()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.asleep(seconds)
+
+    async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return await self.finish(asyncio.to_thread(func, *args, **kwargs))
+
+    async def acquire(self, limiter: BaseRateLimiter) -> None:
+        await limiter.aacquire(blocking=True)
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(flow)
+        canceled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                if task.cancelled():
+                    raise
+                canceled = error
+            except Exception:  # noqa: BLE001 it is raised below, by the task's own result
+                break
+        if canceled is not None:
+            task.exception()  # so that it counts as seen
+            raise canceled
+        return task.result()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[None]:
+        connections = self._state().connections
+        connections.sessions += 1
+        try:
+            yield
+        finally:
+            connections.sessions -= 1
+            if connections.sessions == 0:
+                for client in connections.taken():
+                    await client.aclose()
+
+    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+        async with self.stream(request, timeout=timeout) as answer:
+            return await self._exchange.whole(answer, request)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None
+    ) -> AsyncGenerator[Stream]:
+        exchange, late = self._exchange, threading.Event()
+        async with self.session():
+            state = self._state()
+            async with state.submits if request.paid else contextlib.nullcontext(), state.requests:
+                end = asyncio.get_running_loop().time() + timeout
+                host = exchange.host(request)
+                with exchange.mapped(request, host, timeout, late):
+                    client = exchange.client("AsyncClient", state.connections, request)
+                    built, options = exchange.build(client, request, stall or timeout)
+                    async with asyncio.timeout_at(end):
+                        response = await client.send(built, **options)
+                try:
+                    yield Stream(
+                        response.status_code,
+                        exchange.headers(response),
+                        self._chunks(response, request, host, timeout, end),
+                    )
+                finally:
+                    await response.aclose()
+
+    async def _chunks(
+        self, response: Any, request: WireRequest, host: str, timeout: float, end: float
+    ) -> AsyncIterator[bytes]:
+        pieces = response.aiter_bytes()
+        with self._exchange.mapped(request, host, timeout, threading.Event()):
+            while True:
+                async with asyncio.timeout_at(end):
+                    chunk = await anext(pieces, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+    def _state(self) -> _LoopState:
+        return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())

@@ -1,0 +1,291 @@
+"""The two clients: thin doors onto the lifecycle, one blocking and one async."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+
+from pydantic import PrivateAttr
+
+from langchain_nebula_video._lifecycle import Lifecycle
+from langchain_nebula_video._options import ClientOptions, Options
+from langchain_nebula_video._runtime import AsyncRuntime, BlockingRuntime, Endpoint, run_sync
+from langchain_nebula_video.gateways import Gateway, find_gateway
+from langchain_nebula_video.models import as_request, complete, estimate
+from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["AsyncNebulaVideoClient", "LifecycleOptions", "NebulaVideoClient", "quote"]
+
+
+def quote(
+    request: VideoRequest | Mapping[str, Any] | None = None,
+    *,
+    gateway: str = "nebula",
+    model: str = "wan2.5-i2v-preview",
+    group_ratio: Decimal | int | str = 1,
+    **fields: Any,
+) -> Cost:
+    """What a video will cost, by the price table. Needs neither network nor key.
+
+    Args:
+        request: The request, as `VideoRequest` or dict. Prompt and image may be left out: they cost nothing.
+        gateway: The row of `GATEWAYS`.
+        model: The model, unless the request names one.
+        group_ratio: What your account's group multiplies prices by.
+        fields: Fields of the request, such as `duration=10, resolution="1080p"`.
+
+    Returns:
+        An estimate, in US dollars and yuan.
+
+    Raises:
+        InvalidRequestError: the model does not make such a video.
+    """
+    return _quoted(find_gateway(gateway), model, Decimal(str(group_ratio)), as_request(request, fields))
+
+
+def _quoted(gateway: Gateway, model: str, group_ratio: Decimal, request: VideoRequest) -> Cost:
+    stand_ins = {"prompt": request.prompt or "-", "image": request.image or "-"}
+    completed, row = complete(request.model_copy(update=stand_ins), gateway, model)
+    return estimate(completed, row, gateway, group_ratio)
+
+
+def _endpoint(options: Options) -> Endpoint:
+    return Endpoint(options.address(), options.secret(), f"langchain-nebula-video/{version('langchain-nebula-video')}")
+
+
+class LifecycleOptions(Options):
+    """Options that open both doors themselves: what the tool and the runnable are made of.
+
+    Copies share journal and connections. A pickle leaves the key and the caller's clients behind; the key
+    is read from the environment again where it is unpickled.
+    """
+
+    _blocking: Lifecycle | None = PrivateAttr(default=None)
+    _asynchronous: Lifecycle | None = PrivateAttr(default=None)
+
+    def blocking_lifecycle(self) -> Lifecycle:
+        """The lifecycle that holds the calling thread."""
+        if self._blocking is None:
+            self._blocking = Lifecycle(self, BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock))
+        return self._blocking
+
+    def async_lifecycle(self) -> Lifecycle:
+        """The lifecycle of event loops."""
+        if self._asynchronous is None:
+            runtime = AsyncRuntime(_endpoint(self), client=self.http_async_client, clock=self.clock)
+            self._asynchronous = Lifecycle(self, runtime)
+        return self._asynchronous
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        left_behind = {"api_key": None, "http_client": None, "http_async_client": None, "clock": None}
+        private = {"_blocking": None, "_asynchronous": None}
+        return {
+            **state,
+            "__dict__": {**state["__dict__"], **left_behind},
+            "__pydantic_private__": {**(state["__pydantic_private__"] or {}), **private},
+        }
+
+
+class NebulaVideoClient:
+    """Makes videos of images, blocking the calling thread. Safe to use from many threads at once.
+
+    Args:
+        options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `poll_interval`,
+            `timeout`, `budget`, `journal`, `save_to`, `image_folder`, `group_ratio`, `rate_limiter`,
+            `http_client`, `http_async_client`, `clock`.
+
+    Raises:
+        InvalidRequestError: an option cannot work, or there is no key.
+
+    Example:
+        ```python
+        from langchain_nebula_video import NebulaVideoClient
+
+        with NebulaVideoClient() as client:
+            video = client.generate(prompt="The cat opens its eyes", image="https://example.com/cat.jpg")
+        print(video.url, video.cost)
+        ```
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        self._options = LifecycleOptions(**cast("dict[str, Any]", options))
+        self._lifecycle = self._options.blocking_lifecycle()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(gateway={self._options.gateway!r}, model={self._options.model!r})"
+
+    def generate(
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        on_progress: OnProgress | None = None,
+        **fields: Any,
+    ) -> Video:
+        """Submit and wait: the finished video. Pays for one video at most.
+
+        Args:
+            request: What to make, as `VideoRequest` or dict; `fields` are laid over it.
+            key: Your own name for this video. The same key never pays twice: a call with a key that the
+                journal knows goes on with that task.
+            on_progress: Called with a `VideoProgress` at each look at the task.
+            fields: Fields of `VideoRequest`.
+
+        Raises:
+            InvalidRequestError, BudgetExceededError, NotSentError, RefusedError: nothing was spent.
+            SubmissionUnconfirmedError: the task may have been accepted and billed.
+            TaskFailedError, TaskCanceledError: nothing was billed.
+            TaskTimeoutError: the task is still running; `error.task` goes into `wait`.
+            DownloadError: the video is there and could not be saved.
+        """
+        asked = as_request(request, fields)
+        return run_sync(self._lifecycle.generate(asked, key=key, on_progress=on_progress))
+
+    def submit(
+        self, request: VideoRequest | Mapping[str, Any] | None = None, *, key: str | None = None, **fields: Any
+    ) -> Task:
+        """Send one paid POST and return the task at once. Arguments and errors as for `generate`."""
+        return run_sync(self._lifecycle.submit(as_request(request, fields), key=key))
+
+    def fetch(self, task_id: str) -> Task:
+        """Look at a task once.
+
+        Raises:
+            TaskNotFoundError: the gateway does not know it (any more).
+            RequestError: no usable answer came; the task goes on all the same.
+        """
+        return run_sync(self._lifecycle.fetch(task_id))
+
+    def wait(
+        self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
+    ) -> Video:
+        """Look at a task until it is finished: the video. Costs nothing more.
+
+        Args:
+            task: A task, or its id, from this process or any other.
+            timeout: Seconds; `None`: the client's.
+            on_progress: As for `generate`.
+        """
+        return run_sync(self._lifecycle.wait(task, timeout=timeout, on_progress=on_progress))
+
+    def cancel(self, task: Task | str) -> Task:
+        """Take a task back, where the gateway can.
+
+        Raises:
+            InvalidRequestError: the gateway documents no way to (Nebula).
+        """
+        return run_sync(self._lifecycle.cancel(task))
+
+    def download(self, video: Video, path: str | Path) -> Video:
+        """Save a video to a file, or into a folder; the video with its `path`.
+
+        Raises:
+            DownloadError: it could not be saved; it is still at its URL.
+        """
+        return run_sync(self._lifecycle.download(video, path))
+
+    def resume(self) -> list[Task]:
+        """The tasks that the journal holds unfinished; each goes into `wait`."""
+        return run_sync(self._lifecycle.resume())
+
+    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
+        """What a video will cost with this client's model and gateway; nothing is sent."""
+        options = self._options
+        return _quoted(options.gateway_row, options.model, options.group_ratio, as_request(request, fields))
+
+    def __enter__(self) -> Self:
+        self._session = self._lifecycle.runtime.session()
+        run_sync(self._session.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run_sync(self._session.__aexit__(kind, error, traceback))
+
+
+class AsyncNebulaVideoClient:
+    """Makes videos of images on the running event loop. The async twin of `NebulaVideoClient`.
+
+    Args:
+        options: As for `NebulaVideoClient`.
+
+    Example:
+        ```python
+        from langchain_nebula_video import AsyncNebulaVideoClient
+
+        async with AsyncNebulaVideoClient() as client:
+            video = await client.generate(prompt="The cat opens its eyes", image="https://example.com/cat.jpg")
+        ```
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        self._options = LifecycleOptions(**cast("dict[str, Any]", options))
+        self._lifecycle = self._options.async_lifecycle()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(gateway={self._options.gateway!r}, model={self._options.model!r})"
+
+    async def generate(
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        on_progress: OnProgress | None = None,
+        **fields: Any,
+    ) -> Video:
+        """See `NebulaVideoClient.generate`. Cancelled in mid-submit, it ends once the answer is on record."""
+        return await self._lifecycle.generate(as_request(request, fields), key=key, on_progress=on_progress)
+
+    async def submit(
+        self, request: VideoRequest | Mapping[str, Any] | None = None, *, key: str | None = None, **fields: Any
+    ) -> Task:
+        """See `NebulaVideoClient.submit`."""
+        return await self._lifecycle.submit(as_request(request, fields), key=key)
+
+    async def fetch(self, task_id: str) -> Task:
+        """See `NebulaVideoClient.fetch`."""
+        return await self._lifecycle.fetch(task_id)
+
+    async def wait(
+        self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
+    ) -> Video:
+        """See `NebulaVideoClient.wait`."""
+        return await self._lifecycle.wait(task, timeout=timeout, on_progress=on_progress)
+
+    async def cancel(self, task: Task | str) -> Task:
+        """See `NebulaVideoClient.cancel`."""
+        return await self._lifecycle.cancel(task)
+
+    async def download(self, video: Video, path: str | Path) -> Video:
+        """See `NebulaVideoClient.download`."""
+        return await self._lifecycle.download(video, path)
+
+    async def resume(self) -> list[Task]:
+        """See `NebulaVideoClient.resume`."""
+        return await self._lifecycle.resume()
+
+    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
+        """See `NebulaVideoClient.quote`."""
+        options = self._options
+        return _quoted(options.gateway_row, options.model, options.group_ratio, as_request(request, fields))
+
+    async def __aenter__(self) -> Self:
+        self._session = self._lifecycle.runtime.session()
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.__aexit__(kind, error, traceback)

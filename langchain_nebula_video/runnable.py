@@ -1,0 +1,183 @@
+"""A link of a chain: an image in, a finished video out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict
+
+from langchain_nebula_video._runtime import run_sync
+from langchain_nebula_video.client import LifecycleOptions
+from langchain_nebula_video.conversation import newest_image
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.models import as_request
+from langchain_nebula_video.schema import Video, VideoRequest
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+
+__all__ = ["NebulaVideoRunnable"]
+
+_BLOCK_TYPES = frozenset({"image", "image_url", "input_image"})
+_DEFAULT_CONCURRENCY = 4
+
+
+class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
+    """Takes an image, waits for the video, gives a `Video`.
+
+    The input is a dict of `VideoRequest` fields, a `VideoRequest`, an image in any form that the client takes,
+    or a message (or a list of them) that carries one: the newest image counts. What the input does not say
+    comes from the fields given here; a message's own text is the prompt where there is no other.
+
+    Example:
+        ```python
+        from langchain_nebula_video import NebulaVideoRunnable
+
+        animate = NebulaVideoRunnable(prompt="The camera slowly moves in", duration=5)
+        video = animate.invoke("https://example.com/cat.jpg")
+        chain = draw_a_picture | animate
+        ```
+
+    `invoke(input, config, key="…")`: the same key never pays twice. `batch` and `abatch` run at most
+    `max_concurrency` (4) at once; when one fails the others run to their end, and the error that is raised
+    carries all results in `error.results`. Arguments are those of `Options`, and the defaults of a request.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    prompt: str | None = None
+    duration: int | None = None
+    resolution: str | None = None
+    smart_rewrite: bool | None = None
+    generate_audio: bool | None = None
+    audio_url: str | None = None
+    seed: int | None = None
+    negative_prompt: str | None = None
+    template: str | None = None
+    watermark: bool | None = None
+    aspect_ratio: str | None = None
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """It can be written by `langchain_core.load.dumps` and read back by `loads`; the key goes as a secret."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The key is never written, only the name of its variable."""
+        return {"api_key": self.gateway_row.key_variable}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What JSON has no form for, in one that the constructor takes back."""
+        plain: dict[str, Any] = {"group_ratio": str(self.group_ratio)}
+        if self.budget is not None:
+            plain["budget"] = self.budget.as_dict()
+        for name in ("save_to", "image_folder"):
+            if getattr(self, name) is not None:
+                plain[name] = os.fspath(getattr(self, name))
+        return plain
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any) -> Video:
+        """The finished video. Errors as for `NebulaVideoClient.generate`.
+
+        Args:
+            input: What to animate; see the class.
+            config: LangChain's configuration.
+            key: Your own name for this video; the same key never pays twice.
+            kwargs: Fields of `VideoRequest`, over all else.
+        """
+
+        def run(given: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Video:
+            return run_sync(self.blocking_lifecycle().generate(self._request(given, kwargs), key=key))
+
+        return self._call_with_config(run, input, config, run_type="tool")
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any
+    ) -> Video:
+        """The async twin of `invoke`."""
+
+        async def run(given: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Video:
+            return await self.async_lifecycle().generate(self._request(given, kwargs), key=key)
+
+        return await self._acall_with_config(run, input, config, run_type="tool")
+
+    def batch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Video]:
+        """Several videos, at most `max_concurrency` (4) at once; none is lost when another fails."""
+        results = super().batch(inputs, _bounded(config), return_exceptions=True, **kwargs)
+        return _all_or_error(results, return_exceptions=return_exceptions)
+
+    async def abatch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Video]:
+        """The async twin of `batch`."""
+        results = await super().abatch(inputs, _bounded(config), return_exceptions=True, **kwargs)
+        return _all_or_error(results, return_exceptions=return_exceptions)
+
+    def _request(self, given: Any, fields: Mapping[str, Any]) -> VideoRequest:
+        """The defaults, then the input, then the keywords of the call."""
+        defaults = {
+            name: getattr(self, name)
+            for name in VideoRequest.model_fields
+            if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
+        }
+        return as_request({**defaults, **_fields_of(given, defaults)}, fields)
+
+
+def _fields_of(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(given, VideoRequest):
+        return {name: getattr(given, name) for name in given.model_fields_set}
+    if isinstance(given, BaseMessage):
+        return _from_messages([given], defaults)
+    if isinstance(given, Sequence) and given and all(isinstance(item, BaseMessage) for item in given):
+        return _from_messages(list(given), defaults)
+    if hasattr(given, "to_messages"):  # a prompt template's value
+        return _from_messages(given.to_messages(), defaults)
+    if isinstance(given, Mapping) and given.get("type") not in _BLOCK_TYPES:
+        return dict(given)
+    return {"image": given}
+
+
+def _from_messages(messages: list[BaseMessage], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    image = newest_image(messages)
+    if image is None:
+        raise InvalidRequestError(
+            "The message carries no image.", hint="Give a message with an image block, or an image's URL in a dict."
+        )
+    text = "" if "prompt" in defaults else messages[-1].text.strip()
+    return {"image": image, "prompt": text} if text else {"image": image}
+
+
+def _bounded(config: RunnableConfig | list[RunnableConfig] | None) -> RunnableConfig | list[RunnableConfig]:
+    """The config with a bound on what runs at once: each of them is paid for."""
+    if isinstance(config, list):
+        return [{"max_concurrency": _DEFAULT_CONCURRENCY, **item} for item in config]
+    return {"max_concurrency": _DEFAULT_CONCURRENCY, **(config or {})}
+
+
+def _all_or_error(results: list[Any], *, return_exceptions: bool) -> list[Video]:
+    failed = [result for result in results if isinstance(result, Exception)]
+    if failed and not return_exceptions:
+        error = failed[0]
+        error.results = results  # type: ignore[attr-defined]
+        made = sum(isinstance(result, Video) for result in results)
+        error.add_note(f"{made} of {len(results)} videos were made; error.results holds them and every error.")
+        raise error
+    return results

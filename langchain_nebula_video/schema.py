@@ -1,0 +1,243 @@
+"""What goes in and what comes out: requests, tasks, videos, costs. Plain data; no I/O, no clock."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = [
+    "Budget",
+    "Cost",
+    "OnProgress",
+    "Task",
+    "TaskStatus",
+    "Video",
+    "VideoProgress",
+    "VideoRequest",
+    "dollars",
+]
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount for people: `$0.369`, exact, without idle zeros."""
+    return f"${amount.normalize():f}"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands. Every gateway's own word is mapped to one of these."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the task."""
+        return self in _FINISHED
+
+
+_FINISHED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELED})
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class VideoRequest(_Record):
+    """One video to be made. It is checked against the model's row before anything is sent.
+
+    What the model does not take is refused, never dropped. `None` means the model's own default.
+    """
+
+    prompt: str = ""
+    """What should happen in the video: action, camera, scene."""
+    image: Any = None
+    """The first frame: https or http URL, `data:` URI, bytes, `pathlib.Path`, open file, PIL image, or a
+    LangChain image block. A string is never read as a local path (see `image_folder`)."""
+    last_image: Any = None
+    """The last frame, where the model takes one."""
+    reference_images: tuple[Any, ...] = ()
+    """Images that show who or what should appear, where the model takes them."""
+    duration: int | None = None
+    """Seconds of video."""
+    resolution: str | None = None
+    """The tier: `"480p"`, `"720p"`, `"1080p"`. The aspect ratio is the image's own."""
+    smart_rewrite: bool = False
+    """Let the gateway enrich the prompt."""
+    generate_audio: bool = False
+    """Let the model make sound that fits the video."""
+    audio_url: str | None = None
+    """A sound file of the caller's: https, MP3 or WAV, at most 15 MB. Wins over `generate_audio`."""
+    seed: int | None = None
+    """0 to 2147483647; the same seed, prompt and image give similar videos. `None`: the gateway's choice."""
+    negative_prompt: str | None = None
+    """What should not be seen, where the model takes it."""
+    template: str | None = None
+    """The name of an effect, where the model has them."""
+    watermark: bool = False
+    """Put the vendor's mark on the video, where the model can."""
+    aspect_ratio: str | None = None
+    """For models that make a video of text alone."""
+    model: str | None = None
+    """The model's name; `None`: the client's."""
+
+    @field_validator("duration", "seed", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("must be a whole number, not true or false")  # noqa: TRY004 pydantic's contract
+        return value
+
+    @field_validator("resolution", mode="after")
+    @classmethod
+    def _lower_case(cls, value: str | None) -> str | None:
+        return value.lower() if value else value
+
+
+class Cost(_Record):
+    """What one video costs: price per second x seconds x group ratio, in exact decimals."""
+
+    usd: Decimal | None
+    """US dollars; `None` where no price is known."""
+    cny: Decimal | None
+    """Yuan, at the rate that the gateway's page gives."""
+    price_per_second: Decimal | None
+    """US dollars per second of video."""
+    seconds: int | None
+    group_ratio: Decimal
+    """What the account's group multiplies prices by; 1 for most."""
+    basis: Literal["estimated", "billed", "unknown"]
+    """`billed`: from the gateway's figures after the bill; `estimated`: from the price table."""
+
+    def __str__(self) -> str:
+        if self.usd is None:
+            return "unknown"
+        return dollars(self.usd) + ("" if self.basis == "billed" else " (estimated)")
+
+
+class Task(_Record):
+    """A task at the gateway, as last seen."""
+
+    task_id: str
+    """The gateway's name for it; opaque."""
+    gateway: str
+    model: str
+    status: TaskStatus
+    key: str | None = None
+    """The caller's own name for it: the same key never pays twice."""
+    progress: float | None = None
+    """0 to 1, where the gateway tells."""
+    url: str | None = None
+    """The video, once succeeded."""
+    code: str | None = None
+    """Why it failed: the gateway's code."""
+    reason: str | None = None
+    """Why it failed: the gateway's words."""
+    cost: Cost
+    """Estimated until the gateway has billed it."""
+    duration: int | None = None
+    resolution: str | None = None
+    prompt: str | None = None
+    actual_prompt: str | None = None
+    """The prompt after the gateway's rewriting, where it tells."""
+    seed: int | None = None
+    submitted_at: datetime
+    """Aware; UTC."""
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When the URL stops working."""
+    request_id: str | None = None
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """The gateway's last answer as it came."""
+
+
+class Video(_Record):
+    """A finished, paid video."""
+
+    task_id: str
+    gateway: str
+    model: str
+    url: str
+    """Signed; works until `expires_at`."""
+    expires_at: datetime
+    """Aware; UTC; 24 hours after the task finished unless the URL itself says otherwise."""
+    cost: Cost
+    duration: int | None = None
+    resolution: str | None = None
+    prompt: str | None = None
+    actual_prompt: str | None = None
+    seed: int | None = None
+    submitted_at: datetime
+    finished_at: datetime
+    request_id: str | None = None
+    path: str | None = None
+    """Where it was saved, if it was."""
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """The gateway's last answer as it came."""
+
+    def _repr_html_(self) -> str:
+        """A player, for notebooks."""
+        source = html.escape(self.url, quote=True)
+        note = html.escape(f"{self.model}, {self.cost}, until {self.expires_at:%Y-%m-%d %H:%M} UTC")
+        return f'<video src="{source}" controls loop style="max-width:100%"></video><p>{note}</p>'
+
+
+@dataclass(frozen=True, slots=True)
+class VideoProgress:
+    """How far a generation is; handed to `on_progress` at each change and each poll."""
+
+    task_id: str
+    status: TaskStatus
+    elapsed: float
+    """Seconds since the submit was answered."""
+    expected: float
+    """Seconds that such a video usually takes, from the model's row."""
+    fraction: float
+    """0 to 1: the gateway's own figure, else elapsed over expected, below 1 until it has succeeded."""
+    polls: int
+    """How often the task was asked after."""
+    cost: Cost
+
+
+OnProgress = Callable[[VideoProgress], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A ceiling on what a journal's tasks may cost together.
+
+    Args:
+        usd: The ceiling in US dollars; a string, an int or a `Decimal` (a float is read by its digits).
+        per: The window that slides along with time, or `None`: for good.
+    """
+
+    usd: Decimal
+    per: timedelta | None = None
+
+    def __init__(self, usd: Decimal | str | float, per: timedelta | None = None) -> None:
+        try:
+            amount = Decimal(str(usd))
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite() or amount < 0:
+            raise ValueError(f"A budget is an amount of dollars, not {usd!r}.")
+        if per is not None and per <= timedelta(0):
+            raise ValueError("A budget's window must be longer than nothing.")
+        object.__setattr__(self, "usd", amount)
+        object.__setattr__(self, "per", per)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The budget as plain data; options take it back."""
+        return {"usd": str(self.usd), "per": self.per.total_seconds() if self.per else None}
+
+    def __str__(self) -> str:
+        return dollars(self.usd) + (f" per {self.per}" if self.per else " in all")
