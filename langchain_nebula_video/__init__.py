@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     )
     from langchain_nebula_video.journal import MemoryJournal
     from langchain_nebula_video.runnable import NebulaVideoRunnable
-    from langchain_nebula_video.schema import Budget, Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest
+    from langchain_nebula_video.schema import (
+        Budget,
+        Cost,
+        Task,
+        TaskStatus,
+        Video,
+        VideoProgress,
+        VideoRequest,
+    )
     from langchain_nebula_video.tools import NebulaVideoTool
 
 _HOMES = {

@@ -7,43 +7,45 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video import storage
 from langchain_nebula_video._options import Options
 from langchain_nebula_video._retry import backoff, repeatable, retrying
 from langchain_nebula_video._runtime import Runtime
 from langchain_nebula_video._schedule import Schedule
+from langchain_nebula_video._watch import Watch
 from langchain_nebula_video.errors import (
     InvalidRequestError,
     Money,
-    RefusedError,
     RequestError,
     SubmissionUnconfirmedError,
-    TaskCanceledError,
-    TaskFailedError,
-    TaskNotFoundError,
-    TaskTimeoutError,
 )
 from langchain_nebula_video.images import WireImage, wire_image
 from langchain_nebula_video.journal import Entry, EntryState, Journal
-from langchain_nebula_video.models import MODELS, Model, complete, estimate, price_cost
+from langchain_nebula_video.models import MODELS, Model, complete, estimate
 from langchain_nebula_video.protocols import (
     PROTOCOLS,
     Answer,
     Reply,
     Submission,
     WireRequest,
-    hint_for,
     is_unknown_task,
 )
-from langchain_nebula_video.schema import Cost, OnProgress, Task, TaskStatus, Video, VideoProgress, VideoRequest, dollars
+from langchain_nebula_video.schema import (
+    Cost,
+    OnProgress,
+    Task,
+    TaskStatus,
+    Video,
+    VideoRequest,
+    dollars,
+)
 
 __all__ = ["Lifecycle"]
 
@@ -58,13 +60,6 @@ _MISSING = 3
 _PEER_PAUSE = 0.25
 _LAST_LOOK = 2.0
 """Seconds before the deadline at which the last look begins, so that it can end in time."""
-_STATE = {
-    TaskStatus.QUEUED: EntryState.SUBMITTED,
-    TaskStatus.RUNNING: EntryState.RUNNING,
-    TaskStatus.SUCCEEDED: EntryState.SUCCEEDED,
-    TaskStatus.FAILED: EntryState.FAILED,
-    TaskStatus.CANCELED: EntryState.CANCELED,
-}
 
 
 @dataclass(slots=True)
@@ -122,7 +117,7 @@ class Lifecycle:
         try:
             answer = await retrying(self.runtime, partial(self._look, task_id, deadline), deadline=deadline)
         except RequestError as error:
-            raise self._about(error, known) from None
+            raise tasks.about(error, known) from None
         return await self._note(known, entry, answer)
 
     async def wait(
@@ -164,7 +159,9 @@ class Lifecycle:
         for entry in entries:
             if entry.state is EntryState.UNCONFIRMED and entry.gateway == self._gateway.name:
                 logger.warning(
-                    "a submit of %s is unconfirmed: %s may have been spent", entry.created_at, dollars(entry.reserved_usd)
+                    "a submit of %s is unconfirmed: %s may have been spent",
+                    entry.created_at,
+                    dollars(entry.reserved_usd),
                 )
         return [
             self._known(entry.task_id, entry)
@@ -300,7 +297,9 @@ class Lifecycle:
 
     def _replayed(self, owner: Entry, order: _Order) -> tuple[Task, Entry]:
         """The task of a key that is known already; nothing is sent."""
-        differing = [name for name in {*owner.request, *order.summary} if owner.request.get(name) != order.summary.get(name)]
+        differing = [
+            name for name in {*owner.request, *order.summary} if owner.request.get(name) != order.summary.get(name)
+        ]
         if differing:
             raise InvalidRequestError(
                 f"The key {owner.key!r} belongs to another request: {', '.join(sorted(differing))} differ.",
@@ -309,7 +308,7 @@ class Lifecycle:
             )
         if owner.task_id is None:
             raise SubmissionUnconfirmedError(
-                f"The submit of {owner.created_at:%Y-%m-%d %H:%M:%S} UTC under the key {owner.key!r} was never confirmed."
+                f"The submit of {owner.created_at:%Y-%m-%d %H:%M} UTC under the key {owner.key!r} was never confirmed."
             )
         return self._known(owner.task_id, owner), owner
 
@@ -343,11 +342,11 @@ class Lifecycle:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
             raise
-        video = _video_of(task)
+        video = tasks.video_of(task)
         if self._options.save_to is not None:
             video = await storage.save(self.runtime, video, self._options.save_to)
             if entry is not None:
-                await self._write(entry, video=_plain(video))
+                await self._write(entry, video=tasks.plain(video))
         return video
 
     def _stored(self, entry: Entry | None) -> Video | None:
@@ -362,7 +361,7 @@ class Lifecycle:
         model = MODELS[task.model]
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, self._options.poll_interval)
-        watch = _Watch(self.runtime, task, latest, on_progress)
+        watch = Watch(self.runtime, task, latest, on_progress)
         watch.tell(task)
         pause = schedule.first(watch.elapsed()) if task.raw or entry else 0.0
         last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - self.runtime.now()))
@@ -376,84 +375,40 @@ class Lifecycle:
                 fault, faults = error, faults + 1
                 missing = missing + 1 if is_unknown_task(error) else 0
                 if not repeatable(error) and not 0 < missing < _MISSING:
-                    raise self._about(error, task) from None
+                    raise tasks.about(error, task) from None
                 pause = max(backoff(faults, error), schedule.step(watch.elapsed(), queued=False))
             else:
                 faults = missing = 0
                 task = await self._note(task, entry, answer)
                 watch.polled(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
-                    return _succeeded(task)
+                    return tasks.succeeded(task)
                 if watch.without_url > _MISSING:
-                    raise _no_url(task)
+                    raise tasks.no_url(task)
                 pause = schedule.step(watch.elapsed(), queued=task.status is TaskStatus.QUEUED)
             if self.runtime.now() >= last_look:
-                raise _timed_out(task, watch.elapsed(), fault)
+                raise tasks.timed_out(task, watch.elapsed(), fault)
 
     async def _note(self, task: Task, entry: Entry | None, answer: Answer) -> Task:
         """The task with what was learnt, and the journal with it."""
         if answer.unknown_word is not None:
             logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_word)
-        fresh = self._merged(task, answer)
+        fresh = tasks.merged(task, answer, self._gateway, now=self.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s is %s", task.task_id, fresh.status)
-        if entry is None or entry.state is _STATE[fresh.status]:
+        if entry is None or entry.state is tasks.STATE[fresh.status]:
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
                 await self._write(
-                    entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=_plain(_video_of(fresh))
+                    entry,
+                    state=EntryState.SUCCEEDED,
+                    billed_usd=fresh.cost.usd,
+                    video=tasks.plain(tasks.video_of(fresh)),
                 )
         elif fresh.status is not task.status:
-            await self._write(entry, state=_STATE[fresh.status], reason=fresh.reason)
+            await self._write(entry, state=tasks.STATE[fresh.status], reason=fresh.reason)
         return fresh
-
-    def _merged(self, task: Task, answer: Answer) -> Task:
-        finished_at = None
-        if answer.status.finished:
-            finished_at = answer.finished_at or self.runtime.utcnow()
-            # A finish before the submit or in the future means that the gateway's zone was guessed wrong.
-            finished_at = min(max(finished_at, task.submitted_at), self.runtime.utcnow())
-        learnt = {
-            "progress": answer.progress,
-            "url": answer.url,
-            "expires_at": answer.expires_at,
-            "code": answer.code,
-            "reason": answer.reason,
-            "actual_prompt": answer.actual_prompt,
-            "request_id": answer.request_id,
-            "duration": answer.seconds if answer.status is TaskStatus.SUCCEEDED else None,
-            "resolution": answer.resolution if answer.status is TaskStatus.SUCCEEDED else None,
-        }
-        if answer.submitted_at and not task.raw:  # a task that another process submitted
-            learnt["submitted_at"] = min(answer.submitted_at, self.runtime.utcnow())
-        return task.model_copy(
-            update={
-                **{name: value for name, value in learnt.items() if value is not None},
-                "status": answer.status,
-                "finished_at": finished_at,
-                "cost": self._cost(task, answer),
-                "raw": answer.raw,
-            }
-        )
-
-    def _cost(self, task: Task, answer: Answer) -> Cost:
-        """The bill where the answer has its figures; else an estimate, which says that it is one.
-
-        A failed task is not billed.
-        """
-        if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-            return price_cost(Decimal(0), 0, self._gateway, billed=True)
-        resolution = answer.resolution or task.resolution
-        table = MODELS[task.model].prices.get(self._gateway.name, {}).get(resolution or "")
-        price = answer.price_per_second if answer.price_per_second is not None else table
-        return price_cost(
-            price,
-            answer.seconds or task.duration,
-            self._gateway,
-            group_ratio=answer.group_ratio if answer.group_ratio is not None else task.cost.group_ratio,
-            billed=answer.status is TaskStatus.SUCCEEDED and answer.billed and answer.price_per_second is not None,
-        )
 
     # --- the journal's side ---
 
@@ -471,32 +426,9 @@ class Lifecycle:
         await self._call(self._journal.update, entry.id, **changes)
 
     def _known(self, task_id: str, entry: Entry | None) -> Task:
-        """The task as the journal knows it; one that it does not know has no figures yet."""
-        request: Mapping[str, Any] = entry.request if entry else {}
-        model = entry.model if entry else self._options.model
-        price = MODELS[model].prices.get(self._gateway.name, {}).get(request.get("resolution", ""))
-        return Task(
-            task_id=task_id,
-            gateway=self._gateway.name,
-            model=model,
-            status=TaskStatus.QUEUED,
-            key=entry.key if entry else None,
-            cost=price_cost(price, request.get("duration"), self._gateway, group_ratio=self._group_ratio),
-            duration=request.get("duration"),
-            resolution=request.get("resolution"),
-            prompt=request.get("prompt"),
-            seed=request.get("seed"),
-            submitted_at=entry.created_at if entry else self.runtime.utcnow(),
+        return tasks.known(
+            task_id, entry, self._gateway, self._options.model, self._group_ratio, now=self.runtime.utcnow()
         )
-
-    def _about(self, error: RequestError, task: Task) -> Exception:
-        """A failed look, told as what it means for the task: it is paid for and goes on."""
-        if is_unknown_task(error):
-            return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task)
-        error.task_id = task.task_id
-        error.money = Money.RUNNING
-        error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
-        return error
 
     def _within(self, seconds: float, deadline: float) -> float:
         return max(0.05, min(seconds, deadline - self.runtime.now()))
@@ -508,100 +440,3 @@ class _Sent:
 
     under_way: bool = False
     task_id: str | None = None
-
-
-class _Watch:
-    """Tells `on_progress` how far a task is."""
-
-    def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
-        self._runtime = runtime
-        self._since: datetime = task.submitted_at
-        self._expected = expected
-        self._on_progress = on_progress
-        self.polls = 0
-        self.without_url = 0
-
-    def elapsed(self) -> float:
-        return max(0.0, (self._runtime.utcnow() - self._since).total_seconds())
-
-    def polled(self, task: Task) -> None:
-        self.polls += 1
-        self.without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
-        self._since = task.submitted_at
-        self.tell(task)
-
-    def tell(self, task: Task) -> None:
-        """A callback that fails is not a reason to leave a paid task."""
-        if self._on_progress is None:
-            return
-        try:
-            self._on_progress(self._event(task))
-        except Exception:
-            logger.exception("on_progress failed; the generation goes on")
-
-    def _event(self, task: Task) -> VideoProgress:
-        elapsed = self.elapsed()
-        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
-        return VideoProgress(
-            task_id=task.task_id,
-            status=task.status,
-            elapsed=elapsed,
-            expected=self._expected,
-            fraction=1.0 if task.status.finished else fraction,
-            polls=self.polls,
-            cost=task.cost,
-        )
-
-
-def _succeeded(task: Task) -> Task:
-    """The task, if it has a video to show."""
-    why = ": ".join(part for part in (task.code, task.reason) if part) or "no reason given"
-    if task.status is TaskStatus.FAILED:
-        raise TaskFailedError(f"The task failed: {why.rstrip('.')}.", task=task, hint=hint_for(task.code, task.reason))
-    if task.status is TaskStatus.CANCELED:
-        raise TaskCanceledError("The task was canceled.", task=task, hint="Submit again under another key.")
-    return task
-
-
-def _no_url(task: Task) -> TaskFailedError:
-    return TaskFailedError(
-        "The gateway reports success and gives no URL.",
-        task=task,
-        money=Money.MAYBE,
-        hint=f"Ask again later with wait({task.task_id!r}); if it stays so, give the task id to the gateway's support.",
-    )
-
-
-def _timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
-    last = f" The last look did not work: {fault.what}" if fault else ""
-    return TaskTimeoutError(
-        f"The task is still {task.status} after {elapsed:.0f} s.{last}",
-        task=task,
-        hint=f"Do not submit again: go on with wait({task.task_id!r}).",
-    )
-
-
-def _video_of(task: Task) -> Video:
-    assert task.url is not None  # noqa: S101 for the type checker
-    assert task.finished_at is not None  # noqa: S101
-    assert task.expires_at is not None  # noqa: S101
-    return Video(
-        url=task.url,
-        expires_at=task.expires_at,
-        finished_at=task.finished_at,
-        **{
-            name: getattr(task, name)
-            for name in (
-                "task_id", "gateway", "model", "cost", "duration", "resolution", "prompt", "actual_prompt", "seed",
-                "submitted_at", "request_id", "raw",
-            )
-        },
-    )  # fmt: skip
-
-
-def _plain(video: Video) -> dict[str, Any]:
-    """The video for the journal: without the raw answer, and without a `data:` URI's megabytes."""
-    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
-    if video.url[:5].lower() == "data:":
-        data["url"] = ""
-    return data

@@ -8,7 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
@@ -88,7 +96,7 @@ class Options(BaseModel):
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise InvalidRequestError(_problems(error), hint="Correct the option and try again.") from None
+            raise _refusal(error) from None
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -96,7 +104,11 @@ class Options(BaseModel):
         """Also an amount alone, or the dict that `Budget.as_dict` gives."""
         if isinstance(value, dict):
             per = value.get("per")
-            return Budget(value.get("usd", ""), None if per is None else timedelta(seconds=per))
+            try:
+                window = None if per is None else timedelta(seconds=per)
+            except (TypeError, OverflowError):
+                raise ValueError("A budget's window is a number of seconds.") from None
+            return Budget(value.get("usd", ""), window)
         return Budget(value) if isinstance(value, str | int | float | Decimal) else value
 
     @field_validator("base_url")
@@ -126,7 +138,8 @@ class Options(BaseModel):
             found = os.environ.get(row.key_variable)
             if not found:
                 raise InvalidRequestError(
-                    f"There is no key for the gateway {row.name!r}.", hint=f"Set {row.key_variable} or pass api_key=…."
+                    f"There is no key for the gateway {row.name!r}.",
+                    hint=f"Set {row.key_variable} or pass api_key=….",
                 )
             object.__setattr__(self, "api_key", _checked_key(found, row.key_variable))
         self.address()
@@ -145,7 +158,8 @@ class Options(BaseModel):
             return _checked_url(found, "base_url" if self.base_url else row.url_variable)
         if row.base_url is None:
             raise InvalidRequestError(
-                f"The gateway {row.name!r} has no address of its own.", hint=f"Set {row.url_variable} or pass base_url=…."
+                f"The gateway {row.name!r} has no address of its own.",
+                hint=f"Set {row.url_variable} or pass base_url=….",
             )
         return row.base_url
 
@@ -164,15 +178,22 @@ class Options(BaseModel):
         return _checked_key(found, variable)
 
 
-def _problems(error: ValidationError) -> str:
-    found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+def _refusal(error: ValidationError) -> InvalidRequestError:
+    """What pydantic found, as one refusal; values are left out: they may be secret."""
+    found, hints = [], []
+    for item in error.errors(include_url=False, include_input=False):
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, InvalidRequestError):  # names the option and the remedy itself
+            found.append(cause.what.rstrip("."))
+            hints.append(cause.hint)
+            continue
         name = ".".join(str(part) for part in item["loc"])
         told = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             told = "is no option here"
         found.append(f"{name}: {told}" if name else told)
-    return "; ".join(found).rstrip(".") + "."
+    hint = " ".join(hints) or "Correct the option and try again."
+    return InvalidRequestError("; ".join(found).rstrip(".") + ".", hint=hint)
 
 
 def _checked_key(key: str, name: str) -> SecretStr:
@@ -184,7 +205,7 @@ def _checked_key(key: str, name: str) -> SecretStr:
 
 def _checked_url(url: str, name: str) -> str:
     parts = split_url(url, ("https", "http"))
-    if parts is None or parts.query or parts.fragment or parts.username:
+    if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
         raise InvalidRequestError(f"{name} is no web address.", hint="Give one like https://llm.ai-nebula.com.")
     if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
         raise InvalidRequestError(

@@ -77,9 +77,7 @@ async def retrying(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, dea
     async def once() -> T:  # tenacity awaits only what it can see to be a coroutine function
         return await attempt()
 
-    again = AsyncRetrying(
-        sleep=runtime.sleep, wait=wait, stop=stop, retry=retry_if_exception(repeatable), reraise=True
-    )
+    again = AsyncRetrying(sleep=runtime.sleep, wait=wait, stop=stop, retry=retry_if_exception(repeatable), reraise=True)
     return await again(once)
 
 

@@ -67,7 +67,10 @@ def _fields(model: Model) -> dict[str, tuple[Any, Any]]:
         ),
         "smart_rewrite": (
             bool,
-            Field(default=False, description="Let the service enrich a short prompt. Off keeps strictly to the prompt."),
+            Field(
+                default=False,
+                description="Let the service enrich a short prompt. Off keeps strictly to the prompt.",
+            ),
         ),
         "generate_audio": (
             bool,

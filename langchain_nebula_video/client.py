@@ -72,7 +72,9 @@ class LifecycleOptions(Options):
     def blocking_lifecycle(self) -> Lifecycle:
         """The lifecycle that holds the calling thread."""
         if self._blocking is None:
-            self._blocking = Lifecycle(self, BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock))
+            self._blocking = Lifecycle(
+                self, BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock)
+            )
         return self._blocking
 
     def async_lifecycle(self) -> Lifecycle:
@@ -152,7 +154,11 @@ class NebulaVideoClient:
         return run_sync(self._lifecycle.generate(asked, key=key, on_progress=on_progress))
 
     def submit(
-        self, request: VideoRequest | Mapping[str, Any] | None = None, *, key: str | None = None, **fields: Any
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        **fields: Any,
     ) -> Task:
         """Send one paid POST and return the task at once. Arguments and errors as for `generate`."""
         return run_sync(self._lifecycle.submit(as_request(request, fields), key=key))
@@ -166,9 +172,7 @@ class NebulaVideoClient:
         """
         return run_sync(self._lifecycle.fetch(task_id))
 
-    def wait(
-        self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
-    ) -> Video:
+    def wait(self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None) -> Video:
         """Look at a task until it is finished: the video. Costs nothing more.
 
         Args:
@@ -248,7 +252,11 @@ class AsyncNebulaVideoClient:
         return await self._lifecycle.generate(as_request(request, fields), key=key, on_progress=on_progress)
 
     async def submit(
-        self, request: VideoRequest | Mapping[str, Any] | None = None, *, key: str | None = None, **fields: Any
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        **fields: Any,
     ) -> Task:
         """See `NebulaVideoClient.submit`."""
         return await self._lifecycle.submit(as_request(request, fields), key=key)

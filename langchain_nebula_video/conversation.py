@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["newest_image"]
+__all__ = ["IMAGE_BLOCKS", "newest_image"]
 
-_TYPES = frozenset({"image", "image_url", "input_image"})
+IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
+"""The types of content blocks that hold an image."""
 
 
 def newest_image(messages: Sequence[Any]) -> Mapping[str, Any] | None:
@@ -17,14 +18,9 @@ def newest_image(messages: Sequence[Any]) -> Mapping[str, Any] | None:
         messages: LangChain messages.
     """
     for message in reversed(messages):
-        for block in _blocks_backwards(message):
-            if block.get("type") in _TYPES:
-                return block
+        for block in reversed(getattr(message, "content_blocks", None) or []):
+            # What LangChain cannot normalise it hands on as the provider wrote it.
+            found = block.get("value") if block.get("type") == "non_standard" else block
+            if isinstance(found, Mapping) and found.get("type") in IMAGE_BLOCKS:
+                return found
     return None
-
-
-def _blocks_backwards(message: Any) -> Iterator[Mapping[str, Any]]:
-    """The message's blocks as LangChain normalises them, then as the provider wrote them."""
-    for blocks in (getattr(message, "content_blocks", None), getattr(message, "content", None)):
-        if isinstance(blocks, Iterable) and not isinstance(blocks, str):
-            yield from (block for block in reversed(list(blocks)) if isinstance(block, Mapping))

@@ -27,6 +27,7 @@ next. All of them can be pickled.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,6 +78,11 @@ _SPENT: dict[Money, bool | None] = {
 }
 
 
+def _names(text: str, task_id: str) -> bool:
+    """Whether the text has the id as a word of its own: `42` is not named by "HTTP 429"."""
+    return re.search(rf"(?<![\w-]){re.escape(task_id)}(?![\w-])", text) is not None
+
+
 class NebulaVideoError(Exception):
     """The root of the tree.
 
@@ -112,7 +118,7 @@ class NebulaVideoError(Exception):
         return _SPENT[self.money]
 
     def __str__(self) -> str:
-        named = f" [task {self.task_id}]" if self.task_id and self.task_id not in self.what else ""
+        named = f" [task {self.task_id}]" if self.task_id and not _names(self.what, self.task_id) else ""
         return " ".join(part for part in (self.what + named, self.money.value, self.hint) if part)
 
 
@@ -274,5 +280,3 @@ class DownloadError(NebulaVideoError):
     ) -> None:
         super().__init__(what, hint=hint, money=money, task_id=task_id)
         self.url = url
-
-

@@ -72,7 +72,7 @@ def wire_image(
     image = image_in_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
         text = image.strip()
-        if split_url(text, ("https", "http")) is not None:
+        if split_url(text, ("https", "http")) is not None and _encodable(text):
             return WireImage(text, f"url:{without_query(text)}")
         if text[:5].lower() == "data:":
             return _from_bytes(_data_uri_bytes(text, max_bytes), max_bytes, formats)
@@ -103,9 +103,16 @@ def image_in_block(block: Mapping[str, Any]) -> object:
     if isinstance(data, bytes):
         return data
     named = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
-    raise InvalidRequestError(
-        f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}."
-    )
+    raise InvalidRequestError(f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}.")
+
+
+def _encodable(text: str) -> bool:
+    """Whether the text can be sent: half a surrogate pair cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(text: str, folder: Path | None) -> Path:
@@ -119,7 +126,7 @@ def _inside(text: str, folder: Path | None) -> Path:
     try:
         path = (root / text).resolve()
         inside = path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
         inside = False
     if not inside:
         raise InvalidRequestError(
@@ -133,10 +140,12 @@ def _data_uri_bytes(text: str, max_bytes: int) -> bytes:
     head, comma, body = text.partition(",")
     if not comma:
         raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
+    if not head.lower().endswith(";base64"):
+        if len(body) > max_bytes * 3:  # %FF: three characters a byte
+            raise _too_large(len(body) // 3, max_bytes)
+        return unquote_to_bytes(body.encode("utf-8", "replace"))
     if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest is room for line breaks
         raise _too_large(len(body) * 3 // 4, max_bytes)
-    if not head.lower().endswith(";base64"):
-        return unquote_to_bytes(body)
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -147,12 +156,19 @@ def _read(image: object, max_bytes: int) -> bytes:
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if isinstance(image, os.PathLike):
-        return _read_path(Path(image), max_bytes)
+        return _read_path(Path(os.fsdecode(image)), max_bytes)
     if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, told without importing PIL
         return _encode_pil(image, max_bytes)
     read = getattr(image, "read", None)
     if callable(read):
-        data = read(max_bytes + 1)
+        try:
+            data = read(max_bytes + 1)
+        except UnicodeError:
+            data = None  # a text file that is open on what is no text
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(
+                f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
+            ) from None
         if isinstance(data, bytes):
             return data
         raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
@@ -166,7 +182,9 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
     except OSError as error:
-        raise InvalidRequestError(f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it.") from None
+        raise InvalidRequestError(
+            f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it."
+        ) from None
 
 
 def _encode_pil(image: Any, max_bytes: int) -> bytes:
@@ -231,7 +249,8 @@ def inspect_image(data: bytes) -> ImageInfo:
         if data.lstrip()[: len(head)].lower() == head.lower():
             raise _wrong_format(name, ("JPEG", "PNG"))
     raise InvalidRequestError(
-        "The bytes are no image that is known here.", hint="Give a JPEG or PNG; the name does not matter, the content does."
+        "The bytes are no image that is known here.",
+        hint="Give a JPEG or PNG; the name does not matter, the content does.",
     )
 
 

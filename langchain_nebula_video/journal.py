@@ -166,10 +166,7 @@ class MemoryJournal:
     def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
         """See `Journal.find`."""
         with self._lock:
-            if key is not None:
-                found = self._by_key.get(key)
-            else:
-                found = self._by_task.get((gateway or "", task_id or ""))
+            found = self._by_key.get(key) if key is not None else self._by_task.get((gateway or "", task_id or ""))
             return self._entries.get(found) if found else None
 
     def entries(self) -> list[Entry]:

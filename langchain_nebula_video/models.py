@@ -121,7 +121,9 @@ def model_for(name: str, gateway: Gateway) -> Model:
     row = find_model(name)
     if gateway.name not in row.prices:
         served = ", ".join(sorted(m.name for m in MODELS.values() if gateway.name in m.prices))
-        raise InvalidRequestError(f"The gateway {gateway.name!r} does not serve {name!r}.", hint=f"It serves: {served}.")
+        raise InvalidRequestError(
+            f"The gateway {gateway.name!r} does not serve {name!r}.", hint=f"It serves: {served}."
+        )
     return row
 
 
@@ -134,9 +136,14 @@ def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping
     if isinstance(request, VideoRequest):
         given: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
     else:
-        given = dict(request or {})
+        given = request or {}  # type: ignore[assignment]
     try:
         return VideoRequest(**{**given, **fields})
+    except TypeError:
+        raise InvalidRequestError(
+            f"A {type(request).__name__} is no request.",
+            hint="Give a VideoRequest, a dict of its fields, or keywords.",
+        ) from None
     except ValidationError as error:
         raise InvalidRequestError(request_problems(error), hint="Correct it and call again.") from None
 
@@ -172,8 +179,10 @@ def complete(request: VideoRequest, gateway: Gateway, default_model: str) -> tup
         if name in {"model", "prompt"}:
             continue
         value = getattr(request, name)
-        if value != default and value is not None and not model.accepts(name):
-            raise InvalidRequestError(f"{model.name} takes no {name}.", hint=f"Leave {name} out, or choose another model.")
+        if not model.accepts(name) and value is not None and value != default:
+            raise InvalidRequestError(
+                f"{model.name} takes no {name}.", hint=f"Leave {name} out, or choose another model."
+            )
         if name in model.required and value is None:
             raise InvalidRequestError(f"There is no {name}.", hint=_REMEDIES.get(name, f"Give {name}."))
     _check_prompt(request.prompt, model)
@@ -204,13 +213,16 @@ def _check_prompt(prompt: str, model: Model) -> None:
 def _check_choice(name: str, value: object, choices: tuple[object, ...], model: Model) -> None:
     if value not in choices:
         offered = ", ".join(str(choice) for choice in choices)
-        raise InvalidRequestError(f"{name} is {value}; {model.name} makes {offered}.", hint=f"Choose one of: {offered}.")
+        raise InvalidRequestError(
+            f"{name} is {value}; {model.name} makes {offered}.", hint=f"Choose one of: {offered}."
+        )
 
 
 def _check_audio(request: VideoRequest) -> None:
     if split_url(request.audio_url or "", ("https",)) is None:
         raise InvalidRequestError(
-            "audio_url is not an https address.", hint="Give the https URL of a public MP3 or WAV file of at most 15 MB."
+            "audio_url is not an https address.",
+            hint="Give the https URL of a public MP3 or WAV file of at most 15 MB.",
         )
     if request.generate_audio:
         warnings.warn("audio_url is given, so the gateway ignores generate_audio.", UserWarning, stacklevel=2)
@@ -224,11 +236,8 @@ def price_cost(
     group_ratio: Decimal = Decimal(1),
     billed: bool = False,
 ) -> Cost:
-    """price x seconds x ratio, as the gateway's billing rules have it; unknown where a factor is."""
-    if price_per_second is None or seconds is None:
-        usd = None
-    else:
-        usd = price_per_second * seconds * group_ratio
+    """Price x seconds x ratio, as the gateway's billing rules have it; unknown where a factor is."""
+    usd = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
     return Cost(
         usd=usd,
         cny=None if usd is None else usd * gateway.cny_per_usd,

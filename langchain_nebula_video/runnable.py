@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
@@ -12,17 +12,13 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video._runtime import run_sync
 from langchain_nebula_video.client import LifecycleOptions
-from langchain_nebula_video.conversation import newest_image
+from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.models import as_request
 from langchain_nebula_video.schema import Video, VideoRequest
 
-if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-
 __all__ = ["NebulaVideoRunnable"]
 
-_BLOCK_TYPES = frozenset({"image", "image_url", "input_image"})
 _DEFAULT_CONCURRENCY = 4
 
 
@@ -82,7 +78,9 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
                 plain[name] = os.fspath(getattr(self, name))
         return plain
 
-    def invoke(self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any) -> Video:
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any
+    ) -> Video:
         """The finished video. Errors as for `NebulaVideoClient.generate`.
 
         Args:
@@ -92,7 +90,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             kwargs: Fields of `VideoRequest`, over all else.
         """
 
-        def run(given: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Video:
+        def run(given: Any) -> Video:
             return run_sync(self.blocking_lifecycle().generate(self._request(given, kwargs), key=key))
 
         return self._call_with_config(run, input, config, run_type="tool")
@@ -102,7 +100,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     ) -> Video:
         """The async twin of `invoke`."""
 
-        async def run(given: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Video:
+        async def run(given: Any) -> Video:
             return await self.async_lifecycle().generate(self._request(given, kwargs), key=key)
 
         return await self._acall_with_config(run, input, config, run_type="tool")
@@ -150,7 +148,7 @@ def _fields_of(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
         return _from_messages(list(given), defaults)
     if hasattr(given, "to_messages"):  # a prompt template's value
         return _from_messages(given.to_messages(), defaults)
-    if isinstance(given, Mapping) and given.get("type") not in _BLOCK_TYPES:
+    if isinstance(given, Mapping) and given.get("type") not in IMAGE_BLOCKS:
         return dict(given)
     return {"image": given}
 
@@ -159,7 +157,8 @@ def _from_messages(messages: list[BaseMessage], defaults: Mapping[str, Any]) -> 
     image = newest_image(messages)
     if image is None:
         raise InvalidRequestError(
-            "The message carries no image.", hint="Give a message with an image block, or an image's URL in a dict."
+            "The message carries no image.",
+            hint="Give a message with an image block, or an image's URL in a dict.",
         )
     text = "" if "prompt" in defaults else messages[-1].text.strip()
     return {"image": image, "prompt": text} if text else {"image": image}

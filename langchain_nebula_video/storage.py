@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urljoin
 
 from langchain_nebula_video._runtime import Runtime, Stream
@@ -67,27 +67,43 @@ def _failed(video: Video, why: str) -> DownloadError:
 
 
 async def _write(runtime: Runtime, video: Video, path: Path) -> None:
-    await runtime.call(path.parent.mkdir, parents=True, exist_ok=True)
-    handle, name = await runtime.call(tempfile.mkstemp, dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
+    part = await runtime.call(_open_part, path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part:
             if video.url[:5].lower() == "data:":
-                await runtime.call(file.write, _data(video.url))
+                await runtime.call(part.write, _data(video.url))
             else:
-                await _receive(runtime, video.url, file)
-            await runtime.call(file.flush)
-            await runtime.call(os.fsync, file.fileno())
-        _check_mp4(Path(name))
-        mask = os.umask(0)  # a temporary file is private; the video gets what any new file would
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        await runtime.call(os.replace, name, path)
+                await _receive(runtime, video.url, part)
+            await runtime.call(_flush, part)
+        await runtime.call(_publish, Path(part.name), path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        await runtime.call(Path(part.name).unlink, missing_ok=True)
 
 
-async def _receive(runtime: Runtime, url: str, file: object) -> None:
+def _open_part(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
+    os.close(handle)
+    return Path(name).open("wb")
+
+
+def _flush(part: BinaryIO) -> None:
+    part.flush()
+    os.fsync(part.fileno())
+
+
+def _publish(part: Path, path: Path) -> None:
+    with part.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp":
+        raise RequestError("what came is no MP4", status_code=200)
+    mask = os.umask(0)  # a temporary file is private; the video gets what any new file would
+    os.umask(mask)
+    part.chmod(0o666 & ~mask)
+    part.replace(path)
+
+
+async def _receive(runtime: Runtime, url: str, file: BinaryIO) -> None:
     for _ in range(_MAX_REDIRECTS):
         request = WireRequest("GET", url)
         async with runtime.stream(request, timeout=_TOTAL_SECONDS, stall=_STALL_SECONDS) as answer:
@@ -103,17 +119,19 @@ async def _receive(runtime: Runtime, url: str, file: object) -> None:
     raise RequestError("The address redirects without end.", status_code=310)
 
 
-_REFUSED = {403: "HTTP 403, the address has expired or its signature is wrong", 404: "HTTP 404, it is not there"}
+_REFUSED = {
+    403: "HTTP 403, the address has expired or its signature is wrong",
+    404: "HTTP 404, it is not there",
+}
 
 
-async def _copy(runtime: Runtime, answer: Stream, file: object) -> None:
-    write = file.write  # type: ignore[attr-defined]
+async def _copy(runtime: Runtime, answer: Stream, file: BinaryIO) -> None:
     size = 0
     async for chunk in answer.chunks:
         size += len(chunk)
         if size > _MAX_BYTES:
             raise RequestError(f"it is larger than {_MAX_BYTES // 1024 // 1024} MB", status_code=413)
-        await runtime.call(write, chunk)
+        await runtime.call(file.write, chunk)
     announced = answer.headers.get("content-length", "")
     if announced.isdigit() and int(announced) != size:
         raise RequestError(f"{size} of {announced} bytes came")
@@ -125,10 +143,3 @@ def _data(uri: str) -> bytes:
         return base64.b64decode(body, validate=True) if head.lower().endswith(";base64") else unquote_to_bytes(body)
     except (binascii.Error, ValueError):
         raise RequestError("the gateway's data: URI is not valid base64", status_code=200) from None
-
-
-def _check_mp4(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] != b"ftyp":
-        raise RequestError("what came is no MP4", status_code=200)

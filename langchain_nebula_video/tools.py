@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.exceptions import ModelError
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
@@ -107,9 +106,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         super().__setstate__(state)
         object.__setattr__(self, "args_schema", args_schema(self.model))
 
-    def run(
-        self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
-    ) -> Any:
+    def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, which `_run` is not given otherwise."""
         with _called(tool_call_id):
             return super().run(tool_input, *args, tool_call_id=tool_call_id, **kwargs)
@@ -127,7 +124,6 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
-        run_manager: CallbackManagerForToolRun | None = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
@@ -141,7 +137,6 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
-        run_manager: AsyncCallbackManagerForToolRun | None = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
@@ -154,7 +149,8 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
             fields["image"] = newest_image(_messages(runtime))
             if fields["image"] is None:
                 raise InvalidRequestError(
-                    "No image was given, and there is none in the conversation.", hint="Give the image's https URL."
+                    "No image was given, and there is none in the conversation.",
+                    hint="Give the image's https URL.",
                 )
         return as_request(None, fields)
 
@@ -226,7 +222,7 @@ def _as_tool_errors() -> Iterator[None]:
 
 @functools.cache
 def _tool_error(kind: Any) -> type[NebulaVideoError]:
-    """The same error, which is also
+    """The same error, with three more natures.
 
     - a `ToolException`: handled, and read by the language model, instead of ending the agent;
     - a `ModelError` that is not retryable: `ToolRetryMiddleware` obeys it;

@@ -13,4 +13,13 @@ from langchain_nebula_video._runtime.base import Clock, Endpoint, Runtime, Strea
 from langchain_nebula_video._runtime.blocking import BlockingRuntime
 from langchain_nebula_video._runtime.nonblocking import AsyncRuntime
 
-__all__ = ["AsyncRuntime", "BlockingRuntime", "Clock", "Endpoint", "Runtime", "Stream", "SystemClock", "run_sync"]
+__all__ = [
+    "AsyncRuntime",
+    "BlockingRuntime",
+    "Clock",
+    "Endpoint",
+    "Runtime",
+    "Stream",
+    "SystemClock",
+    "run_sync",
+]

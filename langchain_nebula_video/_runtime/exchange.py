@@ -30,7 +30,14 @@ _KEEPALIVE = 60.0
 _CONNECT_TIMEOUT = 10.0
 
 # The connection did not stand yet when these were raised.
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
+_NOT_SENT = (
+    "ConnectError",
+    "ConnectTimeout",
+    "PoolTimeout",
+    "ProxyError",
+    "UnsupportedProtocol",
+    "InvalidURL",
+)
 
 
 def _library_of(client: object | None) -> ModuleType:
@@ -131,7 +138,11 @@ class Exchange:
             request.method,
             self.endpoint.base_url + request.target if own else request.target,
             json=request.json,
-            headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
+            headers={
+                "Accept-Encoding": "identity",
+                "User-Agent": self.endpoint.user_agent,
+                **request.headers,
+            },
             timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, seconds)),
         )
         if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
@@ -155,14 +166,21 @@ class Exchange:
         """Turn the library's failures into ours; of a paid request, every failure."""
         try:
             yield
-            return
         except RequestError:
             raise
         except Exception as error:
-            ours = (TimeoutError, self.library.HTTPError, self.library.InvalidURL, self.library.StreamError, OSError)
+            ours = (
+                TimeoutError,
+                self.library.HTTPError,
+                self.library.InvalidURL,
+                self.library.StreamError,
+                OSError,
+            )
             if not isinstance(error, ours) and not request.paid:
                 raise
             failure = TimeoutError() if late.is_set() else error
+        else:
+            return
         told = type(failure).__name__
         if isinstance(failure, TimeoutError | self.library.TimeoutException):
             told = f"{told}: none within {timeout:.0f} s"
@@ -174,9 +192,7 @@ class Exchange:
         return body.replace(self._secret, b"[key]") if self._secret else body
 
     def headers(self, response: Any) -> dict[str, str]:
-        return {
-            name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()
-        }
+        return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
 
 
 def _too_large(request: WireRequest) -> RequestError:

@@ -6,6 +6,15 @@ from langchain_nebula_video.protocols import nebula
 from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task
 from langchain_nebula_video.protocols._wire import Answer, Protocol, Reply, Submission, WireRequest
 
-__all__ = ["PROTOCOLS", "Answer", "Protocol", "Reply", "Submission", "WireRequest", "hint_for", "is_unknown_task"]
+__all__ = [
+    "PROTOCOLS",
+    "Answer",
+    "Protocol",
+    "Reply",
+    "Submission",
+    "WireRequest",
+    "hint_for",
+    "is_unknown_task",
+]
 
 PROTOCOLS: dict[str, Protocol] = {"nebula": nebula.PROTOCOL}

@@ -69,6 +69,7 @@ _REASON_PATHS = (
     ("output.code", "output.message"),
     ("code", "message"),
 )
+_NO_ERROR = frozenset({"success", "ok", "200", "0"})
 
 
 def parse_object(body: bytes) -> dict[str, Any] | None:
@@ -101,7 +102,7 @@ def text_at(body: object, *paths: str) -> str | None:
 
 
 def decimal_at(body: object, *paths: str) -> Decimal | None:
-    """The first of these that is a sensible amount: finite, not negative, below a million."""
+    """The first of these that is a sensible amount: finite, not negative, below a million, not minute."""
     for path in paths:
         value = at(body, path)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -110,7 +111,7 @@ def decimal_at(body: object, *paths: str) -> Decimal | None:
             number = Decimal(str(value))
         except (InvalidOperation, ValueError):
             continue
-        if number.is_finite() and 0 <= number < 1_000_000:
+        if number.is_finite() and 0 <= number < 1_000_000 and (not number or number.adjusted() > -20):
             return number
     return None
 
@@ -150,10 +151,9 @@ def status_of(word: object) -> TaskStatus | None:
 
 def _addresses(value: object) -> Iterator[str]:
     for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, Mapping):
-            item = item.get("url") or item.get("video_url")
-        if isinstance(item, str):
-            yield item.strip()
+        found = item.get("url") or item.get("video_url") if isinstance(item, Mapping) else item
+        if isinstance(found, str):
+            yield found.strip()
 
 
 def find_url(body: Mapping[str, Any]) -> str | None:
@@ -169,14 +169,16 @@ def find_reason(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Code and words of what went wrong, unwrapped where the gateway packed the vendor's answer into text."""
     for code_path, message_path in _REASON_PATHS:
         code, message = text_at(body, code_path), text_at(body, message_path)
+        if code and code.lower() in _NO_ERROR:
+            code = None
         if code or message:
             return _unwrapped(code, at(body, message_path), message)
-    error = text_at(body, "error", "message")
-    return None, error
+    told = text_at(body, "error", "data.result_url")  # newer revisions put a failure's text where the URL goes
+    return None, None if told is None or split_url(told, ("https", "http")) is not None else told
 
 
 def _unwrapped(code: str | None, packed: object, message: str | None) -> tuple[str | None, str | None]:
-    """`{"code":"fail_to_fetch_task","message":"{\\"code\\":…}"}` holds the vendor's own code and words.
+    """A `fail_to_fetch_task` holds the vendor's own answer, code and words, as text in its `message`.
 
     The gateway masks dotted words in the packed text, which can break the JSON: then the parts that still
     stand are picked out.

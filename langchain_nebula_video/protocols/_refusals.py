@@ -45,7 +45,8 @@ _RULES = [
     _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
     _Rule(r"ImageFormat", InvalidInputError, _FORMAT),
     _Rule(r"ImageSize|read_request_body_failed", InvalidInputError, _SIZE),
-    _Rule(r"Invalid(Image|File|URL)(\.\w+)*|DownloadFailed|InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _REACH),
+    _Rule(r"Invalid(Image|File|URL)(\.\w+)*|DownloadFailed|InvalidParameter\.(Image|Audio)\w*",
+          InvalidInputError, _REACH),
     _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
           InvalidInputError, "Correct what the message names."),
     _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY),
@@ -68,7 +69,20 @@ _BY_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
 }
 _REDIRECT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FREE_QUOTA = re.compile(r"free[\s_-]*(quota|tier|allocation)|免费额度", re.IGNORECASE)
-_UNKNOWN_TASK = re.compile(r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE)
+_UNKNOWN_TASK = re.compile(
+    r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
+)
+# What an answer about a task has, and an error envelope has not.
+_TASK_PATHS = (
+    "task_id",
+    "status",
+    "data.task_id",
+    "data.status",
+    "output.task_id",
+    "output.task_status",
+    "metadata.output.task_id",
+    "metadata.output.task_status",
+)
 _MAX_BODY = 4000
 
 
@@ -104,11 +118,11 @@ def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
     code proves the contrary it is unconfirmed.
     """
     body = parse_object(reply.body) or {}
-    code, message = _error_of(body)
+    code, message = find_reason(body)
     known = classify(code, message)
     success = 200 <= reply.status < 300
-    if success and (known is None or "task_id" in body or text_at(body, "status") is not None):
-        return None
+    if success and (known is None or text_at(body, *_TASK_PATHS) is not None):
+        return None  # a failed task has a code too
     details = _details(reply, body, code)
     told = _told(reply, code, message)
     if known is not None:
@@ -126,12 +140,6 @@ def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
     if error is RateLimitError and _FREE_QUOTA.search(message or ""):
         error, hint = QuotaError, _MONEY
     return error(told, hint=hint, **details)
-
-
-def _error_of(body: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Code and words of an error envelope; a stock answer's `"code":"success"` is none."""
-    code, message = find_reason(body)
-    return (None, None) if code and code.lower() in {"success", "ok", "200", "0"} else (code, message)
 
 
 def _is_packed(body: dict[str, Any]) -> bool:
@@ -170,10 +178,8 @@ def retry_after_of(reply: Reply) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError, TypeError):
+    except (ValueError, IndexError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - reply.received_at).total_seconds())
-
-

@@ -65,12 +65,14 @@ def _status(body: Mapping[str, Any]) -> TaskStatus:
     end the wait for it.
     """
     inner = read.status_of(read.at(body, "metadata.output.task_status") or read.at(body, "output.task_status"))
-    for path in ("data.status", "status"):
-        outer = read.status_of(read.at(body, path))
+    words = [read.at(body, path) for path in ("data.status", "status")]
+    for outer in map(read.status_of, words):
         if outer is not None:
             waiting = outer is TaskStatus.RUNNING and inner is TaskStatus.QUEUED
             return TaskStatus.QUEUED if waiting else outer
-    return inner or TaskStatus.RUNNING
+    if inner is None or (inner.finished and any(isinstance(word, str) for word in words)):
+        return TaskStatus.RUNNING
+    return inner
 
 
 def _unknown_word(body: Mapping[str, Any]) -> str | None:

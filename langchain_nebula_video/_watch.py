@@ -1,0 +1,56 @@
+"""How far a task is, told to whoever wants to know."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from langchain_nebula_video._runtime import Runtime
+from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, VideoProgress
+
+__all__ = ["Watch"]
+
+logger = logging.getLogger("langchain_nebula_video")
+
+
+class Watch:
+    """The polls of one task, and the caller's `on_progress`."""
+
+    def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
+        self._runtime = runtime
+        self._since: datetime = task.submitted_at
+        self._expected = expected
+        self._on_progress = on_progress
+        self.polls = 0
+        self.without_url = 0
+
+    def elapsed(self) -> float:
+        return max(0.0, (self._runtime.utcnow() - self._since).total_seconds())
+
+    def polled(self, task: Task) -> None:
+        self.polls += 1
+        self.without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
+        self._since = task.submitted_at
+        self.tell(task)
+
+    def tell(self, task: Task) -> None:
+        """A callback that fails is not a reason to leave a paid task."""
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self._event(task))
+        except Exception:
+            logger.exception("on_progress failed; the generation goes on")
+
+    def _event(self, task: Task) -> VideoProgress:
+        elapsed = self.elapsed()
+        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
+        return VideoProgress(
+            task_id=task.task_id,
+            status=task.status,
+            elapsed=elapsed,
+            expected=self._expected,
+            fraction=1.0 if task.status.finished else fraction,
+            polls=self.polls,
+            cost=task.cost,
+        )

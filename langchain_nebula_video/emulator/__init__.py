@@ -1,0 +1,51 @@
+"""The Nebula image-to-video gateway, offline: real HTTP, real money sums, real MP4 files.
+
+Written from the vendor's pages alone. It imports nothing of the client, so that the two can disagree.
+
+Example:
+    ```python
+    with Emulator(speed=50) as emulator:
+        client = NebulaVideoClient(base_url=emulator.url, api_key=emulator.api_key)
+        ...
+        assert emulator.bill.usd == Decimal("0.3690")
+    ```
+"""
+
+from __future__ import annotations
+
+from ._extra import extra
+
+with extra():
+    from .emulator import Emulator
+
+from .clock import Clock, SupportsNow
+from .faults import Faults
+from .records import (
+    AccountRecord,
+    Bill,
+    BillLine,
+    FaultRecord,
+    Peaks,
+    Problem,
+    RequestRecord,
+    Status,
+    TaskRecord,
+    Violation,
+)
+
+__all__ = [
+    "AccountRecord",
+    "Bill",
+    "BillLine",
+    "Clock",
+    "Emulator",
+    "FaultRecord",
+    "Faults",
+    "Peaks",
+    "Problem",
+    "RequestRecord",
+    "Status",
+    "SupportsNow",
+    "TaskRecord",
+    "Violation",
+]

@@ -1,0 +1,46 @@
+"""The models on offer: a row a model, from the vendor's page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the gateway says of one model."""
+
+    name: str
+    frame_rate: int
+    prices: Mapping[str, Decimal]
+    """USD per second of video, by resolution."""
+    default_resolution: str
+    working_time: Mapping[int, tuple[float, float]]
+    """Seconds of video on offer, each with the shortest and longest time it takes to make."""
+    default_seconds: int
+
+    def seconds_for(self, asked: int | None) -> int:
+        """The length that is made and billed: anything not on offer becomes the default."""
+        return self.default_seconds if asked is None or asked not in self.working_time else asked
+
+
+MODELS: Mapping[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="wan2.5-i2v-preview",
+            frame_rate=24,
+            prices={"480p": Decimal("0.0369"), "720p": Decimal("0.0738"), "1080p": Decimal("0.1233")},
+            default_resolution="720p",
+            working_time={5: (60.0, 120.0), 10: (120.0, 180.0)},
+            default_seconds=5,
+        ),
+    )
+}
+
+# A resolution sets how many pixels there are, not their proportions: those are the picture's own.
+PIXELS: Mapping[str, int] = {"480p": 832 * 480, "720p": 1280 * 720, "1080p": 1920 * 1080}

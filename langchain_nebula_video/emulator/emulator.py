@@ -1,0 +1,267 @@
+"""The emulator as its users hold it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from decimal import Decimal
+from typing import TYPE_CHECKING, Self
+
+from .accounts import Account, Accounts
+from .app import build_app
+from .clock import Clock
+from .core import Core
+from .engine import Engine
+from .faults import Faults
+from .files import Files
+from .server import Server
+from .signing import Signer
+from .traffic import Traffic
+from .videos import Videos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from starlette.applications import Starlette
+
+    from .clock import SupportsNow
+    from .records import AccountRecord, Bill, Peaks, RequestRecord, TaskRecord, Violation
+
+DAY = 86_400.0
+
+
+class Emulator:
+    """The Nebula gateway, on this machine.
+
+    Example:
+        ```python
+        with Emulator(speed=50) as emulator:
+            print(emulator.url, emulator.api_key)
+        ```
+
+    Everything it did can be read back, also after it has stopped. It may be started again.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str = "sk-emulator",
+        balance: Decimal | str | int = Decimal(100),
+        group_ratio: Decimal | str | int = Decimal(1),
+        max_concurrent_tasks: int | None = None,
+        clock: SupportsNow | None = None,
+        url_lifetime: float = DAY,
+        idle_close: float = 75.0,
+        known_images: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Set it up; nothing is opened before `start`.
+
+        Args:
+            speed: How many times faster than the real service tasks are done. At 1 a clip of five
+                seconds takes one to two minutes. It shortens the work and nothing else: the clock,
+                and with it every time in an answer, stays real.
+            host: Where to listen.
+            port: 0 takes a free one.
+            api_key: The first account's key.
+            balance: USD in the first account.
+            group_ratio: What the first account's prices are multiplied with.
+            max_concurrent_tasks: How many tasks an account may have under way; None for any number.
+            clock: What tells the time; default: real time. Whatever it is, `Emulator.clock` can be
+                paused and advanced.
+            url_lifetime: Seconds that a video's address is good for after its task has ended.
+            idle_close: Seconds after which the server closes a connection that nothing comes on.
+            known_images: Pictures by the address that requests will name them by.
+
+        Raises:
+            ValueError: `speed` is not greater than 0.
+        """
+        self.clock: Clock = _clock(clock)
+        """What tells the time; it can be paused and advanced."""
+        self._core = Core(
+            clock=self.clock,
+            engine=Engine(clock=self.clock, speed=speed, max_concurrent_tasks=max_concurrent_tasks),
+            accounts=Accounts(),
+            files=Files(known_images or {}),
+            videos=Videos(),
+            signer=Signer(),
+            faults=Faults(),
+            traffic=Traffic(self.clock),
+            url_lifetime=url_lifetime,
+        )
+        self._host = host
+        self._port = port
+        self._idle_close = idle_close
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self.app: Starlette = build_app(self._core)
+        """The ASGI app, for tests that drive it without a socket."""
+        self.api_key = api_key
+        self.faults: Faults = self._core.faults
+        self.add_account(
+            api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default"
+        )
+
+    def start(self) -> Self:
+        """Serve in a thread of its own.
+
+        Raises:
+            OSError: The port cannot be had.
+            RuntimeError: It is running already.
+        """
+        self._bind().start()
+        return self
+
+    def stop(self) -> None:
+        """Break off whatever is under way; does nothing if it is not running."""
+        with self._lock:
+            server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+        self._core.videos.close()
+
+    def serve_forever(self, ready: Callable[[str], object] = lambda _: None) -> None:
+        """Serve in this thread until `stop` is called, SIGINT or SIGTERM.
+
+        Args:
+            ready: Called with the address once the port is bound.
+
+        Raises:
+            OSError: The port cannot be had.
+            RuntimeError: It is running already.
+        """
+        server = self._bind()
+        try:
+            server.serve_here(lambda: ready(self.url))
+        finally:
+            self.stop()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The base address.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        server = self._server
+        if server is None:
+            message = "the emulator is not running: call start(), or use it in a with statement"
+            raise RuntimeError(message)
+        return f"http://{_reachable(self._host)}:{server.port}"
+
+    def add_account(
+        self,
+        api_key: str,
+        *,
+        balance: Decimal | str | int = Decimal(100),
+        group_ratio: Decimal | str | int = Decimal(1),
+        name: str | None = None,
+    ) -> None:
+        """Add an account with a key of its own.
+
+        Raises:
+            ValueError: The key or the name is taken.
+        """
+        accounts = self._core.accounts
+        accounts.add(
+            Account(name or f"account-{len(accounts) + 1}", api_key, Decimal(balance), Decimal(group_ratio))
+        )
+
+    def host_image(self, content: bytes) -> str:
+        """Serve a picture; the address to submit it by."""
+        return self._base() + self._core.files.host(content)
+
+    def host_audio(self, content: bytes) -> str:
+        """Serve a sound; the address to submit it by."""
+        return self._base() + self._core.files.host(content)
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than the real service tasks are done; those under way follow a change."""
+        return self._core.engine.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._core.engine.speed = speed
+
+    @property
+    def tasks(self) -> tuple[TaskRecord, ...]:
+        """Every task that was accepted, in order."""
+        return self._core.engine.records()
+
+    @property
+    def bill(self) -> Bill:
+        """Everything that was charged."""
+        return self._core.engine.bill()
+
+    @property
+    def balance(self) -> Decimal:
+        """USD left in the first account."""
+        return self.accounts[0].balance
+
+    @property
+    def accounts(self) -> tuple[AccountRecord, ...]:
+        """Every account, in the order they were added."""
+        self._core.engine.settle()
+        return tuple(account.record() for account in self._core.accounts)
+
+    @property
+    def requests(self) -> tuple[RequestRecord, ...]:
+        """Every request, in order of arrival."""
+        return self._core.traffic.records()
+
+    @property
+    def peaks(self) -> Peaks:
+        """The most requests that were ever under way at one moment."""
+        return self._core.traffic.peaks()
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Everything done that a well-behaved client never does."""
+        return self._core.traffic.violations()
+
+    def _bind(self) -> Server:
+        with self._lock:
+            if self._server is not None:
+                message = "the emulator is running already"
+                raise RuntimeError(message)
+            self._server = Server(
+                self.app,
+                host=self._host,
+                port=self._port,
+                idle_close=self._idle_close,
+                numbers=self._numbers,
+                on_stop=self._core.videos.close,
+            )
+            return self._server
+
+    def _base(self) -> str:
+        # Without a server the host is only a name: files are found by their path.
+        return "http://127.0.0.1" if self._server is None else self.url
+
+
+def _clock(given: SupportsNow | None) -> Clock:
+    if given is None or isinstance(given, Clock):
+        return given or Clock()
+    return Clock(given.now(), source=given.now)
+
+
+def _reachable(host: str) -> str:
+    """The name to call a server by that listens on `host`."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
+    host = everywhere.get(host, host)
+    return f"[{host}]" if ":" in host else host

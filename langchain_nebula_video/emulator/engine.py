@@ -1,0 +1,232 @@
+"""Tasks, time and money: what every dialect shares.
+
+Nothing runs in the background. A task's whole future is drawn when it is accepted, and whoever looks
+at anything first lets the clock catch up: tasks whose end has passed are settled, in the order in
+which they ended, and those that succeeded are billed then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import random
+import threading
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from .records import Bill, BillLine, Problem, Status, TaskRecord
+from .refusals import Reason, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .accounts import Account
+    from .catalog import Model
+    from .clock import SupportsNow
+    from .files import Material
+
+# What part of a task's time is spent in the queue, at least and at most.
+QUEUE_SHARE = (0.05, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that passed its dialect's checks."""
+
+    model: Model
+    prompt: str
+    image: Material | None
+    """None if it could not be had; then there is a `problem`."""
+    resolution: str
+    seconds: int
+    seed: int | None
+    audio: Material | None
+    generate_audio: bool
+    request: Mapping[str, Any]
+    """What to show of the body in records."""
+    problem: Problem | None
+    """What the task will fail with; None if it will succeed."""
+
+
+@dataclass(slots=True)
+class Task:
+    """An accepted job. Only the three marks ever change, and only when the speed does."""
+
+    id: str
+    job: Job
+    account: Account
+    seed: int
+    price: Decimal
+    group_ratio: Decimal
+    """As agreed when the task was accepted."""
+    accepted_at: float
+    started_at: float
+    finished_at: float
+
+    def status(self, now: float) -> Status:
+        """Where the task is at `now`."""
+        if now < self.started_at:
+            return Status.PENDING
+        if now < self.finished_at:
+            return Status.RUNNING
+        return Status.FAILED if self.job.problem else Status.SUCCEEDED
+
+    @property
+    def cost(self) -> Decimal:
+        """USD if it succeeds."""
+        return self.price * self.job.seconds * self.group_ratio
+
+    def record(self, now: float) -> TaskRecord:
+        """A snapshot at `now`."""
+        status = self.status(now)
+        return TaskRecord(
+            id=self.id,
+            account=self.account.name,
+            model=self.job.model.name,
+            request=self.job.request,
+            image_digest=self.job.image.digest if self.job.image else None,
+            resolution=self.job.resolution,
+            seconds=self.job.seconds,
+            seed=self.seed,
+            status=status,
+            accepted_at=self.accepted_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            problem=self.job.problem if status is Status.FAILED else None,
+            cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
+        )
+
+
+class Engine:
+    """The state machine of one emulator. All methods may be called from any thread."""
+
+    def __init__(self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None) -> None:
+        """Begin without tasks."""
+        self.clock = clock
+        self._speed = _checked(speed)
+        self._max_concurrent_tasks = max_concurrent_tasks
+        self._lock = threading.RLock()
+        self._tasks: dict[str, Task] = {}
+        # (end, tie-breaker, task): the next to be settled comes first.
+        self._open: list[tuple[float, int, Task]] = []
+        self._under_way: dict[str, int] = {}
+        self._lines: list[BillLine] = []
+
+    @property
+    def speed(self) -> float:
+        """How many times faster than the real service tasks are done."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        with self._lock:
+            now = self._settle()
+            stretch = self._speed / _checked(speed)
+            for _, _, task in self._open:
+                task.started_at = min(task.started_at, now) + max(task.started_at - now, 0.0) * stretch
+                task.finished_at = now + (task.finished_at - now) * stretch
+            self._open = [(task.finished_at, number, task) for _, number, task in self._open]
+            heapq.heapify(self._open)
+            self._speed = speed
+
+    def submit(self, account: Account, job: Job) -> Task:
+        """Accept a job.
+
+        Raises:
+            Refusal: The balance is less than the job will cost, or too many tasks are under way.
+        """
+        with self._lock:
+            now = self._settle()
+            task = self._plan(account, job, now)
+            # The page: the balance is checked on submission and nothing is set aside. So several
+            # tasks can be accepted that together cost more than there is.
+            if account.balance < task.cost:
+                message = f"Insufficient balance: {account.balance} USD left, {task.cost} USD needed"
+                raise Refusal(Reason.QUOTA, message)
+            under_way = self._under_way.get(account.name, 0)
+            if self._max_concurrent_tasks is not None and under_way >= self._max_concurrent_tasks:
+                message = f"Requests rate limit exceeded: {under_way} tasks under way, please try again later"
+                raise Refusal(Reason.RATE, message)
+            self._tasks[task.id] = task
+            self._under_way[account.name] = under_way + 1
+            heapq.heappush(self._open, (task.finished_at, len(self._tasks), task))
+            return task
+
+    def find(self, task_id: str, account: Account | None = None) -> tuple[Task, TaskRecord]:
+        """A task and how it stands, for anybody or for `account` alone.
+
+        Raises:
+            Refusal: There is no such task, or it is another account's.
+        """
+        with self._lock:
+            now = self._settle()
+            task = self._tasks.get(task_id)
+            if task is None or (account is not None and task.account is not account):
+                raise Refusal(Reason.UNKNOWN_TASK, "task_not_exist")
+            return task, task.record(now)
+
+    def records(self) -> tuple[TaskRecord, ...]:
+        """Every task ever accepted, in order."""
+        with self._lock:
+            now = self._settle()
+            return tuple(task.record(now) for task in self._tasks.values())
+
+    def bill(self) -> Bill:
+        """Everything charged so far."""
+        with self._lock:
+            self._settle()
+            return Bill(tuple(self._lines))
+
+    def settle(self) -> None:
+        """Let the books catch up with the clock."""
+        with self._lock:
+            self._settle()
+
+    def _plan(self, account: Account, job: Job, now: float) -> Task:
+        seed = random.SystemRandom().randrange(2**31) if job.seed is None else job.seed
+        # Hashed, so that the same seed and prompt take the same time in every process.
+        digest = hashlib.sha256(f"{seed}\n{job.prompt}".encode()).digest()
+        fate = random.Random(digest)  # noqa: S311 - a plan, not a secret
+        total = fate.uniform(*job.model.working_time[job.seconds]) / self._speed
+        return Task(
+            id=str(uuid.uuid4()),
+            job=job,
+            account=account,
+            seed=seed,
+            price=job.model.prices[job.resolution],
+            group_ratio=account.group_ratio,
+            accepted_at=now,
+            started_at=now + total * fate.uniform(*QUEUE_SHARE),
+            finished_at=now + total,
+        )
+
+    def _settle(self) -> float:
+        now = self.clock.now()
+        while self._open and self._open[0][0] <= now:
+            task = heapq.heappop(self._open)[2]
+            self._under_way[task.account.name] -= 1
+            if task.job.problem is None:
+                task.account.balance -= task.cost
+                self._lines.append(
+                    BillLine(
+                        task_id=task.id,
+                        account=task.account.name,
+                        model=task.job.model.name,
+                        resolution=task.job.resolution,
+                        seconds=task.job.seconds,
+                        price=task.price,
+                        group_ratio=task.group_ratio,
+                        usd=task.cost,
+                        at=task.finished_at,
+                    )
+                )
+        return now
+
+
+def _checked(speed: float) -> float:
+    if not speed > 0:
+        message = f"speed must be greater than 0, not {speed}"
+        raise ValueError(message)
+    return speed

@@ -1,0 +1,153 @@
+"""What a test reads back: frozen snapshots of everything the emulator did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Status(StrEnum):
+    """Where a task is, in the upstream's words."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a task failed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One accepted task, as it stood when it was looked at."""
+
+    id: str
+    account: str
+    """Name of the account it belongs to."""
+    model: str
+    request: Mapping[str, Any]
+    """The body as it was sent, `data:` URIs replaced by their digest."""
+    image_digest: str | None
+    """SHA-256 of the picture's bytes; None if the picture could not be fetched."""
+    resolution: str
+    seconds: int
+    seed: int
+    status: Status
+    accepted_at: float
+    started_at: float
+    """When it left, or will leave, the queue."""
+    finished_at: float
+    """When it ended, or will end."""
+    problem: Problem | None
+    """Why it failed; None until it has."""
+    cost: Decimal
+    """USD billed; 0 until it has succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One charge: a task that succeeded."""
+
+    task_id: str
+    account: str
+    model: str
+    resolution: str
+    seconds: int
+    price: Decimal
+    """USD per second."""
+    group_ratio: Decimal
+    usd: Decimal
+    at: float
+    """When the task succeeded, seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Everything that has been charged."""
+
+    lines: tuple[BillLine, ...] = ()
+
+    @property
+    def usd(self) -> Decimal:
+        """The sum, exact."""
+        return sum((line.usd for line in self.lines), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """One account as it stood."""
+
+    name: str
+    balance: Decimal
+    """USD; below zero when tasks that were all affordable alone end together."""
+    group_ratio: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One HTTP request, as far as it got."""
+
+    number: int
+    at: float
+    point: str
+    """What it was for: ``submit``, ``query``, ``download``, ``hosted`` or ``unknown``."""
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names in lower case; the key itself is never kept."""
+    connection: int | None
+    """Which TCP connection it came on, counted from 1; None when driven without a socket."""
+    status: int | None = None
+    """What was answered; None while under way, and when no answer was sent."""
+    task_id: str | None = None
+    """The task this request created; None if it created none."""
+    fault: str | None = None
+    """The kind of fault that was played on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The most requests that were ever under way at one moment."""
+
+    requests: int = 0
+    submits: int = 0
+    queries: int = 0
+    downloads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something a well-behaved client never does."""
+
+    at: float
+    rule: str
+    """``key_outside_gateway``: the API key was sent to a storage address."""
+    request: int
+    """Number of the request."""
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One fault in the list, and how often it has been played."""
+
+    point: str
+    kind: str
+    times: int | None
+    """How many requests it is for; None: all."""
+    after: int
+    """How many requests it lets pass first."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seen: int = 0
+    played: int = 0

@@ -1,0 +1,231 @@
+"""One lost answer to a submit means one POST: whatever the fault, whoever called.
+
+The judge is the emulator's own ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ToolRetryMiddleware
+
+from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
+    NebulaVideoClient,
+    NebulaVideoRunnable,
+    NebulaVideoTool,
+    NotSentError,
+    SubmissionUnconfirmedError,
+)
+from langchain_nebula_video.emulator import Emulator
+from tests.agents import animates
+from tests.conftest import settle
+
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
+Caller = Callable[[dict[str, Any]], Any]
+
+
+def client_sync(options: dict[str, Any]) -> Any:
+    return NebulaVideoClient(**options).generate(**ASK)
+
+
+async def client_async(options: dict[str, Any]) -> Any:
+    return await AsyncNebulaVideoClient(**options).generate(**ASK)
+
+
+def tool_sync(options: dict[str, Any]) -> Any:
+    return NebulaVideoTool(**options, handle_tool_error=False).invoke(ASK)
+
+
+async def tool_async(options: dict[str, Any]) -> Any:
+    return await NebulaVideoTool(**options, handle_tool_error=False).ainvoke(ASK)
+
+
+def _agent(options: dict[str, Any], *, handled: bool) -> Any:
+    tool = NebulaVideoTool(**options, handle_tool_error=handled)
+    return create_agent(animates(image=ASK["image"]), [tool], middleware=[ToolRetryMiddleware()])
+
+
+_QUESTION: Any = {"messages": [{"role": "user", "content": "Animate it."}]}
+
+
+def retried_tool_sync(options: dict[str, Any]) -> Any:
+    return _agent(options, handled=False).invoke(_QUESTION)
+
+
+async def retried_tool_async(options: dict[str, Any]) -> Any:
+    return await _agent(options, handled=False).ainvoke(_QUESTION)
+
+
+def retried_handled_tool_sync(options: dict[str, Any]) -> Any:
+    return _agent(options, handled=True).invoke(_QUESTION)
+
+
+def runnable_sync(options: dict[str, Any]) -> Any:
+    return NebulaVideoRunnable(**options).invoke(ASK)
+
+
+async def runnable_async(options: dict[str, Any]) -> Any:
+    return await NebulaVideoRunnable(**options).ainvoke(ASK)
+
+
+CALLERS: list[Caller] = [
+    client_sync,
+    client_async,
+    tool_sync,
+    tool_async,
+    retried_tool_sync,
+    retried_tool_async,
+    retried_handled_tool_sync,
+    runnable_sync,
+    runnable_async,
+]
+
+# name: (the emulator's fault, its parameters, whether the task was accepted all the same)
+LOST: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "read timeout": ("stall_after", {"seconds": 20}, True),
+    "reset after acceptance": ("reset_after", {}, True),
+    "reset before acceptance": ("reset_before", {}, False),
+    "EOF after acceptance": ("eof_after", {}, True),
+    "EOF before acceptance": ("eof_before", {}, False),
+    "truncated": ("truncated", {}, True),
+    "half a body": ("half", {}, True),
+    "500": ("status", {"code": 500, "accepted": True}, True),
+    "500 and not accepted": ("status", {"code": 500}, False),
+    "502 in HTML": ("status", {"code": 502, "body": "html", "accepted": True}, True),
+    "504 and empty": ("status", {"code": 504, "body": "empty", "accepted": True}, True),
+    "200 in HTML": ("html", {}, True),
+    "200 and empty": ("empty", {}, True),
+    "a body of 100 MB": ("huge", {"megabytes": 100}, True),
+    "trickled": ("trickle", {"delay": 0.5}, True),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_lost_answer_means_one_post(
+    emulator: Emulator, options: dict[str, Any], fault: str, caller: Caller
+) -> None:
+    kind, parameters, accepted = LOST[fault]
+    emulator.faults.add("submit", kind, **parameters)
+    hasty = {"timeout": 1.0} if fault in {"read timeout", "trickled"} else {}
+    try:
+        result = await settle(caller({**options, **hasty}))
+    except SubmissionUnconfirmedError as error:
+        told = str(error)
+    else:
+        told = result["messages"][-2].content
+    assert "Money may have been spent" in told
+    assert sum(request.point == "submit" for request in emulator.requests) == 1
+    assert len(emulator.tasks) == accepted
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+async def test_429_is_repeated_and_pays_once(emulator: Emulator, options: dict[str, Any], caller: Caller) -> None:
+    emulator.faults.add("submit", "status", times=1, code=429)
+    emulator.faults.add("submit", "status", times=1, code=429, body="empty", retry_after=0)
+    await settle(caller(options))
+    assert sum(request.point == "submit" for request in emulator.requests) == 3
+    assert len(emulator.tasks) == 1
+    assert len(emulator.bill.lines) == 1
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+async def test_a_connection_refused_is_repeated_and_pays_once(options: dict[str, Any], caller: Caller) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    emulator = Emulator(speed=1000, port=port)
+    starter = threading.Timer(0.3, emulator.start)
+    starter.start()
+    try:
+        await settle(caller({**options, "base_url": f"http://127.0.0.1:{port}"}))
+        assert sum(request.point == "submit" for request in emulator.requests) == 1
+        assert len(emulator.tasks) == 1
+    finally:
+        starter.join()
+        emulator.stop()
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+async def test_a_host_that_is_not_there_costs_nothing(options: dict[str, Any], door: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    caller = client_sync if door == "sync" else client_async
+    with pytest.raises(NotSentError, match="Nothing was sent"):
+        await settle(caller({**options, "base_url": address}))
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+async def test_a_kept_alive_connection_that_the_server_closed_is_no_error_at_all(
+    emulator: Emulator, options: dict[str, Any], door: str
+) -> None:
+    emulator.faults.add("query", "close_idle", times=None, delay=0.01)
+    emulator.faults.add("submit", "close_idle", times=None, delay=0.01)
+    if door == "sync":
+        with NebulaVideoClient(**options) as client:
+            for _ in range(3):
+                client.generate(**ASK)
+                time.sleep(0.1)  # noqa: ASYNC251 nothing else is on this loop
+    else:
+        async with AsyncNebulaVideoClient(**options) as aclient:
+            for _ in range(3):
+                await aclient.generate(**ASK)
+                await asyncio.sleep(0.1)
+    assert sum(request.point == "submit" for request in emulator.requests) == 3
+    assert len(emulator.tasks) == 3
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+@pytest.mark.parametrize("fault", ["reset_after", "eof_after"])
+async def test_a_callers_own_client_of_either_library_is_treated_alike(
+    emulator: Emulator, options: dict[str, Any], library: Any, fault: str
+) -> None:
+    with library.Client() as own:
+        client = NebulaVideoClient(**options, http_client=own)
+        client.generate(**ASK)
+        emulator.faults.add("submit", fault)
+        with pytest.raises(SubmissionUnconfirmedError):
+            client.generate(**ASK)
+    async with library.AsyncClient() as own:
+        aclient = AsyncNebulaVideoClient(**options, http_async_client=own)
+        await aclient.generate(**ASK)
+        emulator.faults.add("submit", fault)
+        with pytest.raises(SubmissionUnconfirmedError):
+            await aclient.generate(**ASK)
+    assert sum(request.point == "submit" for request in emulator.requests) == 4
+
+
+def test_a_submit_opens_its_own_connection_and_polls_share_one(emulator: Emulator, options: dict[str, Any]) -> None:
+    emulator.speed = 200
+    with NebulaVideoClient(**options) as client:
+        client.generate(**ASK)
+        client.generate(**ASK)
+    submits = [request.connection for request in emulator.requests if request.point == "submit"]
+    polls = [request.connection for request in emulator.requests if request.point == "query"]
+    assert len(set(submits)) == 2
+    assert len(polls) > 4
+    assert len(set(polls)) == 1
+    assert not set(submits) & set(polls)
+
+
+async def test_at_most_four_submits_and_thirty_two_requests_are_under_way(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    emulator.faults.add("submit", "late", times=None, seconds=0.05)
+    emulator.faults.add("query", "late", times=None, seconds=0.1)
+    async with AsyncNebulaVideoClient(**options) as client:
+        await asyncio.gather(*(client.generate(**ASK, seed=number) for number in range(60)))
+    assert emulator.peaks.submits == 4
+    assert 8 < emulator.peaks.requests <= 32
+    assert len(emulator.bill.lines) == 60

@@ -1,0 +1,359 @@
+"""What happens between the request and the video, in both clients."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_nebula_video import (
+    AuthenticationError,
+    InvalidRequestError,
+    RateLimitError,
+    RequestError,
+    Task,
+    TaskCanceledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskStatus,
+    TaskTimeoutError,
+    VideoProgress,
+    VideoRequest,
+)
+from tests.conftest import FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
+
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
+
+
+async def test_generate_gives_the_url_and_what_it_cost(make_client: MakeClient) -> None:
+    video = await settle(make_client().generate(**ASK))
+    assert video.url == "https://results.example.com/video.mp4?Expires=1799999999&Signature=abc"
+    assert str(video.cost) == "$0.369"
+    assert video.cost.basis == "billed"
+    assert (video.task_id, video.duration, video.resolution) == ("task-1", 5, "720p")
+
+
+async def test_the_documented_body_is_sent_with_every_default_said(make_client: MakeClient, gateway: Gateway) -> None:
+    await settle(make_client().generate(**ASK, seed=7))
+    assert gateway.bodies == [
+        {
+            "model": "wan2.5-i2v-preview",
+            "prompt": "The cat blinks",
+            "image": "https://example.com/cat.jpg",
+            "duration": 5,
+            "resolution": "720p",
+            "smart_rewrite": False,
+            "generate_audio": False,
+            "seed": 7,
+        }
+    ]
+
+
+async def test_a_request_may_be_an_object_a_dict_or_keywords(make_client: MakeClient, gateway: Gateway) -> None:
+    client = make_client()
+    await settle(client.submit(VideoRequest(**ASK)))
+    await settle(client.submit(ASK))
+    await settle(client.submit(ASK, prompt="The dog blinks"))
+    assert [body["prompt"] for body in gateway.bodies] == [
+        "The cat blinks",
+        "The cat blinks",
+        "The dog blinks",
+    ]
+
+
+async def test_bytes_travel_as_a_data_uri(make_client: MakeClient, gateway: Gateway) -> None:
+    await settle(make_client().submit(prompt="x", image=jpeg()))
+    assert gateway.bodies[0]["image"].startswith("data:image/jpeg;base64,/9j/")
+
+
+@pytest.mark.parametrize(
+    "field", [{"duration": 7}, {"seed": -1}, {"prompt": " "}, {"image": "cat.jpg"}, {"image": b""}]
+)
+async def test_a_request_that_cannot_work_is_refused_before_anything_is_sent(
+    make_client: MakeClient, gateway: Gateway, field: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent"):
+        await settle(make_client().generate(**{**ASK, **field}))
+    assert gateway.requests == []
+
+
+# --- polling ---
+
+
+async def test_nothing_is_asked_before_the_task_can_be_done(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.fetches = [running(), running(), running(), succeeded()]
+    await settle(make_client().generate(**ASK))
+    assert 60 <= clock.sleeps[0] <= 63
+    assert all(3 <= pause <= 8 * 1.15 for pause in clock.sleeps[1:])
+
+
+async def test_an_explicit_interval_is_kept_from_the_start(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.fetches = [running("PENDING"), running(), running(), succeeded()]
+    await settle(make_client(poll_interval=5).generate(**ASK))
+    assert clock.sleeps == [5, 5, 5, 5]
+
+
+async def test_a_task_that_waits_in_the_queue_is_asked_after_less_often_than_one_near_its_end(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.fetches = [running("PENDING")] * 3 + [succeeded()]
+    await settle(make_client().generate(**ASK))
+    assert all(pause >= 8 for pause in clock.sleeps[1:])
+
+
+async def test_a_status_may_fall_back_from_running_to_queued(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [running(), running("PENDING"), running(), succeeded()]
+    assert (await settle(make_client().generate(**ASK))).task_id == "task-1"
+
+
+async def test_an_undocumented_status_word_ends_nothing_and_is_logged(
+    make_client: MakeClient, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.fetches = [{"task_id": "task-1", "status": "contemplating"}, succeeded()]
+    with caplog.at_level(logging.INFO, logger="langchain_nebula_video"):
+        await settle(make_client().generate(**ASK))
+    assert "contemplating" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        httpx.ReadTimeout("slow"),
+        httpx.ConnectError("refused"),
+        httpx.RemoteProtocolError("eof"),
+        httpx.Response(500),
+        httpx.Response(502, html="<html>bad gateway</html>"),
+        httpx.Response(429),
+        httpx.Response(200, html="<html>hello</html>"),
+        httpx.Response(200, content=b""),
+        httpx.Response(200, content=b'{"task_id": "ta'),
+    ],
+    ids=lambda fault: f"{type(fault).__name__}-{getattr(fault, 'status_code', '')}",
+)
+async def test_a_passing_fault_in_a_poll_is_waited_out(make_client: MakeClient, gateway: Gateway, fault: Any) -> None:
+    gateway.fetches = [running(), *[fault] * 6, running(), succeeded()]
+    video = await settle(make_client().generate(**ASK))
+    assert video.task_id == "task-1"
+    assert gateway.posts == 1
+
+
+async def test_retry_after_is_honoured_in_a_poll(make_client: MakeClient, gateway: Gateway, clock: FakeClock) -> None:
+    gateway.fetches = [httpx.Response(429, headers={"Retry-After": "40"}), succeeded()]
+    await settle(make_client().generate(**ASK))
+    assert 40 <= clock.sleeps[1] <= 45
+
+
+async def test_a_key_refused_in_mid_wait_says_that_the_task_lives_on(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [httpx.Response(401, json={"error": {"message": "quota exhausted", "code": ""}})]
+    with pytest.raises(AuthenticationError) as caught:
+        await settle(make_client().generate(**ASK))
+    assert caught.value.task_id == "task-1"
+    assert caught.value.spent is None
+    assert "wait('task-1')" in str(caught.value)
+
+
+async def test_a_task_that_is_unknown_for_a_moment_is_not_given_up(make_client: MakeClient, gateway: Gateway) -> None:
+    missing = httpx.Response(400, json={"code": "task_not_exist", "message": "task_not_exist", "data": None})
+    gateway.fetches = [missing, missing, succeeded()]
+    assert (await settle(make_client().generate(**ASK))).task_id == "task-1"
+
+
+async def test_a_task_that_stays_unknown_is_reported_as_not_found(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [httpx.Response(404, json={"code": "task_not_exist", "message": "no", "data": None})]
+    with pytest.raises(TaskNotFoundError) as caught:
+        await settle(make_client().wait("task-9"))
+    assert caught.value.task_id == "task-9"
+
+
+# --- ends ---
+
+
+async def test_a_failed_task_tells_why_and_is_free(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [failed()]
+    client = make_client()
+    with pytest.raises(TaskFailedError, match=r"InvalidParameter\.ImageFormat") as caught:
+        await settle(client.generate(**ASK))
+    assert caught.value.spent is False
+    assert caught.value.task is not None
+    assert caught.value.task.cost.usd == 0
+    assert "JPEG or PNG" in caught.value.hint
+
+
+async def test_a_canceled_task_ends_the_wait(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [{"task_id": "task-1", "status": "cancelled"}]
+    with pytest.raises(TaskCanceledError):
+        await settle(make_client().generate(**ASK))
+
+
+async def test_success_without_a_url_is_asked_after_again_then_reported(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    without = {**succeeded(), "url": ""}
+    without["metadata"]["output"].pop("video_url")
+    gateway.fetches = [without, without, succeeded()]
+    assert (await settle(make_client().generate(**ASK))).url
+    gateway.fetches = [without]
+    with pytest.raises(TaskFailedError, match="no URL") as caught:
+        await settle(make_client().generate(**ASK))
+    assert caught.value.spent is None
+
+
+async def test_the_deadline_ends_the_wait_and_says_how_to_go_on(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.fetches = [running()]
+    client = make_client(timeout=200)
+    with pytest.raises(TaskTimeoutError, match=r"wait\('task-1'\)") as caught:
+        await settle(client.generate(**ASK))
+    assert isinstance(caught.value, TimeoutError)
+    assert 195 <= clock.now - 1000 <= 200
+    gateway.fetches = [succeeded()]
+    assert (await settle(client.wait(caught.value.task))).task_id == "task-1"
+    assert gateway.posts == 1
+
+
+async def test_resume_lists_what_is_unfinished_and_wait_ends_it(make_client: MakeClient, gateway: Gateway) -> None:
+    client = make_client()
+    await settle(client.submit(**ASK))
+    (task,) = await settle(client.resume())
+    assert (task.task_id, task.prompt, task.duration) == ("task-1", "The cat blinks", 5)
+    await settle(client.wait(task))
+    assert await settle(client.resume()) == []
+
+
+async def test_wait_takes_the_id_of_a_task_that_another_process_made(
+    make_client: MakeClient, clock: FakeClock, gateway: Gateway
+) -> None:
+    gateway.fetches = [running(), succeeded()]
+    video = await settle(make_client().wait("task-1"))
+    assert clock.sleeps[0] == 0
+    assert video.cost.basis == "billed"
+    assert (video.duration, video.resolution) == (5, "720p")
+
+
+async def test_fetch_looks_once(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [running("PENDING")]
+    task = await settle(make_client().fetch("a/b c"))
+    assert isinstance(task, Task)
+    assert task.status is TaskStatus.QUEUED
+    assert gateway.requests[0].url.raw_path == b"/v1/video/generations/a%2Fb%20c"
+
+
+async def test_fetch_gives_up_after_a_few_attempts_and_names_the_task(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [httpx.Response(502)]
+    with pytest.raises(RequestError) as caught:
+        await settle(make_client().fetch("task-1"))
+    assert gateway.gets == 4
+    assert caught.value.task_id == "task-1"
+
+
+async def test_a_gateway_without_cancel_says_so(make_client: MakeClient, gateway: Gateway) -> None:
+    with pytest.raises(InvalidRequestError, match="no way to cancel"):
+        await settle(make_client().cancel("task-1"))
+    assert gateway.requests == []
+
+
+# --- refusals of a submit ---
+
+
+async def test_429_on_a_submit_is_waited_out(make_client: MakeClient, gateway: Gateway, clock: FakeClock) -> None:
+    busy = httpx.Response(429, json={"code": "Throttling.RateLimit", "message": "busy", "data": None})
+    gateway.submits = [busy, busy, busy, busy, busy, busy, submitted()]
+    assert (await settle(make_client().submit(**ASK))).task_id == "task-1"
+    assert gateway.posts == 7
+
+
+async def test_retry_after_is_honoured_on_a_submit(make_client: MakeClient, gateway: Gateway, clock: FakeClock) -> None:
+    gateway.submits = [httpx.Response(429, headers={"Retry-After": "30"}), submitted()]
+    await settle(make_client().submit(**ASK))
+    assert 30 <= clock.sleeps[0] <= 34
+
+
+async def test_429_until_the_deadline_is_a_rate_limit_error_and_free(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.submits = [httpx.Response(429)]
+    client = make_client(timeout=60, budget="1")
+    with pytest.raises(RateLimitError, match="Nothing was spent"):
+        await settle(client.generate(**ASK))
+    assert clock.now - 1000 <= 60
+    gateway.submits = [submitted()]
+    await settle(client.generate(**ASK))
+
+
+async def test_a_refused_submit_is_sent_once(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.submits = [httpx.Response(403, json={"code": "InsufficientQuota", "message": "no", "data": None})]
+    with pytest.raises(RequestError, match="Nothing was spent"):
+        await settle(make_client().generate(**ASK))
+    assert gateway.posts == 1
+
+
+async def test_a_connection_that_never_opened_is_tried_again(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.submits = [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow"), submitted()]
+    assert (await settle(make_client().submit(**ASK))).task_id == "task-1"
+
+
+# --- progress ---
+
+
+async def test_progress_goes_from_queued_to_running_to_succeeded(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [running("PENDING"), running(), {**running(), "progress": "70%"}, succeeded()]
+    seen: list[VideoProgress] = []
+    await settle(make_client(poll_interval=10).generate(**ASK, on_progress=seen.append))
+    assert [event.status for event in seen] == ["queued", "queued", "running", "running", "succeeded"]
+    assert [event.polls for event in seen] == [0, 1, 2, 3, 4]
+    assert seen[3].fraction == 0.7
+    assert seen[-1].fraction == 1.0
+    assert seen[1].elapsed == 10
+    assert seen[0].expected == 120
+
+
+async def test_a_progress_callback_that_fails_does_not_lose_the_video(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: VideoProgress) -> None:
+        raise ZeroDivisionError
+
+    assert (await settle(make_client().generate(**ASK, on_progress=broken))).task_id == "task-1"
+    assert "on_progress failed" in caplog.text
+
+
+# --- cost ---
+
+
+async def test_the_bill_counts_the_seconds_and_price_that_the_gateway_used(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [succeeded(model_price=0.1233, group_ratio=0.5, usage={"duration": 10, "resolution": "1080P"})]
+    video = await settle(make_client().generate(**ASK))
+    assert video.cost.basis == "billed"
+    assert str(video.cost) == "$0.6165"
+    assert (video.duration, video.resolution) == (10, "1080p")
+
+
+async def test_without_the_gateways_figures_the_cost_is_called_an_estimate(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [{"task_id": "task-1", "status": "succeeded", "url": "https://r.example.com/v.mp4"}]
+    video = await settle(make_client().generate(**ASK, resolution="1080p"))
+    assert video.cost.basis == "estimated"
+    assert str(video.cost) == "$0.6165 (estimated)"
+
+
+async def test_a_group_ratio_once_seen_counts_in_later_estimates(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.submits = [submitted(group_ratio=2)]
+    client = make_client(budget="1.80")
+    await settle(client.submit(**ASK))
+    task = await settle(client.submit(**ASK))
+    assert task.cost.usd is not None
+    assert str(task.cost.usd.normalize()) == "0.738"
+    with pytest.raises(Exception, match=r"would cost \$0.738, and \$0.324 is left"):
+        await settle(client.submit(**ASK))

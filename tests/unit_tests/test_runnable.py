@@ -1,0 +1,177 @@
+"""The runnable as a link of chains."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.load import dumps, loads
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from PIL import Image
+
+from langchain_nebula_video import (
+    Budget,
+    BudgetExceededError,
+    InvalidRequestError,
+    NebulaVideoRunnable,
+    Video,
+    VideoRequest,
+)
+from tests.conftest import KEY, Gateway, jpeg, submitted
+
+URL = "https://example.com/cat.jpg"
+
+
+@pytest.fixture
+def animate(options: dict[str, Any]) -> NebulaVideoRunnable:
+    return NebulaVideoRunnable(**options, prompt="Zoom in")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        URL,
+        {"image": URL},
+        VideoRequest(image=URL, prompt="Zoom in"),
+        {"type": "image", "url": URL},
+        HumanMessage([{"type": "text", "text": "Look!"}, {"type": "image", "url": URL}]),
+        AIMessage([{"type": "image_url", "image_url": {"url": URL}}]),
+        [HumanMessage([{"type": "image", "url": URL}]), AIMessage("A cat.")],
+        ChatPromptTemplate([("user", [{"type": "image_url", "image_url": {"url": URL}}])]).invoke({}),
+    ],
+    ids=["URL", "dict", "request", "block", "message", "image_url", "messages", "prompt value"],
+)
+def test_whatever_holds_an_image_is_animated(animate: NebulaVideoRunnable, gateway: Gateway, given: Any) -> None:
+    assert isinstance(animate.invoke(given), Video)
+    assert (gateway.bodies[0]["image"], gateway.bodies[0]["prompt"]) == (URL, "Zoom in")
+
+
+def test_bytes_paths_and_pil_images_are_animated(
+    animate: NebulaVideoRunnable, gateway: Gateway, tmp_path: Path
+) -> None:
+    path = tmp_path / "cat.jpg"
+    path.write_bytes(jpeg())
+    for given in (jpeg(), path, Image.open(path)):
+        animate.invoke(given)
+    assert all(body["image"].startswith("data:image/") for body in gateway.bodies)
+
+
+async def test_the_async_side_does_the_same(animate: NebulaVideoRunnable, gateway: Gateway) -> None:
+    assert (await animate.ainvoke({"image": URL}, duration=10)).task_id == "task-1"
+    assert gateway.bodies[0]["duration"] == 10
+
+
+def test_a_messages_text_is_the_prompt_where_there_is_no_other(options: dict[str, Any], gateway: Gateway) -> None:
+    message = HumanMessage([{"type": "text", "text": "The cat jumps"}, {"type": "image", "url": URL}])
+    NebulaVideoRunnable(**options).invoke(message)
+    assert gateway.bodies[0]["prompt"] == "The cat jumps"
+
+
+def test_the_input_goes_over_the_defaults_and_the_call_over_both(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="a", duration=10, resolution="480p", seed=1)
+    animate.invoke({"image": URL, "prompt": "b", "resolution": "1080p"}, resolution="720p")
+    body = gateway.bodies[0]
+    assert (body["prompt"], body["duration"], body["resolution"], body["seed"]) == ("b", 10, "720p", 1)
+
+
+def test_it_chains(animate: NebulaVideoRunnable) -> None:
+    chain: Any = RunnableLambda(lambda name: {"image": f"https://example.com/{name}.jpg"}) | animate | (lambda v: v.url)
+    assert chain.invoke("cat").startswith("https://results.example.com/")
+
+
+def test_a_message_without_an_image_is_refused(animate: NebulaVideoRunnable, gateway: Gateway) -> None:
+    with pytest.raises(InvalidRequestError, match="carries no image"):
+        animate.invoke(HumanMessage("hello"))
+    assert gateway.requests == []
+
+
+def test_the_same_key_pays_once(animate: NebulaVideoRunnable, gateway: Gateway) -> None:
+    keyed = animate.bind(key="a")
+    assert keyed.invoke(URL).task_id == keyed.invoke(URL).task_id
+    assert gateway.posts == 1
+
+
+# --- batches ---
+
+
+def test_a_batch_keeps_every_paid_result_when_one_fails(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="x")
+    with pytest.raises(InvalidRequestError) as caught:
+        animate.batch([URL, "not a url", URL])
+    kinds = [type(result) for result in caught.value.results]  # type: ignore[attr-defined]
+    assert kinds == [Video, InvalidRequestError, Video]
+    assert "2 of 3 videos were made" in caught.value.__notes__[0]
+    assert gateway.posts == 2
+
+
+async def test_an_abatch_keeps_every_paid_result_when_one_fails(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="x", budget=Budget(usd="0.80"))
+    results: list[Any] = await animate.abatch([URL] * 4, return_exceptions=True)
+    assert sum(isinstance(result, Video) for result in results) == 2
+    assert sum(isinstance(result, BudgetExceededError) for result in results) == 2
+
+
+@pytest.mark.parametrize("given", [None, {"max_concurrency": 2}])
+async def test_a_batch_is_bounded(given: Any, options: dict[str, Any]) -> None:
+    under_way = peak = 0
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, peak
+        under_way += 1
+        peak = max(peak, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        done = {"task_id": "t", "status": "succeeded", "url": "https://r.example.com/v.mp4"}
+        return httpx.Response(200, json=submitted("t") if request.method == "POST" else done)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        animate = NebulaVideoRunnable(**{**options, "http_async_client": client}, prompt="x")
+        assert len(await animate.abatch([URL] * 12, given)) == 12
+    assert peak == (2 if given else 4)
+
+
+# --- serialisation ---
+
+
+def test_it_is_written_without_its_key_and_read_back(options: dict[str, Any]) -> None:
+    plain = {name: options[name] for name in ("api_key",)}
+    animate = NebulaVideoRunnable(
+        **plain, prompt="Zoom", duration=10, budget=Budget(usd="5"), save_to=Path("videos"), group_ratio=Decimal("1.5")
+    )
+    text = dumps(animate)
+    assert KEY not in text
+    assert json.loads(text)["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["NEBULA_API_KEY"]}
+    with pytest.warns(match="beta"):
+        read = loads(
+            text,
+            allowed_objects=[NebulaVideoRunnable],
+            valid_namespaces=["langchain_nebula_video"],
+            secrets_map={"NEBULA_API_KEY": KEY},
+        )
+    assert read.secret().get_secret_value() == KEY
+    for name in ("prompt", "duration", "budget", "group_ratio", "gateway", "model"):
+        assert getattr(read, name) == getattr(animate, name)
+    assert str(read.save_to) == "videos"
+
+
+def test_a_pickle_leaves_the_key_behind(animate: NebulaVideoRunnable) -> None:
+    animate.invoke(URL)
+    assert KEY.encode() not in pickle.dumps(animate)
+
+
+def test_unknown_keywords_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="is no option here"):
+        NebulaVideoRunnable(**options, promt="x")  # type: ignore[call-arg]
+
+
+def test_a_video_plays_in_a_notebook(animate: NebulaVideoRunnable) -> None:
+    shown = animate.invoke(URL)._repr_html_()
+    assert '<video src="https://results.example.com/video.mp4?Expires=1799999999&amp;Signature=abc"' in shown

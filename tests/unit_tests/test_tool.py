@@ -1,0 +1,284 @@
+"""The tool as agents and graphs meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from langchain.agents import create_agent
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import ToolException
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+
+from langchain_nebula_video import (
+    Budget,
+    BudgetExceededError,
+    InvalidRequestError,
+    ModerationError,
+    NebulaVideoTool,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from tests.agents import animates
+from tests.conftest import KEY, Gateway, failed, running, succeeded
+
+ARGS: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
+CALL: dict[str, Any] = {"type": "tool_call", "id": "call_1", "name": "nebula_image_to_video", "args": ARGS}
+THREAD: Any = {"configurable": {"thread_id": "thread-1"}}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+# --- what the language model sees ---
+
+
+def test_the_schema_holds_what_the_model_takes_and_nothing_else(options: dict[str, Any]) -> None:
+    shown = convert_to_openai_tool(NebulaVideoTool(**options))["function"]
+    fields = shown["parameters"]["properties"]
+    assert set(fields) == {
+        "prompt", "image", "duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed",
+    }  # fmt: skip
+    assert fields["duration"]["enum"] == [5, 10]
+    assert fields["resolution"]["enum"] == ["480p", "720p", "1080p"]
+    assert shown["parameters"]["required"] == ["prompt"]
+
+
+def test_the_description_tells_the_price_and_when_not_to_call_again(options: dict[str, Any]) -> None:
+    told = NebulaVideoTool(**options).description
+    assert "$0.369 at 720p" in told
+    assert "do not call it again" in told
+
+
+def test_the_price_told_is_that_of_the_accounts_group(options: dict[str, Any]) -> None:
+    assert "$0.738 at 720p" in NebulaVideoTool(**options, group_ratio=Decimal(2)).description
+
+
+def test_a_description_of_ones_own_is_kept(options: dict[str, Any]) -> None:
+    assert NebulaVideoTool(**options, description="Animate cats.").description == "Animate cats."
+
+
+# --- answers ---
+
+
+def test_the_content_is_compact_json_and_the_artifact_the_same_as_plain_data(options: dict[str, Any]) -> None:
+    message = NebulaVideoTool(**options).invoke(CALL)
+    facts = json.loads(message.content)
+    assert facts == {
+        "status": "succeeded",
+        "url": "https://results.example.com/video.mp4?Expires=1799999999&Signature=abc",
+        "cost_usd": 0.369,
+        "duration": 5,
+        "resolution": "720p",
+        "model": "wan2.5-i2v-preview",
+        "task_id": "task-1",
+        "expires_at": "2027-01-15T07:59:59+00:00",
+    }
+    video = message.artifact.pop("video")
+    assert message.artifact == facts
+    assert (video["type"], video["url"], video["mime_type"]) == ("video", facts["url"], "video/mp4")
+    assert json.loads(json.dumps(message.artifact)) == facts
+
+
+async def test_the_async_tool_gives_the_same(options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options)
+    assert json.loads((await tool.ainvoke(CALL)).content)["task_id"] == "task-1"
+
+
+def test_signed_urls_can_be_left_to_the_artifact(options: dict[str, Any]) -> None:
+    message = NebulaVideoTool(**options, url_in_content=False).invoke(CALL)
+    assert "url" not in json.loads(message.content)
+    assert message.artifact["url"].startswith("https://")
+
+
+def test_a_video_that_comes_as_a_data_uri_never_reaches_the_content(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [{**succeeded(), "url": "data:video/mp4;base64,AAAA"}]
+    message = NebulaVideoTool(**options).invoke(CALL)
+    assert "AAAA" not in message.content
+    assert message.artifact["video"]["base64"] == "AAAA"
+
+
+# --- errors ---
+
+
+def test_an_error_reaches_the_model_as_text_that_names_the_task(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [running()]
+    message = NebulaVideoTool(**options, timeout=100).invoke(CALL)
+    assert message.status == "error"
+    assert "task-1" in message.content
+    assert "Do not submit again" in message.content
+
+
+@pytest.mark.parametrize("args", [{**ARGS, "duration": 7}, {**ARGS, "colour": "red"}, {"image": ARGS["image"]}])
+def test_arguments_that_do_not_fit_are_told_to_the_model(
+    options: dict[str, Any], gateway: Gateway, args: dict[str, Any]
+) -> None:
+    message = NebulaVideoTool(**options).invoke({**CALL, "args": args})
+    assert message.status == "error"
+    assert "Nothing was sent and nothing was spent" in message.content
+    assert gateway.requests == []
+
+
+def test_a_path_from_a_language_model_is_never_read(options: dict[str, Any], gateway: Gateway) -> None:
+    message = NebulaVideoTool(**options).invoke({**CALL, "args": {**ARGS, "image": "/etc/passwd"}})
+    assert "not read as a local path" in message.content
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer", "kind"),
+    [
+        ({}, failed(), TaskFailedError),
+        ({"timeout": 100.0}, running(), TaskTimeoutError),
+        ({"budget": "0.10"}, None, BudgetExceededError),
+    ],
+)
+async def test_unhandled_it_is_the_typed_error_that_nobody_repeats(
+    options: dict[str, Any], gateway: Gateway, setting: dict[str, Any], answer: Any, kind: type[Exception]
+) -> None:
+    gateway.fetches = [answer]
+    tool = NebulaVideoTool(**options, **setting, handle_tool_error=False)
+    for attempt in (lambda: tool.invoke(CALL), lambda: asyncio.run(tool.ainvoke(CALL))):
+        with pytest.raises(kind) as caught:
+            await asyncio.to_thread(attempt)
+        assert isinstance(caught.value, ToolException)
+        assert isinstance(caught.value, RuntimeError)
+        assert isinstance(caught.value, ModelError)
+        assert caught.value.is_retryable is False
+
+
+def test_an_unhandled_error_can_be_pickled(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.submits = [httpx.Response(400, json={"code": "InvalidParameter.DataInspection", "message": "no"})]
+    with pytest.raises(ModerationError) as caught:
+        NebulaVideoTool(**options, handle_tool_error=False).invoke(CALL)
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert type(copied) is type(caught.value)
+    assert str(copied) == str(caught.value)
+    assert copied.code == "InvalidParameter.DataInspection"
+
+
+def test_an_unknown_keyword_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="api_kee: is no option here"):
+        NebulaVideoTool(**options, api_kee="x")  # type: ignore[call-arg]
+
+
+def test_a_missing_key_says_which_variable_to_set() -> None:
+    with pytest.raises(InvalidRequestError, match="Set NEBULA_API_KEY or pass api_key"):
+        NebulaVideoTool()
+
+
+# --- replay ---
+
+
+def test_the_same_call_of_the_same_thread_pays_once(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    first = tool.invoke(CALL, config=THREAD)
+    second = asyncio.run(tool.ainvoke(CALL, config=THREAD))
+    assert first.artifact["task_id"] == second.artifact["task_id"]
+    assert gateway.posts == 1
+
+
+def test_without_a_thread_every_call_is_its_own(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL)
+    tool.invoke(CALL)
+    assert gateway.posts == 2
+
+
+def test_other_calls_and_other_threads_pay_for_themselves(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL, config=THREAD)
+    tool.invoke({**CALL, "id": "call_2"}, config=THREAD)
+    tool.invoke(CALL, config={"configurable": {"thread_id": "thread-2"}})
+    assert gateway.posts == 3
+
+
+def test_in_an_agent_with_a_checkpointer_a_replayed_step_pays_once(options: dict[str, Any], gateway: Gateway) -> None:
+    agent: Any = create_agent(animates(image=ARGS["image"]), [NebulaVideoTool(**options)], checkpointer=InMemorySaver())
+    agent.invoke({"messages": [HumanMessage("Animate it.")]}, THREAD)
+    before_the_tool = next(state for state in agent.get_state_history(THREAD) if state.next == ("tools",))
+    replayed = agent.invoke(None, before_the_tool.config)
+    assert json.loads(replayed["messages"][2].content)["task_id"] == "task-1"
+    assert gateway.posts == 1
+
+
+# --- the conversation's image ---
+
+
+def _graph(tool: NebulaVideoTool) -> Any:
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([tool]))
+    graph.add_edge(START, "tools")
+    return graph.compile()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "base64": PIXEL, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "image_url", "image_url": f"data:image/png;base64,{PIXEL}"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+    ],
+    ids=["v1", "image_url dict", "image_url string", "anthropic"],
+)
+async def test_without_an_image_the_newest_of_the_conversation_is_animated(
+    options: dict[str, Any], gateway: Gateway, block: dict[str, Any]
+) -> None:
+    older = {"type": "image", "url": "https://example.com/older.png"}
+    asked = animates().lines[0]
+    state: Any = {"messages": [HumanMessage([older, {"type": "text", "text": "and"}, block]), asked]}
+    graph = _graph(NebulaVideoTool(**options))
+    for result in (graph.invoke(state), await graph.ainvoke(state)):
+        message = result["messages"][-1]
+        assert isinstance(message, ToolMessage)
+        assert message.status == "success", message.content
+        assert PIXEL not in str(message)
+    assert {body["image"] for body in gateway.bodies} == {f"data:image/png;base64,{PIXEL}"}
+
+
+def test_without_any_image_the_model_is_told_to_give_one(options: dict[str, Any], gateway: Gateway) -> None:
+    state: Any = {"messages": [HumanMessage("Animate my cat"), animates().lines[0]]}
+    message = _graph(NebulaVideoTool(**options)).invoke(state)["messages"][-1]
+    assert "No image was given" in message.content
+    assert gateway.requests == []
+
+
+def test_a_forged_runtime_is_no_state(options: dict[str, Any]) -> None:
+    forged = NebulaVideoTool(**options).invoke({"prompt": "x", "runtime": "state"})
+    assert "No image was given" in forged
+
+
+# --- copies ---
+
+
+def test_a_copy_shares_the_journal_so_that_it_cannot_pay_again(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL, config=THREAD)
+    for other in (copy.copy(tool), copy.deepcopy(tool), tool.model_copy()):
+        other.invoke(CALL, config=THREAD)
+    assert gateway.posts == 1
+
+
+def test_a_pickle_leaves_the_key_behind_and_reads_it_again(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = NebulaVideoTool(**options, budget=Budget(usd="1.00"))
+    tool.invoke(CALL)
+    pickled = pickle.dumps(tool)
+    assert KEY.encode() not in pickled
+    restored = pickle.loads(pickled)
+    assert restored.args_schema is tool.args_schema
+    assert restored.journal is tool.journal
+    with pytest.raises(InvalidRequestError, match="Set NEBULA_API_KEY"):
+        restored.secret()
+    monkeypatch.setenv("NEBULA_API_KEY", KEY)
+    assert restored.secret().get_secret_value() == KEY
