@@ -137,11 +137,7 @@ class Lifecycle:
     async def download(self, video: Video, path: str | Path) -> Video:
         """Save a video; the video with its `path`."""
         async with self.runtime.session():
-            saved = await storage.save(self.runtime, video, path)
-            entry = await self._find(task_id=video.task_id)
-            if entry is not None and entry.video is not None:
-                await self._write(entry, video={**entry.video, "path": saved.path})
-            return saved
+            return await self._saved(video, await self._find(task_id=video.task_id), path)
 
     async def cancel(self, task: Task | str) -> Task:
         """Take a task back, where the gateway can."""
@@ -333,20 +329,23 @@ class Lifecycle:
     async def _to_the_end(
         self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None
     ) -> Video:
-        stored = self._stored(entry)
-        if stored is not None:
-            return stored
-        try:
-            task = await self._poll(task, entry, deadline, on_progress)
-        except BaseException as error:
-            if not isinstance(error, Exception):  # cancelled, or Ctrl-C
-                error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
-            raise
-        video = tasks.video_of(task)
-        if self._options.save_to is not None:
-            video = await storage.save(self.runtime, video, self._options.save_to)
-            if entry is not None:
-                await self._write(entry, video=tasks.plain(video))
+        video = self._stored(entry)
+        if video is None:
+            try:
+                video = tasks.video_of(await self._poll(task, entry, deadline, on_progress))
+            except BaseException as error:
+                if not isinstance(error, Exception):  # cancelled, or Ctrl-C
+                    error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
+                raise
+        save_to = self._options.save_to
+        if save_to is None or (video.path and await self.runtime.call(Path(video.path).is_file)):
+            return video
+        return await self._saved(video, entry, save_to)
+
+    async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path) -> Video:
+        video = await storage.save(self.runtime, video, save_to)
+        if entry is not None:
+            await self._write(entry, video=tasks.plain(video))
         return video
 
     def _stored(self, entry: Entry | None) -> Video | None:

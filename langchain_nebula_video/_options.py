@@ -1,12 +1,11 @@
 """The keywords that clients, tool and runnable have in common, checked in one place."""
-
-from __future__ import annotations
+# Annotations are not postponed here: pydantic would compile each of them anew, half of what importing costs.
 
 import os
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -24,9 +23,6 @@ from langchain_nebula_video.gateways import Gateway, find_gateway
 from langchain_nebula_video.journal import MemoryJournal
 from langchain_nebula_video.models import model_for
 from langchain_nebula_video.schema import Budget
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["ClientOptions", "Options"]
 
@@ -54,9 +50,7 @@ class ClientOptions(TypedDict, total=False):
 class Options(BaseModel):
     """Where to send, with which key, how long to wait, and what may be spent."""
 
-    model_config = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
-    )
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
     api_key: SecretStr | None = None
     """The gateway's key; `None`: from the gateway's variable, for Nebula `NEBULA_API_KEY`."""
@@ -198,7 +192,7 @@ def _refusal(error: ValidationError) -> InvalidRequestError:
 
 def _checked_key(key: str, name: str) -> SecretStr:
     key = key.strip()
-    if not key or not key.isascii() or any(char.isspace() or ord(char) < 33 for char in key):
+    if not key or not all("!" <= char <= "~" for char in key):
         raise InvalidRequestError(f"{name} holds no usable key.", hint="A key is one word of plain ASCII, like sk-….")
     return SecretStr(key)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from pydantic import PrivateAttr
-
-from langchain_nebula_video._lifecycle import Lifecycle
-from langchain_nebula_video._options import ClientOptions, Options
-from langchain_nebula_video._runtime import AsyncRuntime, BlockingRuntime, Endpoint, run_sync
+from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._options import ClientOptions
+from langchain_nebula_video._runtime import run_sync
 from langchain_nebula_video.gateways import Gateway, find_gateway
 from langchain_nebula_video.models import as_request, complete, estimate
 from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
@@ -20,7 +17,7 @@ from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRe
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["AsyncNebulaVideoClient", "LifecycleOptions", "NebulaVideoClient", "quote"]
+__all__ = ["AsyncNebulaVideoClient", "NebulaVideoClient", "quote"]
 
 
 def quote(
@@ -53,49 +50,6 @@ def _quoted(gateway: Gateway, model: str, group_ratio: Decimal, request: VideoRe
     stand_ins = {"prompt": request.prompt or "-", "image": request.image or "-"}
     completed, row = complete(request.model_copy(update=stand_ins), gateway, model)
     return estimate(completed, row, gateway, group_ratio)
-
-
-def _endpoint(options: Options) -> Endpoint:
-    return Endpoint(options.address(), options.secret(), f"langchain-nebula-video/{version('langchain-nebula-video')}")
-
-
-class LifecycleOptions(Options):
-    """Options that open both doors themselves: what the tool and the runnable are made of.
-
-    Copies share journal and connections. A pickle leaves the key and the caller's clients behind; the key
-    is read from the environment again where it is unpickled.
-    """
-
-    _blocking: Lifecycle | None = PrivateAttr(default=None)
-    _asynchronous: Lifecycle | None = PrivateAttr(default=None)
-
-    def blocking_lifecycle(self) -> Lifecycle:
-        """The lifecycle that holds the calling thread."""
-        if self._blocking is None:
-            self._blocking = Lifecycle(
-                self, BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock)
-            )
-        return self._blocking
-
-    def async_lifecycle(self) -> Lifecycle:
-        """The lifecycle of event loops."""
-        if self._asynchronous is None:
-            runtime = AsyncRuntime(_endpoint(self), client=self.http_async_client, clock=self.clock)
-            self._asynchronous = Lifecycle(self, runtime)
-        return self._asynchronous
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.model_copy()
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        left_behind = {"api_key": None, "http_client": None, "http_async_client": None, "clock": None}
-        private = {"_blocking": None, "_asynchronous": None}
-        return {
-            **state,
-            "__dict__": {**state["__dict__"], **left_behind},
-            "__pydantic_private__": {**(state["__pydantic_private__"] or {}), **private},
-        }
 
 
 class NebulaVideoClient:

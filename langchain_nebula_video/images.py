@@ -21,6 +21,7 @@ from urllib.parse import unquote_to_bytes
 
 from langchain_nebula_video._urls import split_url, without_query
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.schema import encodable
 
 __all__ = ["ImageInfo", "WireImage", "image_in_block", "inspect_image", "wire_image"]
 
@@ -72,7 +73,7 @@ def wire_image(
     image = image_in_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
         text = image.strip()
-        if split_url(text, ("https", "http")) is not None and _encodable(text):
+        if split_url(text, ("https", "http")) is not None and encodable(text):
             return WireImage(text, f"url:{without_query(text)}")
         if text[:5].lower() == "data:":
             return _from_bytes(_data_uri_bytes(text, max_bytes), max_bytes, formats)
@@ -104,15 +105,6 @@ def image_in_block(block: Mapping[str, Any]) -> object:
         return data
     named = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
     raise InvalidRequestError(f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}.")
-
-
-def _encodable(text: str) -> bool:
-    """Whether the text can be sent: half a surrogate pair cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _inside(text: str, folder: Path | None) -> Path:

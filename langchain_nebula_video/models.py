@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from langchain_nebula_video._urls import split_url
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.schema import Cost, VideoRequest
+from langchain_nebula_video.schema import Cost, VideoRequest, encodable
 
 if TYPE_CHECKING:
     from langchain_nebula_video.gateways import Gateway
@@ -176,9 +176,11 @@ def complete(request: VideoRequest, gateway: Gateway, default_model: str) -> tup
         },
     )
     for name, default in _DEFAULTS.items():
+        value = getattr(request, name)
+        if isinstance(value, str) and not encodable(value):
+            raise InvalidRequestError(f"{name} holds half a character.", hint="Take it out: an emoji was cut in two.")
         if name in {"model", "prompt"}:
             continue
-        value = getattr(request, name)
         if not model.accepts(name) and value is not None and value != default:
             raise InvalidRequestError(
                 f"{model.name} takes no {name}.", hint=f"Leave {name} out, or choose another model."

@@ -10,8 +10,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_nebula_video._runtime import run_sync
-from langchain_nebula_video.client import LifecycleOptions
+from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.models import as_request
@@ -43,7 +42,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     carries all results in `error.results`. Arguments are those of `Options`, and the defaults of a request.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
     prompt: str | None = None
     duration: int | None = None
@@ -91,7 +90,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         """
 
         def run(given: Any) -> Video:
-            return run_sync(self.blocking_lifecycle().generate(self._request(given, kwargs), key=key))
+            return self.generate_now(self._request(given, kwargs), key=key)
 
         return self._call_with_config(run, input, config, run_type="tool")
 

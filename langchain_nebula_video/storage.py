@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urljoin
 
+from langchain_nebula_video._retry import backoff
 from langchain_nebula_video._runtime import Runtime, Stream
 from langchain_nebula_video._urls import split_url
 from langchain_nebula_video.errors import DownloadError, RequestError
@@ -23,7 +24,6 @@ _MAX_REDIRECTS = 5
 _TOTAL_SECONDS = 1800.0
 _STALL_SECONDS = 60.0
 _ATTEMPTS = 3
-_PAUSE = 2.0
 
 
 def target_path(save_to: str | Path, video: Video) -> Path:
@@ -48,7 +48,7 @@ async def save(runtime: Runtime, video: Video, save_to: str | Path) -> Video:
         except RequestError as error:
             passing = error.status_code is None or error.status_code >= 500 or error.status_code == 429
             if attempt < _ATTEMPTS and passing:
-                await runtime.sleep(_PAUSE * attempt)
+                await runtime.sleep(backoff(attempt, error))
                 continue
             raise _failed(video, error.what) from None
         except OSError as error:

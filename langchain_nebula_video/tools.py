@@ -15,9 +15,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from langchain_nebula_video._runtime import run_sync
+from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._tool_schema import args_schema, description
-from langchain_nebula_video.client import LifecycleOptions
 from langchain_nebula_video.conversation import newest_image
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
 from langchain_nebula_video.models import MODELS, as_request, request_problems
@@ -78,7 +77,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
     its task instead of paying again: the key is thread id and tool call id.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
     name: str = "nebula_image_to_video"
     description: str = ""
@@ -128,8 +127,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
             request = self._request({"prompt": prompt, **fields}, runtime)
-            lifecycle = self.blocking_lifecycle()
-            return self._answer(run_sync(lifecycle.generate(request, key=_key(config))))
+            return self._answer(self.generate_now(request, key=_key(config)))
 
     async def _arun(
         self,

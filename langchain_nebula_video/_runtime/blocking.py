@@ -79,32 +79,33 @@ class BlockingRuntime:
         gate = self._submits if request.paid else contextlib.nullcontext()
         async with self.session():
             with gate, self._requests, self._watchdog(request, timeout) as late:
-                host = exchange.host(request)
-                with exchange.mapped(request, host, timeout, late):
+                with exchange.guard(request, timeout, late) as guard:
                     client = exchange.client("Client", self._connections(), request)
                     built, options = exchange.build(client, request, stall or timeout)
                     if exchange.own_client is None:
                         built.extensions["trace"] = functools.partial(self._remember, _lane(request))
                     response = client.send(built, **options)
+                guard.check()
                 try:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, host, timeout, late),
+                        self._chunks(response, request, timeout, late),
                     )
                 finally:
                     response.close()
 
     async def _chunks(
-        self, response: Any, request: WireRequest, host: str, timeout: float, late: threading.Event
+        self, response: Any, request: WireRequest, timeout: float, late: threading.Event
     ) -> AsyncIterator[bytes]:
-        with self._exchange.mapped(request, host, timeout, late):
+        with self._exchange.guard(request, timeout, late) as guard:
             for chunk in response.iter_bytes():
                 if late.is_set():
                     break
                 yield chunk
             if late.is_set():  # a body without a length ends as if it were whole when its socket is shut
                 raise TimeoutError
+        guard.check()
 
     def _connections(self) -> Connections:
         if not hasattr(self._thread, "connections"):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream
@@ -49,9 +49,13 @@ def _library_of(client: object | None) -> ModuleType:
     return importlib.import_module("httpx")
 
 
-@functools.cache
 def _ssl_context(library: ModuleType) -> Any:
-    return library.create_ssl_context()  # 20 ms; shared by all clients of the process
+    return _ssl_context_for(library, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.cache
+def _ssl_context_for(library: ModuleType, *trusted: str | None) -> Any:  # noqa: ARG001 the cache's key
+    return library.create_ssl_context()  # some 20 ms: shared by all clients that trust the same
 
 
 @functools.cache
@@ -67,17 +71,6 @@ def _bearer(library: ModuleType) -> type:
             yield request
 
     return Bearer
-
-
-def _fail(request: WireRequest, name: str, told: str, library: ModuleType, error: Exception) -> NoReturn:
-    """Raise ours for theirs, and without theirs: its frames hold the request's headers, and so the key."""
-    error.__traceback__ = None
-    if isinstance(error, tuple(getattr(library, kind) for kind in _NOT_SENT)):
-        raise NotSentError(f"The connection to {name} did not open ({told}).") from None
-    lost = f"The request to {name} was sent, and no whole answer came ({told})."
-    if request.paid:
-        raise SubmissionUnconfirmedError(lost) from None
-    raise RequestError(lost, hint="Try again later.") from None
 
 
 class Connections:
@@ -161,38 +154,69 @@ class Exchange:
             parts.append(chunk)
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
 
-    @contextmanager
-    def mapped(self, request: WireRequest, host: str, timeout: float, late: threading.Event) -> Iterator[None]:
-        """Turn the library's failures into ours; of a paid request, every failure."""
-        try:
-            yield
-        except RequestError:
-            raise
-        except Exception as error:
-            ours = (
-                TimeoutError,
-                self.library.HTTPError,
-                self.library.InvalidURL,
-                self.library.StreamError,
-                OSError,
-            )
-            if not isinstance(error, ours) and not request.paid:
-                raise
-            failure = TimeoutError() if late.is_set() else error
-        else:
-            return
-        told = type(failure).__name__
-        if isinstance(failure, TimeoutError | self.library.TimeoutException):
+    def guard(self, request: WireRequest, timeout: float, late: threading.Event) -> Guard:
+        """Around what may fail in the library."""
+        return Guard(self, request, timeout, late)
+
+    def translated(self, request: WireRequest, error: Exception, timeout: float) -> RequestError:
+        """Our error for theirs."""
+        host = self.host(request)
+        told = type(error).__name__
+        if isinstance(error, TimeoutError | self.library.TimeoutException):
             told = f"{told}: none within {timeout:.0f} s"
-        elif str(failure):
-            told = f"{told}: {self.redact(str(failure).encode()).decode()[:300]}"
-        _fail(request, host, told, self.library, failure)
+        elif str(error):
+            told = f"{told}: {self.redact(str(error).encode()).decode()[:300]}"
+        if isinstance(error, tuple(getattr(self.library, kind) for kind in _NOT_SENT)):
+            return NotSentError(f"The connection to {host} did not open ({told}).")
+        lost = f"The request to {host} was sent, and no whole answer came ({told})."
+        if request.paid:
+            return SubmissionUnconfirmedError(lost)
+        return RequestError(lost, hint="Try again later.")
+
+    def is_failure(self, request: WireRequest, error: BaseException) -> bool:
+        """Whether an exception is the exchange's own; of a paid request, everything that can be is."""
+        library = self.library
+        kinds = (TimeoutError, library.HTTPError, library.InvalidURL, library.StreamError, OSError)
+        if isinstance(error, RequestError):
+            return False
+        return isinstance(error, kinds) or (request.paid and isinstance(error, Exception))
 
     def redact(self, body: bytes) -> bytes:
         return body.replace(self._secret, b"[key]") if self._secret else body
 
     def headers(self, response: Any) -> dict[str, str]:
         return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
+
+
+class Guard:
+    """Holds a failure of the library back, until `check` raises ours in its place.
+
+    Ours is raised when theirs is over and forgotten: theirs drags along frames that hold the request's
+    headers, and so the key.
+    """
+
+    def __init__(self, exchange: Exchange, request: WireRequest, timeout: float, late: threading.Event) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._timeout = timeout
+        self._late = late
+        self._failure: RequestError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
+        if error is None or not self._exchange.is_failure(self._request, error):
+            return False
+        theirs = TimeoutError() if self._late.is_set() else error
+        assert isinstance(theirs, Exception)  # noqa: S101 for the type checker
+        self._failure = self._exchange.translated(self._request, theirs, self._timeout)
+        return True
+
+    def check(self) -> None:
+        """Raise the failure that was held back, if there was one."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _too_large(request: WireRequest) -> RequestError:

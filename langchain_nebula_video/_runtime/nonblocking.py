@@ -98,32 +98,33 @@ class AsyncRuntime:
             state = self._state()
             async with state.submits if request.paid else contextlib.nullcontext(), state.requests:
                 end = asyncio.get_running_loop().time() + timeout
-                host = exchange.host(request)
-                with exchange.mapped(request, host, timeout, late):
+                with exchange.guard(request, timeout, late) as guard:
                     client = exchange.client("AsyncClient", state.connections, request)
                     built, options = exchange.build(client, request, stall or timeout)
                     async with asyncio.timeout_at(end):
                         response = await client.send(built, **options)
+                guard.check()
                 try:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, host, timeout, end),
+                        self._chunks(response, request, timeout, end, late),
                     )
                 finally:
                     await response.aclose()
 
     async def _chunks(
-        self, response: Any, request: WireRequest, host: str, timeout: float, end: float
+        self, response: Any, request: WireRequest, timeout: float, end: float, late: threading.Event
     ) -> AsyncIterator[bytes]:
         pieces = response.aiter_bytes()
-        with self._exchange.mapped(request, host, timeout, threading.Event()):
+        with self._exchange.guard(request, timeout, late) as guard:
             while True:
                 async with asyncio.timeout_at(end):
                     chunk = await anext(pieces, None)
                 if chunk is None:
-                    return
+                    break
                 yield chunk
+        guard.check()
 
     def _state(self) -> _LoopState:
         return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from langchain_nebula_video._urls import split_url
-from langchain_nebula_video.schema import TaskStatus
+from langchain_nebula_video.schema import TaskStatus, encodable
 
 __all__ = [
     "at",
@@ -131,17 +131,9 @@ def find_task_id(body: Mapping[str, Any]) -> str | None:
         value = at(body, path)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
-        if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TASK_ID and _encodable(value):
+        if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TASK_ID and encodable(value):
             return value.strip()
     return None
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def status_of(word: object) -> TaskStatus | None:
@@ -161,7 +153,7 @@ def find_url(body: Mapping[str, Any]) -> str | None:
     for path in _URL_PATHS:
         for text in _addresses(at(body, path)):
             if text[:11].lower() == "data:video/" or split_url(text, ("https", "http")) is not None:
-                return text if _encodable(text) else None
+                return text if encodable(text) else None
     return None
 
 

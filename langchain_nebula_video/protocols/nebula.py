@@ -38,7 +38,10 @@ class _Nebula:
         return WireRequest("POST", _PATH, json=body, paid=True)
 
     def build_fetch(self, task_id: str) -> WireRequest:
-        return WireRequest("GET", f"{_PATH}/{quote(task_id, safe='')}")
+        segment = quote(task_id, safe="", errors="replace")
+        if segment in {".", ".."}:  # these alone would be a step in the path
+            segment = segment.replace(".", "%2E")
+        return WireRequest("GET", f"{_PATH}/{segment}")
 
     def parse_submit(self, reply: Reply) -> Submission | None:
         body = read.parse_object(reply.body)

@@ -1,0 +1,171 @@
+"""Prices, quotes and budgets, to the last decimal of the gateway's page."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import Budget, Cost, InvalidRequestError, VideoRequest, quote
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import price_cost
+from langchain_nebula_video.schema import dollars
+
+NEBULA = GATEWAYS["nebula"]
+
+# The page's "Cost Examples": resolution, seconds, unit price, total; the yuan are those of 1 USD = 7.2 CNY.
+TABLE = [
+    ("480p", 5, "0.0369", "0.1845", "1.3284", "1.33"),
+    ("720p", 5, "0.0738", "0.369", "2.6568", "2.66"),
+    ("1080p", 5, "0.1233", "0.6165", "4.4388", "4.44"),
+    ("480p", 10, "0.0369", "0.369", "2.6568", "2.66"),
+    # The page has 5.32 here, twice the rounded 2.66; the product is 5.3136.
+    ("720p", 10, "0.0738", "0.738", "5.3136", "5.31"),
+    ("1080p", 10, "0.1233", "1.233", "8.8776", "8.88"),
+]
+
+
+@pytest.mark.parametrize(("resolution", "duration", "price", "usd", "cny", "approx"), TABLE)
+def test_the_page_s_cost_table_is_met_exactly(
+    resolution: str, duration: int, price: str, usd: str, cny: str, approx: str
+) -> None:
+    cost = quote(resolution=resolution, duration=duration)
+    assert cost.price_per_second == Decimal(price)
+    assert cost.usd == Decimal(usd)
+    assert cost.cny == Decimal(cny)
+    assert f"{cost.cny:.2f}" == approx
+    assert (cost.seconds, cost.group_ratio, cost.basis) == (duration, 1, "estimated")
+
+
+def test_a_quote_needs_no_key_no_network_no_prompt_and_no_image() -> None:
+    """No key is set in these tests, and sockets are shut."""
+    assert quote().usd == Decimal("0.369")
+
+
+@pytest.mark.parametrize("request_", [{"duration": 10}, VideoRequest(duration=10), VideoRequest(prompt="x", duration=10)])
+def test_a_quote_takes_a_request_in_any_form(request_: Any) -> None:
+    assert quote(request_) == quote(duration=10)
+    assert quote(request_, resolution="480P") == quote(duration=10, resolution="480p")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "usd"), [(1, "0.369"), (2, "0.738"), ("0.5", "0.1845"), (Decimal("1.1"), "0.4059"), ("0.001", "0.000369")]
+)
+def test_the_group_ratio_multiplies_the_price(ratio: Any, usd: str) -> None:
+    cost = quote(group_ratio=ratio)
+    assert (cost.usd, cost.price_per_second) == (Decimal(usd), Decimal("0.0738"))
+
+
+@pytest.mark.parametrize("fields", [{"duration": 7}, {"resolution": "4k"}, {"seed": -1}, {"frames": 9}, {"watermark": True}])
+def test_what_cannot_be_made_has_no_quote(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent"):
+        quote(**fields)
+
+
+@pytest.mark.parametrize("where", [{"model": "wan9"}, {"gateway": "nebular"}])
+def test_a_quote_names_what_there_is_instead(where: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequestError, match="Choose one of"):
+        quote(**where)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p"])
+def test_ten_seconds_cost_twice_five(resolution: str) -> None:
+    five, ten = (quote(resolution=resolution, duration=seconds).usd for seconds in (5, 10))
+    assert five is not None
+    assert ten == 2 * five
+
+
+# --- costs ---
+
+
+@pytest.mark.parametrize(("price", "seconds"), [(None, 5), (Decimal("0.1"), None), (None, None)])
+def test_a_cost_with_an_unknown_factor_is_unknown(price: Decimal | None, seconds: int | None) -> None:
+    cost = price_cost(price, seconds, NEBULA, billed=True)
+    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
+
+
+def test_a_bill_is_no_estimate() -> None:
+    assert str(price_cost(Decimal("0.0738"), 5, NEBULA, billed=True)) == "$0.369"
+    assert str(price_cost(Decimal("0.0738"), 5, NEBULA)) == "$0.369 (estimated)"
+
+
+def test_nothing_is_a_known_cost() -> None:
+    cost = price_cost(Decimal(0), 0, NEBULA, billed=True)
+    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (0, 0, "billed", "$0")
+
+
+def test_sums_of_costs_are_exact() -> None:
+    """A thousand cheap videos cost what one calculates by hand; floats would not."""
+    one = quote(resolution="480p").usd
+    assert one is not None
+    assert sum([one] * 1000) == Decimal("184.5")
+
+
+def test_a_cost_survives_json_exactly() -> None:
+    cost = quote(resolution="1080p", group_ratio="0.333")
+    assert Cost.model_validate_json(cost.model_dump_json()) == cost
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0.369", "$0.369"), ("0.3690", "$0.369"), ("1.00", "$1"), ("100", "$100"), ("1E+3", "$1000"), ("0", "$0"),
+     ("0.000", "$0"), ("0E+3", "$0"), ("0.0000001", "$0.0000001")],
+)  # fmt: skip
+def test_dollars_are_shown_exactly_and_without_idle_zeros(amount: str, text: str) -> None:
+    assert dollars(Decimal(amount)) == text
+
+
+# --- budgets ---
+
+
+@pytest.mark.parametrize(
+    ("given", "usd"),
+    [("20", "20"), ("20.50", "20.50"), (20, "20"), (0.1, "0.1"), (Decimal("0.1"), "0.1"), ("0", "0"), (0, "0"), (" 5 ", "5")],
+)
+def test_a_budget_is_an_amount_in_any_form(given: Any, usd: str) -> None:
+    assert Budget(given).usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "much", "$20", "20 USD", "1,5", -1, "-0.01", float("nan"), "NaN", float("inf"), "Infinity", True, None, []]
+)
+def test_a_budget_that_is_no_amount_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match="A budget is an amount of dollars"):
+        Budget(given)
+
+
+@pytest.mark.parametrize("per", [timedelta(0), timedelta(seconds=-1)])
+def test_a_budget_s_window_is_longer_than_nothing(per: timedelta) -> None:
+    with pytest.raises(ValueError, match="longer than nothing"):
+        Budget(1, per)
+
+
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        (Budget("20.50"), "$20.5 in all"),
+        (Budget(5, timedelta(days=1)), "$5 per 1 day, 0:00:00"),
+        (Budget(5, per=timedelta(hours=1)), "$5 per 1:00:00"),
+        (Budget(0), "$0 in all"),
+    ],
+)
+def test_a_budget_says_what_it_is(budget: Budget, text: str) -> None:
+    assert str(budget) == text
+
+
+def test_a_budget_is_plain_data_that_says_the_same() -> None:
+    assert Budget("20.50", timedelta(days=1)).as_dict() == {"usd": "20.50", "per": 86400.0}
+    assert Budget(1).as_dict() == {"usd": "1", "per": None}
+
+
+def test_a_budget_can_be_compared_copied_and_pickled_and_not_changed() -> None:
+    budget = Budget(1, timedelta(days=1))
+    assert budget == Budget("1", timedelta(hours=24))
+    assert budget == copy.deepcopy(budget) == pickle.loads(pickle.dumps(budget))
+    assert len({budget, Budget("1.0", timedelta(days=1))}) == 1
+    with pytest.raises(AttributeError):
+        budget.usd = Decimal(2)  # type: ignore[misc]

@@ -1,0 +1,332 @@
+"""What the model's row allows, on both sides of each edge, and what the refusals say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from langchain_nebula_video import InvalidRequestError, VideoRequest
+from langchain_nebula_video.gateways import GATEWAYS, find_gateway
+from langchain_nebula_video.models import MODELS, Model, as_request, complete, find_model, model_for
+from langchain_nebula_video.protocols import PROTOCOLS
+
+MODEL = "wan2.5-i2v-preview"
+WAN = MODELS[MODEL]
+NEBULA = GATEWAYS["nebula"]
+ASK: dict[str, Any] = {"prompt": "A kitten opens its eyes", "image": "https://example.com/cat.jpg"}
+
+
+def completed(**fields: Any) -> VideoRequest:
+    return complete(as_request({**ASK, **fields}, {}), NEBULA, MODEL)[0]
+
+
+def refused(*parts: str, **fields: Any) -> None:
+    """A request with these fields is refused: the message says each part, that nothing was sent, what to do."""
+    with pytest.raises(InvalidRequestError) as caught:
+        completed(**fields)
+    told = str(caught.value)
+    assert "Nothing was sent and nothing was spent." in told
+    assert caught.value.hint
+    for part in parts:
+        assert part in told
+
+
+# --- defaults ---
+
+
+def test_what_is_left_out_is_the_page_s_default() -> None:
+    request = completed()
+    assert request.model == MODEL
+    assert (request.duration, request.resolution) == (5, "720p")
+    assert (request.smart_rewrite, request.generate_audio) == (False, False)
+    assert (request.seed, request.audio_url) == (None, None)
+
+
+def test_none_is_as_good_as_left_out() -> None:
+    assert completed(duration=None, resolution=None, seed=None, model=None, audio_url=None) == completed()
+
+
+def test_a_completed_request_stays_the_same_when_completed_again() -> None:
+    request = completed(duration=10, seed=1)
+    assert complete(request, NEBULA, MODEL)[0] == request
+
+
+def test_completing_leaves_the_caller_s_request_alone() -> None:
+    request = VideoRequest(**ASK)
+    complete(request, NEBULA, MODEL)
+    assert request.duration is None
+
+
+# --- prompt ---
+
+
+@pytest.mark.parametrize("prompt", ["x", "x" * 1500, "猫" * 1500, "\n x"])
+def test_a_prompt_of_up_to_1500_characters_is_taken(prompt: str) -> None:
+    assert completed(prompt=prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("prompt", ["x" * 1501, "猫" * 1501])
+def test_a_longer_prompt_is_refused_because_the_rest_would_be_dropped(prompt: str) -> None:
+    refused("1501 characters", "1500", "Shorten it", prompt=prompt)
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t", "\u3000"])
+def test_an_empty_prompt_is_refused(prompt: str) -> None:
+    refused("The prompt is empty", "what should happen", prompt=prompt)
+
+
+@pytest.mark.parametrize("field", ["prompt", "audio_url", "image"])
+def test_half_a_character_is_refused_because_it_cannot_be_sent(field: str) -> None:
+    refused(f"{field} holds half a character", "an emoji was cut in two", **{field: "https://example.com/\ud83d"})
+
+
+# --- image ---
+
+
+def test_a_missing_image_is_refused() -> None:
+    refused("There is no image", "https or http URL", image=None)
+
+
+def test_an_image_of_any_kind_gets_through_to_the_wire() -> None:
+    picture = Image.new("RGB", (4, 4))
+    for image in (picture, b"bytes", {"type": "image", "url": "https://example.com/cat.jpg"}):
+        assert completed(image=image).image is image
+
+
+def test_an_image_that_cannot_be_compared_is_no_matter() -> None:
+    """Arrays answer a comparison with an array, which is neither true nor false."""
+
+    class Array:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("ambiguous")
+
+    image = Array()
+    assert completed(image=image).image is image
+
+
+# --- duration, resolution, seed ---
+
+
+@pytest.mark.parametrize(("duration", "seconds"), [(5, 5), (10, 10), ("5", 5), (5.0, 5), ("10", 10)])
+def test_the_page_s_durations_are_taken(duration: object, seconds: int) -> None:
+    found = completed(duration=duration).duration
+    assert (found, type(found)) == (seconds, int)
+
+
+@pytest.mark.parametrize("duration", [0, 1, 4, 6, 7, 9, 11, 15, -5, 10**9])
+def test_another_duration_is_refused_because_5_would_be_billed(duration: int) -> None:
+    refused(f"duration is {duration}", "Choose one of: 5, 10", duration=duration)
+
+
+@pytest.mark.parametrize("duration", [True, False, 5.5, "5s", "five", [5], {}, float("nan")])
+def test_a_duration_that_is_no_whole_number_is_refused(duration: object) -> None:
+    refused("duration", duration=duration)
+
+
+@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p", "480P", "720P", "1080P"])
+def test_the_page_s_resolutions_are_taken_in_either_case(resolution: str) -> None:
+    assert completed(resolution=resolution).resolution == resolution.lower()
+
+
+@pytest.mark.parametrize("resolution", ["4k", "360p", "720", "1280x720", " 720p", "720p ", "auto"])
+def test_another_resolution_is_refused(resolution: str) -> None:
+    refused("resolution is", "Choose one of: 480p, 720p, 1080p", resolution=resolution)
+
+
+@pytest.mark.parametrize("resolution", [720, ["720p"], True])
+def test_a_resolution_that_is_no_text_is_refused(resolution: object) -> None:
+    refused("resolution", resolution=resolution)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, 2147483646, 2147483647])
+def test_a_seed_within_the_page_s_range_is_taken(seed: int) -> None:
+    assert completed(seed=seed).seed == seed
+
+
+@pytest.mark.parametrize("seed", [-1, -(10**20), 2147483648, 10**20])
+def test_a_seed_outside_the_page_s_range_is_refused(seed: int) -> None:
+    refused(f"seed is {seed}", "from 0 to 2147483647", seed=seed)
+
+
+@pytest.mark.parametrize("seed", [True, 1.5, "one", []])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
+    refused("seed", seed=seed)
+
+
+# --- sound ---
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a.mp3", "HTTPS://example.com/a.wav?x=1"])
+def test_a_public_https_sound_is_taken(url: str) -> None:
+    assert completed(audio_url=url).audio_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://example.com/a.mp3", "ftp://example.com/a.mp3", "https://", "https:///a.mp3", "a.mp3", "/tmp/a.mp3",
+     "data:audio/mp3;base64,AA==", "https://exa mple.com/a.mp3", "https://example.com:0/a.mp3"],
+)  # fmt: skip
+def test_a_sound_that_is_at_no_https_address_is_refused(url: str) -> None:
+    refused("audio_url is not an https address", "MP3 or WAV", "15 MB", audio_url=url)
+
+
+def test_a_sound_of_one_s_own_beside_made_sound_warns_which_one_wins() -> None:
+    with pytest.warns(UserWarning, match="audio_url is given, so the gateway ignores generate_audio"):
+        request = completed(audio_url="https://example.com/a.mp3", generate_audio=True)
+    assert request.audio_url == "https://example.com/a.mp3"
+
+
+@pytest.mark.parametrize("field", ["generate_audio", "smart_rewrite"])
+def test_a_switch_is_taken_either_way(field: str) -> None:
+    assert [getattr(completed(**{field: value}), field) for value in (True, False)] == [True, False]
+
+
+# --- what this model does not take ---
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("negative_prompt", "blur"),
+        ("negative_prompt", ""),
+        ("template", "squish"),
+        ("watermark", True),
+        ("last_image", "https://example.com/end.jpg"),
+        ("last_image", b""),
+        ("reference_images", ["https://example.com/who.jpg"]),
+        ("aspect_ratio", "16:9"),
+    ],
+)
+def test_a_field_that_the_model_does_not_take_is_refused_by_name(field: str, value: object) -> None:
+    refused(f"takes no {field}", f"Leave {field} out", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("negative_prompt", None), ("watermark", False), ("reference_images", []), ("reference_images", ())],
+)
+def test_a_field_left_at_its_default_does_not_count(field: str, value: object) -> None:
+    assert completed(**{field: value}) == completed()
+
+
+def test_every_field_of_a_request_is_either_taken_or_refused_by_name() -> None:
+    fields = set(VideoRequest.model_fields) - {"model"}
+    assert fields >= WAN.required | WAN.takes
+    assert fields - WAN.required - WAN.takes == {
+        "negative_prompt", "template", "watermark", "last_image", "reference_images", "aspect_ratio"
+    }  # fmt: skip
+
+
+# --- reading a request ---
+
+
+def test_an_unknown_field_is_refused_by_name() -> None:
+    refused("durations", durations=5)
+
+
+def test_several_wrong_fields_are_named_at_once() -> None:
+    refused("duration", "seed", "frames", duration="x", seed="y", frames=1)
+
+
+def test_a_refusal_does_not_repeat_the_value_which_may_be_megabytes_or_secret() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        as_request({"prompt": {"secret": "hunter2"}}, {})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("request_", [None, {}, VideoRequest()])
+def test_keywords_alone_make_a_request(request_: Any) -> None:
+    assert as_request(request_, {"prompt": "x"}) == VideoRequest(prompt="x")
+
+
+@pytest.mark.parametrize("request_", [{"prompt": "a", "seed": 1}, VideoRequest(prompt="a", seed=1)])
+def test_keywords_win_over_the_request(request_: Any) -> None:
+    assert as_request(request_, {"prompt": "b"}) == VideoRequest(prompt="b", seed=1)
+
+
+@pytest.mark.parametrize("request_", ["A kitten", 7, ["prompt"], {1: 2}])
+def test_what_is_no_request_is_refused(request_: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"is no request\. Nothing was sent .* Give a VideoRequest"):
+        as_request(request_, {})
+
+
+# --- models and gateways ---
+
+
+def test_an_unknown_model_is_refused_with_those_there_are() -> None:
+    refused("There is no model 'wan9'", f"Choose one of: {MODEL}", model="wan9")
+    with pytest.raises(InvalidRequestError, match="Choose one of"):
+        find_model("")
+
+
+def test_an_unknown_gateway_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidRequestError, match=r"no gateway 'nebular'\. Nothing was sent .* Choose one of: nebula"):
+        find_gateway("nebular")
+
+
+def test_a_model_that_the_gateway_does_not_serve_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=f"'other' does not serve '{MODEL}'"):
+        model_for(MODEL, replace(NEBULA, name="other"))
+
+
+def test_the_request_s_model_wins_over_the_client_s() -> None:
+    request, row = complete(VideoRequest(**ASK, model=MODEL), NEBULA, "another")
+    assert (request.model, row) == (MODEL, WAN)
+
+
+@pytest.mark.parametrize("row", MODELS.values(), ids=list(MODELS))
+class TestEveryRow:
+    """What holds for each row of `MODELS`, so that a new one cannot be half filled in."""
+
+    def test_stands_under_its_own_name(self, row: Model) -> None:
+        assert MODELS[row.name] is row
+
+    def test_has_a_price_for_each_resolution_at_each_of_its_gateways(self, row: Model) -> None:
+        assert set(row.prices) <= set(GATEWAYS)
+        for table in row.prices.values():
+            assert set(table) <= set(row.resolutions)
+            assert all(isinstance(price, Decimal) and price > 0 for price in table.values())
+
+    def test_says_how_long_each_duration_takes(self, row: Model) -> None:
+        assert set(row.typical_seconds) == set(row.durations)
+        assert all(0 < earliest < latest < row.timeout for earliest, latest in row.typical_seconds.values())
+
+    def test_has_defaults_that_it_offers(self, row: Model) -> None:
+        assert row.default_resolution in row.resolutions
+        assert all(resolution == resolution.lower() for resolution in row.resolutions)
+        assert row.typical(None) == next(iter(row.typical_seconds.values()))
+
+    def test_names_only_fields_that_there_are(self, row: Model) -> None:
+        assert row.required | row.takes <= set(VideoRequest.model_fields)
+        assert not row.required & row.takes
+        assert row.accepts("prompt")
+        assert not row.accepts("colour")
+
+    def test_cannot_be_changed_by_accident(self, row: Model) -> None:
+        assert all(isinstance(table, MappingProxyType) for table in (row.prices, *row.prices.values()))
+        with pytest.raises(AttributeError):
+            row.timeout = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", list(GATEWAYS))
+def test_every_gateway_speaks_a_protocol_that_there_is(name: str) -> None:
+    row = GATEWAYS[name]
+    assert row.name == name
+    assert row.protocol in PROTOCOLS
+    assert row.base_url is None or row.base_url.startswith("https://")
+    assert not (row.base_url or "").endswith("/")
+    assert row.cny_per_usd > 0
+
+
+def test_the_row_of_wan_is_the_page_s() -> None:
+    assert (WAN.durations, WAN.resolutions) == ((5, 10), ("480p", "720p", "1080p"))
+    assert (WAN.typical(5), WAN.typical(10)) == ((60.0, 120.0), (120.0, 180.0))
+    assert (WAN.max_image_bytes, WAN.image_formats) == (5 * 1024 * 1024, ("JPEG", "PNG"))
+    assert NEBULA.base_url == "https://llm.ai-nebula.com"

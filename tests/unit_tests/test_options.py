@@ -1,0 +1,263 @@
+"""The options: what is refused and how, where key and address come from, and that the key stays unseen."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from pydantic import SecretStr
+
+from langchain_nebula_video import Budget, InvalidRequestError, MemoryJournal
+from langchain_nebula_video._options import ClientOptions, Options
+from langchain_nebula_video.gateways import GATEWAYS
+from tests.conftest import KEY
+
+NOTHING = "Nothing was sent and nothing was spent."
+
+
+def made(**options: Any) -> Options:
+    return Options(**{"api_key": KEY, **options})
+
+
+def refused(*parts: str, **options: Any) -> str:
+    """These options are refused: the message says each part, once that nothing was sent, and what to do."""
+    with pytest.raises(InvalidRequestError) as caught:
+        made(**options)
+    told = str(caught.value)
+    assert told.count(NOTHING) == 1
+    assert caught.value.hint
+    assert KEY not in told
+    for part in parts:
+        assert part in told
+    return told
+
+
+# --- which options there are ---
+
+
+def test_the_keywords_of_clients_are_the_options() -> None:
+    assert set(get_type_hints(ClientOptions)) == set(Options.model_fields)
+
+
+def test_every_option_has_a_default_but_the_key_must_come_from_somewhere() -> None:
+    options = made()
+    assert (options.gateway, options.model) == ("nebula", "wan2.5-i2v-preview")
+    assert (options.timeout, options.poll_interval, options.budget, options.save_to) == (None, None, None, None)
+    assert (options.image_folder, options.group_ratio) == (None, 1)
+
+
+@pytest.mark.parametrize("name", ["api_keys", "baseurl", "polling", "retries"])
+def test_an_unknown_option_is_refused_by_name(name: str) -> None:
+    refused(f"{name}: is no option here", **{name: "x"})
+
+
+def test_several_wrong_options_are_named_at_once() -> None:
+    told = refused("timeout", "base_url", "colour", timeout=-1, base_url="x", colour="red")
+    assert told.count("base_url") == 1
+
+
+# --- the key ---
+
+
+def test_the_key_comes_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEBULA_API_KEY", "sk-of-the-environment")
+    assert Options().secret().get_secret_value() == "sk-of-the-environment"
+    assert made().secret().get_secret_value() == KEY
+
+
+@pytest.mark.parametrize("key", [KEY, SecretStr(KEY), f" {KEY}", f"{KEY}\n", f"\t{KEY}\r\n"])
+def test_a_key_is_taken_with_the_space_around_it_cut_off(key: Any) -> None:
+    assert made(api_key=key).secret().get_secret_value() == KEY
+
+
+@pytest.mark.parametrize("env", [None, ""])
+def test_a_missing_key_is_refused_with_the_variable_to_set(env: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if env is not None:
+        monkeypatch.setenv("NEBULA_API_KEY", env)
+    refused("There is no key for the gateway 'nebula'", "Set NEBULA_API_KEY or pass api_key=", api_key=None)
+
+
+BAD_KEYS = ["", " ", "\n", "sk a", "sk-one\nsk-two", "sk\tx", "sk-\u00e9", "sk-\u2026", "sk-\0", "sk-\x1fx", "sk-\x7f", "Bearer sk-x"]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_key_that_cannot_stand_in_a_header_is_refused(key: str) -> None:
+    refused("api_key holds no usable key", "one word of plain ASCII", api_key=key)
+
+
+@pytest.mark.parametrize("key", [key for key in BAD_KEYS if key and "\0" not in key])
+def test_a_bad_key_in_the_environment_is_refused_by_the_variable_s_name(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEBULA_API_KEY", key)
+    refused("NEBULA_API_KEY holds no usable key", api_key=None)
+
+
+@pytest.mark.parametrize("key", [5, ["sk"], {"key": "sk"}])
+def test_a_key_that_is_no_text_is_refused(key: object) -> None:
+    refused("api_key", api_key=key)
+
+
+SECRET = "hunter2\nhunter3"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": SECRET},
+        {"api_key": [SECRET]},
+        {"api_key": {"key": SECRET}},
+        {"api_kye": SECRET},
+        {"base_url": "https://hunter2@example.com"},
+        {"base_url": "https://example.com/?key=hunter2"},
+        {"base_url": SECRET},
+        {"timeout": SECRET},
+        {"journal": SECRET},
+        {"group_ratio": SECRET},
+        {"save_to": [SECRET]},
+    ],
+)
+def test_a_refusal_never_shows_what_was_given(options: dict[str, Any]) -> None:
+    """Nor does its traceback: the error that it was made of is suppressed and hides its input."""
+    with pytest.raises(InvalidRequestError) as caught:
+        made(**options)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(caught.value.__context__)
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize("show", [repr, str, Options.model_dump_json, lambda options: str(options.model_dump())])
+def test_options_never_show_the_key(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEBULA_API_KEY", KEY)
+    for options in (made(), Options(), made(budget=1, base_url="https://example.com")):
+        assert KEY not in show(options)
+
+
+# --- the address ---
+
+
+def test_the_address_is_the_gateway_s_own_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made().address() == GATEWAYS["nebula"].base_url
+    monkeypatch.setenv("NEBULA_BASE_URL", "https://variable.example.com/")
+    assert made().address() == "https://variable.example.com"
+    assert made(base_url="https://option.example.com").address() == "https://option.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("https://example.com/", "https://example.com"),
+        ("https://example.com//", "https://example.com"),
+        ("https://example.com:8443/gateway/", "https://example.com:8443/gateway"),
+        ("HTTPS://Example.com", "HTTPS://Example.com"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://LOCALHOST", "http://LOCALHOST"),
+        ("http://127.0.0.1:80/", "http://127.0.0.1:80"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_an_address_is_https_or_http_on_this_machine(url: str, address: str) -> None:
+    assert made(base_url=url).address() == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com", "HTTP://example.com", "http://192.168.1.5", "http://10.0.0.1:8000", "http://0.0.0.0",
+     "http://localhost.example.com", "http://127.0.0.1.example.com", "http://[2001:db8::1]", "http://127.1"],
+)  # fmt: skip
+def test_plain_http_to_elsewhere_is_refused(url: str) -> None:
+    refused("base_url is plain http", "can read the key", "Use https", base_url=url)
+
+
+BAD_URLS = [
+    "", "example.com", "llm.ai-nebula.com/v1", "ftp://example.com", "https://", "https:///v1", "https://exa mple.com",
+    "https://example.com?x=1", "https://example.com/?", "https://example.com#top", "https://example.com/#",
+    "https://user@example.com", "https://user:pass@example.com", "https://:pass@example.com", "https://@example.com",
+    "https://example.com:0", "https://example.com:99999", "https://example.com\n", "https://[::1", "file:///etc/passwd",
+    "//example.com", "https://example.com\\@evil.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
+    refused("base_url is no web address", "https://llm.ai-nebula.com", base_url=url)
+
+
+@pytest.mark.parametrize("url", [*filter(None, BAD_URLS), "http://example.com"])
+def test_an_address_in_the_environment_is_checked_alike(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEBULA_BASE_URL", url)
+    refused("NEBULA_BASE_URL is")
+
+
+# --- the rest ---
+
+
+@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
+@pytest.mark.parametrize("seconds", [0, -1, 0.0, -0.5, float("nan"), float("inf"), "soon", [], {}])
+def test_seconds_are_more_than_none(name: str, seconds: object) -> None:
+    refused(name, **{name: seconds})
+
+
+@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
+@pytest.mark.parametrize("seconds", [0.1, 1, 900, "30"])
+def test_seconds_are_taken(name: str, seconds: Any) -> None:
+    assert getattr(made(**{name: seconds}), name) == float(seconds)
+
+
+@pytest.mark.parametrize("ratio", [0, -1, "0", "free", float("nan"), float("inf")])
+def test_a_group_ratio_that_multiplies_nothing_is_refused(ratio: object) -> None:
+    refused("group_ratio", group_ratio=ratio)
+
+
+@pytest.mark.parametrize(
+    ("given", "budget"),
+    [
+        ("20", Budget(20)),
+        ("0.50", Budget("0.5")),
+        (5, Budget(5)),
+        (0.1, Budget("0.1")),
+        (Decimal("1.5"), Budget("1.5")),
+        (Budget(3), Budget(3)),
+        (Budget(3, timedelta(days=1)), Budget(3, timedelta(days=1))),
+        (Budget(3, timedelta(days=1)).as_dict(), Budget(3, timedelta(days=1))),
+        ({"usd": "3"}, Budget(3)),
+        (None, None),
+    ],
+)
+def test_a_budget_is_taken_in_any_form(given: Any, budget: Budget | None) -> None:
+    assert made(budget=given).budget == budget
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "much", -1, "NaN", True, [], object(), {}, {"usd": "x"}, {"usd": 1, "per": 0}, {"usd": 1, "per": "day"},
+     {"usd": 1, "per": float("inf")}, {"usd": 1, "per": float("nan")}, {"usd": None}],
+)  # fmt: skip
+def test_a_budget_that_is_no_amount_is_refused(given: object) -> None:
+    refused("budget", budget=given)
+
+
+@pytest.mark.parametrize("journal", ["journal.db", Path("journal.db"), {}, [], object(), 7])
+def test_what_is_no_journal_is_refused(journal: object) -> None:
+    refused("journal: is no journal", journal=journal)
+
+
+def test_each_set_of_options_has_a_journal_of_its_own_unless_given_one() -> None:
+    shared = MemoryJournal()
+    assert made(journal=shared).journal is shared
+    assert isinstance(made().journal, MemoryJournal)
+    assert made().journal is not made().journal
+
+
+def test_an_unknown_model_or_gateway_is_refused_with_those_there_are() -> None:
+    refused("There is no model 'wan9'", "Choose one of: wan2.5-i2v-preview", model="wan9")
+    refused("There is no gateway 'nebular'", "Choose one of: nebula", gateway="nebular")
+
+
+def test_a_folder_may_be_text(tmp_path: Path) -> None:
+    assert made(image_folder=str(tmp_path)).image_folder == tmp_path

@@ -1,0 +1,407 @@
+"""Every payload in `wire/` against the protocol that has to read it, and the requests that are built."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import RefusedError, TaskStatus, VideoRequest, errors
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import complete
+from langchain_nebula_video.protocols import PROTOCOLS, Answer, Reply, WireRequest, hint_for, is_unknown_task
+
+WIRE = Path(__file__).parent / "wire"
+PAYLOADS = sorted(WIRE.glob("*/*.json"))
+RECEIVED = datetime(2025, 11, 4, 11, 20, tzinfo=UTC)
+NEBULA = PROTOCOLS["nebula"]
+
+
+def reply(
+    body: object = None, *, status: int = 200, text: str | None = None, headers: dict[str, str] | None = None
+) -> Reply:
+    lower = {name.lower(): value for name, value in (headers or {}).items()}
+    content = json.dumps(body) if text is None else text
+    return Reply(status, lower, content.encode(), RECEIVED)
+
+
+def fetched(body: object) -> Answer:
+    answer = NEBULA.parse_fetch(reply(body))
+    assert answer is not None
+    return answer
+
+
+def plain(value: object) -> object:
+    """A value as the payload files spell it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="auto").replace("+00:00", "Z")
+    return str(value) if isinstance(value, Decimal | TaskStatus) else value
+
+
+def spelled(expected: object) -> object:
+    """A moment in a payload file has milliseconds, as the page writes them."""
+    if isinstance(expected, str) and expected.endswith("Z") and expected[4:5] == "-":
+        return plain(datetime.fromisoformat(expected))
+    return expected
+
+
+# --- the contract: one test, every payload ---
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
+    case = json.loads(path.read_text("utf-8"))
+    protocol, expect, paid = PROTOCOLS[path.parent.name], case["expect"], case["request"] == "submit"
+    answer = reply(case.get("body"), status=case["status"], text=case.get("text"), headers=case.get("headers"))
+    refusal = protocol.refusal(answer, paid=paid)
+    if "error" in expect:
+        assert refusal is not None
+        check_refusal(refusal, case)
+        return
+    assert refusal is None
+    if paid:
+        submission = protocol.parse_submit(answer)
+        found = submission and submission.answer
+    else:
+        submission, found = None, protocol.parse_fetch(answer)
+    if "nothing" in expect:
+        assert found is None
+        return
+    assert found is not None
+    seen = {name: plain(getattr(found, name)) for name in expect if name != "task_id"}
+    if submission is not None:
+        seen["task_id"] = submission.task_id
+    assert seen == {name: spelled(value) for name, value in expect.items()}
+    assert found.raw == case.get("body", found.raw)
+
+
+def check_refusal(refusal: errors.RequestError, case: dict[str, Any]) -> None:
+    expect = case["expect"]
+    assert type(refusal).__name__ == expect["error"]
+    assert refusal.status_code == case["status"]
+    for name in ("code", "spent", "retry_after", "request_id"):
+        if name in expect:
+            assert getattr(refusal, name) == expect[name], name
+    assert expect.get("says", "") in refusal.what
+    assert expect.get("hint", "") in refusal.hint
+    assert is_unknown_task(refusal) is (expect.get("unknown_task", False) or case["status"] == 404)
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_payload_names_its_public_source_and_all_that_the_contract_reads(path: Path) -> None:
+    case = json.loads(path.read_text("utf-8"))
+    assert {*case} - {"headers", "body", "text"} == {"source", "request", "status", "expect"}
+    assert ("body" in case) != ("text" in case)
+    assert case["request"] in {"submit", "fetch"}
+    assert len(case["source"]) > 5
+    assert ".txt" not in case["source"]
+    error = {"error", "code", "spent", "retry_after", "request_id", "says", "hint", "unknown_task"}
+    assert {*case["expect"]} <= ({*Answer.__dataclass_fields__} | {"task_id", "nothing"} | error)
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_every_protocol_has_payloads(protocol: str) -> None:
+    assert any(path.parent.name == protocol for path in PAYLOADS)
+
+
+@pytest.mark.parametrize("status", TaskStatus)
+def test_every_status_is_met_in_the_payloads(status: TaskStatus) -> None:
+    assert any(json.loads(path.read_text("utf-8"))["expect"].get("status") == status for path in PAYLOADS)
+
+
+def test_every_refusal_is_met_in_the_payloads() -> None:
+    met = {json.loads(path.read_text("utf-8"))["expect"].get("error") for path in PAYLOADS}
+    assert met >= {error.__name__ for error in (RefusedError, *RefusedError.__subclasses__())}
+
+
+# --- status words ---
+
+WORDS = {
+    TaskStatus.QUEUED: ["not_start", "submitted", "queued", "pending", "created", "queueing", "", "unknown"],
+    TaskStatus.RUNNING: ["in_progress", "processing", "running", "suspended"],
+    TaskStatus.SUCCEEDED: ["success", "succeed", "succeeded", "completed"],
+    TaskStatus.FAILED: ["failure", "failed", "error"],
+    TaskStatus.CANCELED: ["canceled", "cancelled"],
+}
+DOCUMENTED = [(word, status) for status, words in WORDS.items() for word in words]
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, str.title, " {} ".format])
+@pytest.mark.parametrize(("word", "status"), DOCUMENTED)
+def test_a_documented_word_means_its_status_however_it_is_spelled(word: str, status: TaskStatus, spell: Any) -> None:
+    assert fetched({"task_id": "t", "status": spell(word)}).status is status
+    assert fetched({"code": "success", "data": {"status": spell(word)}}).status is status
+
+
+@pytest.mark.parametrize("word", ["under_review", "finalising", "done", "finished", "expired", "rejected", "timeout"])
+def test_an_unknown_status_word_means_the_task_goes_on(word: str) -> None:
+    answer = fetched({"task_id": "t", "status": word, "url": "https://example.com/v.mp4"})
+    assert (answer.status, answer.unknown_word, answer.url) == (TaskStatus.RUNNING, word, None)
+
+
+@pytest.mark.parametrize("beneath", ["SUCCEEDED", "FAILED", "CANCELED"])
+def test_the_word_beneath_an_unknown_one_does_not_end_the_task(beneath: str) -> None:
+    answer = fetched({"task_id": "t", "status": "reviewing", "metadata": {"output": {"task_status": beneath}}})
+    assert answer.status is TaskStatus.RUNNING
+
+
+@pytest.mark.parametrize("status", [None, 3, True, [], {}, ["succeeded"], {"status": "failed"}])
+def test_a_status_that_is_no_word_means_the_task_goes_on(status: object) -> None:
+    assert fetched({"task_id": "t", "status": status}).status is TaskStatus.RUNNING
+
+
+def test_the_word_beneath_tells_a_queued_task_from_a_running_one() -> None:
+    waiting = {"status": "in_progress", "metadata": {"output": {"task_status": "PENDING"}}}
+    working = {"status": "in_progress", "metadata": {"output": {"task_status": "RUNNING"}}}
+    assert (fetched(waiting).status, fetched(working).status) == (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+# --- where things stand ---
+
+VIDEO = "https://results.example.com/video.mp4"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"url": VIDEO},
+        {"url": [VIDEO]},
+        {"url": ["", VIDEO]},
+        {"url": f" {VIDEO}\n"},
+        {"video_url": VIDEO},
+        {"result_url": VIDEO},
+        {"result": {"video_url": VIDEO}},
+        {"result": {"outputs": [VIDEO]}},
+        {"metadata": {"url": VIDEO}},
+        {"metadata": {"output": {"video_url": VIDEO}}},
+        {"output": {"video_url": VIDEO}},
+        {"data": {"result_url": VIDEO}},
+        {"data": {"fail_reason": VIDEO}},
+        {"data": {"data": {"output": {"video_url": VIDEO}}}},
+        {"url": "pending", "video_url": VIDEO},
+        {"url": "ftp://example.com/v.mp4", "video_url": VIDEO},
+        {"url": {"url": VIDEO}},
+    ],
+)
+def test_the_url_is_found_wherever_it_stands(body: dict[str, Any]) -> None:
+    assert fetched({"status": "succeeded", **body}).url == VIDEO
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "video.mp4", "/v/video.mp4", "//example.com/v.mp4", "ftp://example.com/v.mp4", "javascript:alert(1)",
+     "file:///etc/passwd", "data:text/html,x", "https://", "https://a b/", "https://[::1/", 7, True, {}, []],
+)  # fmt: skip
+def test_what_is_no_web_address_is_no_url(url: object) -> None:
+    assert fetched({"status": "succeeded", "url": url}).url is None
+
+
+@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.SUCCEEDED])
+def test_only_a_succeeded_task_has_a_url(status: TaskStatus) -> None:
+    assert fetched({"status": status.value, "url": VIDEO}).url is None
+
+
+@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.FAILED])
+def test_only_a_failed_task_has_a_reason(status: TaskStatus) -> None:
+    answer = fetched({"status": status.value, "error": {"code": "x", "message": "y"}})
+    assert (answer.code, answer.reason) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "expires"),
+    [
+        ("?Expires=1762340400", datetime(2025, 11, 5, 11, tzinfo=UTC)),
+        ("?a=b&expires=1762340400&Signature=x", datetime(2025, 11, 5, 11, tzinfo=UTC)),
+        ("?Expires=", RECEIVED + timedelta(hours=24)),
+        ("?Expires=soon", RECEIVED + timedelta(hours=24)),
+        ("?Expires=3600", RECEIVED + timedelta(hours=24)),
+        ("?Expires=99999999999999999999", RECEIVED + timedelta(hours=24)),
+        ("", RECEIVED + timedelta(hours=24)),
+    ],
+)
+def test_a_url_expires_when_it_says_so_else_a_day_after(query: str, expires: datetime) -> None:
+    assert fetched({"status": "succeeded", "url": VIDEO + query}).expires_at == expires
+
+
+def test_a_url_lives_a_day_from_the_finish_that_the_gateway_tells() -> None:
+    answer = fetched({"status": "succeeded", "url": VIDEO, "completed_at": 1762254911})
+    assert answer.expires_at == datetime(2025, 11, 5, 11, 15, 11, tzinfo=UTC)
+
+
+def test_a_finish_in_the_future_does_not_prolong_a_url() -> None:
+    """If the gateway's wall clock is not Beijing's after all, the answer's own moment counts."""
+    answer = fetched({"status": "succeeded", "url": VIDEO, "metadata": {"output": {"end_time": "2025-11-05 11:00:00"}}})
+    assert answer.expires_at == RECEIVED + timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ("2025-11-04 19:15:11.819", datetime(2025, 11, 4, 11, 15, 11, 819000, tzinfo=UTC)),
+        ("2025-11-04T11:15:11Z", datetime(2025, 11, 4, 11, 15, 11, tzinfo=UTC)),
+        (1762254911, datetime(2025, 11, 4, 11, 15, 11, tzinfo=UTC)),
+        (1762254911819, datetime(2025, 11, 4, 11, 15, 11, 819000, tzinfo=UTC)),
+        (0, None), (-1, None), (True, None), ("", None), ("yesterday", None), (10**18, None), ({}, None),
+        ("0001-01-01 00:00:00", None),
+    ],
+)  # fmt: skip
+def test_times_are_epochs_or_beijing_wall_time(told: object, moment: datetime | None) -> None:
+    answer = fetched({"status": "in_progress", "metadata": {"output": {"submit_time": told}}})
+    assert answer.submitted_at == moment
+
+
+@pytest.mark.parametrize(
+    ("told", "progress"),
+    [(0, 0.0), (30, 0.3), ("30%", 0.3), (" 30 ", 0.3), (99.5, 0.995), (250, 1.0), ("", None), ("half", None),
+     (-5, None), (True, None), (None, None), ("NaN", None), ([], None)],
+)  # fmt: skip
+def test_progress_is_a_share_of_one(told: object, progress: float | None) -> None:
+    assert fetched({"status": "in_progress", "progress": told}).progress == progress
+
+
+@pytest.mark.parametrize(
+    ("told", "price"),
+    [(0.0738, "0.0738"), ("0.0738", "0.0738"), (0, "0"), (1, "1"), (-1, None), (True, None), ("free", None),
+     ("NaN", None), ("Infinity", None), (1e300, None), ("1e-99999999", None), (None, None), ([0.1], None)],
+)  # fmt: skip
+def test_a_price_is_a_sensible_amount_or_none(told: object, price: str | None) -> None:
+    found = fetched({"status": "in_progress", "metadata": {"model_price": told}}).price_per_second
+    assert found == (None if price is None else Decimal(price))
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [(5, 5), ("5", 5), (5.0, 5), ("10", 10), (0, None), (-5, None), (4.5, None), ("five", None), (True, None)],
+)
+def test_seconds_are_a_whole_number_or_unknown(told: object, seconds: int | None) -> None:
+    assert fetched({"status": "succeeded", "metadata": {"usage": {"duration": told}}}).seconds == seconds
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 599, 408])
+@pytest.mark.parametrize("text", ["", "<html>", '{"error":{"message":"try later"}}', '{"code":"InternalError"}'])
+def test_a_submit_that_the_server_broke_off_is_unconfirmed(status: int, text: str) -> None:
+    refusal = NEBULA.refusal(reply(status=status, text=text), paid=True)
+    assert type(refusal) is errors.SubmissionUnconfirmedError
+    assert refusal.spent is None
+
+
+def test_a_code_that_proves_the_refusal_beats_the_status() -> None:
+    refusal = NEBULA.refusal(reply({"error": {"code": "model_not_found", "message": "no channel"}}, status=503), paid=True)
+    assert type(refusal) is RefusedError
+    assert refusal.spent is False
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_failed_task_is_an_answer_and_no_refusal_of_the_look(status: int) -> None:
+    output = {"task_id": "t", "task_status": "FAILED", "code": "InvalidParameter.DataInspection", "message": "no"}
+    for body in ({"output": output}, {"metadata": {"output": output}}, {"data": {"status": "FAILURE", **output}}):
+        assert NEBULA.refusal(reply(body, status=status), paid=False) is None
+
+
+def test_a_long_answer_is_kept_bounded() -> None:
+    refusal = NEBULA.refusal(reply({"code": "x", "message": "y" * 100_000}, status=400), paid=True)
+    assert refusal is not None
+    assert len(refusal.body or "") <= 4000
+    assert len(str(refusal)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("code", "part"),
+    [
+        ("InvalidParameter.ImageFormat", "JPEG or PNG"),
+        ("***.ImageSize", "5 MB"),
+        ("DataInspectionFailed", "Change the image or the prompt"),
+        ("SomethingNew", "another key="),
+        (None, "another key="),
+    ],
+)
+def test_a_failed_task_comes_with_what_to_do(code: str | None, part: str) -> None:
+    assert part in hint_for(code, None)
+
+
+# --- what is sent ---
+
+
+def build(**fields: Any) -> WireRequest:
+    asked = {"prompt": "A kitten", "image": "https://example.com/cat.jpg", **fields}
+    request, _ = complete(VideoRequest(**asked), GATEWAYS["nebula"], "wan2.5-i2v-preview")
+    return NEBULA.build_submit(request, {"image": request.image})
+
+
+def test_the_smallest_submit_says_every_default_and_leaves_out_what_is_optional() -> None:
+    wire = build()
+    assert (wire.method, wire.target, wire.paid) == ("POST", "/v1/video/generations", True)
+    assert wire.json == {
+        "model": "wan2.5-i2v-preview",
+        "prompt": "A kitten",
+        "image": "https://example.com/cat.jpg",
+        "duration": 5,
+        "resolution": "720p",
+        "smart_rewrite": False,
+        "generate_audio": False,
+    }
+
+
+def test_the_largest_submit_has_each_documented_parameter_and_no_other() -> None:
+    wire = build(
+        model="wan2.5-i2v-preview",
+        duration=10,
+        resolution="1080P",
+        smart_rewrite=True,
+        audio_url="https://example.com/audio.mp3",
+        seed=12345,
+    )
+    assert wire.json == {
+        "model": "wan2.5-i2v-preview",
+        "prompt": "A kitten",
+        "image": "https://example.com/cat.jpg",
+        "duration": 10,
+        "resolution": "1080p",
+        "smart_rewrite": True,
+        "generate_audio": False,
+        "audio_url": "https://example.com/audio.mp3",
+        "seed": 12345,
+    }
+
+
+def test_seed_nought_is_a_seed() -> None:
+    assert (build(seed=0).json or {})["seed"] == 0
+
+
+def test_the_image_that_is_sent_is_the_one_made_ready_for_the_wire() -> None:
+    request, _ = complete(VideoRequest(prompt="x", image=b"raw"), GATEWAYS["nebula"], "wan2.5-i2v-preview")
+    assert (NEBULA.build_submit(request, {"image": "data:image/png;base64,AA=="}).json or {})["image"].startswith("data:")
+
+
+def test_a_submit_shows_neither_prompt_nor_image() -> None:
+    assert "A kitten" not in repr(build())
+
+
+@pytest.mark.parametrize(
+    ("task_id", "target"),
+    [
+        ("ae8eb420-8aa6", "ae8eb420-8aa6"),
+        ("a/b", "a%2Fb"),
+        ("a?b#c", "a%3Fb%23c"),
+        ("a b", "a%20b"),
+        ("100%", "100%25"),
+        ("任务", "%E4%BB%BB%E5%8A%A1"),
+        ("../../admin", "..%2F..%2Fadmin"),
+        ("x\r\nHost: y", "x%0D%0AHost%3A%20y"),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("a..b", "a..b"),
+        ("\ud800", "%3F"),
+    ],
+)
+def test_a_task_id_is_one_segment_of_the_path_whatever_it_holds(task_id: str, target: str) -> None:
+    wire = NEBULA.build_fetch(task_id)
+    assert wire == WireRequest("GET", f"/v1/video/generations/{target}")
+    assert not wire.paid

@@ -1,0 +1,147 @@
+"""Requests, tasks, videos and their like: plain data that cannot change and can be kept."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from langchain_nebula_video import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest, quote
+from langchain_nebula_video.schema import encodable
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REQUEST = VideoRequest(prompt="A kitten", image="https://example.com/cat.jpg")
+TASK = Task(
+    task_id="t", gateway="nebula", model="m", status=TaskStatus.RUNNING, cost=quote(), submitted_at=NOW, raw={"a": [1]}
+)
+VIDEO = Video(
+    task_id="t",
+    gateway="nebula",
+    model="wan2.5-i2v-preview",
+    url="https://example.com/v.mp4?a=1&b=2",
+    expires_at=NOW + timedelta(hours=24),
+    cost=quote(),
+    submitted_at=NOW,
+    finished_at=NOW,
+    raw={"secret": "whole answer"},
+)
+RECORDS = [REQUEST, TASK, VIDEO, quote()]
+each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+
+
+@pytest.mark.parametrize("status", TaskStatus)
+def test_every_status_is_finished_or_not(status: TaskStatus) -> None:
+    assert status.finished is (status in {"succeeded", "failed", "canceled"})
+
+
+@each_record
+def test_a_record_cannot_be_changed(record: BaseModel) -> None:
+    name = next(iter(type(record).model_fields))
+    with pytest.raises(ValidationError):
+        setattr(record, name, None)
+
+
+@each_record
+def test_a_record_has_no_fields_but_its_own(record: BaseModel) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        type(record)(**dict(record), colour="red")
+
+
+@each_record
+def test_a_record_survives_json_a_pickle_and_a_copy(record: BaseModel) -> None:
+    assert type(record).model_validate_json(record.model_dump_json()) == record
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert copy.deepcopy(record) == record
+
+
+@each_record
+def test_a_record_does_not_show_the_raw_answer(record: BaseModel) -> None:
+    assert "raw" not in repr(record)
+
+
+def test_a_problem_with_a_record_does_not_repeat_what_was_given() -> None:
+    with pytest.raises(ValidationError) as caught:
+        VideoRequest(prompt=["sk-secret"])  # type: ignore[arg-type]
+    assert "sk-secret" not in str(caught.value) + repr(caught.value)
+
+
+# --- requests ---
+
+
+def test_a_request_needs_nothing_at_first() -> None:
+    """It is checked against a model's row later."""
+    assert VideoRequest().model_dump(exclude_none=True, exclude_defaults=True) == {}
+
+
+@pytest.mark.parametrize("field", ["duration", "seed"])
+@pytest.mark.parametrize("value", [True, False])
+def test_true_is_no_number(field: str, value: bool) -> None:
+    with pytest.raises(ValidationError, match="must be a whole number, not true or false"):
+        VideoRequest(**{field: value})
+
+
+@pytest.mark.parametrize(("given", "kept"), [("720P", "720p"), ("1080p", "1080p"), ("", ""), (None, None)])
+def test_a_resolution_is_kept_in_lower_case(given: str | None, kept: str | None) -> None:
+    assert VideoRequest(resolution=given).resolution == kept
+
+
+def test_an_image_is_kept_as_the_very_object_that_was_given() -> None:
+    image = object()
+    assert VideoRequest(image=image).image is image
+    assert VideoRequest(reference_images=[image]).reference_images == (image,)  # type: ignore[arg-type]
+
+
+# --- costs ---
+
+
+@pytest.mark.parametrize(
+    ("usd", "basis", "text"),
+    [
+        ("0.3690", "billed", "$0.369"),
+        ("0.369", "estimated", "$0.369 (estimated)"),
+        ("0", "billed", "$0"),
+        (None, "unknown", "unknown"),
+    ],
+)
+def test_a_cost_says_its_amount_and_whether_it_is_the_bill(usd: str | None, basis: Any, text: str) -> None:
+    amount = None if usd is None else Decimal(usd)
+    cost = Cost(usd=amount, cny=None, price_per_second=None, seconds=None, group_ratio=Decimal(1), basis=basis)
+    assert str(cost) == text
+
+
+def test_a_cost_has_one_of_three_bases() -> None:
+    with pytest.raises(ValidationError):
+        Cost(**{**dict(quote()), "basis": "guessed"})
+
+
+# --- videos ---
+
+
+def test_a_video_plays_in_a_notebook() -> None:
+    shown = VIDEO._repr_html_()
+    assert '<video src="https://example.com/v.mp4?a=1&amp;b=2" controls' in shown
+    assert "wan2.5-i2v-preview, $0.369 (estimated), until 2026-01-02 00:00 UTC" in shown
+
+
+def test_nothing_of_a_video_can_break_out_of_its_player() -> None:
+    shown = VIDEO.model_copy(update={"url": 'https://x/"><script>', "model": "<b>"})._repr_html_()
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+
+
+def test_progress_is_a_value_that_cannot_change() -> None:
+    event = VideoProgress(
+        task_id="t", status=TaskStatus.QUEUED, elapsed=1.0, expected=90.0, fraction=0.01, polls=1, cost=quote()
+    )
+    with pytest.raises(AttributeError):
+        event.polls = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("text", "sent"), [("", True), ("猫 😀", True), ("\ud83d", False), ("a\udc00b", False)])
+def test_half_a_character_cannot_be_sent(text: str, sent: bool) -> None:
+    assert encodable(text) is sent
