@@ -16,6 +16,7 @@ from typing import Any
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video import storage
 from langchain_nebula_video._options import Options
+from langchain_nebula_video._orders import Order, make_order
 from langchain_nebula_video._retry import backoff, repeatable, retrying
 from langchain_nebula_video._runtime import Runtime
 from langchain_nebula_video._schedule import Schedule
@@ -26,9 +27,8 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.images import WireImage, wire_image
 from langchain_nebula_video.journal import Entry, EntryState, Journal
-from langchain_nebula_video.models import MODELS, Model, complete, estimate
+from langchain_nebula_video.models import MODELS, estimate
 from langchain_nebula_video.protocols import (
     PROTOCOLS,
     Answer,
@@ -38,13 +38,13 @@ from langchain_nebula_video.protocols import (
     is_unknown_task,
 )
 from langchain_nebula_video.schema import (
-    Cost,
     OnProgress,
     Task,
     TaskStatus,
     Video,
     VideoRequest,
     dollars,
+    encodable,
 )
 
 __all__ = ["Lifecycle"]
@@ -60,17 +60,6 @@ _MISSING = 3
 _PEER_PAUSE = 0.25
 _LAST_LOOK = 2.0
 """Seconds before the deadline at which the last look begins, so that it can end in time."""
-
-
-@dataclass(slots=True)
-class _Order:
-    """A request made ready: checked, its images read, its cost estimated."""
-
-    request: VideoRequest
-    model: Model
-    images: dict[str, Any]
-    summary: dict[str, Any]
-    cost: Cost
 
 
 class Lifecycle:
@@ -111,6 +100,7 @@ class Lifecycle:
 
     async def fetch(self, task_id: str) -> Task:
         """A fresh look at a task."""
+        task_id = self._checked_id(task_id)
         entry = await self._find(task_id=task_id)
         known = self._known(task_id, entry)
         deadline = self.runtime.now() + _FETCH_DEADLINE
@@ -124,9 +114,7 @@ class Lifecycle:
         self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
     ) -> Video:
         """Fetch until the task is finished."""
-        task_id = task if isinstance(task, str) else task.task_id
-        if not task_id:
-            raise InvalidRequestError("The task id is empty.", hint="Give the id that the submit answered.")
+        task_id = self._checked_id(task)
         async with self.runtime.session():
             entry = await self._find(task_id=task_id)
             known = task if isinstance(task, Task) else self._known(task_id, entry)
@@ -167,30 +155,13 @@ class Lifecycle:
 
     # --- submitting ---
 
-    async def _ready(self, request: VideoRequest) -> _Order:
-        request, model = complete(request, self._gateway, self._options.model)
-        images, digests = {}, {}
-        for name in ("image", "last_image"):
-            if getattr(request, name) is not None:
-                found = await self.runtime.call(self._wire_image, getattr(request, name), model)
-                images[name], digests[name] = found.text, found.digest
-        summary = {
-            name: value
-            for name, value in request.model_dump(exclude={"image", "last_image", "reference_images"}).items()
-            if value is not None and value is not False
-        }
-        cost = estimate(request, model, self._gateway, self._group_ratio)
-        return _Order(request, model, images, {**summary, **digests}, cost)
+    async def _ready(self, request: VideoRequest) -> Order:
+        """The order; in a thread of its own where that matters, as images may have to be read and encoded."""
+        folder = self._options.image_folder
+        model = self._options.model
+        return await self.runtime.call(make_order, request, self._gateway, model, self._group_ratio, folder)
 
-    def _wire_image(self, image: object, model: Model) -> WireImage:
-        return wire_image(
-            image,
-            max_bytes=model.max_image_bytes,
-            formats=model.image_formats,
-            folder=self._options.image_folder,
-        )
-
-    async def _submit(self, order: _Order, key: str | None, deadline: float) -> tuple[Task, Entry]:
+    async def _submit(self, order: Order, key: str | None, deadline: float) -> tuple[Task, Entry]:
         if self._options.budget is not None and order.cost.usd is None:
             raise InvalidRequestError(
                 f"There is a budget, and no price is known for {order.model.name} on {self._gateway.name!r}.",
@@ -205,33 +176,35 @@ class Lifecycle:
             created_at=self.runtime.utcnow(),
             reserved_usd=order.cost.usd or Decimal(0),
         )
-        owner = await self._reserve(entry)
-        if owner.id != entry.id:
-            return self._replayed(owner, order)
         sent = _Sent()
         try:
+            owner = await self._reserve(entry, deadline)
+            if owner.id != entry.id:
+                return self._replayed(owner, order)
             if self._options.rate_limiter is not None:
                 await self.runtime.acquire(self._options.rate_limiter)
             wire = self._protocol.build_submit(order.request, order.images)
 
             async def attempt() -> tuple[Task, Entry]:
-                return await self.runtime.finish(self._post(wire, entry, order, sent, deadline))
+                async with self.runtime.turn():  # whoever is cancelled while waiting has sent nothing
+                    return await self.runtime.finish(self._post(wire, entry, order, sent, deadline))
 
             return await retrying(self.runtime, attempt, deadline=deadline)
         except BaseException as error:
             await self.runtime.finish(self._give_up(entry, sent, error))
             raise
 
-    async def _reserve(self, entry: Entry) -> Entry:
+    async def _reserve(self, entry: Entry, deadline: float) -> Entry:
         """Write the row, or find the one that has the key; wait while a sibling is in mid-submit."""
         while True:
             owner: Entry = await self._call(self._journal.reserve, entry, self._options.budget)
-            if owner.id == entry.id or owner.state is not EntryState.SUBMITTING:
+            mid_submit = owner.id != entry.id and owner.state is EntryState.SUBMITTING
+            if not mid_submit or self.runtime.now() >= deadline:
                 return owner
             await self.runtime.sleep(_PEER_PAUSE)
 
     async def _post(
-        self, wire: WireRequest, entry: Entry, order: _Order, sent: _Sent, deadline: float
+        self, wire: WireRequest, entry: Entry, order: Order, sent: _Sent, deadline: float
     ) -> tuple[Task, Entry]:
         """One POST and its record. Runs to its end even if the caller is cancelled."""
         sent.under_way = True
@@ -267,7 +240,7 @@ class Lifecycle:
             )
         return submission
 
-    def _first_task(self, submission: Submission, entry: Entry, order: _Order, reply: Reply) -> Task:
+    def _first_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
         answer = submission.answer
         if answer.group_ratio:
             self._group_ratio = answer.group_ratio  # so that later estimates are those of this account
@@ -291,7 +264,7 @@ class Lifecycle:
         else:
             await self._call(self._journal.forget, entry.id)
 
-    def _replayed(self, owner: Entry, order: _Order) -> tuple[Task, Entry]:
+    def _replayed(self, owner: Entry, order: Order) -> tuple[Task, Entry]:
         """The task of a key that is known already; nothing is sent."""
         differing = [
             name for name in {*owner.request, *order.summary} if owner.request.get(name) != order.summary.get(name)
@@ -309,6 +282,19 @@ class Lifecycle:
         return self._known(owner.task_id, owner), owner
 
     # --- looking ---
+
+    def _checked_id(self, task: Task | str) -> str:
+        if isinstance(task, Task) and task.gateway != self._gateway.name:
+            raise InvalidRequestError(
+                f"The task is one of {task.gateway!r}, and this client speaks to {self._gateway.name!r}.",
+                hint=f"Use a client with gateway={task.gateway!r}.",
+                money=Money.RUNNING,
+                task_id=task.task_id,
+            )
+        task_id = task.task_id if isinstance(task, Task) else task
+        if not task_id.strip() or not encodable(task_id):
+            raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
+        return task_id
 
     async def _look(self, task_id: str, deadline: float) -> Answer:
         wire = self._protocol.build_fetch(task_id)

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -114,6 +115,14 @@ class Options(BaseModel):
     @classmethod
     def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else _checked_key(value.get_secret_value(), "api_key")
+
+    @field_validator("http_client", "http_async_client")
+    @classmethod
+    def _is_client(cls, value: Any, info: ValidationInfo) -> Any:
+        closes = "aclose" if info.field_name == "http_async_client" else "close"
+        if value is not None and not (hasattr(value, "build_request") and hasattr(value, closes)):
+            raise ValueError("must be an httpx.AsyncClient" if closes == "aclose" else "must be an httpx.Client")
+        return value
 
     @field_validator("journal")
     @classmethod

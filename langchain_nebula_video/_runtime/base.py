@@ -125,6 +125,10 @@ class Runtime(Protocol):
         """Bring a flow to its end even when the caller is cancelled meanwhile; then be cancelled."""
         ...
 
+    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for one of the few places for a paid request: what a crash can leave in doubt is bounded."""
+        ...
+
     def session(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Connections made inside are reused; the last session to end closes them."""
         ...

@@ -56,6 +56,11 @@ class BlockingRuntime:
         return await flow
 
     @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        with self._submits:
+            yield
+
+    @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
         connections = self._connections()
         connections.sessions += 1
@@ -76,9 +81,8 @@ class BlockingRuntime:
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
         exchange = self._exchange
-        gate = self._submits if request.paid else contextlib.nullcontext()
         async with self.session():
-            with gate, self._requests, self._watchdog(request, timeout) as late:
+            with self._requests, self._watchdog(request, timeout) as late:
                 with exchange.guard(request, timeout, late) as guard:
                     client = exchange.client("Client", self._connections(), request)
                     built, options = exchange.build(client, request, stall or timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -74,6 +73,11 @@ class AsyncRuntime:
         return task.result()
 
     @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        async with self._state().submits:
+            yield
+
+    @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
         connections = self._state().connections
         connections.sessions += 1
@@ -96,7 +100,7 @@ class AsyncRuntime:
         exchange, late = self._exchange, threading.Event()
         async with self.session():
             state = self._state()
-            async with state.submits if request.paid else contextlib.nullcontext(), state.requests:
+            async with state.requests:
                 end = asyncio.get_running_loop().time() + timeout
                 with exchange.guard(request, timeout, late) as guard:
                     client = exchange.client("AsyncClient", state.connections, request)

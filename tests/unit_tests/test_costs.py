@@ -38,7 +38,7 @@ def test_the_page_s_cost_table_is_met_exactly(
     assert cost.usd == Decimal(usd)
     assert cost.cny == Decimal(cny)
     assert f"{cost.cny:.2f}" == approx
-    assert (cost.seconds, cost.group_ratio, cost.basis) == (duration, 1, "estimated")
+    assert (cost.seconds, cost.group_ratio, cost.basis) == (duration, Decimal(1), "estimated")
 
 
 def test_a_quote_needs_no_key_no_network_no_prompt_and_no_image() -> None:
@@ -46,7 +46,9 @@ def test_a_quote_needs_no_key_no_network_no_prompt_and_no_image() -> None:
     assert quote().usd == Decimal("0.369")
 
 
-@pytest.mark.parametrize("request_", [{"duration": 10}, VideoRequest(duration=10), VideoRequest(prompt="x", duration=10)])
+@pytest.mark.parametrize(
+    "request_", [{"duration": 10}, VideoRequest(duration=10), VideoRequest(prompt="x", duration=10)]
+)
 def test_a_quote_takes_a_request_in_any_form(request_: Any) -> None:
     assert quote(request_) == quote(duration=10)
     assert quote(request_, resolution="480P") == quote(duration=10, resolution="480p")
@@ -60,7 +62,9 @@ def test_the_group_ratio_multiplies_the_price(ratio: Any, usd: str) -> None:
     assert (cost.usd, cost.price_per_second) == (Decimal(usd), Decimal("0.0738"))
 
 
-@pytest.mark.parametrize("fields", [{"duration": 7}, {"resolution": "4k"}, {"seed": -1}, {"frames": 9}, {"watermark": True}])
+@pytest.mark.parametrize(
+    "fields", [{"duration": 7}, {"resolution": "4k"}, {"seed": -1}, {"frames": 9}, {"watermark": True}]
+)
 def test_what_cannot_be_made_has_no_quote(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent"):
         quote(**fields)
@@ -95,7 +99,7 @@ def test_a_bill_is_no_estimate() -> None:
 
 def test_nothing_is_a_known_cost() -> None:
     cost = price_cost(Decimal(0), 0, NEBULA, billed=True)
-    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (0, 0, "billed", "$0")
+    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (Decimal(0), Decimal(0), "billed", "$0")
 
 
 def test_sums_of_costs_are_exact() -> None:
@@ -124,14 +128,24 @@ def test_dollars_are_shown_exactly_and_without_idle_zeros(amount: str, text: str
 
 @pytest.mark.parametrize(
     ("given", "usd"),
-    [("20", "20"), ("20.50", "20.50"), (20, "20"), (0.1, "0.1"), (Decimal("0.1"), "0.1"), ("0", "0"), (0, "0"), (" 5 ", "5")],
+    [
+        ("20", "20"),
+        ("20.50", "20.50"),
+        (20, "20"),
+        (0.1, "0.1"),
+        (Decimal("0.1"), "0.1"),
+        ("0", "0"),
+        (0, "0"),
+        (" 5 ", "5"),
+    ],
 )
 def test_a_budget_is_an_amount_in_any_form(given: Any, usd: str) -> None:
     assert Budget(given).usd == Decimal(usd)
 
 
 @pytest.mark.parametrize(
-    "given", ["", "much", "$20", "20 USD", "1,5", -1, "-0.01", float("nan"), "NaN", float("inf"), "Infinity", True, None, []]
+    "given",
+    ["", "much", "$20", "20 USD", "1,5", -1, "-0.01", float("nan"), "NaN", float("inf"), "Infinity", True, None, []],
 )
 def test_a_budget_that_is_no_amount_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="A budget is an amount of dollars"):

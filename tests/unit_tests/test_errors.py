@@ -60,7 +60,8 @@ def made(error: type[NebulaVideoError], **parts: Any) -> NebulaVideoError:
     """An error with everything in it that its class can hold."""
     values: dict[str, Any] = {
         "hint": "Do this.", "money": Money.MAYBE, "task_id": "task-1", "status_code": 418, "code": "Teapot",
-        "request_id": "req-1", "body": "{}", "retry_after": 1.5, "task": TASK, "url": "https://example.com/v.mp4", **parts,
+        "request_id": "req-1", "body": "{}", "retry_after": 1.5, "task": TASK,
+        "url": "https://example.com/v.mp4", **parts,
     }  # fmt: skip
     takes = inspect.signature(error).parameters
     return error("It happened.", **{name: value for name, value in values.items() if name in takes})

@@ -365,3 +365,36 @@ def test_reservations_are_atomic_across_threads() -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(reserve, range(16))) == 2
+
+
+async def test_cancelled_while_others_submit_nothing_is_sent_or_reserved() -> None:
+    answer = asyncio.Event()
+    posts = 0
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal posts
+        posts += 1
+        await answer.wait()
+        return httpx.Response(200, json=submitted(f"task-{posts}"))
+
+    journal = MemoryJournal()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as transport:
+        client = AsyncNebulaVideoClient(api_key=KEY, http_async_client=transport, journal=journal)
+        calls = [asyncio.create_task(client.submit(**ASK)) for _ in range(10)]
+        await asyncio.sleep(0.05)
+        for call in calls:
+            call.cancel()
+        await asyncio.sleep(0.05)
+        answer.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert posts == 4
+    assert [found.state for found in journal.entries()] == [EntryState.SUBMITTED] * 4
+
+
+async def test_a_task_of_another_gateway_is_not_asked_for_here(make_client: MakeClient, gateway: Gateway) -> None:
+    client = make_client()
+    task = await settle(client.submit(**ASK))
+    asked = len(gateway.requests)
+    with pytest.raises(InvalidRequestError, match="Use a client with gateway='other'"):
+        await settle(client.wait(task.model_copy(update={"gateway": "other"})))
+    assert len(gateway.requests) == asked

@@ -19,7 +19,7 @@ LAYERS = [
     {"journal", "_runtime"},
     {"_options", "_retry", "_schedule", "_watch"},
     {"storage"},
-    {"_tasks"},
+    {"_tasks", "_orders"},
     {"_lifecycle"},
     {"_doors"},
     {"client"},

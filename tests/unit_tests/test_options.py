@@ -47,7 +47,7 @@ def test_every_option_has_a_default_but_the_key_must_come_from_somewhere() -> No
     options = made()
     assert (options.gateway, options.model) == ("nebula", "wan2.5-i2v-preview")
     assert (options.timeout, options.poll_interval, options.budget, options.save_to) == (None, None, None, None)
-    assert (options.image_folder, options.group_ratio) == (None, 1)
+    assert (options.image_folder, options.group_ratio) == (None, Decimal(1))
 
 
 @pytest.mark.parametrize("name", ["api_keys", "baseurl", "polling", "retries"])
@@ -81,7 +81,20 @@ def test_a_missing_key_is_refused_with_the_variable_to_set(env: str | None, monk
     refused("There is no key for the gateway 'nebula'", "Set NEBULA_API_KEY or pass api_key=", api_key=None)
 
 
-BAD_KEYS = ["", " ", "\n", "sk a", "sk-one\nsk-two", "sk\tx", "sk-\u00e9", "sk-\u2026", "sk-\0", "sk-\x1fx", "sk-\x7f", "Bearer sk-x"]
+BAD_KEYS = [
+    "",
+    " ",
+    "\n",
+    "sk a",
+    "sk-one\nsk-two",
+    "sk\tx",
+    "sk-\u00e9",
+    "sk-\u2026",
+    "sk-\0",
+    "sk-\x1fx",
+    "sk-\x7f",
+    "Bearer sk-x",
+]
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)

@@ -65,7 +65,7 @@ def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
     assert refusal is None
     if paid:
         submission = protocol.parse_submit(answer)
-        found = submission and submission.answer
+        found = submission.answer if submission else None
     else:
         submission, found = None, protocol.parse_fetch(answer)
     if "nothing" in expect:
@@ -115,7 +115,8 @@ def test_every_status_is_met_in_the_payloads(status: TaskStatus) -> None:
 
 def test_every_refusal_is_met_in_the_payloads() -> None:
     met = {json.loads(path.read_text("utf-8"))["expect"].get("error") for path in PAYLOADS}
-    assert met >= {error.__name__ for error in (RefusedError, *RefusedError.__subclasses__())}
+    kinds: list[type[RefusedError]] = [RefusedError, *RefusedError.__subclasses__()]
+    assert met >= {error.__name__ for error in kinds}
 
 
 # --- status words ---
@@ -293,7 +294,9 @@ def test_a_submit_that_the_server_broke_off_is_unconfirmed(status: int, text: st
 
 
 def test_a_code_that_proves_the_refusal_beats_the_status() -> None:
-    refusal = NEBULA.refusal(reply({"error": {"code": "model_not_found", "message": "no channel"}}, status=503), paid=True)
+    refusal = NEBULA.refusal(
+        reply({"error": {"code": "model_not_found", "message": "no channel"}}, status=503), paid=True
+    )
     assert type(refusal) is RefusedError
     assert refusal.spent is False
 
@@ -377,7 +380,9 @@ def test_seed_nought_is_a_seed() -> None:
 
 def test_the_image_that_is_sent_is_the_one_made_ready_for_the_wire() -> None:
     request, _ = complete(VideoRequest(prompt="x", image=b"raw"), GATEWAYS["nebula"], "wan2.5-i2v-preview")
-    assert (NEBULA.build_submit(request, {"image": "data:image/png;base64,AA=="}).json or {})["image"].startswith("data:")
+    assert (NEBULA.build_submit(request, {"image": "data:image/png;base64,AA=="}).json or {})["image"].startswith(
+        "data:"
+    )
 
 
 def test_a_submit_shows_neither_prompt_nor_image() -> None:

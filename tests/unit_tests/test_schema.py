@@ -82,7 +82,7 @@ def test_a_request_needs_nothing_at_first() -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_true_is_no_number(field: str, value: bool) -> None:
     with pytest.raises(ValidationError, match="must be a whole number, not true or false"):
-        VideoRequest(**{field: value})
+        VideoRequest.model_validate({field: value})
 
 
 @pytest.mark.parametrize(("given", "kept"), [("720P", "720p"), ("1080p", "1080p"), ("", ""), (None, None)])
