@@ -1,6 +1,6 @@
 """Image-to-video for LangChain: an image and a prompt in; the video's URL and its cost out.
 
-Never paid twice, and nothing that was paid for is lost. Names are imported when they are first used.
+No video is paid for twice, and each that was paid for is on record. Names are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -259,6 +259,8 @@ class Lifecycle:
                 f"it is billed when it succeeds. Go on with wait({sent.task_id!r})."
             )
         elif sent.under_way:
+            if not isinstance(error, Exception):
+                error.add_note("The submit was under way: money may have been spent. Its journal entry is unconfirmed.")
             await self._call(self._journal.update, entry.id, state=EntryState.UNCONFIRMED)
             logger.warning("a submit is unconfirmed: %s may have been spent", dollars(entry.reserved_usd))
         else:
@@ -271,7 +273,7 @@ class Lifecycle:
         ]
         if differing:
             raise InvalidRequestError(
-                f"The key {owner.key!r} belongs to another request: {', '.join(sorted(differing))} differ.",
+                f"The key {owner.key!r} belongs to another request: it differs in {', '.join(sorted(differing))}.",
                 hint="Give each video a key of its own.",
                 task_id=owner.task_id,
             )
@@ -347,8 +349,10 @@ class Lifecycle:
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, self._options.poll_interval)
         watch = Watch(self.runtime, task, latest, on_progress)
-        watch.tell(task)
-        pause = schedule.first(watch.elapsed()) if task.raw or entry else 0.0
+        pause = 0.0
+        if task.raw or entry:  # of a task that another process submitted nothing is known yet
+            watch.tell(task)
+            pause = schedule.first(watch.elapsed())
         last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - self.runtime.now()))
         faults = missing = 0
         while True:
@@ -380,7 +384,7 @@ class Lifecycle:
             logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_word)
         fresh = tasks.merged(task, answer, self._gateway, now=self.runtime.utcnow())
         if fresh.status is not task.status:
-            logger.info("task %s is %s", task.task_id, fresh.status)
+            logger.info("task %s: %s", task.task_id, fresh.status)
         if entry is None or entry.state is tasks.STATE[fresh.status]:
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:

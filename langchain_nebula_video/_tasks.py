@@ -49,7 +49,7 @@ def known(
         task_id=task_id,
         gateway=gateway.name,
         model=model,
-        status=TaskStatus.QUEUED,
+        status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
         cost=price_cost(price, request.get("duration"), gateway, group_ratio=group_ratio),
         duration=request.get("duration"),
@@ -140,7 +140,9 @@ def succeeded(task: Task) -> Task:
     if task.status is TaskStatus.FAILED:
         raise TaskFailedError(f"The task failed: {why.rstrip('.')}.", task=task, hint=hint_for(task.code, task.reason))
     if task.status is TaskStatus.CANCELED:
-        raise TaskCanceledError("The task was canceled.", task=task, hint="Submit again under another key.")
+        raise TaskCanceledError(
+            "The task was canceled.", task=task, hint="Submit it again as a new video, if it is still wanted."
+        )
     return task
 
 

@@ -37,5 +37,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def without_query(url: str) -> str:
-    """The address less what changes when it is signed anew."""
-    return url.split("#", 1)[0].split("?", 1)[0]
+    """The address less what changes when it is signed anew, and less what is secret in it."""
+    scheme, slashes, rest = url.split("#", 1)[0].split("?", 1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"

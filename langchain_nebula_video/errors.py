@@ -64,6 +64,7 @@ class Money(StrEnum):
     REFUSED = "Nothing was spent."
     FREE = "Nothing was spent: a task that fails is not billed."
     MAYBE = "Money may have been spent: the gateway may have accepted the task."
+    LOOKED = "Looking costs nothing; what the task itself cost, if there is one, stands in the gateway's console."
     RUNNING = "Money may be spent: the task goes on at the gateway and is billed when it succeeds."
     SPENT = "Money was spent: the video is paid for."
 
@@ -73,6 +74,7 @@ _SPENT: dict[Money, bool | None] = {
     Money.REFUSED: False,
     Money.FREE: False,
     Money.MAYBE: None,
+    Money.LOOKED: None,
     Money.RUNNING: None,
     Money.SPENT: True,
 }
@@ -183,7 +185,7 @@ class SubmissionUnconfirmedError(RequestError):
     default_money = Money.MAYBE
     default_hint = (
         "Do not simply repeat it. Look at the gateway's console for a task of this moment; "
-        "if there is none, submit again under another key."
+        "if there is none, submit it again as a new video."
     )
 
 
@@ -252,7 +254,7 @@ class TaskCanceledError(TaskError):
 class TaskNotFoundError(TaskError):
     """The gateway does not know the task, or not any more: it keeps tasks for about a day."""
 
-    default_money = Money.MAYBE
+    default_money = Money.LOOKED
     default_hint = "Check the task id, the gateway and the account; a task older than 24 hours is gone."
 
 

@@ -81,6 +81,9 @@ def wire_image(
     return _from_bytes(_read(image, max_bytes), max_bytes, formats)
 
 
+_OTHER_BLOCKS = frozenset({"video", "audio", "text", "file"})
+
+
 def image_in_block(block: Mapping[str, Any]) -> object:
     """What a LangChain or provider image block holds: a URL or a `data:` URI.
 
@@ -90,6 +93,10 @@ def image_in_block(block: Mapping[str, Any]) -> object:
     Raises:
         InvalidRequestError: the block holds no image that can be sent.
     """
+    if str(block.get("type")) in _OTHER_BLOCKS:
+        raise InvalidRequestError(
+            f"The content block of type {block['type']!r} holds no image.", hint=f"Give {_FORMS}."
+        )
     inner = block.get("source") if isinstance(block.get("source"), Mapping) else block
     assert isinstance(inner, Mapping)  # noqa: S101 for the type checker
     url = inner.get("image_url", inner.get("url"))

@@ -26,8 +26,10 @@ __all__ = [
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount for people: `$0.369`, exact, without idle zeros."""
-    return f"${amount.normalize():f}"
+    """An amount for people: `$0.369`, `$5.00`: exact, with cents and without idle zeros behind them."""
+    plain = amount.normalize()
+    exponent = plain.as_tuple().exponent
+    return f"${plain:.2f}" if isinstance(exponent, int) and exponent > -2 else f"${plain:f}"
 
 
 def encodable(text: str) -> bool:
@@ -249,4 +251,10 @@ class Budget:
         return {"usd": str(self.usd), "per": self.per.total_seconds() if self.per else None}
 
     def __str__(self) -> str:
-        return dollars(self.usd) + (f" per {self.per}" if self.per else " in all")
+        return dollars(self.usd) + (f" per {_window(self.per)}" if self.per else " in all")
+
+
+def _window(span: timedelta) -> str:
+    if span % timedelta(days=1):
+        return str(span)
+    return "day" if span.days == 1 else f"{span.days} days"

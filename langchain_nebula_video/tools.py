@@ -13,9 +13,10 @@ from langchain_core.exceptions import ModelError
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._replay import Attempts, thread_key
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.conversation import newest_image
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
@@ -88,6 +89,8 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
 
+    _attempts: Attempts = PrivateAttr(default_factory=Attempts)
+
     @model_validator(mode="after")
     def _made_from_the_row(self) -> Self:
         object.__setattr__(self, "args_schema", args_schema(self.model))
@@ -122,24 +125,29 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         prompt: str,
         *,
         config: RunnableConfig,
+        run_manager: Any = None,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(self.generate_now(request, key=_key(config)))
+            return self._answer(self.generate_now(request, key=self._key(config, run_manager)))
 
     async def _arun(
         self,
         prompt: str,
         *,
         config: RunnableConfig,
+        run_manager: Any = None,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(await self.async_lifecycle().generate(request, key=_key(config)))
+            return self._answer(await self.async_lifecycle().generate(request, key=self._key(config, run_manager)))
+
+    def _key(self, config: RunnableConfig, run_manager: Any) -> str | None:
+        return thread_key(config, _tool_call_id.get()) or self._attempts.key(run_manager)
 
     def _request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
         """The request; checked again, since a language model is shown the schema without its validators."""
@@ -189,13 +197,6 @@ def _called(tool_call_id: str | None) -> Iterator[None]:
         yield
     finally:
         _tool_call_id.reset(token)
-
-
-def _key(config: RunnableConfig | None) -> str | None:
-    """Thread id and tool call id; without a thread nothing is ever replayed, and call ids may repeat."""
-    thread_id = ((config or {}).get("configurable") or {}).get("thread_id")
-    call_id = _tool_call_id.get()
-    return f"{thread_id}:{call_id}" if thread_id and call_id else None
 
 
 def _messages(runtime: Any) -> list[Any]:

@@ -83,9 +83,9 @@ class BlockingRuntime:
         exchange = self._exchange
         async with self.session():
             with self._requests, self._watchdog(request, timeout) as late:
+                client = exchange.client("Client", self._connections(), request)
+                built, options = exchange.build(client, request, stall or timeout)
                 with exchange.guard(request, timeout, late) as guard:
-                    client = exchange.client("Client", self._connections(), request)
-                    built, options = exchange.build(client, request, stall or timeout)
                     if exchange.own_client is None:
                         built.extensions["trace"] = functools.partial(self._remember, _lane(request))
                     response = client.send(built, **options)

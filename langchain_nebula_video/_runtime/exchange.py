@@ -40,6 +40,10 @@ _NOT_SENT = (
 )
 
 
+# Never through a proxy: this machine is not to be seen from there.
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
 def _library_of(client: object | None) -> ModuleType:
     """httpx, or the library of its kind that the caller's client comes from (httpx2)."""
     for base in type(client).__mro__ if client is not None else ():
@@ -114,6 +118,7 @@ class Exchange:
     def _client_options(self, *, fresh: bool) -> dict[str, Any]:
         keep = 0 if fresh else MAX_REQUESTS
         return {
+            "mounts": dict.fromkeys(_LOOPBACK),
             "verify": _ssl_context(self.library),
             "limits": self.library.Limits(
                 max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE
@@ -125,19 +130,23 @@ class Exchange:
         return urlsplit(self.endpoint.base_url if own else request.target).hostname or "nowhere"
 
     def build(self, client: Any, request: WireRequest, timeout: float) -> tuple[Any, dict[str, Any]]:
+        """The library's request, and how to send it; what cannot be written down is provably not sent."""
         own = request.target.startswith("/")
         seconds = max(timeout, 0.001)
-        built = client.build_request(
-            request.method,
-            self.endpoint.base_url + request.target if own else request.target,
-            json=request.json,
-            headers={
-                "Accept-Encoding": "identity",
-                "User-Agent": self.endpoint.user_agent,
-                **request.headers,
-            },
-            timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, seconds)),
-        )
+        try:
+            built = client.build_request(
+                request.method,
+                self.endpoint.base_url + request.target if own else request.target,
+                json=request.json,
+                headers={
+                    "Accept-Encoding": "identity",
+                    "User-Agent": self.endpoint.user_agent,
+                    **request.headers,
+                },
+                timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, seconds)),
+            )
+        except (ValueError, TypeError, self.library.InvalidURL) as error:
+            raise NotSentError(f"The request cannot be written down ({type(error).__name__}: {error}).") from None
         if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
             for name in ("authorization", "cookie"):
                 built.headers.pop(name, None)

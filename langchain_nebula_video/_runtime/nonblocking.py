@@ -102,9 +102,9 @@ class AsyncRuntime:
             state = self._state()
             async with state.requests:
                 end = asyncio.get_running_loop().time() + timeout
+                client = exchange.client("AsyncClient", state.connections, request)
+                built, options = exchange.build(client, request, stall or timeout)
                 with exchange.guard(request, timeout, late) as guard:
-                    client = exchange.client("AsyncClient", state.connections, request)
-                    built, options = exchange.build(client, request, stall or timeout)
                     async with asyncio.timeout_at(end):
                         response = await client.send(built, **options)
                 guard.check()

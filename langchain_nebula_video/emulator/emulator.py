@@ -102,9 +102,7 @@ class Emulator:
         """The ASGI app, for tests that drive it without a socket."""
         self.api_key = api_key
         self.faults: Faults = self._core.faults
-        self.add_account(
-            api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default"
-        )
+        self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
 
     def start(self) -> Self:
         """Serve in a thread of its own.
@@ -177,9 +175,7 @@ class Emulator:
             ValueError: The key or the name is taken.
         """
         accounts = self._core.accounts
-        accounts.add(
-            Account(name or f"account-{len(accounts) + 1}", api_key, Decimal(balance), Decimal(group_ratio))
-        )
+        accounts.add(Account(name or f"account-{len(accounts) + 1}", api_key, Decimal(balance), Decimal(group_ratio)))
 
     def host_image(self, content: bytes) -> str:
         """Serve a picture; the address to submit it by."""

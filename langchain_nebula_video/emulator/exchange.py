@@ -112,9 +112,7 @@ class Exchange:
 class Endpoint:
     """The ASGI app of one route."""
 
-    def __init__(
-        self, core: Core, point: str, handler: Handler, refuse: Callable[[Exchange, Refusal], Answer]
-    ) -> None:
+    def __init__(self, core: Core, point: str, handler: Handler, refuse: Callable[[Exchange, Refusal], Answer]) -> None:
         """Answer with what `handler` returns, or with `refuse` made of the `Refusal` it raises."""
         self._core = core
         self._point = point

@@ -45,9 +45,7 @@ class Kind:
         """What can be set, with the defaults; `inspect.Parameter.empty` for what must be."""
         every = inspect.signature(self.play).parameters.values()
         return {
-            each.name: each.default
-            for each in every
-            if each.kind is each.KEYWORD_ONLY and each.name not in self.fixed
+            each.name: each.default for each in every if each.kind is each.KEYWORD_ONLY and each.name not in self.fixed
         }
 
 
@@ -190,9 +188,7 @@ async def _status(
     await _outcome(exchange, handler, accepted=accepted)
     word = error_code or _ERROR_CODES.get(code, "InternalError")
     answer = _BODIES[body](exchange, code, word, message or HTTPStatus(code).phrase)
-    await exchange.answer(
-        answer if retry_after is None else answer.with_headers(retry_after=str(retry_after))
-    )
+    await exchange.answer(answer if retry_after is None else answer.with_headers(retry_after=str(retry_after)))
 
 
 async def _html(exchange: Exchange, handler: Handler, *, code: int = 200, accepted: bool = True) -> None:
@@ -210,9 +206,7 @@ async def _doubled(exchange: Exchange, handler: Handler) -> None:
     await exchange.answer(replace(answer, body=answer.body * 2))
 
 
-async def _huge(
-    exchange: Exchange, handler: Handler, *, megabytes: float = 64.0, accepted: bool = True
-) -> None:
+async def _huge(exchange: Exchange, handler: Handler, *, megabytes: float = 64.0, accepted: bool = True) -> None:
     await _outcome(exchange, handler, accepted=accepted)
     exchange.entry.status = 200
     size = int(megabytes * _MEGABYTE)
@@ -226,16 +220,12 @@ async def _huge(
     await exchange.send({"type": "http.response.body"})
 
 
-async def _redirect(
-    exchange: Exchange, handler: Handler, *, to: str, code: int = 302, accepted: bool = False
-) -> None:
+async def _redirect(exchange: Exchange, handler: Handler, *, to: str, code: int = 302, accepted: bool = False) -> None:
     await _outcome(exchange, handler, accepted=accepted)
     await exchange.answer(Answer(code, headers={"location": to}))
 
 
-async def _answer(
-    exchange: Exchange, handler: Handler, *, body: Any, code: int = 200, accepted: bool = True
-) -> None:
+async def _answer(exchange: Exchange, handler: Handler, *, body: Any, code: int = 200, accepted: bool = True) -> None:
     await _outcome(exchange, handler, accepted=accepted)
     await exchange.answer(json_answer(body, code))
 

@@ -38,9 +38,7 @@ class _Fault:
         return due
 
     def record(self) -> FaultRecord:
-        return FaultRecord(
-            self.point, self.name, self.times, self.after, dict(self.params), self.seen, self.played
-        )
+        return FaultRecord(self.point, self.name, self.times, self.after, dict(self.params), self.seen, self.played)
 
 
 class Faults:

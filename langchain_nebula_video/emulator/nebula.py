@@ -115,9 +115,7 @@ def _plain(code: str, message: str, _: str) -> dict[str, Any]:
 
 def _wrapped(code: str, message: str, request_id: str) -> dict[str, Any]:
     upstream = {"request_id": str(uuid.uuid4()), "code": code, "message": message}
-    return _plain(
-        "fail_to_fetch_task", json.dumps(upstream, ensure_ascii=False, separators=(",", ":")), request_id
-    )
+    return _plain("fail_to_fetch_task", json.dumps(upstream, ensure_ascii=False, separators=(",", ":")), request_id)
 
 
 def _distributor(code: str, message: str, request_id: str) -> dict[str, Any]:

@@ -178,9 +178,7 @@ class _Stage:
     def frames(self) -> Iterator[av.VideoFrame]:
         """All frames in order, a few of them being made ahead."""
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="nebula-emulator-frame") as pool:
-            ahead = collections.deque(
-                pool.submit(self._frame, n) for n in range(min(2 * _WORKERS, self._count))
-            )
+            ahead = collections.deque(pool.submit(self._frame, n) for n in range(min(2 * _WORKERS, self._count)))
             for number in range(len(ahead), self._count + len(ahead)):
                 frame = ahead.popleft().result()
                 if number < self._count:

@@ -45,9 +45,7 @@ async def download(exchange: Exchange) -> Answer:
         return _denied("AccessDenied", "The object is not there yet.")
     video = await core.videos.of(task)
     ended = datetime.fromtimestamp(record.finished_at, UTC)
-    return _partial(exchange, video, "video/mp4").with_headers(
-        last_modified=format_datetime(ended, usegmt=True)
-    )
+    return _partial(exchange, video, "video/mp4").with_headers(last_modified=format_datetime(ended, usegmt=True))
 
 
 async def hosted(exchange: Exchange) -> Answer:

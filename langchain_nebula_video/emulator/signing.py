@@ -33,9 +33,7 @@ class Signer:
     def expiry(self, path: str, query: Mapping[str, str]) -> int | None:
         """When a query string stops opening `path`; None if it never did."""
         expires = query.get("Expires", "")
-        good = hmac.compare_digest(
-            self._signature(path, expires).encode(), query.get("Signature", "").encode()
-        )
+        good = hmac.compare_digest(self._signature(path, expires).encode(), query.get("Signature", "").encode())
         return int(expires) if good else None
 
     def _signature(self, path: str, expires: str) -> str:

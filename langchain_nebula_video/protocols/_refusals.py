@@ -100,7 +100,7 @@ def hint_for(code: str | None, message: str | None) -> str:
     """What to do about a task that failed with this code."""
     found = classify(code, message)
     if found is None:
-        return "Change the image or the prompt, or try again with another key= of your own."
+        return "Change the image or the prompt, or submit it again as a new video."
     error, hint = found
     return hint or error.default_hint
 

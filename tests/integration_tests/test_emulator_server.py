@@ -149,9 +149,7 @@ def test_truncated_answer_is_shorter_than_it_says(emulator: Emulator, client: ht
 
 
 @pytest.mark.parametrize("headers", [True, False])
-def test_trickled_answer_is_whole_in_the_end(
-    emulator: Emulator, client: httpx.Client, *, headers: bool
-) -> None:
+def test_trickled_answer_is_whole_in_the_end(emulator: Emulator, client: httpx.Client, *, headers: bool) -> None:
     """Every read is fed, so only a deadline for the whole can end it."""
     emulator.faults.add("submit", "trickle", delay=0.002, chunk=8, headers=headers)
     began = time.monotonic()

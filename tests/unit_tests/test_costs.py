@@ -99,7 +99,7 @@ def test_a_bill_is_no_estimate() -> None:
 
 def test_nothing_is_a_known_cost() -> None:
     cost = price_cost(Decimal(0), 0, NEBULA, billed=True)
-    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (Decimal(0), Decimal(0), "billed", "$0")
+    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (Decimal(0), Decimal(0), "billed", "$0.00")
 
 
 def test_sums_of_costs_are_exact() -> None:
@@ -116,9 +116,19 @@ def test_a_cost_survives_json_exactly() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [("0.369", "$0.369"), ("0.3690", "$0.369"), ("1.00", "$1"), ("100", "$100"), ("1E+3", "$1000"), ("0", "$0"),
-     ("0.000", "$0"), ("0E+3", "$0"), ("0.0000001", "$0.0000001")],
-)  # fmt: skip
+    [
+        ("0.369", "$0.369"),
+        ("0.3690", "$0.369"),
+        ("0.5", "$0.50"),
+        ("1.00", "$1.00"),
+        ("100", "$100.00"),
+        ("1E+3", "$1000.00"),
+        ("0", "$0.00"),
+        ("0.000", "$0.00"),
+        ("0E+3", "$0.00"),
+        ("0.0000001", "$0.0000001"),
+    ],
+)
 def test_dollars_are_shown_exactly_and_without_idle_zeros(amount: str, text: str) -> None:
     assert dollars(Decimal(amount)) == text
 
@@ -161,10 +171,10 @@ def test_a_budget_s_window_is_longer_than_nothing(per: timedelta) -> None:
 @pytest.mark.parametrize(
     ("budget", "text"),
     [
-        (Budget("20.50"), "$20.5 in all"),
-        (Budget(5, timedelta(days=1)), "$5 per 1 day, 0:00:00"),
-        (Budget(5, per=timedelta(hours=1)), "$5 per 1:00:00"),
-        (Budget(0), "$0 in all"),
+        (Budget("20.50"), "$20.50 in all"),
+        (Budget(5, timedelta(days=1)), "$5.00 per day"),
+        (Budget(5, per=timedelta(hours=1)), "$5.00 per 1:00:00"),
+        (Budget(0), "$0.00 in all"),
     ],
 )
 def test_a_budget_says_what_it_is(budget: Budget, text: str) -> None:

@@ -73,9 +73,7 @@ async def test_faults_of_a_point_are_played_in_order(http: httpx.AsyncClient, em
     assert [(await submit(http)).status_code for _ in range(3)] == [502, 429, 200]
 
 
-async def test_fault_without_a_number_is_played_until_cleared(
-    http: httpx.AsyncClient, emulator: Emulator
-) -> None:
+async def test_fault_without_a_number_is_played_until_cleared(http: httpx.AsyncClient, emulator: Emulator) -> None:
     """Clearing one point leaves the others."""
     emulator.faults.add("submit", "status", times=None)
     emulator.faults.add("query", "empty")
@@ -301,9 +299,7 @@ async def test_control_routes_answer_this_machine_alone(emulator: Emulator) -> N
 def test_every_kind_of_fault_is_documented(kind: str) -> None:
     """With each of its parameters, in the table of the README."""
     readme = (Path(package.__path__[0]) / "README.md").read_text(encoding="utf-8")
-    (row,) = [
-        line for line in readme.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1]
-    ]
+    (row,) = [line for line in readme.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1]]
     assert [name for name in KINDS[kind].params if f"`{name}" not in row] == []
 
 

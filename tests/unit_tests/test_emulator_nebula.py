@@ -217,9 +217,7 @@ async def test_cost_is_that_of_the_page(
     assert emulator.balance == 100 - Decimal(usd)
 
 
-async def test_nothing_is_billed_before_success(
-    http: httpx.AsyncClient, emulator: Emulator, clock: Clock
-) -> None:
+async def test_nothing_is_billed_before_success(http: httpx.AsyncClient, emulator: Emulator, clock: Clock) -> None:
     """The balance drops when the task succeeds, seen or not."""
     await submit(http)
     clock.advance(45)
@@ -256,9 +254,7 @@ async def test_other_durations_become_five_seconds(http: httpx.AsyncClient, dura
     ("name", "code"),
     [("model", "missing_model"), ("prompt", "invalid_request"), ("image", "invalid_request")],
 )
-async def test_required_field_is_required(
-    http: httpx.AsyncClient, name: str, code: str, missing: Any
-) -> None:
+async def test_required_field_is_required(http: httpx.AsyncClient, name: str, code: str, missing: Any) -> None:
     """Absent, null, empty and blank are all missing."""
     assert await refusal(http, **{name: missing}) == (400, code, f"{name} is required")
 
@@ -407,9 +403,7 @@ async def test_known_and_hosted_addresses_are_had(clock: Clock) -> None:
     assert statuses == [Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED]
 
 
-async def test_records_keep_the_request_without_the_image(
-    http: httpx.AsyncClient, emulator: Emulator
-) -> None:
+async def test_records_keep_the_request_without_the_image(http: httpx.AsyncClient, emulator: Emulator) -> None:
     """A digest is enough to compare by."""
     await submit(http)
     record = emulator.tasks[0]

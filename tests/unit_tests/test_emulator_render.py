@@ -145,13 +145,7 @@ def test_orientation_of_a_photograph_is_obeyed() -> None:
 def test_every_kind_of_pixel_is_taken(mode: str) -> None:
     """What is transparent becomes white; what is not stays as it was."""
     clear = Image.new("RGBA", (64, 36), (0, 0, 0, 0)) if mode in {"RGBA", "LA", "P"} else None
-    image = (
-        clear.convert(mode)
-        if clear and mode != "P"
-        else clear.quantize()
-        if clear
-        else Image.new(mode, (64, 36))
-    )
+    image = clear.convert(mode) if clear and mode != "P" else clear.quantize() if clear else Image.new(mode, (64, 36))
     first = frames(render(scene(first_frame=saved(image, "JPEG" if mode == "CMYK" else "PNG"))))[0]
     assert first.size == frame_size(64, 36, SMALL)
     if clear:

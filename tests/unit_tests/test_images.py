@@ -473,6 +473,12 @@ def test_an_image_cut_short_anywhere_is_refused(data: bytes) -> None:
         refused(data[:end])
 
 
+def test_the_end_mark_of_a_thumbnail_is_not_that_of_the_image() -> None:
+    with_thumbnail = JPEG[:2] + b"\xff\xfe\x00\x04\xff\xd9" + JPEG[2:]
+    assert inspect_image(with_thumbnail) == ImageInfo("JPEG", 64, 48)
+    refused(with_thumbnail[:-2], "ends too early")
+
+
 @pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
 def test_bytes_after_the_end_mark_do_no_harm(data: bytes) -> None:
     assert inspect_image(data + b"\r\ntrailer").width == 64

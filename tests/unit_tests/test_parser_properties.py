@@ -45,7 +45,7 @@ NAMES = st.sampled_from(
 )  # fmt: skip
 TEXTS = st.text(max_size=12) | st.sampled_from(
     ["succeeded", "FAILED", "unknown", "https://x.example/v.mp4?Expires=1", "https://[::1", "data:video/mp4,x", "5",
-     "1e999", "1e-999999999", "NaN", "2025-11-04 19:15:11", "9999-12-31T23:59:59-23:59", "{", '{"code":', "{}", "\ud800",
+     "1e999", "1e-999999999", "NaN", "2025-11-04 19:15:11", "9999-12-31T23:59:59-23:59", "{", "{}", "\ud800",
      "InvalidParameter.ImageFormat", "***.DataInspection", "Throttling", "InternalError", "model_not_found", "success"]
 )  # fmt: skip
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, 5, 400, 10**12, 10**40, 1762254911, 1762254911819])

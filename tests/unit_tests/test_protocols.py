@@ -195,7 +195,8 @@ def test_the_url_is_found_wherever_it_stands(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "url",
     ["", "video.mp4", "/v/video.mp4", "//example.com/v.mp4", "ftp://example.com/v.mp4", "javascript:alert(1)",
-     "file:///etc/passwd", "data:text/html,x", "https://", "https://a b/", "https://[::1/", 7, True, {}, []],
+     "file:///etc/passwd", "data:text/html,x", "https://", "https://a b/", "https://[::1/",
+     "https://x/\ud800", 7, True, {}, []],
 )  # fmt: skip
 def test_what_is_no_web_address_is_no_url(url: object) -> None:
     assert fetched({"status": "succeeded", "url": url}).url is None
@@ -301,11 +302,24 @@ def test_a_code_that_proves_the_refusal_beats_the_status() -> None:
     assert refusal.spent is False
 
 
-@pytest.mark.parametrize("status", [200, 201, 202])
-def test_a_failed_task_is_an_answer_and_no_refusal_of_the_look(status: int) -> None:
-    output = {"task_id": "t", "task_status": "FAILED", "code": "InvalidParameter.DataInspection", "message": "no"}
-    for body in ({"output": output}, {"metadata": {"output": output}}, {"data": {"status": "FAILURE", **output}}):
-        assert NEBULA.refusal(reply(body, status=status), paid=False) is None
+REASON = {"code": "InvalidParameter.DataInspection", "message": "no"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"task_id": "t", "error": REASON},
+        {"status": "failed", "error": REASON},
+        {"output": {"task_id": "t", **REASON}},
+        {"output": {"task_status": "FAILED", **REASON}},
+        {"metadata": {"output": {"task_id": "t", **REASON}}},
+        {"metadata": {"output": {"task_status": "FAILED", **REASON}}},
+        {"data": {"task_id": "t", "fail_reason": json.dumps(REASON)}},
+        {"data": {"status": "FAILURE", "fail_reason": json.dumps(REASON)}},
+    ],
+)
+def test_a_failed_task_is_an_answer_and_no_refusal_of_the_look(body: dict[str, Any]) -> None:
+    assert NEBULA.refusal(reply(body), paid=False) is None
 
 
 def test_a_long_answer_is_kept_bounded() -> None:
@@ -321,8 +335,8 @@ def test_a_long_answer_is_kept_bounded() -> None:
         ("InvalidParameter.ImageFormat", "JPEG or PNG"),
         ("***.ImageSize", "5 MB"),
         ("DataInspectionFailed", "Change the image or the prompt"),
-        ("SomethingNew", "another key="),
-        (None, "another key="),
+        ("SomethingNew", "as a new video"),
+        (None, "as a new video"),
     ],
 )
 def test_a_failed_task_comes_with_what_to_do(code: str | None, part: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from PIL import Image
 
 from langchain_nebula_video import (
@@ -22,10 +22,12 @@ from langchain_nebula_video import (
     BudgetExceededError,
     InvalidRequestError,
     NebulaVideoRunnable,
+    NebulaVideoTool,
+    SubmissionUnconfirmedError,
     Video,
     VideoRequest,
 )
-from tests.conftest import KEY, Gateway, jpeg, submitted
+from tests.conftest import KEY, Gateway, jpeg, submitted, succeeded
 
 URL = "https://example.com/cat.jpg"
 
@@ -175,3 +177,35 @@ def test_unknown_keywords_are_refused(options: dict[str, Any]) -> None:
 def test_a_video_plays_in_a_notebook(animate: NebulaVideoRunnable) -> None:
     shown = animate.invoke(URL)._repr_html_()
     assert '<video src="https://results.example.com/video.mp4?Expires=1799999999&amp;Signature=abc"' in shown
+
+
+# --- repetitions ---
+
+
+@pytest.mark.parametrize("kind", ["runnable", "tool"])
+async def test_with_retry_does_not_pay_again(options: dict[str, Any], gateway: Gateway, kind: str) -> None:
+    gateway.submits = [httpx.ReadTimeout("lost")]
+    animate: Any = NebulaVideoRunnable(**options, prompt="x")
+    if kind == "tool":
+        animate = NebulaVideoTool(**options, handle_tool_error=False)
+    retried = animate.with_retry(wait_exponential_jitter=False, stop_after_attempt=3)
+    with pytest.raises(SubmissionUnconfirmedError):
+        retried.invoke({"prompt": "x", "image": URL})
+    assert gateway.posts == 1
+    with pytest.raises(SubmissionUnconfirmedError):
+        await retried.ainvoke({"prompt": "x", "image": URL})
+    assert gateway.posts == 2
+
+
+def test_with_retry_goes_on_with_a_task_that_took_too_long(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [{"task_id": "task-1", "status": "in_progress"}] * 20 + [succeeded()]
+    animate = NebulaVideoRunnable(**options, prompt="x", timeout=100, poll_interval=10)
+    video = animate.with_retry(wait_exponential_jitter=False, stop_after_attempt=4).invoke(URL)
+    assert video.task_id == "task-1"
+    assert gateway.posts == 1
+
+
+def test_the_same_input_twice_in_one_chain_makes_two_videos(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="x")
+    RunnableParallel(left=animate, right=animate).invoke(URL)
+    assert gateway.posts == 2

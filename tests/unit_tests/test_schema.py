@@ -104,7 +104,7 @@ def test_an_image_is_kept_as_the_very_object_that_was_given() -> None:
     [
         ("0.3690", "billed", "$0.369"),
         ("0.369", "estimated", "$0.369 (estimated)"),
-        ("0", "billed", "$0"),
+        ("0", "billed", "$0.00"),
         (None, "unknown", "unknown"),
     ],
 )

@@ -1,0 +1,27 @@
+"""A chain: a model draws a picture, and the runnable animates it."""
+
+from __future__ import annotations
+
+import base64
+
+from _gateway import PHOTOGRAPH, gateway
+from langchain_core.messages import AIMessage
+from langchain_core.messages.content import create_image_block
+from langchain_core.runnables import RunnableLambda
+
+from langchain_nebula_video import NebulaVideoRunnable
+
+
+def draw(subject: str) -> AIMessage:
+    """Stands for a model that draws: it answers with a base64 image block."""
+    print("Drawn:", subject)
+    return AIMessage(content_blocks=[create_image_block(base64=base64.b64encode(PHOTOGRAPH).decode(),
+                                                        mime_type="image/jpeg")])  # fmt: skip
+
+
+with gateway() as options:
+    animate = NebulaVideoRunnable(prompt="The camera slowly moves in", resolution="480p", **options)
+    video = (RunnableLambda(draw) | animate).invoke("a cat")
+
+print(f"Video: {video.duration} s at {video.resolution} for {video.cost}")
+print("URL:  ", video.url)

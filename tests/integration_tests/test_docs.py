@@ -1,0 +1,263 @@
+"""The documentation is run: its Python on the emulator, its commands, its links, its tables."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import itertools
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from typer.testing import CliRunner
+
+import langchain_nebula_video
+from langchain_nebula_video import NebulaVideoRunnable, quote
+from langchain_nebula_video._runtime import SystemClock
+from langchain_nebula_video.cli.app import app
+from langchain_nebula_video.cli.exits import MEANINGS
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.models import MODELS
+from tests.agents import ScriptedModel
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+TIMES = 1000
+"""How many times faster the world turns here: the emulator works so, and the client's clock sleeps so."""
+
+
+def _named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    output: str | None
+    """The `text` block that follows at once: what the block prints."""
+
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path, *languages: str) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = list(_FENCED.finditer(text))
+    blocks = []
+    for match, following in itertools.zip_longest(found, found[1:]):
+        printed = following is not None and following[1] == "text" and not text[match.end() : following.start()].strip()
+        output = following[2] if following is not None and printed else None
+        blocks.append(Block(page, text.count("\n", 0, match.start()) + 2, match[1], match[2], output))
+    return [block for block in blocks if block.language in languages]
+
+
+# What differs from run to run, and stands in the docs as it once was.
+_VARYING = [
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    r"https?://\S+",
+    r"\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?",
+    r"\b\d+:\d\d\b(?!:)",
+]
+_SPLIT = re.compile("|".join(f"({pattern})" for pattern in ["…", *_VARYING]))
+
+
+def _pattern(documented: str) -> re.Pattern[str]:
+    """What a documented output must look like; `…` stands for anything."""
+    parts, at = [], 0
+    for match in _SPLIT.finditer(documented):
+        parts.append(re.escape(documented[at : match.start()]))
+        parts.append(r"[\s\S]*?" if match[0] == "…" else _VARYING[(match.lastindex or 0) - 2])
+        at = match.end()
+    return re.compile("".join([*parts, re.escape(documented[at:])]))
+
+
+def _same(printed: str, documented: str) -> bool:
+    told = "\n".join(line.rstrip() for line in printed.strip().splitlines())
+    return _pattern(documented.strip()).fullmatch(told) is not None
+
+
+class Reader(ScriptedModel):
+    """The reader's own chat model: asks for a video of the newest image, then says how it went."""
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        call = {"name": "nebula_image_to_video", "args": {"prompt": "The cat blinks"}, "id": "call_1"}
+        done = isinstance(messages[-1], ToolMessage)
+        line = AIMessage("There it is.") if done else AIMessage("", tool_calls=[call])
+        return ChatResult(generations=[ChatGeneration(message=line)])
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
+    """A reader's machine: a folder with a picture, settings in the environment, and time that flies.
+
+    The clock is patched, not injected: an option for it would have to stand in every example.
+    """
+
+    async def asleep(_: SystemClock, seconds: float) -> None:
+        await asyncio.sleep(seconds / TIMES)
+
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: time.sleep(seconds / TIMES))
+    monkeypatch.setattr(SystemClock, "asleep", asleep)
+    monkeypatch.chdir(tmp_path)
+    Path("cat.jpg").write_bytes(files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes())
+    with Emulator(speed=TIMES) as emulator:
+        monkeypatch.setenv("NEBULA_BASE_URL", emulator.url)
+        monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
+        yield emulator
+
+
+def _compiled(block: Block) -> Any:
+    padded = "\n" * (block.line - 1) + block.text  # so that a traceback names the line of the page
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(padded, str(block.page), "exec", flags=flags, dont_inherit=True)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")], ids=_named)
+async def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path, reader: Emulator) -> None:
+    namespace: dict[str, Any] = {"__name__": "docs", "model": Reader(lines=[])}
+    for block in _blocks(page, "python"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            running = eval(_compiled(block), namespace)
+            if inspect.isawaitable(running):
+                await running
+        if block.output is not None:
+            assert _same(printed.getvalue(), block.output), f"{_named(page)}:{block.line} prints {printed.getvalue()}"
+    for name, test in namespace.items():
+        if name.startswith("test_"):
+            with Emulator(speed=TIMES) as emulator:
+                test(emulator)
+
+
+def _commands(block: Block) -> Iterator[tuple[str, str]]:
+    """Each command of a `console` block, with the output that is shown."""
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "console")], ids=_named)
+def test_the_commands_of_a_page_run_and_print_what_the_page_says(page: Path, reader: Emulator) -> None:
+    code = 0
+    for block in _blocks(page, "console"):
+        for command, documented in _commands(block):
+            if command == "echo $?":
+                assert documented.strip() == str(code), f"{_named(page)}:{block.line}"
+                continue
+            for documented_id in re.findall(_VARYING[0], command):
+                command = command.replace(documented_id, reader.tasks[-1].id)  # noqa: PLW2901 the id of today
+            name, *arguments = shlex.split(command)
+            assert name == "nebula-video"
+            if arguments[0] == "emulator":  # it runs until Ctrl-C; test_cli has it
+                continue
+            result = CliRunner().invoke(app, arguments)
+            code = result.exit_code
+            assert _same(result.output, documented), f"{_named(page)}:{block.line}: {command} prints {result.output}"
+
+
+def _shell_lines() -> Iterator[tuple[Path, str]]:
+    for page in ALL_PAGES:
+        for block in _blocks(page, "bash", "console"):
+            for line in block.text.splitlines():
+                yield page, line.removeprefix("$ ")
+        for code in re.findall(r"`((?:nebula-video|make|python) [^`\n]+)`", page.read_text(encoding="utf-8")):
+            yield page, code
+
+
+def test_every_command_and_option_that_is_named_exists() -> None:
+    found = {(words[1], tuple(re.findall(r"--[\w-]+", line)))
+             for _, line in _shell_lines() if (words := line.split())[:1] == ["nebula-video"]}  # fmt: skip
+    assert len(found) > 5
+    for command, options in found:
+        result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+        assert result.exit_code == 0, command
+        for option in options:
+            assert option in result.output, f"{command} {option}"
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {words[1] for _, line in _shell_lines() if (words := line.split())[:1] == ["make"]}
+    assert {"demo", "test"} <= named <= set(targets)
+
+
+def test_every_example_that_is_named_exists() -> None:
+    named = {words[1] for _, line in _shell_lines() if (words := line.split())[:1] == ["python"]}
+    assert named
+    assert all((ROOT / name).is_file() for name in named)
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=_named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", _FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if page.name != "index.md" and f"({page.name})" not in index] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/costs.md"])
+def test_the_price_table_is_that_of_the_model(page: str) -> None:
+    (model,) = MODELS.values()
+    text = (ROOT / page).read_text(encoding="utf-8")
+    rows = []
+    for resolution, price in model.prices["nebula"].items():
+        label = f"{resolution} (default)" if resolution == model.default_resolution else resolution
+        costs = [str(quote(duration=seconds, resolution=resolution)).split()[0] for seconds in model.durations]
+        rows.append(f"| {label} | ${price} | {' | '.join(costs)} |")
+    heads = " | ".join(f"{seconds} s" for seconds in model.durations)
+    table = "\n".join([f"| Resolution | Per second | {heads} |", "|---|---|---|---|", *rows])
+    assert f"\n\n{table}\n\n" in text
+
+
+def test_every_public_name_is_in_the_api_page() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in langchain_nebula_video.__all__ if f"`{name}`" not in text] == []
+
+
+def test_every_error_is_in_the_errors_page() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert [name for name in langchain_nebula_video.__all__ if name.endswith("Error") and name not in text] == []
+
+
+def test_every_option_and_every_field_of_a_request_is_in_the_options_page() -> None:
+    text = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    names = {*NebulaVideoRunnable.model_fields, *langchain_nebula_video.VideoRequest.model_fields} - {"name"}
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_every_command_and_every_exit_code_is_in_the_command_line_page() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    commands = [command.name for command in app.registered_commands]
+    assert [name for name in commands if f"`nebula-video {name}" not in text] == []
+    table = "\n".join(f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())
+    assert table in text

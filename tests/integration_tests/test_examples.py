@@ -1,0 +1,33 @@
+"""Every example runs offline, as its own program, and says what it is there to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+TELLING = {
+    "agent.py": '"status": "succeeded"',
+    "budget_and_keys.py": "Same key, same task: True",
+    "chain_after_image.py": "Video: 5 s at 480p for $0.1845",
+    "lost_answer.py": "POSTs sent: 1",
+}
+
+
+def test_every_example_is_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("[!_]*.py")} == set(TELLING)
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_an_example_runs_and_tells(name: str, tmp_path: Path) -> None:
+    offline = {name: value for name, value in os.environ.items() if not name.startswith(("NEBULA_", "LANG"))}
+    command = [sys.executable, str(EXAMPLES / name)]
+    ended = subprocess.run(command, cwd=tmp_path, env=offline, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert TELLING[name] in ended.stdout
+    assert ended.stderr == ""

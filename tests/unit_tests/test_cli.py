@@ -1,0 +1,481 @@
+"""The command line, on a gateway of functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from langchain_nebula_video import errors
+from langchain_nebula_video.cli.app import app
+from langchain_nebula_video.cli.exits import MEANINGS, Exit, exit_for
+from langchain_nebula_video.cli.order import image_of
+from langchain_nebula_video.models import MODELS
+from tests.conftest import KEY, FakeClock, Gateway, failed, jpeg, running, succeeded
+
+COMMANDS = ["demo", "emulator", "generate", "models", "quote", "status", "submit", "wait"]
+MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
+URL = "https://example.com/cat.jpg"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(gateway: Gateway, clock: FakeClock) -> Run:
+    """Runs a command on the gateway of functions, which then also has a video to download."""
+    gateway.fetches = [succeeded(), httpx.Response(200, content=MP4)]
+
+    def run(*args: str, handler: Any = gateway, stdin: bytes | None = None) -> Result:
+        settings = {"api_key": KEY, "clock": clock, "http_client": httpx.Client(transport=httpx.MockTransport(handler))}
+        return CliRunner().invoke(app, args, obj=settings, input=stdin, catch_exceptions=False)
+
+    return run
+
+
+def told(result: Result) -> dict[str, Any]:
+    """The one JSON object on stdout."""
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+# --- help ---
+
+
+def test_every_documented_command_is_there() -> None:
+    """The commands are these, and no others."""
+    assert sorted(typer.main.get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_each_of_its_options_has_help(command: str) -> None:
+    """A command or an option without help fails here."""
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    assert found.help
+    assert [option.name for option in found.params if not option.help] == []
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert found.help.split()[0] in shown.stdout
+
+
+def test_help_lists_the_exit_codes() -> None:
+    """Each exit code is in the help, with its meaning."""
+    shown = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
+    assert set(MEANINGS) == set(Exit)
+    for code, meaning in MEANINGS.items():
+        assert f"{code.value} {meaning}" in shown
+
+
+def test_version_is_shown() -> None:
+    """--version names the program and the version."""
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("nebula-video 0.")
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("typer", "quote", "cli"),
+        ("rich", "quote", "cli"),
+        ("uvicorn", "emulator", "all"),
+        ("av", "emulator", "all"),
+        ("PIL", "demo", "all"),
+    ],
+)
+def test_a_missing_extra_is_a_hint_and_no_traceback(missing: str, command: str, extra: str) -> None:
+    """Where a package is not installed, the command says what to install."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = [{command!r}]; "
+        "from langchain_nebula_video.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == Exit.INVALID
+    assert f'pip install "langchain-nebula-video[{extra}]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- quote and models ---
+
+
+def test_quote_needs_no_key() -> None:
+    """A price, in dollars and yuan, and what it is made of."""
+    result = CliRunner().invoke(app, ["quote", "--duration", "10", "--resolution", "1080p"])
+    assert result.exit_code == 0
+    assert result.stdout == "$1.233 (¥8.8776): 10 s x $0.1233, estimated\n"
+
+
+def test_quote_counts_with_the_group_ratio() -> None:
+    """The ratio multiplies; JSON has exact decimals as strings."""
+    result = CliRunner().invoke(app, ["quote", "--group-ratio", "0.5", "--json"])
+    assert Decimal(told(result)["usd"]) == Decimal("0.1845")
+    assert told(result)["basis"] == "estimated"
+
+
+def test_quote_refuses_what_the_model_does_not_make() -> None:
+    """A resolution that does not exist is an invalid request, told on stderr."""
+    result = CliRunner().invoke(app, ["quote", "--resolution", "4k"])
+    assert result.exit_code == Exit.INVALID
+    assert result.stdout == ""
+    assert "Choose one of: 480p, 720p, 1080p." in result.stderr
+
+
+def test_models_lists_every_row() -> None:
+    """The table and the JSON have each model."""
+    shown = CliRunner().invoke(app, ["models"]).stdout
+    rows = told(CliRunner().invoke(app, ["models", "--json"]))["models"]
+    assert [row["model"] for row in rows] == list(MODELS)
+    for name in MODELS:
+        assert name in shown
+    assert "$0.0738" in shown
+
+
+# --- generate ---
+
+
+def test_generate_saves_the_video_and_tells_its_cost(run: Run) -> None:
+    """The file is on stdout alone; cost, URL and its end are for people."""
+    result = run("generate", URL, "The cat yawns", "--yes")
+    assert result.exit_code == 0
+    assert result.stdout == "task-1.mp4\n"
+    assert Path("task-1.mp4").read_bytes() == MP4
+    for part in ("for about $0.369", "$0.369 billed", "https://results.example.com/video.mp4?Expires", "UTC", "task-1"):
+        assert part in result.stderr
+
+
+def test_generate_tells_a_machine_one_object(run: Run) -> None:
+    """With --json stdout holds the video, without the raw answer."""
+    video = told(run("generate", URL, "The cat yawns", "--yes", "--json", "--out", "films/cat.mp4"))
+    assert video["status"] == "succeeded"
+    assert video["path"] == str(Path("films/cat.mp4"))
+    assert (video["cost"]["usd"], video["cost"]["basis"]) == ("0.3690", "billed")
+    assert "raw" not in video
+
+
+def test_options_reach_the_gateway(run: Run, gateway: Gateway) -> None:
+    """What is said on the command line is what is sent."""
+    options = ["--duration", "10", "--resolution", "480P", "--seed", "7", "--smart-rewrite", "--audio"]
+    assert run("generate", URL, "The cat yawns", "--yes", *options).exit_code == 0
+    body = json.dumps(gateway.bodies[0])
+    assert '"The cat yawns"' in body
+    assert "480p" in body.lower()
+    assert "7" in body
+    assert gateway.posts == 1
+
+
+def test_audio_url_wins_over_audio_and_says_so(run: Run) -> None:
+    """Both may be given; no warning of Python's is shown."""
+    result = run("submit", URL, "x", "-y", "--audio", "--audio-url", "https://example.com/a.mp3")
+    assert result.exit_code == 0
+    assert "--audio-url wins over --audio." in result.stderr
+
+
+def test_progress_is_a_line_for_each_change_without_a_terminal(run: Run, gateway: Gateway) -> None:
+    """No bar, no escape sequences."""
+    gateway.fetches = [running(), running(), succeeded(), httpx.Response(200, content=MP4)]
+    result = run("generate", URL, "x", "--yes")
+    lines = [line.partition(":")[0] for line in result.stderr.splitlines()]
+    assert [word for word in lines if word in {"submitting", "queued", "running", "succeeded"}] == [
+        "submitting",
+        "queued",
+        "running",
+        "succeeded",
+    ]
+    assert "\x1b" not in result.output
+
+
+def test_an_argument_without_a_scheme_is_a_file(run: Run, gateway: Gateway) -> None:
+    """Here a person types it, so it is a path."""
+    Path("cat.jpg").write_bytes(jpeg())
+    assert run("generate", "cat.jpg", "x", "--yes").exit_code == 0
+    assert "data:image/jpeg;base64," in json.dumps(gateway.bodies[0])
+
+
+def test_an_image_can_be_piped_in(run: Run, gateway: Gateway) -> None:
+    """- reads the bytes on stdin."""
+    assert run("generate", "-", "x", "--yes", stdin=jpeg()).exit_code == 0
+    assert "data:image/jpeg;base64," in json.dumps(gateway.bodies[0])
+
+
+@pytest.mark.parametrize("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd"])
+def test_what_has_a_scheme_is_no_file(argument: str) -> None:
+    """It goes to the library as it is."""
+    assert image_of(argument, "wan2.5-i2v-preview") == argument
+
+
+# --- asking, and what may be spent ---
+
+
+def test_nobody_to_ask_is_no_consent(run: Run, gateway: Gateway) -> None:
+    """Without a terminal and without --yes nothing is sent, whatever stdin says."""
+    result = run("generate", URL, "x", stdin=b"y\n")
+    assert result.exit_code == Exit.INVALID
+    assert "Add --yes" in result.stderr
+    assert gateway.requests == []
+
+
+def test_json_needs_yes(run: Run, gateway: Gateway) -> None:
+    """A machine is never asked."""
+    result = run("submit", URL, "x", "--json")
+    assert result.exit_code == Exit.INVALID
+    assert told(result)["error"] == "InvalidRequestError"
+    assert gateway.requests == []
+
+
+def test_max_cost_refuses_what_is_dearer(run: Run, gateway: Gateway) -> None:
+    """The estimate counts, and nothing is sent."""
+    result = run("generate", URL, "x", "--yes", "--max-cost", "0.3689", "--json")
+    assert result.exit_code == Exit.BUDGET
+    assert told(result) | {"message": ""} == {
+        "error": "BudgetExceededError",
+        "message": "",
+        "spent": False,
+        "task_id": None,
+        "code": None,
+    }
+    assert gateway.requests == []
+
+
+def test_max_cost_lets_through_what_costs_just_that(run: Run) -> None:
+    """The ceiling itself is allowed; a dollar sign is too."""
+    assert run("generate", URL, "x", "--yes", "--max-cost", "$0.369").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nocat.jpg", "x"],
+        [URL, " "],
+        [URL, "x", "--duration", "7"],
+        [URL, "x", "--max-cost", "much"],
+        [URL, "x", "--seed", "one"],
+        [URL, "x", "--out", "file/films"],
+        [URL, "x", "--model", "nothing"],
+        [URL, "x", "--timeout", "0"],
+        [URL, "x", "--colour", "red"],
+        [URL],
+        ["-", "x"],
+    ],
+)
+def test_what_cannot_work_is_found_before_anything_is_sent(args: list[str], run: Run, gateway: Gateway) -> None:
+    """Exit code 2, and one JSON object that says that nothing was spent."""
+    Path("file").touch()
+    result = run("generate", *args, "--yes", "--json")
+    assert result.exit_code == Exit.INVALID
+    assert told(result)["spent"] is False
+    assert told(result)["message"].strip() in " ".join(result.stderr.split("\n"))
+    assert gateway.requests == []
+
+
+def test_a_missing_key_is_told_with_its_variable() -> None:
+    """The variable is named, and so is what works without."""
+    result = CliRunner().invoke(app, ["generate", URL, "x", "--yes"])
+    assert result.exit_code == Exit.INVALID
+    assert "NEBULA_API_KEY" in result.stderr
+    assert "nebula-video demo" in result.stderr
+
+
+# --- what goes wrong ---
+
+CODES = {
+    "AuthenticationError": 3,
+    "BudgetExceededError": 4,
+    "DownloadError": 8,
+    "InvalidInputError": 3,
+    "InvalidRequestError": 2,
+    "ModerationError": 3,
+    "NebulaVideoError": 1,
+    "NotSentError": 1,
+    "QuotaError": 3,
+    "RateLimitError": 3,
+    "RefusedError": 3,
+    "RequestError": 1,
+    "SubmissionUnconfirmedError": 7,
+    "TaskCanceledError": 5,
+    "TaskError": 5,
+    "TaskFailedError": 5,
+    "TaskNotFoundError": 5,
+    "TaskTimeoutError": 6,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "Money"])
+def test_each_error_has_its_exit_code(name: str) -> None:
+    """A new error must be given one here."""
+    assert exit_for(getattr(errors, name)("x")) == CODES[name]
+
+
+def refusing(status: int, code: str, message: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"code": code, "message": message}})
+
+
+def test_a_refusal_is_told_and_nothing_is_spent(run: Run, gateway: Gateway) -> None:
+    """A wrong key ends in 3, with the gateway's own code."""
+    gateway.submits = [refusing(401, "InvalidApiKey", "Invalid API Key")]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.REFUSED
+    assert told(result) | {"message": ""} == {
+        "error": "AuthenticationError",
+        "message": "",
+        "spent": False,
+        "task_id": None,
+        "code": "InvalidApiKey",
+    }
+    assert "Traceback" not in result.output
+
+
+def test_words_of_the_gateway_do_not_steer_the_terminal(run: Run, gateway: Gateway) -> None:
+    """Markup is shown as it came; control characters are not."""
+    gateway.submits = [refusing(400, "Bad", "[bold red]no[/bold red] [/] :cat: \x1b[2J\x07 end")]
+    result = run("generate", URL, "x", "--yes")
+    assert "[bold red]no[/bold red] [/] :cat: " in result.stderr
+    assert "\x1b" not in result.stderr
+    assert "\x07" not in result.stderr
+
+
+def test_a_failed_task_is_told_with_its_reason(run: Run, gateway: Gateway) -> None:
+    """5, the gateway's code, and that nothing was spent; there is nothing to go on with."""
+    gateway.fetches = [failed()]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.TASK
+    assert (told(result)["code"], told(result)["spent"]) == ("InvalidParameter.ImageFormat", False)
+    assert "Go on with" not in result.stderr
+
+
+def test_a_task_that_takes_too_long_is_named_with_the_command_that_goes_on(run: Run, gateway: Gateway) -> None:
+    """6, and the command has the options that it needs."""
+    gateway.fetches = [running()]
+    options = ["--timeout", "30", "--out", "my films", "--base-url", "https://gateway.example.com"]
+    result = run("generate", URL, "x", "--yes", "--json", *options)
+    assert result.exit_code == Exit.TIMEOUT
+    assert (told(result)["task_id"], told(result)["spent"]) == ("task-1", None)
+    command = "nebula-video wait task-1 --base-url https://gateway.example.com --out 'my films'\n"
+    assert f"Go on with: {command}" in result.stderr
+
+
+def test_an_unconfirmed_submit_has_a_code_of_its_own(run: Run, gateway: Gateway) -> None:
+    """7: a script must not repeat it."""
+    gateway.submits = [httpx.Response(500, text="oops")]
+    result = run("submit", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.UNCONFIRMED
+    assert told(result)["spent"] is None
+    assert gateway.posts == 1
+
+
+def test_a_video_that_cannot_be_saved_is_named_with_its_url(run: Run, gateway: Gateway) -> None:
+    """8: it is paid for, so the address and the command are told."""
+    gateway.fetches = [succeeded(), httpx.Response(403)]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.DOWNLOAD
+    assert told(result)["spent"] is True
+    assert told(result)["url"].startswith("https://results.example.com/video.mp4")
+    assert "nebula-video wait task-1" in result.stderr
+
+
+def test_no_connection_is_another_failure(run: Run, gateway: Gateway) -> None:
+    """1, and nothing was sent."""
+    gateway.submits = [httpx.ConnectError("refused")]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.FAILURE
+    assert told(result)["spent"] is False
+
+
+def test_the_key_is_never_shown(run: Run, gateway: Gateway) -> None:
+    """Not even where a gateway repeats it."""
+    gateway.submits = [refusing(401, "InvalidApiKey", f"Invalid API Key {KEY}")]
+    assert KEY not in run("generate", URL, "x", "--yes", "--json").output
+
+
+# --- Ctrl-C ---
+
+
+def test_ctrl_c_in_mid_submit_says_that_money_may_be_spent(run: Run) -> None:
+    """No answer came, so nobody knows."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    result = run("generate", URL, "x", "--yes", "--json", handler=answer)
+    assert result.exit_code == Exit.INTERRUPTED
+    assert told(result) | {"message": ""} == {
+        "error": "KeyboardInterrupt",
+        "message": "",
+        "spent": None,
+        "task_id": None,
+        "code": None,
+    }
+    assert "Interrupted while the submit was under way. Money may have been spent" in result.stderr
+
+
+def test_ctrl_c_before_the_submit_says_that_nothing_was_sent(run: Run, clock: FakeClock, gateway: Gateway) -> None:
+    """The wait for a place in the gateway's queue comes after a refusal: nothing is under way."""
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    clock.sleep = sleep  # type: ignore[assignment,method-assign]
+    gateway.submits = [refusing(429, "Throttling", "Too many requests")]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.INTERRUPTED
+    assert told(result)["spent"] is False
+    assert "Interrupted before anything was sent." in result.stderr
+
+
+def test_ctrl_c_while_waiting_names_the_task(run: Run, clock: FakeClock) -> None:
+    """It goes on and is billed when it succeeds; the command that goes on is told."""
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    clock.sleep = sleep  # type: ignore[assignment,method-assign]
+    result = run("generate", URL, "x", "--yes", "--json")
+    assert result.exit_code == Exit.INTERRUPTED
+    assert (told(result)["task_id"], told(result)["spent"]) == ("task-1", None)
+    assert "is billed when it succeeds" in result.stderr
+    assert "Go on with: nebula-video wait task-1\n" in result.stderr
+
+
+# --- tasks ---
+
+
+def test_submit_tells_the_id_and_how_to_go_on(run: Run, gateway: Gateway) -> None:
+    """The id is on stdout alone, for scripts."""
+    result = run("submit", URL, "x", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "task-1\n")
+    assert "nebula-video wait task-1" in result.stderr
+    assert gateway.gets == 0
+
+
+def test_submit_tells_a_machine_the_task(run: Run) -> None:
+    """The task as it was accepted, with its estimate."""
+    task = told(run("submit", URL, "x", "--yes", "--json"))
+    assert (task["task_id"], task["status"], task["cost"]["basis"]) == ("task-1", "queued", "estimated")
+
+
+def test_wait_saves_the_video_of_a_task(run: Run, gateway: Gateway) -> None:
+    """Nothing is submitted."""
+    result = run("wait", "task-1", "--out", "cat.mp4")
+    assert (result.exit_code, result.stdout) == (0, "cat.mp4\n")
+    assert gateway.posts == 0
+
+
+def test_status_looks_once(run: Run, gateway: Gateway) -> None:
+    """Whatever the status, the question was answered."""
+    gateway.fetches = [failed()]
+    result = run("status", "task-1")
+    assert result.exit_code == 0
+    assert "failed" in result.stdout
+    assert "Image format not supported" in result.stdout
+    assert gateway.gets == 1
+    assert told(run("status", "task-1", "--json"))["status"] == "failed"
