@@ -108,15 +108,9 @@ def _cost(task: Task, answer: Answer, gateway: Gateway) -> Cost:
     )
 
 
-_CARRIED = (
-    "task_id", "gateway", "model", "cost", "duration", "resolution", "prompt", "actual_prompt", "seed",
-    "submitted_at", "finished_at", "url", "expires_at", "request_id", "raw",
-)  # fmt: skip
-
-
 def video_of(task: Task) -> Video:
     """The video of a task that has succeeded and has its URL."""
-    return Video.model_validate({name: getattr(task, name) for name in _CARRIED})
+    return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
 def plain(video: Video) -> dict[str, Any]:

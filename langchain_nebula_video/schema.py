@@ -135,13 +135,32 @@ class Cost(_Record):
         return dollars(self.usd) + ("" if self.basis == "billed" else " (estimated)")
 
 
-class Task(_Record):
-    """A task at the gateway, as last seen."""
+class _Known(_Record):
+    """What is known of a task and of its video alike."""
 
     task_id: str
     """The gateway's name for it; opaque."""
     gateway: str
     model: str
+    cost: Cost
+    """Estimated until the gateway has billed it."""
+    duration: int | None = None
+    """Seconds of video."""
+    resolution: str | None = None
+    prompt: str | None = None
+    actual_prompt: str | None = None
+    """The prompt after the gateway's rewriting, where it tells."""
+    seed: int | None = None
+    submitted_at: datetime
+    """Aware; UTC, as every moment here."""
+    request_id: str | None = None
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """The gateway's last answer as it came."""
+
+
+class Task(_Known):
+    """A task at the gateway, as last seen."""
+
     status: TaskStatus
     key: str | None = None
     """The caller's own name for it: the same key never pays twice."""
@@ -153,47 +172,21 @@ class Task(_Record):
     """Why it failed: the gateway's code."""
     reason: str | None = None
     """Why it failed: the gateway's words."""
-    cost: Cost
-    """Estimated until the gateway has billed it."""
-    duration: int | None = None
-    resolution: str | None = None
-    prompt: str | None = None
-    actual_prompt: str | None = None
-    """The prompt after the gateway's rewriting, where it tells."""
-    seed: int | None = None
-    submitted_at: datetime
-    """Aware; UTC."""
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     """When the URL stops working."""
-    request_id: str | None = None
-    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """The gateway's last answer as it came."""
 
 
-class Video(_Record):
+class Video(_Known):
     """A finished, paid video."""
 
-    task_id: str
-    gateway: str
-    model: str
     url: str
     """Signed; works until `expires_at`."""
     expires_at: datetime
-    """Aware; UTC; 24 hours after the task finished unless the URL itself says otherwise."""
-    cost: Cost
-    duration: int | None = None
-    resolution: str | None = None
-    prompt: str | None = None
-    actual_prompt: str | None = None
-    seed: int | None = None
-    submitted_at: datetime
+    """24 hours after the task finished, unless the URL itself says otherwise."""
     finished_at: datetime
-    request_id: str | None = None
     path: str | None = None
     """Where it was saved, if it was."""
-    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """The gateway's last answer as it came."""
 
     def _repr_html_(self) -> str:
         """A player, for notebooks."""

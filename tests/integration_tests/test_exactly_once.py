@@ -166,12 +166,26 @@ async def test_a_host_that_is_not_there_costs_nothing(options: dict[str, Any], d
         await settle(caller({**options, "base_url": address}))
 
 
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+async def test_a_kept_alive_connection_that_the_server_closes_between_polls_is_no_error(
+    emulator: Emulator, options: dict[str, Any], caller: Caller
+) -> None:
+    emulator.speed = 400
+    for point in ("submit", "query"):
+        emulator.faults.add(point, "close_idle", times=None, delay=0.01)
+    await settle(caller(options))
+    polls = [request.connection for request in emulator.requests if request.point == "query"]
+    assert len(polls) == len(set(polls)) > 1
+    assert sum(request.point == "submit" for request in emulator.requests) == 1
+    assert len(emulator.bill.lines) == 1
+
+
 @pytest.mark.parametrize("door", ["sync", "async"])
-async def test_a_kept_alive_connection_that_the_server_closed_is_no_error_at_all(
+async def test_a_submit_after_an_idle_connection_was_closed_is_no_error(
     emulator: Emulator, options: dict[str, Any], door: str
 ) -> None:
-    emulator.faults.add("query", "close_idle", times=None, delay=0.01)
-    emulator.faults.add("submit", "close_idle", times=None, delay=0.01)
+    for point in ("submit", "query"):
+        emulator.faults.add(point, "close_idle", times=None, delay=0.01)
     if door == "sync":
         with NebulaVideoClient(**options) as client:
             for _ in range(3):
