@@ -60,6 +60,14 @@ def run(
     )
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_reaches_children() -> Iterator[None]:
+    """A shell lets its background jobs ignore SIGINT, and children would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def started(folder: Path, *args: str, env: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
     """The command, running; whatever happens to the test, it does not outlive it."""
