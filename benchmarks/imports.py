@@ -1,6 +1,8 @@
-"""What importing us costs over importing LangChain's tools, in one run on one machine.
+"""What importing the tool costs on top of LangChain's own tools, in one run on one machine.
 
-`python benchmarks/imports.py [rounds]` starts fresh interpreters in turn and prints medians in milliseconds.
+`python benchmarks/imports.py [rounds]` starts fresh interpreters, imports LangChain's tools and then ours in
+each, and prints medians in milliseconds. Both are taken in one interpreter: between two of them the hundreds of
+milliseconds of LangChain's own import vary by more than ours takes.
 """
 
 from __future__ import annotations
@@ -11,36 +13,34 @@ import statistics
 import subprocess
 import sys
 
-STATEMENTS = {
-    "nothing": "pass",
-    "langchain_nebula_video": "import langchain_nebula_video",
-    "langchain_core.tools": "from langchain_core.tools import BaseTool",
-    "the tool": "from langchain_nebula_video import NebulaVideoTool",
-}
-TIMER = "import time; t = time.perf_counter(); {}; print((time.perf_counter() - t) * 1000)"
+PROGRAM = """
+import time
+start = time.perf_counter()
+from langchain_core.tools import BaseTool
+between = time.perf_counter()
+from langchain_nebula_video import NebulaVideoTool
+print(between - start, time.perf_counter() - between)
+"""
+ALONE = "import time; t = time.perf_counter(); import langchain_nebula_video; print(time.perf_counter() - t)"
 
 
-def measure(statement: str) -> float:
-    """Milliseconds that a statement takes in an interpreter of its own."""
-    command = [sys.executable, "-c", TIMER.format(statement)]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+def run(program: str) -> list[float]:
+    """The milliseconds that a program in an interpreter of its own prints."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    return [float(seconds) * 1000 for seconds in done.stdout.split()]
 
 
 def main(rounds: int) -> None:
-    """Take turns, so that a busy moment of the machine falls on all of them."""
+    """Measure and print."""
     spec = importlib.util.find_spec("langchain_nebula_video")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         compileall.compile_dir(folder, quiet=1)  # as pip does on installing; a checkout may not be compiled
-    times: dict[str, list[float]] = {name: [] for name in STATEMENTS}
-    for _ in range(rounds):
-        for name, statement in STATEMENTS.items():
-            times[name].append(measure(statement))
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    for name, median in medians.items():
-        print(f"{name:24} {median:8.1f} ms")
-    base, tool = medians["langchain_core.tools"], medians["the tool"]
-    pairs = [mine - theirs for mine, theirs in zip(times["the tool"], times["langchain_core.tools"], strict=True)]
-    print(f"the tool over langchain_core.tools: {statistics.median(pairs):+.1f} ms, ratio {tool / base:.3f}")
+    theirs, ours = zip(*(run(PROGRAM) for _ in range(rounds)), strict=True)
+    alone = [run(ALONE)[0] for _ in range(rounds)]
+    base, extra = statistics.median(theirs), statistics.median(ours)
+    print(f"import langchain_nebula_video         {statistics.median(alone):7.1f} ms")
+    print(f"langchain_core.tools                  {base:7.1f} ms")
+    print(f"NebulaVideoTool on top of it          {extra:7.1f} ms, {extra / base:.1%} more")
 
 
 if __name__ == "__main__":
