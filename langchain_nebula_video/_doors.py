@@ -5,8 +5,9 @@ The lifecycle and its HTTP library are imported when a door is first opened, not
 
 from __future__ import annotations
 
+import threading
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
@@ -27,6 +28,8 @@ class LifecycleOptions(Options):
     is read from the environment again where it is unpickled.
     """
 
+    # One for all copies and threads: two lifecycles at once would be twice as many submits under way as promised.
+    _opening: ClassVar[threading.Lock] = threading.Lock()
     _blocking: Any = PrivateAttr(default=None)
     _asynchronous: Any = PrivateAttr(default=None)
 
@@ -35,27 +38,29 @@ class LifecycleOptions(Options):
         from langchain_nebula_video._lifecycle import Lifecycle
         from langchain_nebula_video._runtime import BlockingRuntime
 
-        if self._blocking is None:
-            runtime = BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock)
-            self._blocking = Lifecycle(self, runtime)
-        lifecycle: Lifecycle = self._blocking
+        with self._opening:
+            if self._blocking is None or self._blocking.options is not self:  # a copy has its own options
+                runtime = BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock)
+                self._blocking = Lifecycle(self, runtime)
+            lifecycle: Lifecycle = self._blocking
         return lifecycle
 
-    def generate_now(self, request: VideoRequest, *, key: str | None) -> Video:
+    def generate_now(self, request: VideoRequest, *, key: str | None, adopt: bool | None = None) -> Video:
         """The blocking lifecycle's `generate`, run to its end."""
         from langchain_nebula_video._runtime import run_sync
 
-        return run_sync(self.blocking_lifecycle().generate(request, key=key))
+        return run_sync(self.blocking_lifecycle().generate(request, key=key, adopt=adopt))
 
     def async_lifecycle(self) -> Lifecycle:
         """The lifecycle of event loops."""
         from langchain_nebula_video._lifecycle import Lifecycle
         from langchain_nebula_video._runtime import AsyncRuntime
 
-        if self._asynchronous is None:
-            runtime = AsyncRuntime(_endpoint(self), client=self.http_async_client, clock=self.clock)
-            self._asynchronous = Lifecycle(self, runtime)
-        lifecycle: Lifecycle = self._asynchronous
+        with self._opening:
+            if self._asynchronous is None or self._asynchronous.options is not self:
+                runtime = AsyncRuntime(_endpoint(self), client=self.http_async_client, clock=self.clock)
+                self._asynchronous = Lifecycle(self, runtime)
+            lifecycle: Lifecycle = self._asynchronous
         return lifecycle
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

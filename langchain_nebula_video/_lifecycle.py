@@ -6,6 +6,7 @@ The code is `async` and waits for nothing but its `Runtime` (see `_runtime`).
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +17,16 @@ from typing import Any
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video import storage
 from langchain_nebula_video._options import Options
-from langchain_nebula_video._orders import Order, make_order
+from langchain_nebula_video._orders import (
+    Order,
+    check_download,
+    check_key,
+    check_progress,
+    check_time,
+    check_timeout,
+    checked_id,
+    make_order,
+)
 from langchain_nebula_video._retry import backoff, repeatable, retrying
 from langchain_nebula_video._runtime import Runtime
 from langchain_nebula_video._schedule import Schedule
@@ -24,8 +34,10 @@ from langchain_nebula_video._watch import Watch
 from langchain_nebula_video.errors import (
     InvalidRequestError,
     Money,
+    NebulaVideoError,
     RequestError,
     SubmissionUnconfirmedError,
+    TaskNotFoundError,
 )
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.models import MODELS, estimate
@@ -44,7 +56,6 @@ from langchain_nebula_video.schema import (
     Video,
     VideoRequest,
     dollars,
-    encodable,
 )
 
 __all__ = ["Lifecycle"]
@@ -53,6 +64,8 @@ logger = logging.getLogger("langchain_nebula_video")
 
 _SUBMIT_SECONDS = 120.0
 """For one submit: it may carry 7 MB of image, and the gateway looks at the image before it answers."""
+_SUBMIT_NEEDS = 15.0
+"""Seconds that a submit must have left to be sent at all; half of what the caller gives, if that is less."""
 _FETCH_SECONDS = 30.0
 _FETCH_DEADLINE = 90.0
 _MISSING = 3
@@ -71,7 +84,7 @@ class Lifecycle:
     """
 
     def __init__(self, options: Options, runtime: Runtime) -> None:
-        self._options = options
+        self.options = options
         self.runtime = runtime
         self._gateway = options.gateway_row
         self._protocol = PROTOCOLS[self._gateway.protocol]
@@ -81,26 +94,32 @@ class Lifecycle:
     # --- the verbs ---
 
     async def generate(
-        self, request: VideoRequest, *, key: str | None = None, on_progress: OnProgress | None = None
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        adopt: bool | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Video:
         """Submit and wait; save if the options say where."""
+        check_progress(on_progress)
         async with self.runtime.session():
-            order = await self._ready(request)
-            deadline = self.runtime.now() + (self._options.timeout or order.model.timeout)
-            task, entry = await self._submit(order, key, deadline)
+            order = await self._ready(request, key)
+            deadline = self.runtime.now() + (self.options.timeout or order.model.timeout)
+            task, entry = await self._submit(order, key, deadline, adopt=key is None if adopt is None else adopt)
             return await self._to_the_end(task, entry, deadline, on_progress)
 
     async def submit(self, request: VideoRequest, *, key: str | None = None) -> Task:
         """One paid POST, at most; the task."""
         async with self.runtime.session():
-            order = await self._ready(request)
-            deadline = self.runtime.now() + (self._options.timeout or order.model.timeout)
-            task, _ = await self._submit(order, key, deadline)
+            order = await self._ready(request, key)
+            deadline = self.runtime.now() + (self.options.timeout or order.model.timeout)
+            task, _ = await self._submit(order, key, deadline, adopt=key is None)
             return task
 
     async def fetch(self, task_id: str) -> Task:
         """A fresh look at a task."""
-        task_id = self._checked_id(task_id)
+        task_id = checked_id(task_id, self._gateway)
         entry = await self._find(task_id=task_id)
         known = self._known(task_id, entry)
         deadline = self.runtime.now() + _FETCH_DEADLINE
@@ -114,22 +133,25 @@ class Lifecycle:
         self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None
     ) -> Video:
         """Fetch until the task is finished."""
-        task_id = self._checked_id(task)
+        task_id = checked_id(task, self._gateway)
+        check_timeout(timeout)
+        check_progress(on_progress)
         async with self.runtime.session():
             entry = await self._find(task_id=task_id)
             known = task if isinstance(task, Task) else self._known(task_id, entry)
-            model = MODELS[known.model]
-            deadline = self.runtime.now() + (timeout or self._options.timeout or model.timeout)
+            model = MODELS.get(known.model) or MODELS[self.options.model]
+            deadline = self.runtime.now() + (timeout or self.options.timeout or model.timeout)
             return await self._to_the_end(known, entry, deadline, on_progress)
 
     async def download(self, video: Video, path: str | Path) -> Video:
         """Save a video; the video with its `path`."""
+        check_download(video, path)
         async with self.runtime.session():
             return await self._saved(video, await self._find(task_id=video.task_id), path)
 
     async def cancel(self, task: Task | str) -> Task:
         """Take a task back, where the gateway can."""
-        task_id = task if isinstance(task, str) else task.task_id
+        task_id = checked_id(task, self._gateway)
         raise InvalidRequestError(
             f"The gateway {self._gateway.name!r} documents no way to cancel a task.",
             money=Money.RUNNING,
@@ -155,18 +177,23 @@ class Lifecycle:
 
     # --- submitting ---
 
-    async def _ready(self, request: VideoRequest) -> Order:
+    async def _ready(self, request: VideoRequest, key: str | None) -> Order:
         """The order; in a thread of its own where that matters, as images may have to be read and encoded."""
-        folder = self._options.image_folder
-        model = self._options.model
+        check_key(key)
+        if self.options.save_to is not None:
+            await self.runtime.call(storage.check_target, self.options.save_to)
+        folder = self.options.image_folder
+        model = self.options.model
         return await self.runtime.call(make_order, request, self._gateway, model, self._group_ratio, folder)
 
-    async def _submit(self, order: Order, key: str | None, deadline: float) -> tuple[Task, Entry]:
-        if self._options.budget is not None and order.cost.usd is None:
+    async def _submit(self, order: Order, key: str | None, deadline: float, *, adopt: bool) -> tuple[Task, Entry]:
+        if self.options.budget is not None and order.cost.usd is None:
             raise InvalidRequestError(
                 f"There is a budget, and no price is known for {order.model.name} on {self._gateway.name!r}.",
                 hint="Choose a model with a price, or leave the budget out.",
             )
+        if key is not None and adopt:  # a key that nobody chose: some language models number their calls anew each turn
+            key = f"{key}:{order.digest}"
         entry = Entry(
             id=uuid.uuid4().hex,
             key=key,
@@ -178,26 +205,29 @@ class Lifecycle:
         )
         sent = _Sent()
         try:
-            owner = await self._reserve(entry, deadline)
+            owner = await self._reserve(entry, deadline, adopt=adopt)
             if owner.id != entry.id:
                 return self._replayed(owner, order)
-            if self._options.rate_limiter is not None:
-                await self.runtime.acquire(self._options.rate_limiter)
+            # A POST that is given no time to be answered is paid for in the dark.
+            latest = deadline - min(_SUBMIT_NEEDS, 0.5 * (deadline - self.runtime.now()))
+            if self.options.rate_limiter is not None:
+                await self.runtime.acquire(self.options.rate_limiter)
             wire = self._protocol.build_submit(order.request, order.images)
 
             async def attempt() -> tuple[Task, Entry]:
                 async with self.runtime.turn():  # whoever is cancelled while waiting has sent nothing
+                    check_time(self.runtime.now(), latest)
                     return await self.runtime.finish(self._post(wire, entry, order, sent, deadline))
 
-            return await retrying(self.runtime, attempt, deadline=deadline)
+            return await retrying(self.runtime, attempt, deadline=latest)
         except BaseException as error:
             await self.runtime.finish(self._give_up(entry, sent, error))
             raise
 
-    async def _reserve(self, entry: Entry, deadline: float) -> Entry:
+    async def _reserve(self, entry: Entry, deadline: float, *, adopt: bool) -> Entry:
         """Write the row, or find the one that has the key; wait while a sibling is in mid-submit."""
         while True:
-            owner: Entry = await self._call(self._journal.reserve, entry, self._options.budget)
+            owner: Entry = await self._call(self._journal.reserve, entry, self.options.budget, adopt=adopt)
             mid_submit = owner.id != entry.id and owner.state is EntryState.SUBMITTING
             if not mid_submit or self.runtime.now() >= deadline:
                 return owner
@@ -211,18 +241,13 @@ class Lifecycle:
         try:
             reply = await self.runtime.send(wire, timeout=self._within(_SUBMIT_SECONDS, deadline))
             submission = self._accepted(reply)
-        except RequestError as error:
+        except NebulaVideoError as error:
             sent.under_way = isinstance(error, SubmissionUnconfirmedError)
             raise
         sent.task_id = submission.task_id
+        await self._write(entry, task_id=submission.task_id, state=EntryState.SUBMITTED)
         task = self._first_task(submission, entry, order, reply)
-        entry = await self._call(
-            self._journal.update,
-            entry.id,
-            task_id=task.task_id,
-            state=EntryState.SUBMITTED,
-            reserved_usd=task.cost.usd or Decimal(0),
-        )
+        entry = await self._write(entry, reserved_usd=task.cost.usd or Decimal(0))
         logger.info("task %s submitted to %s: %s", task.task_id, self._gateway.name, task.cost)
         return task, entry
 
@@ -232,12 +257,7 @@ class Lifecycle:
             raise refusal
         submission = self._protocol.parse_submit(reply)
         if submission is None:
-            raise SubmissionUnconfirmedError(
-                f"The gateway answered HTTP {reply.status}, and the answer names no task.",
-                status_code=reply.status,
-                body=reply.body[:4000].decode("utf-8", "replace"),
-                request_id=reply.headers.get("x-oneapi-request-id"),
-            )
+            raise tasks.silent(SubmissionUnconfirmedError, reply, "names no task")
         return submission
 
     def _first_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
@@ -254,6 +274,7 @@ class Lifecycle:
     async def _give_up(self, entry: Entry, sent: _Sent, error: BaseException) -> None:
         """Leave the journal true after a submit that did not end well, and name what goes on."""
         if sent.task_id is not None:
+            await self._write(entry, abandoned=True)
             error.add_note(
                 f"Task {sent.task_id} was accepted by {entry.gateway} and goes on; "
                 f"it is billed when it succeeds. Go on with wait({sent.task_id!r})."
@@ -261,7 +282,7 @@ class Lifecycle:
         elif sent.under_way:
             if not isinstance(error, Exception):
                 error.add_note("The submit was under way: money may have been spent. Its journal entry is unconfirmed.")
-            await self._call(self._journal.update, entry.id, state=EntryState.UNCONFIRMED)
+            await self._write(entry, state=EntryState.UNCONFIRMED, abandoned=True)
             logger.warning("a submit is unconfirmed: %s may have been spent", dollars(entry.reserved_usd))
         else:
             await self._call(self._journal.forget, entry.id)
@@ -279,24 +300,12 @@ class Lifecycle:
             )
         if owner.task_id is None:
             raise SubmissionUnconfirmedError(
-                f"The submit of {owner.created_at:%Y-%m-%d %H:%M} UTC under the key {owner.key!r} was never confirmed."
+                f"The same video was submitted at {owner.created_at:%Y-%m-%d %H:%M} UTC, and no answer came. "
+                "It was not sent again."
             )
         return self._known(owner.task_id, owner), owner
 
     # --- looking ---
-
-    def _checked_id(self, task: Task | str) -> str:
-        if isinstance(task, Task) and task.gateway != self._gateway.name:
-            raise InvalidRequestError(
-                f"The task is one of {task.gateway!r}, and this client speaks to {self._gateway.name!r}.",
-                hint=f"Use a client with gateway={task.gateway!r}.",
-                money=Money.RUNNING,
-                task_id=task.task_id,
-            )
-        task_id = task.task_id if isinstance(task, Task) else task
-        if not task_id.strip() or not encodable(task_id):
-            raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
-        return task_id
 
     async def _look(self, task_id: str, deadline: float) -> Answer:
         wire = self._protocol.build_fetch(task_id)
@@ -306,29 +315,30 @@ class Lifecycle:
             raise refusal
         answer = self._protocol.parse_fetch(reply)
         if answer is None:
-            raise RequestError(
-                f"The gateway answered HTTP {reply.status}, and the answer says nothing of the task.",
-                hint="Try again later.",
-                status_code=reply.status,
-                body=reply.body[:4000].decode("utf-8", "replace"),
-            )
+            raise tasks.silent(RequestError, reply, "says nothing of the task")
         return answer
 
     async def _to_the_end(
         self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None
     ) -> Video:
-        video = self._stored(entry)
-        if video is None:
-            try:
+        """The video, saved if it is to be; else the entry is marked as abandoned, and the error names the task."""
+        try:
+            video = self._stored(entry)
+            if video is None:
                 video = tasks.video_of(await self._poll(task, entry, deadline, on_progress))
-            except BaseException as error:
-                if not isinstance(error, Exception):  # cancelled, or Ctrl-C
-                    error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
-                raise
-        save_to = self._options.save_to
-        if save_to is None or (video.path and await self.runtime.call(Path(video.path).is_file)):
-            return video
-        return await self._saved(video, entry, save_to)
+            save_to = self.options.save_to
+            there = video.path is not None and await self.runtime.call(os.path.isfile, video.path)
+            if save_to is not None and not there:
+                video = await self._saved(video, entry, save_to)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled, or Ctrl-C
+                error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
+            if entry is not None and not isinstance(error, TaskNotFoundError):
+                await self.runtime.finish(self._write(entry, abandoned=True))
+            raise
+        if entry is not None and entry.abandoned:
+            await self._write(entry, abandoned=False)
+        return video
 
     async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path) -> Video:
         video = await storage.save(self.runtime, video, save_to)
@@ -337,17 +347,18 @@ class Lifecycle:
         return video
 
     def _stored(self, entry: Entry | None) -> Video | None:
-        """The video of an entry that has succeeded, while its URL lives."""
+        """The video of an entry that has succeeded and is billed, while its URL lives."""
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         video = Video.model_validate(entry.video)
-        return video if video.url and video.expires_at > self.runtime.utcnow() else None
+        fresh = video.url and video.expires_at > self.runtime.utcnow()
+        return video if fresh and video.cost.basis == "billed" else None
 
     async def _poll(self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None) -> Task:
         """Ask until the task is finished. Passing faults are waited out: the task is paid for."""
-        model = MODELS[task.model]
+        model = MODELS.get(task.model) or MODELS[self.options.model]
         earliest, latest = model.typical(task.duration)
-        schedule = Schedule(earliest, latest, self._options.poll_interval)
+        schedule = Schedule(earliest, latest, self.options.poll_interval)
         watch = Watch(self.runtime, task, latest, on_progress)
         pause = 0.0
         if task.raw or entry:  # of a task that another process submitted nothing is known yet
@@ -385,7 +396,7 @@ class Lifecycle:
         fresh = tasks.merged(task, answer, self._gateway, now=self.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s: %s", task.task_id, fresh.status)
-        if entry is None or entry.state is tasks.STATE[fresh.status]:
+        if entry is None or (entry.state is tasks.STATE[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED):
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
@@ -411,12 +422,13 @@ class Lifecycle:
         found: Entry | None = await self._call(self._journal.find, gateway=self._gateway.name, task_id=task_id)
         return found
 
-    async def _write(self, entry: Entry, **changes: Any) -> None:
-        await self._call(self._journal.update, entry.id, **changes)
+    async def _write(self, entry: Entry, **changes: Any) -> Entry:
+        changed: Entry = await self._call(self._journal.update, entry.id, **changes)
+        return changed
 
     def _known(self, task_id: str, entry: Entry | None) -> Task:
         return tasks.known(
-            task_id, entry, self._gateway, self._options.model, self._group_ratio, now=self.runtime.utcnow()
+            task_id, entry, self._gateway, self.options.model, self._group_ratio, now=self.runtime.utcnow()
         )
 
     def _within(self, seconds: float, deadline: float) -> float:

@@ -28,6 +28,9 @@ from langchain_nebula_video.schema import Budget
 __all__ = ["ClientOptions", "Options"]
 
 
+_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monotonic", "utcnow", "sleep", "asleep")}
+
+
 class ClientOptions(TypedDict, total=False):
     """The keywords of clients, tool and runnable; `Options` documents each."""
 
@@ -116,12 +119,32 @@ class Options(BaseModel):
     def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else _checked_key(value.get_secret_value(), "api_key")
 
+    @field_validator("save_to", "image_folder")
+    @classmethod
+    def _is_path(cls, value: str | Path | None) -> str | Path | None:
+        text = "" if value is None else str(value)
+        if value is not None and (not text or "\0" in text):
+            raise ValueError("is no path")
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            raise ValueError("names a home that is not there") from None
+        return value
+
     @field_validator("http_client", "http_async_client")
     @classmethod
     def _is_client(cls, value: Any, info: ValidationInfo) -> Any:
         closes = "aclose" if info.field_name == "http_async_client" else "close"
         if value is not None and not (hasattr(value, "build_request") and hasattr(value, closes)):
             raise ValueError("must be an httpx.AsyncClient" if closes == "aclose" else "must be an httpx.Client")
+        return value
+
+    @field_validator("rate_limiter", "clock")
+    @classmethod
+    def _has_its_methods(cls, value: Any, info: ValidationInfo) -> Any:
+        missing = [name for name in _METHODS[str(info.field_name)] if not callable(getattr(value, name, None))]
+        if value is not None and missing:
+            raise ValueError(f"has no {', '.join(missing)}")
         return value
 
     @field_validator("journal")

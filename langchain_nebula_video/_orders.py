@@ -1,19 +1,33 @@
-"""A request -> an order: checked against the model's row, its images read, its cost estimated."""
+"""A request -> an order: checked, its images read, its cost estimated; and what else callers hand over, checked."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from langchain_nebula_video.errors import InvalidRequestError, Money, NotSentError
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.images import wire_image
 from langchain_nebula_video.models import Model, complete, estimate
-from langchain_nebula_video.schema import Cost, VideoRequest
+from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, encodable
 
-__all__ = ["Order", "make_order"]
+__all__ = [
+    "Order",
+    "check_download",
+    "check_key",
+    "check_progress",
+    "check_time",
+    "check_timeout",
+    "checked_id",
+    "make_order",
+]
 
 _IMAGES = ("image", "last_image")
 
@@ -29,6 +43,12 @@ class Order:
     summary: Mapping[str, Any]
     """What was asked for, as plain data; images by digest. Two orders with the same summary are the same."""
     cost: Cost
+
+    @property
+    def digest(self) -> str:
+        """Names what was asked for."""
+        text = json.dumps(self.summary, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def make_order(
@@ -56,3 +76,54 @@ def make_order(
         summary={**asked, **{name: image.digest for name, image in found.items()}},
         cost=estimate(request, model, gateway, group_ratio),
     )
+
+
+def check_key(key: object) -> None:
+    """Whether a key can be one: found out after paying, it would be too late."""
+    if key is not None and not (isinstance(key, str) and key and encodable(key)):
+        raise InvalidRequestError(f"The key is {key!r}.", hint="A key is a text, not empty: key='order-17'.")
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Whether a time can be waited for."""
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise InvalidRequestError(f"timeout is {timeout}.", hint="Give seconds, more than 0, or None.")
+
+
+def check_progress(on_progress: object) -> None:
+    """Whether a callback can be called from blocking code too."""
+    if inspect.iscoroutinefunction(on_progress):
+        raise InvalidRequestError(
+            "on_progress is a coroutine function.", hint="Give a plain function; it may start a task."
+        )
+
+
+def check_time(now: float, latest: float) -> None:
+    """Whether there is time left for a submit to be answered."""
+    if now > latest:
+        raise NotSentError(
+            "The time was over before it was this submit's turn.", hint="Give more time, or submit fewer at once."
+        )
+
+
+def check_download(video: object, path: object) -> None:
+    """Whether there is a video, and a place for it."""
+    if not isinstance(video, Video) or not isinstance(path, str | Path) or not str(path):
+        raise InvalidRequestError("download takes a Video and a path.", hint="wait() and generate() give a Video.")
+
+
+def checked_id(task: object, gateway: Gateway) -> str:
+    """The id of a task of this gateway."""
+    if not isinstance(task, Task | str):
+        raise InvalidRequestError(f"A {type(task).__name__} is no task.", hint="Give a Task, or its id as a text.")
+    if isinstance(task, Task) and task.gateway != gateway.name:
+        raise InvalidRequestError(
+            f"The task is one of {task.gateway!r}, and this client speaks to {gateway.name!r}.",
+            hint=f"Use a client with gateway={task.gateway!r}.",
+            money=Money.RUNNING,
+            task_id=task.task_id,
+        )
+    task_id = task.task_id if isinstance(task, Task) else task
+    if not task_id.strip() or not encodable(task_id):
+        raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
+    return task_id

@@ -48,10 +48,9 @@ def repeatable(error: BaseException) -> bool:
 
 def backoff(attempt: int, error: BaseException | None) -> float:
     """Seconds before the attempt after `attempt` (from 1): as the gateway asked, else doubling with jitter."""
-    asked = getattr(error, "retry_after", None)
-    if asked is not None:
-        return float(asked) * random.uniform(1.0, 1.1) + 0.05  # noqa: S311 spreads a herd, guards nothing
-    return min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+    own = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+    asked = getattr(error, "retry_after", None) or 0.0
+    return max(own, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 spreads a herd, guards nothing
 
 
 async def retrying(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:

@@ -18,10 +18,10 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.models import MODELS, price_cost
-from langchain_nebula_video.protocols import Answer, hint_for, is_unknown_task
+from langchain_nebula_video.protocols import Answer, Reply, hint_for, is_unknown_task
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
 
-__all__ = ["STATE", "about", "known", "merged", "no_url", "plain", "succeeded", "timed_out", "video_of"]
+__all__ = ["STATE", "about", "known", "merged", "no_url", "plain", "silent", "succeeded", "timed_out", "video_of"]
 
 STATE = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
@@ -97,7 +97,8 @@ def _cost(task: Task, answer: Answer, gateway: Gateway) -> Cost:
     """
     if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return price_cost(Decimal(0), 0, gateway, billed=True)
-    table = MODELS[task.model].prices.get(gateway.name, {}).get(answer.resolution or task.resolution or "")
+    row = MODELS.get(task.model)
+    table = row.prices.get(gateway.name, {}).get(answer.resolution or task.resolution or "") if row else None
     price = answer.price_per_second if answer.price_per_second is not None else table
     return price_cost(
         price,
@@ -157,6 +158,16 @@ def timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTim
         f"The task is still {task.status} after {elapsed:.0f} s.{last}",
         task=task,
         hint=f"Do not submit again: go on with wait({task.task_id!r}).",
+    )
+
+
+def silent(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
+    """An answer in which nothing is found that it should say."""
+    return kind(
+        f"The gateway answered HTTP {reply.status}, and the answer {what}.",
+        status_code=reply.status,
+        body=reply.body[:4000].decode("utf-8", "replace"),
+        request_id=reply.headers.get("x-oneapi-request-id"),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._runtime import run_sync
+from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import Gateway, find_gateway
 from langchain_nebula_video.models import as_request, complete, estimate
 from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
@@ -43,7 +44,17 @@ def quote(
     Raises:
         InvalidRequestError: the model does not make such a video.
     """
-    return _quoted(find_gateway(gateway), model, Decimal(str(group_ratio)), as_request(request, fields))
+    return _quoted(find_gateway(gateway), model, _ratio(group_ratio), as_request(request, fields))
+
+
+def _ratio(value: Decimal | int | str) -> Decimal:
+    try:
+        ratio = Decimal(str(value))
+    except InvalidOperation:
+        ratio = Decimal(0)
+    if not ratio.is_finite() or ratio <= 0:
+        raise InvalidRequestError(f"group_ratio is {value!r}.", hint="Give a number above 0; 1 for most accounts.")
+    return ratio
 
 
 def _quoted(gateway: Gateway, model: str, group_ratio: Decimal, request: VideoRequest) -> Cost:

@@ -1,7 +1,7 @@
 """What can go wrong, as one tree.
 
 ```text
-NebulaVideoError
+NebulaVideoError (RuntimeError)          which LangGraph's default retry leaves alone
 ├─ InvalidRequestError (ValueError)      refused here, nothing sent
 ├─ BudgetExceededError                   refused here, nothing sent
 ├─ RequestError                          a request got no usable answer
@@ -32,7 +32,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.schema import Task
+    from langchain_nebula_video.schema import Task, Video
 
 __all__ = [
     "AuthenticationError",
@@ -85,7 +85,7 @@ def _names(text: str, task_id: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(task_id)}(?![\w-])", text) is not None
 
 
-class NebulaVideoError(Exception):
+class NebulaVideoError(RuntimeError):
     """The root of the tree.
 
     `str(error)` is the three sentences; the parts stand in the attributes:
@@ -185,7 +185,7 @@ class SubmissionUnconfirmedError(RequestError):
     default_money = Money.MAYBE
     default_hint = (
         "Do not simply repeat it. Look at the gateway's console for a task of this moment; "
-        "if there is none, submit it again as a new video."
+        "if there is none, submit it again as a new video, under a key of its own."
     )
 
 
@@ -267,6 +267,7 @@ class DownloadError(NebulaVideoError):
 
     Attributes:
         url: Where the video still is.
+        video: All that is known of it.
     """
 
     default_money = Money.SPENT
@@ -276,9 +277,11 @@ class DownloadError(NebulaVideoError):
         what: str,
         *,
         url: str | None = None,
+        video: Video | None = None,
         hint: str | None = None,
         money: Money | None = None,
         task_id: str | None = None,
     ) -> None:
         super().__init__(what, hint=hint, money=money, task_id=task_id)
         self.url = url
+        self.video = video

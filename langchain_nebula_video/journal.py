@@ -21,7 +21,7 @@ import uuid
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -45,6 +45,7 @@ class EntryState(StrEnum):
 
 
 _FREE = frozenset({EntryState.FAILED, EntryState.CANCELED})
+_REMEMBERED = timedelta(hours=24)  # as long as gateways remember a task
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
 
 
@@ -68,6 +69,8 @@ class Entry:
     """The finished video as plain data."""
     reason: str | None = None
     """Why it failed."""
+    abandoned: bool = False
+    """Whoever asked for it was told of an error, and got no video."""
 
     @property
     def spent_usd(self) -> Decimal:
@@ -81,6 +84,11 @@ class Entry:
         """Whether the gateway has accepted it and its end is not known."""
         return self.state in _UNFINISHED
 
+    def is_like(self, other: Entry) -> bool:
+        """Whether the other is a repetition: the very same request to the same gateway, within a day."""
+        same = self.gateway == other.gateway and self.request == other.request
+        return same and other.created_at - self.created_at < _REMEMBERED
+
 
 class Journal(typing.Protocol):
     """What the lifecycle asks of a journal. Each method is one transaction, safe across threads."""
@@ -88,8 +96,12 @@ class Journal(typing.Protocol):
     blocking: bool
     """Whether its methods may wait for a disk or a network, and must be kept off an event loop."""
 
-    def reserve(self, entry: Entry, budget: Budget | None) -> Entry:
+    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """Write the entry and reserve its cost, or give back the one that has its key already.
+
+        With `adopt`, an abandoned entry of the very same request is given back too, and has the key from now on:
+        what is repeated by itself, or by a language model, goes on with what may have been paid for. It is no
+        longer abandoned then, unless it is unconfirmed.
 
         Raises:
             BudgetExceededError: the budget does not hold it; nothing is written.
@@ -136,13 +148,22 @@ class MemoryJournal:
         self._entries: dict[str, Entry] = {}
         self._by_key: dict[str, str] = {}
         self._by_task: dict[tuple[str, str], str] = {}
+        self._abandoned: set[str] = set()
         _LIVE[self._name] = self
 
-    def reserve(self, entry: Entry, budget: Budget | None) -> Entry:
+    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """See `Journal.reserve`."""
         with self._lock:
             if entry.key is not None and entry.key in self._by_key:
                 return self._entries[self._by_key[entry.key]]
+            like = self._abandoned_like(entry) if adopt else None
+            if like is not None:
+                if entry.key is not None:
+                    self._by_key[entry.key] = like.id
+                if like.state is not EntryState.UNCONFIRMED:
+                    like = replace(like, abandoned=False)
+                    self._put(like)
+                return like
             if budget is not None:
                 since = entry.created_at - budget.per if budget.per else None
                 check_budget(budget, self._spent(since), entry.reserved_usd)
@@ -160,6 +181,7 @@ class MemoryJournal:
         """See `Journal.forget`."""
         with self._lock:
             entry = self._entries.pop(entry_id, None)
+            self._abandoned.discard(entry_id)
             if entry is not None and entry.key is not None:
                 self._by_key.pop(entry.key, None)
 
@@ -183,8 +205,13 @@ class MemoryJournal:
         counted = (e.spent_usd for e in self._entries.values() if since is None or e.created_at > since)
         return sum(counted, Decimal(0))
 
+    def _abandoned_like(self, entry: Entry) -> Entry | None:
+        found = (self._entries[id_] for id_ in self._abandoned)
+        return next((other for other in found if other.is_like(entry) and other.state not in _FREE), None)
+
     def _put(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
+        (self._abandoned.add if entry.abandoned else self._abandoned.discard)(entry.id)
         if entry.key is not None:
             self._by_key[entry.key] = entry.id
         if entry.task_id is not None:
@@ -197,13 +224,14 @@ class MemoryJournal:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._name, self.entries())
+        with self._lock:
+            return _restored, (self._name, list(self._entries.values()), dict(self._by_key))
 
 
 _LIVE: weakref.WeakValueDictionary[str, MemoryJournal] = weakref.WeakValueDictionary()
 
 
-def _restored(name: str, entries: list[Entry]) -> MemoryJournal:
+def _restored(name: str, entries: list[Entry], keys: dict[str, str]) -> MemoryJournal:
     living = _LIVE.get(name)
     if living is not None:
         return living
@@ -211,6 +239,7 @@ def _restored(name: str, entries: list[Entry]) -> MemoryJournal:
     _LIVE[name] = journal
     for entry in entries:
         journal._put(entry)  # noqa: SLF001 a constructor of its own
+    journal._by_key.update(keys)  # noqa: SLF001
     return journal
 
 

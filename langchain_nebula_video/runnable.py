@@ -1,17 +1,14 @@
 """A link of a chain: an image in, a finished video out."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict
 
 from langchain_nebula_video._doors import LifecycleOptions
-from langchain_nebula_video._replay import Attempts
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.models import as_request
@@ -38,8 +35,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         chain = draw_a_picture | animate
         ```
 
-    `invoke(input, config, key="…")`: the same key never pays twice; without one, what `with_retry` repeats goes on
-    with its task instead of paying again. `batch` and `abatch` run at most
+    `invoke(input, config, key="…")`: the same key never pays twice. Without one, the very same request after an error
+    goes on with the task of the first, so that neither `with_retry` nor a node's retry policy pays again.
+
+    `batch` and `abatch` run at most
     `max_concurrency` (4) at once; when one fails the others run to their end, and the error that is raised
     carries all results in `error.results`. Arguments are those of `Options`, and the defaults of a request.
     """
@@ -57,8 +56,6 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     template: str | None = None
     watermark: bool | None = None
     aspect_ratio: str | None = None
-
-    _attempts: Attempts = PrivateAttr(default_factory=Attempts)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -93,8 +90,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             kwargs: Fields of `VideoRequest`, over all else.
         """
 
-        def run(given: Any, run_manager: Any) -> Video:
-            return self.generate_now(self._request(given, kwargs), key=key or self._attempts.key(run_manager))
+        def run(given: Any) -> Video:
+            return self.generate_now(self._request(given, kwargs), key=key)
 
         return self._call_with_config(run, input, config, run_type="tool")
 
@@ -103,10 +100,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     ) -> Video:
         """The async twin of `invoke`."""
 
-        async def run(given: Any, run_manager: Any) -> Video:
-            return await self.async_lifecycle().generate(
-                self._request(given, kwargs), key=key or self._attempts.key(run_manager)
-            )
+        async def run(given: Any) -> Video:
+            return await self.async_lifecycle().generate(self._request(given, kwargs), key=key)
 
         return await self._acall_with_config(run, input, config, run_type="tool")
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from langchain_nebula_video.errors import InvalidRequestError
+
 __all__ = [
     "Budget",
     "Cost",
@@ -233,9 +235,12 @@ class Budget:
         except InvalidOperation:
             amount = Decimal("NaN")
         if not amount.is_finite() or amount < 0:
-            raise ValueError(f"A budget is an amount of dollars, not {usd!r}.")
-        if per is not None and per <= timedelta(0):
-            raise ValueError("A budget's window must be longer than nothing.")
+            raise InvalidRequestError(f"A budget is an amount of dollars, not {usd!r}.", hint='Give one like "5.00".')
+        window: Any = per
+        if window is not None and (not isinstance(window, timedelta) or window <= timedelta(0)):
+            raise InvalidRequestError(
+                "A budget's window must be longer than nothing.", hint="Give a timedelta, or None."
+            )
         object.__setattr__(self, "usd", amount)
         object.__setattr__(self, "per", per)
 

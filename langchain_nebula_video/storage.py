@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urljoin
@@ -13,11 +13,11 @@ from urllib.parse import unquote_to_bytes, urljoin
 from langchain_nebula_video._retry import backoff
 from langchain_nebula_video._runtime import Runtime, Stream
 from langchain_nebula_video._urls import split_url
-from langchain_nebula_video.errors import DownloadError, RequestError
+from langchain_nebula_video.errors import DownloadError, InvalidRequestError, RequestError
 from langchain_nebula_video.protocols import WireRequest
 from langchain_nebula_video.schema import Video
 
-__all__ = ["save", "target_path"]
+__all__ = ["check_target", "save", "target_path"]
 
 _MAX_BYTES = 1024 * 1024 * 1024
 _MAX_REDIRECTS = 5
@@ -35,13 +35,34 @@ def target_path(save_to: str | Path, video: Video) -> Path:
     return path / f"{safe or 'video'}.mp4"
 
 
+def check_target(save_to: str | Path) -> None:
+    """Find out before paying that a video could not be saved.
+
+    Raises:
+        InvalidRequestError: it could not.
+    """
+    try:
+        out = Path(save_to).expanduser()
+        folder = out.parent if out.suffix.lower() == ".mp4" and not out.is_dir() else out
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        fine = folder.is_dir() and os.access(folder, os.W_OK)
+    except (OSError, ValueError, RuntimeError):
+        folder, fine = Path(str(save_to)[:80]), False
+    if not fine:
+        raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
+
+
 async def save(runtime: Runtime, video: Video, save_to: str | Path) -> Video:
     """Write the video's bytes to a file and give back the video with its `path`.
 
     Raises:
         DownloadError: it did not work; the video is still where its URL says, until it expires.
     """
-    path = target_path(save_to, video)
+    try:
+        path = target_path(save_to, video)
+    except (OSError, RuntimeError, ValueError) as error:  # no such user's home, too long a name
+        raise _failed(video, f"{save_to} is no path: {error}") from None
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             await _write(runtime, video, path)
@@ -51,8 +72,8 @@ async def save(runtime: Runtime, video: Video, save_to: str | Path) -> Video:
                 await runtime.sleep(backoff(attempt, error))
                 continue
             raise _failed(video, error.what) from None
-        except OSError as error:
-            raise _failed(video, f"{path} cannot be written: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:
+            raise _failed(video, f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
         return video.model_copy(update={"path": str(path)})
     raise AssertionError("unreachable")
 
@@ -61,30 +82,29 @@ def _failed(video: Video, why: str) -> DownloadError:
     return DownloadError(
         f"The video was made, and saving it did not work: {why.rstrip('.')}.",
         url=video.url,
+        video=video,
         task_id=video.task_id,
         hint=f"It can be downloaded again until {video.expires_at:%Y-%m-%d %H:%M} UTC.",
     )
 
 
 async def _write(runtime: Runtime, video: Video, path: Path) -> None:
-    part = await runtime.call(_open_part, path)
+    part = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex}.part")
     try:
-        with part:
+        with await runtime.call(_open, part) as file:
             if video.url[:5].lower() == "data:":
-                await runtime.call(part.write, _data(video.url))
+                await runtime.call(file.write, _data(video.url))
             else:
-                await _receive(runtime, video.url, part)
-            await runtime.call(_flush, part)
-        await runtime.call(_publish, Path(part.name), path)
+                await _receive(runtime, video.url, file)
+            await runtime.call(_flush, file)
+        await runtime.call(_publish, part, path)
     finally:
-        await runtime.call(Path(part.name).unlink, missing_ok=True)
+        await runtime.call(part.unlink, missing_ok=True)
 
 
-def _open_part(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
-    os.close(handle)
-    return Path(name).open("wb")
+def _open(part: Path) -> BinaryIO:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    return part.open("xb")
 
 
 def _flush(part: BinaryIO) -> None:
@@ -97,9 +117,6 @@ def _publish(part: Path, path: Path) -> None:
         head = file.read(12)
     if head[4:8] != b"ftyp":
         raise RequestError("what came is no MP4", status_code=200)
-    mask = os.umask(0)  # a temporary file is private; the video gets what any new file would
-    os.umask(mask)
-    part.chmod(0o666 & ~mask)
     part.replace(path)
 
 

@@ -13,13 +13,18 @@ from langchain_core.exceptions import ModelError
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
-from langchain_nebula_video._replay import Attempts, thread_key
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.conversation import newest_image
-from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
+from langchain_nebula_video.errors import (
+    DownloadError,
+    InvalidRequestError,
+    NebulaVideoError,
+    SubmissionUnconfirmedError,
+    TaskTimeoutError,
+)
 from langchain_nebula_video.models import MODELS, as_request, request_problems
 
 if TYPE_CHECKING:
@@ -89,8 +94,6 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
 
-    _attempts: Attempts = PrivateAttr(default_factory=Attempts)
-
     @model_validator(mode="after")
     def _made_from_the_row(self) -> Self:
         object.__setattr__(self, "args_schema", args_schema(self.model))
@@ -125,29 +128,28 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         prompt: str,
         *,
         config: RunnableConfig,
-        run_manager: Any = None,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(self.generate_now(request, key=self._key(config, run_manager)))
+            with _unsaved() as unsaved:
+                return self._answer(self.generate_now(request, key=_key(config), adopt=True))
+            return self._answer(*unsaved)
 
     async def _arun(
         self,
         prompt: str,
         *,
         config: RunnableConfig,
-        run_manager: Any = None,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
         with _as_tool_errors():
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(await self.async_lifecycle().generate(request, key=self._key(config, run_manager)))
-
-    def _key(self, config: RunnableConfig, run_manager: Any) -> str | None:
-        return thread_key(config, _tool_call_id.get()) or self._attempts.key(run_manager)
+            with _unsaved() as unsaved:
+                return self._answer(await self.async_lifecycle().generate(request, key=_key(config), adopt=True))
+            return self._answer(*unsaved)
 
     def _request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
         """The request; checked again, since a language model is shown the schema without its validators."""
@@ -160,7 +162,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
                 )
         return as_request(None, fields)
 
-    def _answer(self, video: Video) -> tuple[str, dict[str, Any]]:
+    def _answer(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:
         facts: dict[str, Any] = {
             "status": "succeeded",
             "url": video.url,
@@ -173,6 +175,8 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         }
         if video.path is not None:
             facts["path"] = video.path
+        if save_error is not None:
+            facts["save_error"] = save_error
         embedded = video.url[:5].lower() == "data:"
         hidden = {"url"} if embedded or not self.url_in_content else set()
         content = json.dumps({name: value for name, value in facts.items() if name not in hidden}, ensure_ascii=False)
@@ -199,6 +203,13 @@ def _called(tool_call_id: str | None) -> Iterator[None]:
         _tool_call_id.reset(token)
 
 
+def _key(config: RunnableConfig | None) -> str | None:
+    """Thread id and tool call id; without a thread nothing is ever replayed, and call ids may repeat."""
+    thread_id = ((config or {}).get("configurable") or {}).get("thread_id")
+    call_id = _tool_call_id.get()
+    return f"{thread_id}:{call_id}" if thread_id and call_id else None
+
+
 def _messages(runtime: Any) -> list[Any]:
     """The conversation, inside a graph; what a caller outside one may have forged as `runtime` is no state."""
     state = getattr(runtime, "state", None)
@@ -206,7 +217,26 @@ def _messages(runtime: Any) -> list[Any]:
     return list(found) if isinstance(found, list | tuple) else []
 
 
+@contextmanager
+def _unsaved() -> Iterator[list[Any]]:
+    """A paid video that could not be saved is still an answer: its URL works. It and the reason are handed out."""
+    found: list[Any] = []
+    try:
+        yield found
+    except DownloadError as error:
+        if error.video is None:
+            raise
+        found += [error.video, error.what]
+
+
 # --- errors, as LangChain treats them well ----------------------------------------------------------------
+
+
+# What a language model can do, where it cannot do what a program does.
+_HINTS: dict[type[NebulaVideoError], str] = {
+    TaskTimeoutError: "Call this tool again with the very same arguments to go on waiting: that costs nothing more.",
+    SubmissionUnconfirmedError: "Do not ask for this video again; tell the user to look for it at the gateway.",
+}
 
 
 @contextmanager
@@ -215,19 +245,19 @@ def _as_tool_errors() -> Iterator[None]:
     try:
         yield
     except NebulaVideoError as error:
+        error.hint = next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), error.hint)
         raised = _rebuilt(type(error), (str(error),), dict(error.__dict__))
         raise raised from None
 
 
 @functools.cache
 def _tool_error(kind: Any) -> type[NebulaVideoError]:
-    """The same error, with three more natures.
+    """The same error, with two more natures.
 
     - a `ToolException`: handled, and read by the language model, instead of ending the agent;
-    - a `ModelError` that is not retryable: `ToolRetryMiddleware` obeys it;
-    - a `RuntimeError`: LangGraph's default retry policy leaves it alone.
+    - a `ModelError` that is not retryable: `ToolRetryMiddleware` obeys it.
     """
-    bases = (kind, ToolException, ModelError, RuntimeError)
+    bases = (kind, ToolException, ModelError)
     return type(kind.__name__, bases, {"is_retryable": False, "__module__": __name__, "__reduce__": _reduce})
 
 
@@ -238,7 +268,7 @@ def _reduce(error: NebulaVideoError) -> tuple[Any, ...]:
 
 def _rebuilt(kind: type[NebulaVideoError], args: tuple[Any, ...], state: dict[str, Any]) -> NebulaVideoError:
     made: Any = _tool_error
-    error: NebulaVideoError = made(kind).__new__(made(kind))
+    error: NebulaVideoError = made(kind)(state["what"])
     error.args = args  # the whole message: handle_tool_error=True shows the first argument
     error.__dict__.update(state)
     return error

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream, SystemClock
-from langchain_nebula_video._runtime.exchange import MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video._runtime.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
 from langchain_nebula_video.protocols import Reply, WireRequest
 
 if TYPE_CHECKING:
@@ -83,26 +83,26 @@ class BlockingRuntime:
         exchange = self._exchange
         async with self.session():
             with self._requests, self._watchdog(request, timeout) as late:
-                client = exchange.client("Client", self._connections(), request)
-                built, options = exchange.build(client, request, stall or timeout)
-                with exchange.guard(request, timeout, late) as guard:
+                client, built, options = exchange.prepare("Client", self._connections(), request, stall or timeout)
+                left = exchange.leaving()
+                with exchange.guard(request, timeout, late, left) as guard:
                     if exchange.own_client is None:
-                        built.extensions["trace"] = functools.partial(self._remember, _lane(request))
+                        built.extensions["trace"] = functools.partial(self._trace, _lane(request), left)
                     response = client.send(built, **options)
                 guard.check()
                 try:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, timeout, late),
+                        self._chunks(response, request, timeout, late, left),
                     )
                 finally:
                     response.close()
 
     async def _chunks(
-        self, response: Any, request: WireRequest, timeout: float, late: threading.Event
+        self, response: Any, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event
     ) -> AsyncIterator[bytes]:
-        with self._exchange.guard(request, timeout, late) as guard:
+        with self._exchange.guard(request, timeout, late, left) as guard:
             for chunk in response.iter_bytes():
                 if late.is_set():
                     break
@@ -117,7 +117,9 @@ class BlockingRuntime:
         found: Connections = self._thread.connections
         return found
 
-    def _remember(self, lane: str, event: str, info: dict[str, Any]) -> None:
+    def _trace(self, lane: str, left: threading.Event, event: str, info: dict[str, Any]) -> None:
+        if event in LEAVES:
+            left.set()
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._connections().sockets[lane] = info["return_value"].get_extra_info("socket")
 

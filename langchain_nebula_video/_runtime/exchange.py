@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream
-from langchain_nebula_video.errors import NotSentError, RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import Reply, WireRequest
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "Connections", "Exchange"]
+__all__ = ["LEAVES", "MAX_REQUESTS", "MAX_SUBMITS", "Connections", "Exchange"]
 
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
 _KEEPALIVE = 60.0
 _CONNECT_TIMEOUT = 10.0
+_SHORTEST_KEY = 12
 
 # The connection did not stand yet when these were raised.
 _NOT_SENT = (
@@ -40,6 +41,8 @@ _NOT_SENT = (
 )
 
 
+LEAVES = ("http11.send_request_headers.started", "http2.send_request_headers.started")
+"""What httpcore says before the first byte of a request is written."""
 # Never through a proxy: this machine is not to be seen from there.
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -104,15 +107,34 @@ class Exchange:
         self.own_client = client
         self.library = _library_of(client)
         self.clock = clock
-        self._secret = endpoint.api_key.get_secret_value().encode()
+        secret = endpoint.api_key.get_secret_value()
+        # A short one is no real key, and cutting it out would cut up addresses and task ids.
+        self._secret = secret.encode() if len(secret) >= _SHORTEST_KEY else b""
 
-    def client(self, kind: str, connections: Connections, request: WireRequest) -> Any:
-        """The caller's own client; else ours of that kind for this request."""
+    def leaving(self) -> threading.Event:
+        """Set once the request may be on its way. A client of the caller's own does not tell: it always may."""
+        left = threading.Event()
+        if self.own_client is not None:
+            left.set()
+        return left
+
+    def prepare(self, kind: str, connections: Connections, request: WireRequest, timeout: float) -> tuple[Any, ...]:
+        """The client, the library's request, and how to send it. What fails here has not been sent."""
+        if getattr(self.own_client, "is_closed", False):
+            raise InvalidRequestError("The http client that was given is closed.", hint="Give an open one, or none.")
+        try:
+            client = self._client(kind, connections, fresh=request.paid)
+            return client, *self._build(client, request, timeout)
+        except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: whatever it is, nothing was sent
+            raise NotSentError(f"The request cannot be set up ({type(error).__name__}: {error}).") from None
+
+    def _client(self, kind: str, connections: Connections, *, fresh: bool) -> Any:
+        """The caller's own client; else ours of that kind."""
         if self.own_client is not None:
             return self.own_client
-        name = "fresh" if request.paid else "pooled"
+        name = "fresh" if fresh else "pooled"
         if getattr(connections, name) is None:
-            setattr(connections, name, getattr(self.library, kind)(**self._client_options(fresh=request.paid)))
+            setattr(connections, name, getattr(self.library, kind)(**self._client_options(fresh=fresh)))
         return getattr(connections, name)
 
     def _client_options(self, *, fresh: bool) -> dict[str, Any]:
@@ -129,24 +151,17 @@ class Exchange:
         own = request.target.startswith("/")
         return urlsplit(self.endpoint.base_url if own else request.target).hostname or "nowhere"
 
-    def build(self, client: Any, request: WireRequest, timeout: float) -> tuple[Any, dict[str, Any]]:
-        """The library's request, and how to send it; what cannot be written down is provably not sent."""
+    def _build(self, client: Any, request: WireRequest, timeout: float) -> tuple[Any, dict[str, Any]]:
         own = request.target.startswith("/")
         seconds = max(timeout, 0.001)
-        try:
-            built = client.build_request(
-                request.method,
-                self.endpoint.base_url + request.target if own else request.target,
-                json=request.json,
-                headers={
-                    "Accept-Encoding": "identity",
-                    "User-Agent": self.endpoint.user_agent,
-                    **request.headers,
-                },
-                timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, seconds)),
-            )
-        except (ValueError, TypeError, self.library.InvalidURL) as error:
-            raise NotSentError(f"The request cannot be written down ({type(error).__name__}: {error}).") from None
+        built = client.build_request(
+            request.method,
+            self.endpoint.base_url + request.target if own else request.target,
+            json=request.json,
+            headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
+            # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
+            timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),
+        )
         if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
             for name in ("authorization", "cookie"):
                 built.headers.pop(name, None)
@@ -163,19 +178,19 @@ class Exchange:
             parts.append(chunk)
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
 
-    def guard(self, request: WireRequest, timeout: float, late: threading.Event) -> Guard:
+    def guard(self, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event) -> Guard:
         """Around what may fail in the library."""
-        return Guard(self, request, timeout, late)
+        return Guard(self, request, timeout, late, left)
 
-    def translated(self, request: WireRequest, error: Exception, timeout: float) -> RequestError:
-        """Our error for theirs."""
+    def translated(self, request: WireRequest, error: Exception, timeout: float, *, left: bool) -> RequestError:
+        """Our error for theirs; `left`: the first byte of the request may have been sent."""
         host = self.host(request)
         told = type(error).__name__
         if isinstance(error, TimeoutError | self.library.TimeoutException):
             told = f"{told}: none within {timeout:.0f} s"
         elif str(error):
             told = f"{told}: {self.redact(str(error).encode()).decode()[:300]}"
-        if isinstance(error, tuple(getattr(self.library, kind) for kind in _NOT_SENT)):
+        if not left or isinstance(error, tuple(getattr(self.library, kind) for kind in _NOT_SENT)):
             return NotSentError(f"The connection to {host} did not open ({told}).")
         lost = f"The request to {host} was sent, and no whole answer came ({told})."
         if request.paid:
@@ -204,7 +219,15 @@ class Guard:
     headers, and so the key.
     """
 
-    def __init__(self, exchange: Exchange, request: WireRequest, timeout: float, late: threading.Event) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        request: WireRequest,
+        timeout: float,
+        late: threading.Event,
+        left: threading.Event,
+    ) -> None:
+        self._left = left
         self._exchange = exchange
         self._request = request
         self._timeout = timeout
@@ -219,7 +242,7 @@ class Guard:
             return False
         theirs = TimeoutError() if self._late.is_set() else error
         assert isinstance(theirs, Exception)  # noqa: S101 for the type checker
-        self._failure = self._exchange.translated(self._request, theirs, self._timeout)
+        self._failure = self._exchange.translated(self._request, theirs, self._timeout, left=self._left.is_set())
         return True
 
     def check(self) -> None:

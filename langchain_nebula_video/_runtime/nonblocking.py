@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -12,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream, SystemClock
-from langchain_nebula_video._runtime.exchange import MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video._runtime.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
 from langchain_nebula_video.protocols import Reply, WireRequest
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ class AsyncRuntime:
             state = self._state()
             async with state.requests:
                 end = asyncio.get_running_loop().time() + timeout
-                client = exchange.client("AsyncClient", state.connections, request)
-                built, options = exchange.build(client, request, stall or timeout)
-                with exchange.guard(request, timeout, late) as guard:
+                client, built, options = exchange.prepare("AsyncClient", state.connections, request, stall or timeout)
+                left = exchange.leaving()
+                with exchange.guard(request, timeout, late, left) as guard:
+                    if exchange.own_client is None:
+                        built.extensions["trace"] = functools.partial(_trace, left)
                     async with asyncio.timeout_at(end):
                         response = await client.send(built, **options)
                 guard.check()
@@ -112,16 +115,22 @@ class AsyncRuntime:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, timeout, end, late),
+                        self._chunks(response, request, timeout, end, late, left),
                     )
                 finally:
                     await response.aclose()
 
     async def _chunks(
-        self, response: Any, request: WireRequest, timeout: float, end: float, late: threading.Event
+        self,
+        response: Any,
+        request: WireRequest,
+        timeout: float,
+        end: float,
+        late: threading.Event,
+        left: threading.Event,
     ) -> AsyncIterator[bytes]:
         pieces = response.aiter_bytes()
-        with self._exchange.guard(request, timeout, late) as guard:
+        with self._exchange.guard(request, timeout, late, left) as guard:
             while True:
                 async with asyncio.timeout_at(end):
                     chunk = await anext(pieces, None)
@@ -132,3 +141,8 @@ class AsyncRuntime:
 
     def _state(self) -> _LoopState:
         return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())
+
+
+async def _trace(left: threading.Event, event: str, info: dict[str, Any]) -> None:  # noqa: ARG001 httpcore's signature
+    if event in LEAVES:
+        left.set()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -13,6 +15,9 @@ _HINT = 'The command line needs its extra: pip install "langchain-nebula-video[c
 
 def main() -> None:
     """Run the command that `sys.argv` names."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the command: no reason to lose a paid video
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 to the end
     try:
         from langchain_nebula_video.cli.app import app  # noqa: PLC0415 the extra may be missing
     except ModuleNotFoundError as error:

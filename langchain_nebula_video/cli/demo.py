@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from langchain_nebula_video.cli.bar import Bar
 from langchain_nebula_video.cli.emulate import extra_needed
-from langchain_nebula_video.cli.order import check_out
 from langchain_nebula_video.cli.voice import Voice
 from langchain_nebula_video.models import find_model
 from langchain_nebula_video.schema import dollars
+from langchain_nebula_video.storage import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def demo(
     """See it work, with no key, no network and no money: an agent animates a photograph on the emulator."""
     voice = Voice()
     with voice.reporting():
-        check_out(out)
+        check_target(out)
         with extra_needed(voice):
             from langchain_nebula_video.emulator import Emulator, render  # noqa: F401, PLC0415 an extra
         with Emulator(speed=speed) as emulator, _no_proxy():

@@ -11,11 +11,12 @@ import typer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.bar import Bar
 from langchain_nebula_video.cli.exits import Exit
-from langchain_nebula_video.cli.order import Access, agree, check_out, checked, image_of, interrupted
+from langchain_nebula_video.cli.order import Access, agree, checked, image_of, interrupted
 from langchain_nebula_video.cli.voice import Voice, plain, tell_video, told_cost
 from langchain_nebula_video.client import NebulaVideoClient
 from langchain_nebula_video.models import find_model
 from langchain_nebula_video.schema import VideoRequest
+from langchain_nebula_video.storage import check_target
 
 __all__ = ["generate", "submit"]
 
@@ -47,7 +48,7 @@ def generate(
     settings = {"group_ratio": group_ratio, "budget": max_cost, "timeout": timeout, "poll_interval": poll_interval}
     access = Access(gateway=gateway, model=model, base_url=base_url, out=out, settings={**settings, **(ctx.obj or {})})
     with voice.reporting(resume=access.resume, interrupted=partial(interrupted, access.journal)):
-        check_out(out)
+        check_target(out)
         client = access.client()
         request = _ordered(
             voice,

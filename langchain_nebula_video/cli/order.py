@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.cli.voice import Voice
     from langchain_nebula_video.schema import Budget, Cost
 
-__all__ = ["Access", "agree", "check_out", "checked", "image_of", "interrupted"]
+__all__ = ["Access", "agree", "checked", "image_of", "interrupted"]
 
 _DEFAULTS: dict[str, object] = {
     "gateway": opt.GATEWAY,
@@ -111,20 +111,6 @@ def checked(fields: Mapping[str, Any], access: Access) -> VideoRequest:
     completed, row = complete(as_request(None, fields), find_gateway(access.gateway), access.model)
     wire_image(completed.image, max_bytes=row.max_image_bytes, formats=row.image_formats)
     return completed
-
-
-def check_out(out: Path) -> None:
-    """Find out before paying that a video could not be saved.
-
-    Raises:
-        InvalidRequestError: it could not.
-    """
-    out = out.expanduser()
-    folder = out.parent if out.suffix.lower() == ".mp4" and not out.is_dir() else out
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Give --out a folder or an .mp4 file.")
 
 
 def agree(voice: Voice, request: VideoRequest, cost: Cost, *, budget: Budget | None, yes: bool) -> bool:

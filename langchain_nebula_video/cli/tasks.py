@@ -7,10 +7,11 @@ import typer
 
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.bar import Bar
-from langchain_nebula_video.cli.order import Access, check_out
+from langchain_nebula_video.cli.order import Access
 from langchain_nebula_video.cli.voice import Voice, plain, tell_video, told_cost
 from langchain_nebula_video.errors import TaskError
 from langchain_nebula_video.schema import TaskStatus
+from langchain_nebula_video.storage import check_target
 
 __all__ = ["status", "wait"]
 
@@ -32,7 +33,7 @@ def wait(
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
     access = Access(gateway=gateway, model=model, base_url=base_url, out=out, settings=settings)
     with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
-        check_out(out)
+        check_target(out)
         bar = Bar(voice, status="looking")
         with access.client() as client, bar.shown():
             video = client.wait(task_id, on_progress=bar.told)

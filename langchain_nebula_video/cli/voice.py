@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -56,6 +58,14 @@ class Voice:
 
     def answer(self, data: Mapping[str, Any], bare: str | Table | Mapping[str, object] = "") -> None:
         """What was asked for, alone on stdout: to a machine the data, else `bare`."""
+        try:
+            self._answer(data, bare)
+        except OSError as error:  # a full disk, a pipe that nobody reads: the paid work is done all the same
+            self.say(f"The answer cannot be written: {error.strerror or error}. {json.dumps(data)}", whole=True)
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 what is left in it fails again
+            raise typer.Exit(Exit.FAILURE) from None
+
+    def _answer(self, data: Mapping[str, Any], bare: str | Table | Mapping[str, object]) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(data) + "\n")
         elif isinstance(bare, str):

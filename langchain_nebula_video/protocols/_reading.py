@@ -132,6 +132,8 @@ def find_task_id(body: Mapping[str, Any]) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
         if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TASK_ID and encodable(value):
+            if path == "data" and (" " in value.strip() or find_reason(body)[0]):
+                continue  # words beside an error code, no id
             return value.strip()
     return None
 
@@ -145,7 +147,14 @@ def _addresses(value: object) -> Iterator[str]:
     for item in value if isinstance(value, list) else [value]:
         found = item.get("url") or item.get("video_url") if isinstance(item, Mapping) else item
         if isinstance(found, str):
-            yield found.strip()
+            yield _tidied(found.strip())
+
+
+def _tidied(address: str) -> str:
+    """Some gateways sign what they have not encoded: a space in a path is meant as one."""
+    scheme, slashes, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host}{slash}{path.replace(' ', '%20')}"
 
 
 def find_url(body: Mapping[str, Any]) -> str | None:
@@ -219,8 +228,9 @@ def expiry(url: str, finished_at: datetime | None, received_at: datetime) -> dat
         signed = find_time({name: _number(values[0]) for name, values in query.items()}, "Expires", "expires")
         if signed is not None:
             return signed
-    # A finish in the future means that the zone was guessed wrong: then the answer's own moment counts.
-    since = finished_at if finished_at and finished_at <= received_at + _CLOCK_SKEW else received_at
+    # A finish in the future, or longer ago than gateways remember, is misread: then the answer's own moment counts.
+    earliest, latest = received_at - _URL_LIFETIME - _CLOCK_SKEW, received_at + _CLOCK_SKEW
+    since = finished_at if finished_at and earliest <= finished_at <= latest else received_at
     return since + _URL_LIFETIME
 
 

@@ -84,6 +84,8 @@ _TASK_PATHS = (
     "metadata.output.task_status",
 )
 _MAX_BODY = 4000
+_GAVE_UP = frozenset({408, 499})
+"""Somebody on the way stopped waiting; what became of the request is not said."""
 
 
 def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
@@ -114,7 +116,7 @@ def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
     """The error that an answer is, or `None`.
 
     An answer outside 2xx is one; inside 2xx only an error envelope with a documented code. A paid request
-    that was answered by 5xx, by 408, or by nothing that is understood, may have been accepted: unless the
+    that was answered by 5xx, by 408 or 499, or by nothing that is understood, may have been accepted: unless the
     code proves the contrary it is unconfirmed.
     """
     body = parse_object(reply.body) or {}
@@ -130,7 +132,7 @@ def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
         if error in {AuthenticationError, QuotaError} and _is_packed(body):
             error, hint = RefusedError, _GATEWAY_KEY
         return error(told, hint=hint, **details)
-    if reply.status >= 500 or reply.status == 408:
+    if reply.status >= 500 or reply.status in _GAVE_UP:
         if paid:
             return SubmissionUnconfirmedError(told, **details)
         return RequestError(told, hint="The gateway has a fault: try again later.", **details)

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -243,3 +244,14 @@ async def test_at_most_four_submits_and_thirty_two_requests_are_under_way(
     assert emulator.peaks.submits == 4
     assert 8 < emulator.peaks.requests <= 32
     assert len(emulator.bill.lines) == 60
+
+
+def test_one_tool_first_used_by_many_threads_still_sends_four_at_once(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    emulator.faults.add("submit", "late", times=None, seconds=0.1)
+    tool = NebulaVideoTool(**options)
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(lambda number: tool.invoke({**ASK, "seed": number}), range(24)))
+    assert emulator.peaks.submits == 4
+    assert len(emulator.bill.lines) == 24

@@ -23,6 +23,7 @@ from langchain_nebula_video import (
     InvalidInputError,
     ModerationError,
     NebulaVideoClient,
+    NotSentError,
     QuotaError,
     RefusedError,
     SubmissionUnconfirmedError,
@@ -182,10 +183,12 @@ async def test_a_folder_that_cannot_be_written_loses_nothing(
     make: Callable[..., Any], emulator: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    client = make()
+    video = await settle(client.generate(**ASK))
     with pytest.raises(DownloadError, match="cannot be written") as caught:
-        await settle(make(save_to=tmp_path / "file" / "folder").generate(**ASK))
-    assert caught.value.url
-    assert len(emulator.bill.lines) == 1
+        await settle(client.download(video, tmp_path / "file" / "folder"))
+    assert caught.value.url == video.url
+    assert caught.value.video == video
 
 
 # --- TLS ---
@@ -202,6 +205,14 @@ class _Trickle(socketserver.StreamRequestHandler):
             except OSError:
                 return
             time.sleep(0.2)
+
+
+class _Mute(socketserver.BaseRequestHandler):
+    """Takes what comes and says nothing."""
+
+    def handle(self) -> None:
+        while self.request.recv(1000):
+            pass
 
 
 @pytest.fixture
@@ -240,7 +251,27 @@ async def test_a_head_that_trickles_over_tls_is_bounded_too(
         assert time.monotonic() - started < 2
 
 
+async def test_a_handshake_that_hangs_was_not_sent(make: Callable[..., Any]) -> None:
+    """TCP is there and TLS is not: no byte of the request has left."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mute) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        client = make(base_url=f"https://127.0.0.1:{server.server_address[1]}", timeout=1.5)
+        with pytest.raises(NotSentError, match="Nothing was sent"):
+            await settle(client.generate(**ASK))
+        assert await settle(client.resume()) == []
+        server.shutdown()
+
+
 def test_a_client_of_ones_own_is_left_open(options: dict[str, Any]) -> None:
     with httpx.Client(limits=httpx.Limits(max_keepalive_connections=0)) as own:
         NebulaVideoClient(**options, http_client=own).generate(**ASK)
         assert not own.is_closed
+
+
+async def test_loopback_never_goes_through_a_proxy(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert (await settle(make().generate(**ASK))).url

@@ -24,9 +24,10 @@ from langchain_nebula_video import (
     NebulaVideoClient,
     SubmissionUnconfirmedError,
     TaskFailedError,
+    TaskTimeoutError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
-from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, settle, submitted
+from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -146,6 +147,84 @@ def test_threads_with_one_key_pay_once(gateway: Gateway) -> None:
     assert gateway.posts == 1
 
 
+# --- repetitions without a key ---
+
+
+async def test_the_same_request_again_is_not_sent_while_the_first_is_unconfirmed(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.submits = [httpx.ReadTimeout("lost"), submitted("task-2")]
+    client = make_client()
+    for _ in range(3):
+        with pytest.raises(SubmissionUnconfirmedError, match="may have been spent"):
+            await settle(client.generate(**ASK))
+    assert gateway.posts == 1
+    assert (await settle(client.submit(**{**ASK, "prompt": "The dog blinks"}))).task_id == "task-2"
+
+
+async def test_a_key_of_its_own_sends_it_all_the_same(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.submits = [httpx.ReadTimeout("lost"), submitted("task-2")]
+    client = make_client()
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK))
+    assert (await settle(client.submit(**ASK, key="I looked: there is no such task"))).task_id == "task-2"
+
+
+async def test_after_a_day_an_unconfirmed_submit_stands_in_nobodys_way(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.submits = [httpx.ReadTimeout("lost"), submitted("task-2")]
+    client = make_client()
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK))
+    clock.now += 25 * 3600
+    assert (await settle(client.submit(**ASK))).task_id == "task-2"
+
+
+async def test_the_same_request_again_goes_on_with_a_task_that_took_too_long(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [running()]
+    client = make_client(timeout=100)
+    with pytest.raises(TaskTimeoutError):
+        await settle(client.generate(**ASK))
+    gateway.fetches = [succeeded()]
+    assert (await settle(client.generate(**ASK))).task_id == "task-1"
+    assert gateway.posts == 1
+
+
+async def test_once_the_video_is_delivered_the_same_request_makes_a_new_one(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [running()]
+    client = make_client(timeout=100)
+    with pytest.raises(TaskTimeoutError) as caught:
+        await settle(client.generate(**ASK))
+    gateway.fetches = [succeeded()]
+    await settle(client.wait(caught.value.task))
+    await settle(client.generate(**ASK))
+    await settle(client.generate(**ASK))
+    assert gateway.posts == 3
+
+
+async def test_a_task_that_failed_is_not_gone_on_with(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [failed()]
+    client = make_client()
+    for _ in range(2):
+        with pytest.raises(TaskFailedError):
+            await settle(client.generate(**ASK))
+    assert gateway.posts == 2
+
+
+@pytest.mark.parametrize("key", [42, "", b"a", "half \ud83d"])
+async def test_a_key_that_is_none_is_refused_before_anything_is_sent(
+    make_client: MakeClient, gateway: Gateway, key: Any
+) -> None:
+    with pytest.raises(InvalidRequestError, match="A key is a text"):
+        await settle(make_client().generate(**ASK, key=key))
+    assert gateway.requests == []
+
+
 # --- budgets ---
 
 
@@ -173,7 +252,7 @@ async def test_an_unconfirmed_submit_keeps_its_reservation(make_client: MakeClie
     with pytest.raises(SubmissionUnconfirmedError):
         await settle(client.generate(**ASK))
     with pytest.raises(BudgetExceededError):
-        await settle(client.generate(**ASK))
+        await settle(client.generate(**{**ASK, "prompt": "The dog blinks"}))
 
 
 async def test_the_bill_replaces_the_reservation(make_client: MakeClient, gateway: Gateway) -> None:

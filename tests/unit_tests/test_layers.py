@@ -23,13 +23,13 @@ LAYERS = [
     {"_lifecycle"},
     {"_doors"},
     {"client"},
-    {"conversation", "_replay", "_tool_schema"},
+    {"conversation", "_tool_schema"},
     {"tools", "runnable"},
     {"cli"},
 ]
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
-LANGCHAIN = {"conversation", "_replay", "_tool_schema", "tools", "runnable", "cli"}
+LANGCHAIN = {"conversation", "_tool_schema", "tools", "runnable", "cli"}
 
 
 def _home(path: Path) -> str:

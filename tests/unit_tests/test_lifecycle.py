@@ -9,8 +9,12 @@ import httpx
 import pytest
 
 from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
     AuthenticationError,
     InvalidRequestError,
+    MemoryJournal,
+    NebulaVideoClient,
+    NotSentError,
     RateLimitError,
     RequestError,
     Task,
@@ -22,7 +26,7 @@ from langchain_nebula_video import (
     VideoProgress,
     VideoRequest,
 )
-from tests.conftest import FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
+from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 
@@ -357,3 +361,89 @@ async def test_a_group_ratio_once_seen_counts_in_later_estimates(make_client: Ma
     assert str(task.cost.usd.normalize()) == "0.738"
     with pytest.raises(Exception, match=r"would cost \$0.738, and \$0.324 is left"):
         await settle(client.submit(**ASK))
+
+
+# --- what would be found out too late ---
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+async def test_a_time_that_cannot_be_waited_for_is_refused(make_client: MakeClient, timeout: float) -> None:
+    with pytest.raises(InvalidRequestError, match="more than 0, or None"):
+        await settle(make_client().wait("task-1", timeout=timeout))
+
+
+@pytest.mark.parametrize("task", [None, 7, b"task-1", "", "  ", "half \ud83d"])
+async def test_what_is_no_task_is_refused(make_client: MakeClient, gateway: Gateway, task: Any) -> None:
+    client = make_client()
+    for verb in (client.fetch, client.wait, client.cancel):
+        with pytest.raises(InvalidRequestError):
+            await settle(verb(task))
+    assert gateway.requests == []
+
+
+async def test_a_coroutine_function_as_a_callback_is_refused(make_client: MakeClient, gateway: Gateway) -> None:
+    async def told(event: VideoProgress) -> None: ...
+
+    with pytest.raises(InvalidRequestError, match="coroutine function"):
+        await settle(make_client().generate(**ASK, on_progress=told))
+    assert gateway.requests == []
+
+
+async def test_a_submit_is_not_sent_with_hardly_any_time_left(make_client: MakeClient, gateway: Gateway) -> None:
+    """An answer that cannot arrive in time would leave a paid task that nobody knows."""
+    gateway.submits = [httpx.Response(429, headers={"Retry-After": "55"}), submitted()]
+    with pytest.raises(RateLimitError, match="Nothing was spent"):
+        await settle(make_client(timeout=60).generate(**ASK))
+    assert gateway.posts == 1
+
+
+async def test_a_submit_whose_turn_comes_too_late_is_not_sent(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    class Slow:
+        def acquire(self, *, blocking: bool = True) -> bool:
+            clock.sleep(50)
+            return True
+
+        async def aacquire(self, *, blocking: bool = True) -> bool:
+            return self.acquire()
+
+    with pytest.raises(NotSentError, match="before it was this submit's turn"):
+        await settle(make_client(timeout=60, rate_limiter=Slow()).generate(**ASK))
+    assert gateway.requests == []
+
+
+async def test_retry_after_nothing_is_no_reason_to_hurry(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.submits = [*[httpx.Response(429, headers={"Retry-After": "0"})] * 8, submitted()]
+    await settle(make_client().submit(**ASK))
+    assert sum(clock.sleeps) > 30
+
+
+async def test_what_cannot_even_be_set_up_was_not_sent(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:1")
+    journal = MemoryJournal()
+    for kind in (NebulaVideoClient, AsyncNebulaVideoClient):
+        with pytest.raises(NotSentError, match="cannot be set up"):
+            await settle(kind(api_key=KEY, clock=clock, journal=journal).generate(**ASK))
+    assert journal.entries() == []
+
+
+def test_a_closed_client_of_ones_own_is_told_before_anything_is_sent(gateway: Gateway, clock: FakeClock) -> None:
+    own = httpx.Client(transport=httpx.MockTransport(gateway))
+    own.close()
+    journal = MemoryJournal()
+    with pytest.raises(InvalidRequestError, match="is closed"):
+        NebulaVideoClient(api_key=KEY, clock=clock, http_client=own, journal=journal).generate(**ASK)
+    assert journal.entries() == []
+
+
+async def test_an_estimate_becomes_the_bill_at_the_next_look(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.fetches = [succeeded(billing_pending=True)]
+    journal = MemoryJournal()
+    client = make_client(journal=journal)
+    assert (await settle(client.generate(**ASK, key="a"))).cost.basis == "estimated"
+    gateway.fetches = [succeeded(group_ratio=0.5)]
+    assert str((await settle(client.generate(**ASK, key="a"))).cost) == "$0.1845"
+    assert str(journal.spent().normalize()) == "0.1845"

@@ -7,7 +7,7 @@ import json
 import pickle
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -15,6 +15,8 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy
 from PIL import Image
 
 from langchain_nebula_video import (
@@ -182,19 +184,49 @@ def test_a_video_plays_in_a_notebook(animate: NebulaVideoRunnable) -> None:
 # --- repetitions ---
 
 
+def repeated_by(how: str, animate: Any) -> Any:
+    """What LangChain and LangGraph put around a runnable to repeat it."""
+    if how == "with_retry":
+        return animate.with_retry(wait_exponential_jitter=False, stop_after_attempt=3)
+    if how == "with_retry around a chain":
+        chain = RunnableLambda(dict) | animate
+        return chain.with_retry(wait_exponential_jitter=False, stop_after_attempt=3)
+    if how == "with_fallbacks":
+        return animate.with_fallbacks([animate])
+    graph: Any = StateGraph(cast("Any", dict))
+    policies = {"any error": RetryPolicy(initial_interval=0.01, retry_on=Exception), "default": RetryPolicy()}
+
+    def node(state: dict[str, Any]) -> dict[str, Any]:
+        return {"video": animate.invoke(state)}
+
+    graph.add_node("animate", node, retry_policy=policies[how])
+    graph.add_edge(START, "animate")
+    return graph.compile()
+
+
+@pytest.mark.parametrize("how", ["with_retry", "with_retry around a chain", "with_fallbacks", "default", "any error"])
 @pytest.mark.parametrize("kind", ["runnable", "tool"])
-async def test_with_retry_does_not_pay_again(options: dict[str, Any], gateway: Gateway, kind: str) -> None:
+def test_a_lost_answer_is_one_post_whatever_repeats_the_call(
+    options: dict[str, Any], gateway: Gateway, kind: str, how: str
+) -> None:
     gateway.submits = [httpx.ReadTimeout("lost")]
-    animate: Any = NebulaVideoRunnable(**options, prompt="x")
-    if kind == "tool":
-        animate = NebulaVideoTool(**options, handle_tool_error=False)
-    retried = animate.with_retry(wait_exponential_jitter=False, stop_after_attempt=3)
+    tool = NebulaVideoTool(**options, handle_tool_error=False)
+    animate: Any = tool if kind == "tool" else NebulaVideoRunnable(**options)
     with pytest.raises(SubmissionUnconfirmedError):
-        retried.invoke({"prompt": "x", "image": URL})
+        repeated_by(how, animate).invoke({"prompt": "x", "image": URL})
     assert gateway.posts == 1
-    with pytest.raises(SubmissionUnconfirmedError):
-        await retried.ainvoke({"prompt": "x", "image": URL})
-    assert gateway.posts == 2
+
+
+def test_a_language_model_that_calls_again_after_a_lost_answer_pays_nothing(
+    options: dict[str, Any], gateway: Gateway
+) -> None:
+    gateway.submits = [httpx.ReadTimeout("lost")]
+    tool = NebulaVideoTool(**options)
+    for call_id in ("call_1", "call_2"):
+        call = {"type": "tool_call", "id": call_id, "name": tool.name, "args": {"prompt": "x", "image": URL}}
+        message = tool.invoke(call, {"configurable": {"thread_id": "t"}})
+        assert "may have been spent" in message.content
+    assert gateway.posts == 1
 
 
 def test_with_retry_goes_on_with_a_task_that_took_too_long(options: dict[str, Any], gateway: Gateway) -> None:

@@ -7,6 +7,7 @@ import copy
 import json
 import pickle
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -114,7 +115,7 @@ def test_an_error_reaches_the_model_as_text_that_names_the_task(options: dict[st
     message = NebulaVideoTool(**options, timeout=100).invoke(CALL)
     assert message.status == "error"
     assert "task-1" in message.content
-    assert "Do not submit again" in message.content
+    assert "again with the very same arguments" in message.content
 
 
 @pytest.mark.parametrize("args", [{**ARGS, "duration": 7}, {**ARGS, "colour": "red"}, {"image": ARGS["image"]}])
@@ -282,3 +283,68 @@ def test_a_pickle_leaves_the_key_behind_and_reads_it_again(
         restored.secret()
     monkeypatch.setenv("NEBULA_API_KEY", KEY)
     assert restored.secret().get_secret_value() == KEY
+
+
+# --- paid, and not quite well ---
+
+
+def test_a_paid_video_that_could_not_be_saved_is_answered_with_its_url(
+    options: dict[str, Any], gateway: Gateway, tmp_path: Path
+) -> None:
+    """The gateway of functions answers every download with JSON, which is no MP4."""
+    message = NebulaVideoTool(**options, save_to=tmp_path).invoke(CALL)
+    facts = json.loads(message.content)
+    assert message.status == "success"
+    assert facts["url"].startswith("https://results.example.com/")
+    assert "no MP4" in facts["save_error"]
+    assert "path" not in facts
+
+
+def test_a_place_where_nothing_can_be_saved_is_told_before_paying(
+    options: dict[str, Any], gateway: Gateway, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    message = NebulaVideoTool(**options, save_to=tmp_path / "file" / "videos").invoke(CALL)
+    assert "Nothing can be saved" in message.content
+    assert gateway.requests == []
+
+
+def test_called_again_after_a_timeout_it_goes_on_waiting(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [running()]
+    tool = NebulaVideoTool(**options, timeout=100)
+    assert "again with the very same arguments" in tool.invoke(CALL, THREAD).content
+    gateway.fetches = [succeeded()]
+    assert tool.invoke({**CALL, "id": "call_2"}, THREAD).artifact["task_id"] == "task-1"
+    assert gateway.posts == 1
+
+
+def test_call_ids_that_a_model_numbers_anew_each_turn_do_not_clash(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL, THREAD)
+    tool.invoke({**CALL, "args": {**ARGS, "prompt": "The dog blinks"}}, THREAD)
+    assert gateway.posts == 2
+
+
+def test_a_copy_with_another_budget_keeps_to_it(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL)
+    poor = tool.model_copy(update={"budget": Budget(usd="0.01")})
+    assert "left of the budget" in poor.invoke({**CALL, "args": {**ARGS, "prompt": "The dog blinks"}}).content
+    assert gateway.posts == 1
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        {"type": "image", "file_id": "file-1"},
+        {"type": "image", "source_type": "base64"},
+        {"type": "image_url", "image_url": {}},
+    ],
+)
+def test_a_newer_block_without_an_image_in_it_is_passed_over(
+    options: dict[str, Any], gateway: Gateway, unusable: dict[str, Any]
+) -> None:
+    messages = [HumanMessage([{"type": "image", "url": "https://example.com/cat.png"}]), HumanMessage([unusable])]
+    state: Any = {"messages": [*messages, animates().lines[0]]}
+    assert _graph(NebulaVideoTool(**options)).invoke(state)["messages"][-1].status == "success"
+    assert gateway.bodies[0]["image"] == "https://example.com/cat.png"
