@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -164,11 +165,8 @@ class Lifecycle:
         entries = await self._call(self._journal.entries)
         for entry in entries:
             if entry.state is EntryState.UNCONFIRMED and entry.gateway == self._gateway.name:
-                logger.warning(
-                    "a submit of %s is unconfirmed: %s may have been spent",
-                    entry.created_at,
-                    dollars(entry.reserved_usd),
-                )
+                spent = dollars(entry.reserved_usd)
+                logger.warning("a submit of %s is unconfirmed: %s may have been spent", entry.created_at, spent)
         return [
             self._known(entry.task_id, entry)
             for entry in entries
@@ -221,7 +219,7 @@ class Lifecycle:
 
             return await retrying(self.runtime, attempt, deadline=latest)
         except BaseException as error:
-            await self.runtime.finish(self._give_up(entry, sent, error))
+            await self._afterwards(error, self._give_up(entry, sent, error))
             raise
 
     async def _reserve(self, entry: Entry, deadline: float, *, adopt: bool) -> Entry:
@@ -334,7 +332,7 @@ class Lifecycle:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
             if entry is not None and not isinstance(error, TaskNotFoundError):
-                await self.runtime.finish(self._write(entry, abandoned=True))
+                await self._afterwards(error, self._write(entry, abandoned=True))
             raise
         if entry is not None and entry.abandoned:
             await self._write(entry, abandoned=False)
@@ -409,6 +407,15 @@ class Lifecycle:
         elif fresh.status is not task.status:
             await self._write(entry, state=tasks.STATE[fresh.status], reason=fresh.reason)
         return fresh
+
+    async def _afterwards(self, error: BaseException, flow: Coroutine[Any, Any, object]) -> None:
+        """Bring the record to its end; a second cancellation meanwhile says what the first one would have said."""
+        try:
+            await self.runtime.finish(flow)
+        except BaseException as second:
+            for note in getattr(error, "__notes__", ()):
+                second.add_note(note)
+            raise
 
     # --- the journal's side ---
 
