@@ -105,7 +105,7 @@ class Exchange:
     def __init__(self, endpoint: Endpoint, client: object | None, clock: Clock) -> None:
         self.endpoint = endpoint
         self.own_client = client
-        self.library = _library_of(client)
+        self.http = _library_of(client)
         self.clock = clock
         secret = endpoint.api_key.get_secret_value()
         # A short one is no real key, and cutting it out would cut up addresses and task ids.
@@ -134,15 +134,15 @@ class Exchange:
             return self.own_client
         name = "fresh" if fresh else "pooled"
         if getattr(connections, name) is None:
-            setattr(connections, name, getattr(self.library, kind)(**self._client_options(fresh=fresh)))
+            setattr(connections, name, getattr(self.http, kind)(**self._client_options(fresh=fresh)))
         return getattr(connections, name)
 
     def _client_options(self, *, fresh: bool) -> dict[str, Any]:
         keep = 0 if fresh else MAX_REQUESTS
         return {
             "mounts": dict.fromkeys(_LOOPBACK),
-            "verify": _ssl_context(self.library),
-            "limits": self.library.Limits(
+            "verify": _ssl_context(self.http),
+            "limits": self.http.Limits(
                 max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE
             ),
         }
@@ -160,12 +160,12 @@ class Exchange:
             json=request.json,
             headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
             # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
-            timeout=self.library.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),
+            timeout=self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),
         )
         if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
             for name in ("authorization", "cookie"):
                 built.headers.pop(name, None)
-        auth = _bearer(self.library)(self.endpoint.api_key) if own else None
+        auth = _bearer(self.http)(self.endpoint.api_key) if own else None
         return built, {"auth": auth, "stream": True, "follow_redirects": False}
 
     async def whole(self, answer: Stream, request: WireRequest) -> Reply:
@@ -186,11 +186,11 @@ class Exchange:
         """Our error for theirs; `left`: the first byte of the request may have been sent."""
         host = self.host(request)
         told = type(error).__name__
-        if isinstance(error, TimeoutError | self.library.TimeoutException):
+        if isinstance(error, TimeoutError | self.http.TimeoutException):
             told = f"{told}: none within {timeout:.0f} s"
         elif str(error):
             told = f"{told}: {self.redact(str(error).encode()).decode()[:300]}"
-        if not left or isinstance(error, tuple(getattr(self.library, kind) for kind in _NOT_SENT)):
+        if not left or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT)):
             return NotSentError(f"The connection to {host} did not open ({told}).")
         lost = f"The request to {host} was sent, and no whole answer came ({told})."
         if request.paid:
@@ -199,7 +199,7 @@ class Exchange:
 
     def is_failure(self, request: WireRequest, error: BaseException) -> bool:
         """Whether an exception is the exchange's own; of a paid request, everything that can be is."""
-        library = self.library
+        library = self.http
         kinds = (TimeoutError, library.HTTPError, library.InvalidURL, library.StreamError, OSError)
         if isinstance(error, RequestError):
             return False
