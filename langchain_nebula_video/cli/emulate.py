@@ -64,4 +64,6 @@ def emulate(
         )
         raise typer.Exit(Exit.FAILURE) from None
     tasks = len(emulator.tasks)
-    voice.say(f"\nEnded. {tasks} task{'' if tasks == 1 else 's'}, {dollars(emulator.bill.usd)} in play money.")
+    bill = emulator.bill
+    yuan = f" and ¥{bill.cny.normalize():f}" if bill.cny else ""
+    voice.say(f"\nEnded. {tasks} task{'' if tasks == 1 else 's'}, {dollars(bill.usd)}{yuan} in play money.")

@@ -1,4 +1,7 @@
-"""The Nebula image-to-video gateway, offline: real HTTP, real money sums, real MP4 files.
+"""Image-to-video services, offline: real HTTP, real money sums, real MP4 files.
+
+Nebula's gateway, Alibaba's DashScope in two regions, DashScope passed through a gateway, and a
+gateway with Vidu models, all on one port.
 
 Written from the vendor's pages alone. It imports nothing of the client, so that the two can disagree.
 
@@ -24,9 +27,12 @@ from .records import (
     AccountRecord,
     Bill,
     BillLine,
+    Currency,
+    Dialect,
     FaultRecord,
     Peaks,
     Problem,
+    Region,
     RequestRecord,
     Status,
     TaskRecord,
@@ -38,11 +44,14 @@ __all__ = [
     "Bill",
     "BillLine",
     "Clock",
+    "Currency",
+    "Dialect",
     "Emulator",
     "FaultRecord",
     "Faults",
     "Peaks",
     "Problem",
+    "Region",
     "RequestRecord",
     "Status",
     "SupportsNow",

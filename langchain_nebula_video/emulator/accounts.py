@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .records import AccountRecord
+from .records import AccountRecord, Currency, Region
 from .refusals import Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from decimal import Decimal
+    from collections.abc import Iterator, Mapping
+
+# The rate on Nebula's page. Only where a gateway's dollars pay for what is priced in yuan.
+CNY_PER_USD = Decimal("7.2")
+_CURRENCIES: Mapping[Region | None, Currency] = {
+    None: Currency.USD,
+    Region.BEIJING: Currency.CNY,
+    Region.SINGAPORE: Currency.USD,
+}
+_RATES: Mapping[tuple[Currency, Currency], Decimal] = {
+    (Currency.CNY, Currency.USD): 1 / CNY_PER_USD,
+    (Currency.USD, Currency.CNY): CNY_PER_USD,
+}
 
 
 @dataclass(slots=True)
@@ -21,10 +33,34 @@ class Account:
     key: str
     balance: Decimal
     group_ratio: Decimal
+    region: Region | None = None
+    """None for a gateway's account; the vendor's own accounts have a home."""
+
+    @property
+    def currency(self) -> Currency:
+        """What the balance is in."""
+        return _CURRENCIES[self.region]
+
+    def affords(self, amount: Decimal, currency: Currency) -> bool:
+        """Whether a task may be accepted that will cost so much.
+
+        A gateway's account is paid beforehand and must hold the whole. The vendor's own are paid
+        afterwards: they need only not be used up.
+        """
+        if self.region is None:
+            return self.balance >= self._own(amount, currency)
+        return self.balance > 0
+
+    def charge(self, amount: Decimal, currency: Currency) -> None:
+        """Take an amount."""
+        self.balance -= self._own(amount, currency)
 
     def record(self) -> AccountRecord:
         """A snapshot without the key."""
-        return AccountRecord(self.name, self.balance, self.group_ratio)
+        return AccountRecord(self.name, self.region, self.balance, self.currency, self.group_ratio)
+
+    def _own(self, amount: Decimal, currency: Currency) -> Decimal:
+        return amount if currency is self.currency else amount * _RATES[currency, self.currency]
 
 
 class Accounts:
@@ -53,15 +89,19 @@ class Accounts:
         """How many there are."""
         return len(self._by_key)
 
-    def authenticate(self, authorization: str | None) -> Account:
+    def authenticate(self, authorization: str | None, region: Region | None = None) -> Account:
         """The account of an ``Authorization: Bearer`` header.
 
+        Args:
+            authorization: The header.
+            region: Where it was sent to; None for a gateway. A key is good at home only.
+
         Raises:
-            Refusal: No such key.
+            Refusal: No such key there.
         """
         scheme, _, key = (authorization or "").partition(" ")
         account = self._by_key.get(key.strip()) if scheme.lower() == "bearer" else None
-        if account is None:
+        if account is None or account.region is not region:
             raise Refusal(Reason.KEY, "Invalid API Key")
         return account
 

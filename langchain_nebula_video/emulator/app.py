@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from . import control, nebula, results
+from . import control, nebula, results, shared, uploads, vidu
+from .dashscope import DOORS
+from .envelopes import unknown_path
 from .exchange import Endpoint
+from .records import Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,20 +21,26 @@ if TYPE_CHECKING:
     from .exchange import Exchange, Handler
     from .refusals import Refusal
 
+    Refuse = Callable[[Exchange, Refusal], Answer]
+
 
 def build_app(core: Core) -> Starlette:
     """All routes. A further dialect is further rows here, over the same core."""
-    table: list[tuple[str, str, str, Handler, Callable[[Exchange, Refusal], Answer]]] = [
-        ("POST", nebula.SUBMIT_PATH, "submit", nebula.submit, nebula.refuse),
-        ("GET", nebula.QUERY_PATH, "query", nebula.query, nebula.refuse),
-        ("GET", results.RESULT_PATH, "download", results.download, results.refuse),
-        ("GET", results.HOSTED_PATH, "hosted", results.hosted, results.refuse),
+    table: list[tuple[str, str, str, Handler, Refuse, Dialect | None]] = [
+        # Nebula's unless the model says otherwise.
+        ("POST", nebula.SUBMIT_PATH, "submit", shared.submit, shared.refuse, Dialect.NEBULA),
+        ("GET", nebula.QUERY_PATH, "query", shared.query, shared.refuse, Dialect.NEBULA),
+        ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
+        *((*row, door.refuse, door.dialect) for door in DOORS for row in door.routes()),
+        ("POST", uploads.UPLOAD_PATH, "upload", uploads.upload, results.refuse, None),
+        ("GET", results.RESULT_PATH, "download", results.download, results.refuse, None),
+        ("GET", results.HOSTED_PATH, "hosted", results.hosted, results.refuse, None),
     ]
     return Starlette(
         routes=[
             *(
-                Route(path, Endpoint(core, point, handler, refuse), methods=[method])
-                for method, path, point, handler, refuse in table
+                Route(path, Endpoint(core, point, handler, refuse, dialect), methods=[method])
+                for method, path, point, handler, refuse, dialect in table
             ),
             *control.routes(core),
             # Whatever else is asked for, logged too: a client that goes astray should be seen.
@@ -41,4 +50,4 @@ def build_app(core: Core) -> Starlette:
 
 
 async def _unknown(exchange: Exchange) -> Answer:
-    return nebula.unknown_path(exchange)
+    return unknown_path(exchange)

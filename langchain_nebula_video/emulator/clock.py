@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+# Where the vendor is; its pages' times say no zone. Singapore's clocks show the same.
+BEIJING = timezone(timedelta(hours=8))
+
+
+def beijing(at: float) -> str:
+    """A moment as the vendor writes it, to the millisecond."""
+    moment = datetime.fromtimestamp(at, UTC).astimezone(BEIJING)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 class SupportsNow(Protocol):

@@ -34,6 +34,7 @@ def routes(core: Core) -> list[Route]:
         ("GET", "/peaks", lambda _: core.traffic.peaks()),
         ("GET", "/violations", lambda _: core.traffic.violations()),
         ("GET", "/accounts", control.accounts),
+        ("POST", "/accounts", control.add_account),
         ("GET", "/faults", lambda _: core.faults.records()),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
@@ -55,6 +56,7 @@ class _Control:
             "tasks": len(core.engine.records()),
             "requests": len(core.traffic.records()),
             "usd": core.engine.bill().usd,
+            "cny": core.engine.bill().cny,
             "faults": len(core.faults.records()),
             "violations": len(core.traffic.violations()),
             "clock": self.clock(None),
@@ -62,11 +64,15 @@ class _Control:
 
     def bill(self, _: object) -> dict[str, Any]:
         bill = self._core.engine.bill()
-        return {"usd": bill.usd, "lines": bill.lines}
+        return {"usd": bill.usd, "cny": bill.cny, "lines": bill.lines}
 
     def accounts(self, _: object) -> list[Any]:
         self._core.engine.settle()
         return [account.record() for account in self._core.accounts]
+
+    def add_account(self, asked: dict[str, Any]) -> list[Any]:
+        self._core.add_account(**asked)
+        return self.accounts(None)
 
     def add_fault(self, asked: dict[str, Any]) -> Any:
         self._core.faults.add(**asked)
@@ -107,7 +113,7 @@ def _endpoint(act: Callable[[Any], Any]) -> Callable[[Request], Awaitable[Respon
             body = json.loads(await request.body() or b"{}")
             return _Json(act({**request.query_params, **body}))
         # What a wrong request makes the actions raise: an unknown fault or name, a wrong type.
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             return _Json({"error": str(error)}, 400)
 
     return endpoint

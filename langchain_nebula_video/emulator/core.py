@@ -5,7 +5,11 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from .accounts import Account
+from .records import Region
 
 if TYPE_CHECKING:
     from .accounts import Accounts
@@ -13,8 +17,10 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .faults import Faults
     from .files import Files
+    from .rates import Rates
     from .signing import Signer
     from .traffic import Traffic
+    from .uploads import Uploads
     from .videos import Videos
 
 
@@ -30,8 +36,37 @@ class Core:
     signer: Signer
     faults: Faults
     traffic: Traffic
+    uploads: Uploads
+    rates: Rates
+    vidu_query_refusal: int | None
+    """What a Vidu task's query is answered where it was submitted, if it is answered elsewhere."""
     url_lifetime: float
     """Seconds by the emulator's clock, from the end of the task."""
+
+    def add_account(
+        self,
+        api_key: str,
+        *,
+        balance: Decimal | str | int = Decimal(100),
+        group_ratio: Decimal | str | int = Decimal(1),
+        name: str | None = None,
+        region: Region | str | None = None,
+    ) -> None:
+        """Add an account; see `Emulator.add_account`.
+
+        Raises:
+            ValueError: The key or the name is taken, or there is no such region.
+        """
+        accounts = self.accounts
+        accounts.add(
+            Account(
+                name=name or f"account-{len(accounts) + 1}",
+                key=api_key,
+                balance=Decimal(balance),
+                group_ratio=Decimal(group_ratio),
+                region=None if region is None else Region(region),
+            )
+        )
 
     def new_request_id(self) -> str:
         """In the gateway's form: the time to the nanosecond, then letters."""

@@ -7,16 +7,20 @@ import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
-from .accounts import Account, Accounts
+from .accounts import Accounts
 from .app import build_app
 from .clock import Clock
 from .core import Core
+from .dashscope import prefix_of
 from .engine import Engine
 from .faults import Faults
 from .files import Files
+from .rates import Rates
+from .records import Region
 from .server import Server
 from .signing import Signer
 from .traffic import Traffic
+from .uploads import Uploads
 from .videos import Videos
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ DAY = 86_400.0
 
 
 class Emulator:
-    """The Nebula gateway, on this machine.
+    """Nebula's gateway, DashScope and two gateways more, on one port of this machine.
 
     Example:
         ```python
@@ -57,6 +61,8 @@ class Emulator:
         url_lifetime: float = DAY,
         idle_close: float = 75.0,
         known_images: Mapping[str, bytes] | None = None,
+        documented_limits: bool = False,
+        vidu_query_refusal: int | None = None,
     ) -> None:
         """Set it up; nothing is opened before `start`.
 
@@ -75,21 +81,36 @@ class Emulator:
             url_lifetime: Seconds that a video's address is good for after its task has ended.
             idle_close: Seconds after which the server closes a connection that nothing comes on.
             known_images: Pictures by the address that requests will name them by.
+            documented_limits: Whether DashScope's limits are kept: so many submits and queries a
+                second, so many tasks of a model worked on at once.
+            vidu_query_refusal: 404 or 405 if a Vidu task is to be asked for under ``/v1/videos`` and
+                nowhere else; None if the path it was submitted at answers too.
 
         Raises:
-            ValueError: `speed` is not greater than 0.
+            ValueError: `speed` is not greater than 0, or the refusal is none of these.
         """
+        if vidu_query_refusal not in {None, 404, 405}:
+            message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
+            raise ValueError(message)
         self.clock: Clock = _clock(clock)
         """What tells the time; it can be paused and advanced."""
         self._core = Core(
             clock=self.clock,
-            engine=Engine(clock=self.clock, speed=speed, max_concurrent_tasks=max_concurrent_tasks),
+            engine=Engine(
+                clock=self.clock,
+                speed=speed,
+                max_concurrent_tasks=max_concurrent_tasks,
+                documented_limits=documented_limits,
+            ),
             accounts=Accounts(),
             files=Files(known_images or {}),
             videos=Videos(),
             signer=Signer(),
             faults=Faults(),
             traffic=Traffic(self.clock),
+            uploads=Uploads(self.clock),
+            rates=Rates(self.clock, kept=documented_limits),
+            vidu_query_refusal=vidu_query_refusal,
             url_lifetime=url_lifetime,
         )
         self._host = host
@@ -168,14 +189,46 @@ class Emulator:
         balance: Decimal | str | int = Decimal(100),
         group_ratio: Decimal | str | int = Decimal(1),
         name: str | None = None,
+        region: Region | str | None = None,
     ) -> None:
         """Add an account with a key of its own.
 
+        Args:
+            api_key: The key.
+            balance: In the account's currency: yuan in Beijing, else US dollars.
+            group_ratio: What its prices are multiplied with.
+            name: What it is called in records; default: a number.
+            region: ``beijing`` or ``singapore`` for an account of DashScope's own, which is good there
+                alone; None for one of the gateways, good at all of them.
+
         Raises:
-            ValueError: The key or the name is taken.
+            ValueError: The key or the name is taken, or there is no such region.
         """
-        accounts = self._core.accounts
-        accounts.add(Account(name or f"account-{len(accounts) + 1}", api_key, Decimal(balance), Decimal(group_ratio)))
+        self._core.add_account(
+            api_key,
+            balance=balance,
+            group_ratio=group_ratio,
+            name=name,
+            region=region,
+        )
+
+    def dashscope_url(self, region: Region | str = Region.BEIJING) -> str:
+        """What stands for ``https://dashscope.aliyuncs.com`` or its Singapore sibling; ``/api/v1/...`` follows.
+
+        Raises:
+            ValueError: There is no such region.
+            RuntimeError: It is not running.
+        """
+        return self.url + prefix_of(Region(region))
+
+    @property
+    def passthrough_url(self) -> str:
+        """What stands for a gateway's address with its ``/alibailian``; ``/api/v1/...`` follows.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        return self.url + prefix_of(None)
 
     def host_image(self, content: bytes) -> str:
         """Serve a picture; the address to submit it by."""
@@ -206,7 +259,7 @@ class Emulator:
 
     @property
     def balance(self) -> Decimal:
-        """USD left in the first account."""
+        """What is left in the first account, which is a gateway's: USD."""
         return self.accounts[0].balance
 
     @property

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .records import Bill, BillLine, Problem, Status, TaskRecord
+from .records import Bill, BillLine, Dialect, Problem, Status, TaskRecord
 from .refusals import Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from .accounts import Account
     from .catalog import Model
@@ -38,7 +38,7 @@ class Job:
     model: Model
     prompt: str
     image: Material | None
-    """None if it could not be had; then there is a `problem`."""
+    """The first frame; None if there is none to be had."""
     resolution: str
     seconds: int
     seed: int | None
@@ -48,6 +48,16 @@ class Job:
     """What to show of the body in records."""
     problem: Problem | None
     """What the task will fail with; None if it will succeed."""
+    dialect: Dialect = Dialect.NEBULA
+    last_image: Material | None = None
+    """What the video is to end on."""
+    references: tuple[Material, ...] = ()
+    """What is to be seen in it, without being one of its frames."""
+    proportion: float | None = None
+    """Width by height, where no picture decides it."""
+    watermark: bool = False
+    actual_prompt: str | None = None
+    """The prompt as rewritten; None if it was not."""
 
 
 @dataclass(slots=True)
@@ -64,9 +74,12 @@ class Task:
     accepted_at: float
     started_at: float
     finished_at: float
+    canceled: bool = False
 
     def status(self, now: float) -> Status:
         """Where the task is at `now`."""
+        if self.canceled:
+            return Status.CANCELED
         if now < self.started_at:
             return Status.PENDING
         if now < self.finished_at:
@@ -75,7 +88,7 @@ class Task:
 
     @property
     def cost(self) -> Decimal:
-        """USD if it succeeds."""
+        """What it costs if it succeeds, in its model's currency."""
         return self.price * self.job.seconds * self.group_ratio
 
     def record(self, now: float) -> TaskRecord:
@@ -83,6 +96,7 @@ class Task:
         status = self.status(now)
         return TaskRecord(
             id=self.id,
+            dialect=self.job.dialect,
             account=self.account.name,
             model=self.job.model.name,
             request=self.job.request,
@@ -96,15 +110,19 @@ class Task:
             finished_at=self.finished_at,
             problem=self.job.problem if status is Status.FAILED else None,
             cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
+            currency=self.job.model.currency,
         )
 
 
 class Engine:
     """The state machine of one emulator. All methods may be called from any thread."""
 
-    def __init__(self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None) -> None:
+    def __init__(
+        self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None, documented_limits: bool = False
+    ) -> None:
         """Begin without tasks."""
         self.clock = clock
+        self.documented_limits = documented_limits
         self._speed = _checked(speed)
         self._max_concurrent_tasks = max_concurrent_tasks
         self._lock = threading.RLock()
@@ -142,9 +160,9 @@ class Engine:
             task = self._plan(account, job, now)
             # The page: the balance is checked on submission and nothing is set aside. So several
             # tasks can be accepted that together cost more than there is.
-            if account.balance < task.cost:
-                message = f"Insufficient balance: {account.balance} USD left, {task.cost} USD needed"
-                raise Refusal(Reason.QUOTA, message)
+            if not account.affords(task.cost, job.model.currency):
+                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {job.model.currency}"
+                raise Refusal(Reason.QUOTA, f"Insufficient balance: {left} left, {needed} needed")
             under_way = self._under_way.get(account.name, 0)
             if self._max_concurrent_tasks is not None and under_way >= self._max_concurrent_tasks:
                 message = f"Requests rate limit exceeded: {under_way} tasks under way, please try again later"
@@ -154,18 +172,37 @@ class Engine:
             heapq.heappush(self._open, (task.finished_at, len(self._tasks), task))
             return task
 
-    def find(self, task_id: str, account: Account | None = None) -> tuple[Task, TaskRecord]:
+    def find(
+        self, task_id: str, account: Account | None = None, dialects: Collection[Dialect] = tuple(Dialect)
+    ) -> tuple[Task, TaskRecord]:
         """A task and how it stands, for anybody or for `account` alone.
 
         Raises:
-            Refusal: There is no such task, or it is another account's.
+            Refusal: There is no such task, or it is another account's or another dialect's.
         """
         with self._lock:
             now = self._settle()
             task = self._tasks.get(task_id)
-            if task is None or (account is not None and task.account is not account):
+            hidden = task is None or (account is not None and task.account is not account)
+            if task is None or hidden or task.job.dialect not in dialects:
                 raise Refusal(Reason.UNKNOWN_TASK, "task_not_exist")
             return task, task.record(now)
+
+    def cancel(self, task: Task) -> None:
+        """Take a task out of the queue; those behind it do not move up.
+
+        Raises:
+            Refusal: It is not in the queue any more.
+        """
+        with self._lock:
+            now = self._settle()
+            if task.status(now) is not Status.PENDING:
+                message = "Failed to cancel the task, please confirm if the task is in PENDING status."
+                raise Refusal(Reason.NOT_PENDING, message)
+            task.canceled, task.finished_at = True, now
+            self._open = [each for each in self._open if each[2] is not task]
+            heapq.heapify(self._open)
+            self._under_way[task.account.name] -= 1
 
     def records(self) -> tuple[TaskRecord, ...]:
         """Every task ever accepted, in order."""
@@ -190,6 +227,7 @@ class Engine:
         digest = hashlib.sha256(f"{seed}\n{job.prompt}".encode()).digest()
         fate = random.Random(digest)  # noqa: S311 - a plan, not a secret
         total = fate.uniform(*job.model.working_time[job.seconds]) / self._speed
+        begin = self._turn(account, job.model, now)
         return Task(
             id=str(uuid.uuid4()),
             job=job,
@@ -198,9 +236,18 @@ class Engine:
             price=job.model.prices[job.resolution],
             group_ratio=account.group_ratio,
             accepted_at=now,
-            started_at=now + total * fate.uniform(*QUEUE_SHARE),
-            finished_at=now + total,
+            started_at=begin + total * fate.uniform(*QUEUE_SHARE),
+            finished_at=begin + total,
         )
+
+    def _turn(self, account: Account, model: Model, now: float) -> float:
+        """When a task that comes now is no longer behind others of its account."""
+        if model.parallel is None or not self.documented_limits:
+            return now
+        ends = sorted(
+            task.finished_at for _, _, task in self._open if task.account is account and task.job.model is model
+        )
+        return now if len(ends) < model.parallel else ends[-model.parallel]
 
     def _settle(self) -> float:
         now = self.clock.now()
@@ -208,17 +255,19 @@ class Engine:
             task = heapq.heappop(self._open)[2]
             self._under_way[task.account.name] -= 1
             if task.job.problem is None:
-                task.account.balance -= task.cost
+                task.account.charge(task.cost, task.job.model.currency)
                 self._lines.append(
                     BillLine(
                         task_id=task.id,
+                        dialect=task.job.dialect,
                         account=task.account.name,
                         model=task.job.model.name,
                         resolution=task.job.resolution,
                         seconds=task.job.seconds,
                         price=task.price,
                         group_ratio=task.group_ratio,
-                        usd=task.cost,
+                        amount=task.cost,
+                        currency=task.job.model.currency,
                         at=task.finished_at,
                     )
                 )

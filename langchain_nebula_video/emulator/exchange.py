@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .answers import Answer
     from .core import Core
-    from .records import Status
+    from .records import Dialect, Status
     from .traffic import Entry
     from .wire import Wire
 
@@ -45,6 +45,16 @@ class Exchange:
         self.request_id = core.new_request_id()
         self.shown_as: Status | None = None
         """An earlier status that a fault has the task shown in."""
+        self._body: bytes | None = None
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """Whose words it is in, as far as is known yet."""
+        return self.entry.dialect
+
+    @dialect.setter
+    def dialect(self, dialect: Dialect) -> None:
+        self.entry.dialect = dialect
 
     @property
     def wire(self) -> Wire | None:
@@ -69,12 +79,14 @@ class Exchange:
         return f"{self.scope['scheme']}://{host}"
 
     async def body(self) -> bytes:
-        """The whole body.
+        """The whole body; may be asked for again.
 
         Raises:
             Refusal: It is larger than any request needs to be.
             ClientGone: It did not arrive.
         """
+        if self._body is not None:
+            return self._body
         pieces: list[bytes] = []
         size, more = 0, True
         while more:
@@ -87,7 +99,8 @@ class Exchange:
                 raise Refusal(Reason.BODY_SIZE, "request body too large")
             pieces.append(piece)
             more = message.get("more_body", False)
-        return b"".join(pieces)
+        self._body = b"".join(pieces)
+        return self._body
 
     async def answer(self, answer: Answer) -> None:
         """Send an answer in the ordinary way."""
@@ -112,9 +125,17 @@ class Exchange:
 class Endpoint:
     """The ASGI app of one route."""
 
-    def __init__(self, core: Core, point: str, handler: Handler, refuse: Callable[[Exchange, Refusal], Answer]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        point: str,
+        handler: Handler,
+        refuse: Callable[[Exchange, Refusal], Answer],
+        dialect: Dialect | None = None,
+    ) -> None:
         """Answer with what `handler` returns, or with `refuse` made of the `Refusal` it raises."""
         self._core = core
+        self._dialect = dialect
         self._point = point
         self._handler = handler
         self._refuse = refuse
@@ -129,6 +150,7 @@ class Endpoint:
             headers=self._shown(headers_of(scope)),
             connection=wire.number if wire else None,
         ) as entry:
+            entry.dialect = self._dialect
             exchange = Exchange(self._core, entry, scope, receive, send)
             try:
                 await self._core.faults.play(self._point, exchange, self._answer)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import uuid
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Concatenate
 
 from .answers import Answer, html_answer, json_answer
-from .records import Status
+from .envelopes import distributor, gateway_answer, native, plain
+from .records import Dialect, Status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
     Play = Callable[Concatenate[Exchange, Handler, ...], Awaitable[None]]
 
-ALL = ("submit", "query", "download")
+ALL = ("submit", "query", "download", "list", "cancel", "policy", "upload")
+_PATCHED = ("submit", "query")
 _MEGABYTE = 1_000_000
 _CHUNK = 64 * 1024
 
@@ -153,21 +156,24 @@ async def _close_idle(exchange: Exchange, handler: Handler, *, delay: float = 0.
     _wire(exchange).finish_when_idle(delay)
 
 
-def _plain(exchange: Exchange, status: int, code: str, message: str) -> Answer:
-    answer = json_answer({"code": code, "message": message, "data": None}, status)
-    return answer.with_headers(x_oneapi_request_id=exchange.request_id)
+def _in(envelope: Callable[[str, str, str], dict[str, Any]]) -> Callable[[Exchange, int, str, str], Answer]:
+    return lambda exchange, status, code, message: gateway_answer(
+        exchange, envelope(code, message, exchange.request_id), status
+    )
 
 
-def _distributor(exchange: Exchange, status: int, code: str, message: str) -> Answer:
-    text = f"{message} (request id: {exchange.request_id})"
-    answer = json_answer({"error": {"message": text, "type": "new_api_error", "code": code}}, status)
-    return answer.with_headers(x_oneapi_request_id=exchange.request_id)
+def _own(exchange: Exchange, status: int, code: str, message: str) -> Answer:
+    """An error in the form that the dialect's own errors have."""
+    if exchange.dialect is Dialect.DASHSCOPE:
+        return json_answer(native(code, message, str(uuid.uuid4())), status)
+    return _in(plain)(exchange, status, code, message)
 
 
 # What a failing answer's body may be; the last two are a proxy's, which knows nothing of request ids.
 _BODIES: Mapping[str, Callable[[Exchange, int, str, str], Answer]] = {
-    "json": _plain,
-    "distributor": _distributor,
+    "json": _own,
+    "distributor": _in(distributor),
+    "native": _in(native),
     "html": lambda _exchange, status, _code, message: html_answer(f"{status} {message}", status),
     "empty": lambda _exchange, status, _code, _message: Answer(status),
 }
@@ -250,7 +256,22 @@ def _merged(target: Any, patch: Any) -> Any:
 
 
 async def _status_word(exchange: Exchange, handler: Handler, *, word: str = "resting") -> None:
-    await _patch(exchange, handler, fields={"status": word})
+    answer = await handler(exchange)
+    await _patch(exchange, _given(answer), fields=_FIELDS[exchange.dialect].status(word))
+
+
+async def _no_url(exchange: Exchange, handler: Handler) -> None:
+    answer = await handler(exchange)
+    await _patch(exchange, _given(answer), fields=_FIELDS[exchange.dialect].no_url)
+
+
+def _given(answer: Answer) -> Handler:
+    """A handler that has answered already: only then is it known whose words the answer is in."""
+
+    async def handler(_: Exchange) -> Answer:
+        return answer
+
+    return handler
 
 
 async def _regress(exchange: Exchange, handler: Handler, *, status: str = "PENDING") -> None:
@@ -258,7 +279,23 @@ async def _regress(exchange: Exchange, handler: Handler, *, status: str = "PENDI
     await exchange.answer(await handler(exchange))
 
 
-_NO_URL = {"fields": {"url": None, "metadata": {"output": {"video_url": None}}}}
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """Where a dialect's answers say what the faults change."""
+
+    status: Callable[[str], dict[str, Any]]
+    no_url: Mapping[str, Any]
+
+
+_NEBULA = _Fields(lambda word: {"status": word}, {"url": None, "metadata": {"output": {"video_url": None}}})
+_DASHSCOPE = _Fields(lambda word: {"output": {"task_status": word}}, {"output": {"video_url": None}})
+_FIELDS: Mapping[Dialect | None, _Fields] = {
+    None: _NEBULA,
+    Dialect.NEBULA: _NEBULA,
+    Dialect.DASHSCOPE: _DASHSCOPE,
+    Dialect.PASSTHROUGH: _DASHSCOPE,
+    Dialect.VIDU: _Fields(lambda word: {"status": word}, {"video_url": None, "result": None}),
+}
 
 KINDS: Mapping[str, Kind] = {
     "reset_before": Kind(_reset, {"accepted": False}),
@@ -281,8 +318,8 @@ KINDS: Mapping[str, Kind] = {
     "huge": Kind(_huge),
     "redirect": Kind(_redirect),
     "answer": Kind(_answer),
-    "patch": Kind(_patch, points=("submit", "query")),
-    "status_word": Kind(_status_word, points=("submit", "query")),
-    "no_url": Kind(_patch, _NO_URL, points=("query",)),
+    "patch": Kind(_patch, points=_PATCHED),
+    "status_word": Kind(_status_word, points=_PATCHED),
+    "no_url": Kind(_no_url, points=("query",)),
     "regress": Kind(_regress, points=("query",), choices={"status": (Status.PENDING, Status.RUNNING)}),
 }

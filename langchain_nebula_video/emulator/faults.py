@@ -56,7 +56,8 @@ class Faults:
         those behind it do not see it.
 
         Args:
-            point: ``submit``, ``query`` or ``download``.
+            point: ``submit``, ``query`` or ``download``; of DashScope also ``list``, ``cancel``,
+                ``policy`` and ``upload``.
             kind: One of the kinds in the table of this package's README.
             times: How many requests it is played on; None for all.
             after: How many requests it lets pass first.

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from . import magic
+from . import magic, media
 from .catalog import MODELS
 from .engine import Job
+from .fields import Field, check_seed, read_fields, read_object
 from .files import is_loopback
 from .records import Problem
 from .refusals import Reason, Refusal
+from .rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from .files import Files, Material
-
-MAX_SEED = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A row of the page's table of parameters."""
-
-    name: str
-    type: type
-    required: Reason | None = None
-    """What a request without it is refused for."""
-
+    from .files import Files
 
 # Anything else in the body is ignored, as the gateway does.
 FIELDS = (
@@ -44,7 +31,7 @@ FIELDS = (
     Field("audio_url", str),
     Field("seed", int),
 )
-_TYPE_NAMES = {str: "a string", int: "an integer", bool: "a boolean"}
+PICTURES = Rules(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1, limit="it must be under 5MB")
 
 
 def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job:
@@ -57,7 +44,7 @@ def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job
     Raises:
         Refusal: The request is not acceptable.
     """
-    asked = _fields(_object(body))
+    asked = read_fields(read_object(body), FIELDS)
     model = MODELS.get(asked["model"])
     if model is None:
         message = f"No available channel for model {asked['model']} under group default (distributor)"
@@ -66,15 +53,13 @@ def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job
     if resolution not in model.prices:
         message = f"resolution must be one of {', '.join(model.prices)}"
         raise Refusal(Reason.PARAMETER, message)
-    seed = asked["seed"]
-    if seed is not None and not 0 <= seed <= MAX_SEED:
-        raise Refusal(Reason.PARAMETER, f"seed must be between 0 and {MAX_SEED}")
+    check_seed(asked["seed"])
     _check_audio_url(asked["audio_url"])
     refusal = magic.refusal_of(asked["prompt"])
     if refusal is not None:
         raise refusal
-    image, image_lost = _image(asked["image"], files)
-    audio, audio_lost = _audio(asked["audio_url"], files)
+    image, image_lost = media.picture(asked["image"], files, PICTURES)
+    audio, audio_lost = media.audio(asked["audio_url"], files)
     problem = image_lost or audio_lost or magic.failure_of(asked["prompt"])
     return Job(
         model=model,
@@ -82,42 +67,12 @@ def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job
         image=image,
         resolution=resolution,
         seconds=model.seconds_for(asked["duration"]),
-        seed=seed,
+        seed=asked["seed"],
         audio=audio,
         generate_audio=bool(asked["generate_audio"]),
-        request=_shown(asked, image),
+        request=media.shown(asked, {"image": image}),
         problem=Problem(code_of(problem.reason), problem.message) if problem else None,
     )
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(Reason.MALFORMED, f"invalid JSON: {error}") from error
-    if not isinstance(payload, dict):
-        raise Refusal(Reason.MALFORMED, "the body must be a JSON object")
-    return payload
-
-
-def _fields(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the table; null counts as absent."""
-    for field in FIELDS:
-        value = payload.get(field.name)
-        # Exactly, because to Python a boolean is an integer too.
-        if value is not None and type(value) is not field.type:
-            raise Refusal(Reason.MALFORMED, f"{field.name} must be {_TYPE_NAMES[field.type]}")
-        blank = value is None or (isinstance(value, str) and not value.strip())
-        if field.required is not None and blank:
-            raise Refusal(field.required, f"{field.name} is required")
-    return {field.name: _clean(payload.get(field.name)) for field in FIELDS}
-
-
-def _clean(value: Any) -> Any:
-    """Text without lone surrogates, which JSON can spell and UTF-8 cannot."""
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _check_audio_url(url: str | None) -> None:
@@ -127,43 +82,3 @@ def _check_audio_url(url: str | None) -> None:
     loopback = is_loopback(parts.hostname or "")
     if parts.hostname is None or parts.scheme not in ({"http", "https"} if loopback else {"https"}):
         raise Refusal(Reason.PARAMETER, "audio_url must be an HTTPS URL")
-
-
-def _image(image: str, files: Files) -> tuple[Material | None, Refusal | None]:
-    """The picture, or why the task will fail without it."""
-    # Pillow is imported when the first picture comes.
-    from . import pictures  # noqa: PLC0415
-
-    if not image.startswith(("http://", "https://")):
-        content = pictures.from_data_uri(image)
-        pictures.inspect(content)
-        return files.keep(content), None
-    try:
-        content = files.get(image, limit=pictures.MAX_BYTES, sample=pictures.sample)
-        pictures.inspect(content)
-    except Refusal as failure:
-        return None, failure
-    return files.keep(content), None
-
-
-def _audio(url: str | None, files: Files) -> tuple[Material | None, Refusal | None]:
-    """The sound, or why the task will fail without it."""
-    if not url:
-        return None, None
-    # PyAV is imported when the first sound comes.
-    from . import sound  # noqa: PLC0415
-
-    try:
-        content = files.get(url, limit=sound.MAX_BYTES + 1, sample=lambda _: sound.sample())
-        sound.inspect(content)
-    except Refusal as failure:
-        return None, failure
-    return files.keep(content), None
-
-
-def _shown(asked: Mapping[str, Any], image: Material | None) -> dict[str, Any]:
-    """What was asked for, as the records keep it."""
-    shown = {name: value for name, value in asked.items() if value is not None}
-    if image is not None and not shown["image"].startswith("http"):
-        shown["image"] = f"{shown['image'].partition(',')[0]},sha256:{image.digest}"
-    return shown

@@ -21,8 +21,8 @@ with extra():
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FORMATS = ("JPEG", "PNG")
-MAX_BYTES = 5 * 1024 * 1024
+    from .rules import Rules
+
 # Far above any camera's, far below what would exhaust the memory of a small machine.
 MAX_PIXELS = 64_000_000
 
@@ -44,27 +44,32 @@ def from_data_uri(uri: str) -> bytes:
         raise Refusal(Reason.IMAGE_FORMAT, _NOT_A_PICTURE) from error
 
 
-def inspect(content: bytes) -> None:
+def inspect(content: bytes, rules: Rules) -> None:
     """Look whether a picture can be used.
 
     Raises:
-        Refusal: It is too large, neither JPEG nor PNG, or damaged.
+        Refusal: It is too large or too small, of a format that is not taken, or damaged.
     """
-    if len(content) >= MAX_BYTES:
-        raise Refusal(Reason.IMAGE_SIZE, "Image size exceeds limit: it must be under 5MB")
-    fault = _inspect(content)
+    if len(content) > rules.max_bytes:
+        raise Refusal(Reason.IMAGE_SIZE, f"Image size exceeds limit: {rules.limit}")
+    fault = _inspect(content, rules)
     if fault is not None:
         raise Refusal(*fault)
 
 
 # The same picture is often submitted again and again, and decoding it is the dearest part of a submit.
 @functools.lru_cache(maxsize=16)
-def _inspect(content: bytes) -> tuple[Reason, str] | None:
+def _inspect(content: bytes, rules: Rules) -> tuple[Reason, str] | None:
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=rules.formats) as image:
             if image.width * image.height > MAX_PIXELS:
                 return Reason.IMAGE_SIZE, f"Image size exceeds limit: {image.width}x{image.height} pixels"
             image.load()
+            if rules.sides and not all(rules.sides[0] <= side <= rules.sides[1] for side in image.size):
+                told = f"{image.width}x{image.height}: each side must have {rules.sides[0]} to {rules.sides[1]} pixels"
+                return Reason.IMAGE_SIZE, f"Image size exceeds limit: {told}"
+            if not rules.alpha and image.format == "PNG" and image.has_transparency_data:
+                return Reason.IMAGE_FORMAT, "Image format not supported: a PNG must not have an alpha channel"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Reason.IMAGE_SIZE, "Image size exceeds limit: too many pixels"
     # What Pillow's decoders are known to raise on damaged files.
@@ -74,10 +79,10 @@ def _inspect(content: bytes) -> tuple[Reason, str] | None:
 
 
 @functools.lru_cache(maxsize=16)
-def sample(name: str) -> bytes:
+def sample(name: str, size: tuple[int, int] = (1280, 720)) -> bytes:
     """A made-up landscape as JPEG, always the same for the same `name`."""
     draw = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - a picture, not a secret
-    width, height = 1280, 720
+    width, height = size
     image = _sky(width, height, draw.choice(_SKIES))
     _sun(image, (draw.randint(width // 4, 3 * width // 4), draw.randint(height // 5, height // 2)))
     for depth in range(4):

@@ -18,6 +18,32 @@ class Status(StrEnum):
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class Dialect(StrEnum):
+    """Whose words a request was spoken in."""
+
+    NEBULA = "nebula"
+    DASHSCOPE = "dashscope"
+    PASSTHROUGH = "passthrough"
+    """DashScope's words at a gateway's address, with a gateway's key."""
+    VIDU = "vidu"
+    """Vidu models at the path that Nebula uses too."""
+
+
+class Region(StrEnum):
+    """DashScope's two homes: each has addresses, keys, model names and prices of its own."""
+
+    BEIJING = "beijing"
+    SINGAPORE = "singapore"
+
+
+class Currency(StrEnum):
+    """What an amount is in."""
+
+    USD = "USD"
+    CNY = "CNY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +59,14 @@ class TaskRecord:
     """One accepted task, as it stood when it was looked at."""
 
     id: str
+    dialect: Dialect
     account: str
     """Name of the account it belongs to."""
     model: str
     request: Mapping[str, Any]
     """The body as it was sent, `data:` URIs replaced by their digest."""
     image_digest: str | None
-    """SHA-256 of the picture's bytes; None if the picture could not be fetched."""
+    """SHA-256 of the (first) picture's bytes; None if there is none, or it could not be fetched."""
     resolution: str
     seconds: int
     seed: int
@@ -52,7 +79,8 @@ class TaskRecord:
     problem: Problem | None
     """Why it failed; None until it has."""
     cost: Decimal
-    """USD billed; 0 until it has succeeded."""
+    """What was billed, in `currency`; 0 until it has succeeded."""
+    currency: Currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +88,17 @@ class BillLine:
     """One charge: a task that succeeded."""
 
     task_id: str
+    dialect: Dialect
     account: str
     model: str
     resolution: str
     seconds: int
     price: Decimal
-    """USD per second."""
+    """Per second, in `currency`."""
     group_ratio: Decimal
-    usd: Decimal
+    amount: Decimal
+    """In `currency`."""
+    currency: Currency
     at: float
     """When the task succeeded, seconds since the epoch."""
 
@@ -80,8 +111,17 @@ class Bill:
 
     @property
     def usd(self) -> Decimal:
-        """The sum, exact."""
-        return sum((line.usd for line in self.lines), Decimal(0))
+        """The sum of what was charged in US dollars, exact."""
+        return self.total(Currency.USD)
+
+    @property
+    def cny(self) -> Decimal:
+        """The sum of what was charged in yuan, exact."""
+        return self.total(Currency.CNY)
+
+    def total(self, currency: Currency) -> Decimal:
+        """The sum of the lines in one currency; nothing is converted."""
+        return sum((line.amount for line in self.lines if line.currency is currency), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +129,11 @@ class AccountRecord:
     """One account as it stood."""
 
     name: str
+    region: Region | None
+    """None for a gateway's account."""
     balance: Decimal
-    """USD; below zero when tasks that were all affordable alone end together."""
+    """In `currency`; below zero when tasks that were all affordable alone end together."""
+    currency: Currency
     group_ratio: Decimal
 
 
@@ -101,7 +144,7 @@ class RequestRecord:
     number: int
     at: float
     point: str
-    """What it was for: ``submit``, ``query``, ``download``, ``hosted`` or ``unknown``."""
+    """What it was for: one of the points faults are played at, ``hosted`` or ``unknown``."""
     method: str
     path: str
     headers: Mapping[str, str]
@@ -114,6 +157,8 @@ class RequestRecord:
     """The task this request created; None if it created none."""
     fault: str | None = None
     """The kind of fault that was played on it."""
+    dialect: Dialect | None = None
+    """Whose words it was in; None for the storage's, and for unknown paths."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from .records import Status
 
 if TYPE_CHECKING:
     from .exchange import Exchange
+    from .records import TaskRecord
     from .refusals import Refusal
 
 RESULT_PATH = "/results/{task_id}.mp4"
@@ -29,10 +30,17 @@ _MAGIC = (
 )
 
 
+def address(exchange: Exchange, record: TaskRecord) -> str:
+    """Where a finished task's video is: signed, and good for `Core.url_lifetime` from the task's end."""
+    path = RESULT_PATH.format(task_id=record.id)
+    expires = int(record.finished_at + exchange.core.url_lifetime)
+    return f"{exchange.origin}{path}?{exchange.core.signer.query(path, expires)}"
+
+
 async def download(exchange: Exchange) -> Answer:
     """``GET`` or ``HEAD`` of a signed address."""
     core = exchange.core
-    _check_key(exchange)
+    check_key(exchange)
     expiry = core.signer.expiry(exchange.path, exchange.query)
     if expiry is None:
         return _denied("AccessDenied", "You have no right to access this object because of bucket acl.")
@@ -50,20 +58,21 @@ async def download(exchange: Exchange) -> Answer:
 
 async def hosted(exchange: Exchange) -> Answer:
     """``GET`` of a file given to `Emulator.host_image` or `Emulator.host_audio`."""
-    _check_key(exchange)
+    check_key(exchange)
     content = exchange.core.files.hosted(exchange.path_params["digest"])
     if content is None:
-        return _error(404, "NoSuchKey", "The specified key does not exist.")
+        return storage_error(404, "NoSuchKey", "The specified key does not exist.")
     kind = next((kind for magic, kind in _MAGIC if content.startswith(magic)), "application/octet-stream")
     return _partial(exchange, content, kind)
 
 
 def refuse(_: Exchange, refusal: Refusal) -> Answer:
     """A refusal as the storage answers it."""
-    return _error(400, "InvalidArgument", refusal.message)
+    return storage_error(400, "InvalidArgument", refusal.message)
 
 
-def _check_key(exchange: Exchange) -> None:
+def check_key(exchange: Exchange) -> None:
+    """Note it if an API key was sent here."""
     holds_key = exchange.core.accounts.holds_key
     sent = [*exchange.headers.values(), *exchange.query.values()]
     if any(map(holds_key, sent)):
@@ -85,16 +94,17 @@ def _partial(exchange: Exchange, content: bytes, kind: str) -> Answer:
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
         headers["content-range"] = f"bytes */{size}"
-        return _error(416, "InvalidRange", "The requested range cannot be satisfied.").with_headers(**headers)
+        return storage_error(416, "InvalidRange", "The requested range cannot be satisfied.").with_headers(**headers)
     headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     return Answer(206, content[start:stop], headers)
 
 
 def _denied(code: str, message: str, **more: str) -> Answer:
-    return _error(403, code, message, **more)
+    return storage_error(403, code, message, **more)
 
 
-def _error(status: int, code: str, message: str, **more: str) -> Answer:
+def storage_error(status: int, code: str, message: str, **more: str) -> Answer:
+    """An error as the storage answers it: in XML."""
     fields = {"Code": code, "Message": message, "RequestId": uuid.uuid4().hex[:24].upper(), **more}
     lines = [f"  <{name}>{escape(value)}</{name}>" for name, value in fields.items()]
     text = "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<Error>", *lines, "</Error>", ""])

@@ -20,27 +20,46 @@ with extra():
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .rules import Length
+
 RATE = 48_000
 """Samples per second; one channel of signed 16-bit samples."""
 MAX_BYTES = 15 * 1024 * 1024
 
 _LOOP_SECONDS = 2
 _LEVEL = 2_600
+# Encoders add silence at both ends.
+_TOLERANCE = 0.1
 _NOT_AUDIO = "Audio format not supported or incorrect format"
 
 
-def inspect(content: bytes) -> None:
+def inspect(content: bytes, length: Length | None = None) -> None:
     """Look whether an audio file can be used.
 
     Raises:
-        Refusal: It is too large, or holds no sound.
+        Refusal: It is too large, too short or too long, or holds no sound.
     """
     if len(content) > MAX_BYTES:
         raise Refusal(Reason.AUDIO_FORMAT, "Audio size exceeds limit: it must not exceed 15MB")
     try:
-        next(_decoded(content))
-    except (av.FFmpegError, StopIteration, IndexError) as error:
+        heard = _seconds(content, until=length.longest + _TOLERANCE if length else 0)
+    except (av.FFmpegError, IndexError) as error:
         raise Refusal(Reason.AUDIO_FORMAT, _NOT_AUDIO) from error
+    if not heard:
+        raise Refusal(Reason.AUDIO_FORMAT, _NOT_AUDIO)
+    if length is not None and not length.shortest - _TOLERANCE <= heard <= length.longest + _TOLERANCE:
+        message = f"Audio length exceeds limit: it must be {length.shortest} to {length.longest} seconds"
+        raise Refusal(Reason.AUDIO_LENGTH, message)
+
+
+def _seconds(content: bytes, until: float) -> float:
+    """How long a sound is; what goes beyond `until` is not counted to its end."""
+    heard = 0.0
+    for piece in _decoded(content):
+        heard += len(piece) / (RATE * 2)
+        if heard > until:
+            break
+    return heard
 
 
 def given(content: bytes, seconds: int) -> bytes:
@@ -60,14 +79,14 @@ def ambient(direction: bytes, seconds: int) -> bytes:
     return b"".join(itertools.repeat(loop, math.ceil(seconds / _LOOP_SECONDS)))[: seconds * RATE * 2]
 
 
-def sample() -> bytes:
-    """Two seconds of a made-up sound as a WAV file."""
+def sample(seconds: int = _LOOP_SECONDS) -> bytes:
+    """A made-up sound as a WAV file."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(_loop(b"sample").tobytes())
+        file.writeframes(ambient(b"sample", seconds))
     return out.getvalue()
 
 

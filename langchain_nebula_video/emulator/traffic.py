@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .clock import SupportsNow
+    from .records import Dialect
 
 # Which field of `Peaks` counts a point.
 _PEAK_OF = {"submit": "submits", "query": "queries", "download": "downloads"}
@@ -27,10 +28,11 @@ class Entry:
     status: int | None = None
     task_id: str | None = None
     fault: str | None = None
+    dialect: Dialect | None = None
 
     def record(self) -> RequestRecord:
         """The line as it stands."""
-        return replace(self.head, status=self.status, task_id=self.task_id, fault=self.fault)
+        return replace(self.head, status=self.status, task_id=self.task_id, fault=self.fault, dialect=self.dialect)
 
 
 class Traffic:

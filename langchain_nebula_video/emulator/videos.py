@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from .engine import Task
-    from .render import Scene
+    from .scene import Scene
 
 _WORKERS = 2
 
@@ -36,7 +36,7 @@ class Videos:
     async def of(self, task: Task) -> bytes:
         """The video of a task; the same bytes every time, and rendered once for all who wait."""
         # Imported here because it needs PyAV, which nobody needs who never downloads.
-        from .render import scene_of  # noqa: PLC0415
+        from .scene import scene_of  # noqa: PLC0415
 
         return await self.get(scene_of(task))
 

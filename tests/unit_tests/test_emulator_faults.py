@@ -87,7 +87,7 @@ async def test_fault_without_a_number_is_played_until_cleared(http: httpx.AsyncC
     ("point", "kind", "params", "words"),
     [
         ("submit", "explode", {}, "no fault 'explode'"),
-        ("upload", "empty", {}, "no fault 'empty' at 'upload'"),
+        ("hosted", "empty", {}, "no fault 'empty' at 'hosted'"),
         ("submit", "no_url", {}, "is for query"),
         ("submit", "status", {"colour": "red"}, "takes code, body"),
         ("submit", "reset_before", {"accepted": True}, "takes no parameters"),
@@ -243,7 +243,7 @@ async def test_control_routes_show_what_there_is(http: httpx.AsyncClient, emulat
     bill = (await http.get("/_emulator/bill")).json()
     tasks = (await http.get("/_emulator/tasks")).json()
     summary = (await http.get("/_emulator")).json()
-    assert bill["usd"] == bill["lines"][0]["usd"] == "0.1845"
+    assert bill["usd"] == bill["lines"][0]["amount"] == "0.1845"
     assert tasks[0]["status"] == "SUCCEEDED"
     assert (summary["tasks"], summary["requests"], summary["usd"]) == (1, 2, "0.1845")
     for name in ("accounts", "peaks", "violations", "requests", "faults", "clock"):

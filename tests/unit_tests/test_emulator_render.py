@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import itertools
 import wave
 
 import av
+import httpx
 import pytest
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageColor, ImageOps, ImageStat
 
-from langchain_nebula_video.emulator import pictures, sound
+from langchain_nebula_video.emulator import Clock, Emulator, pictures, sound
 from langchain_nebula_video.emulator.motion import Camera
 from langchain_nebula_video.emulator.refusals import Refusal
-from langchain_nebula_video.emulator.render import Scene, frame_size, render
+from langchain_nebula_video.emulator.render import render
+from langchain_nebula_video.emulator.scene import Scene, scene_of
+from langchain_nebula_video.emulator.stage import Stage, frame_size
 
 SMALL = 192 * 112
 
@@ -26,16 +30,23 @@ def scene(
     pixels: int = SMALL,
     audio: bytes | None = None,
     ambient_sound: bool = False,
+    frame_rate: int = 24,
+    last_frame: bytes | None = None,
+    references: tuple[bytes, ...] = (),
+    watermark: bool = False,
 ) -> Scene:
     return Scene(
         first_frame=first_frame or pictures.sample("test"),
         prompt=prompt,
         seed=seed,
         seconds=seconds,
-        frame_rate=24,
+        frame_rate=frame_rate,
         pixels=pixels,
         audio=audio,
         ambient_sound=ambient_sound,
+        last_frame=last_frame,
+        references=references,
+        watermark=watermark,
     )
 
 
@@ -175,3 +186,94 @@ def test_what_is_no_sound_is_refused(content: bytes) -> None:
     """A picture neither."""
     with pytest.raises(Refusal, match="Audio format"):
         sound.inspect(content)
+
+
+def plain(color: str, size: tuple[int, int] = (320, 180)) -> bytes:
+    return saved(Image.new("RGB", size, color))
+
+
+def test_last_frame_is_the_last_picture() -> None:
+    """Cut to the first one's proportions; in between one turns into the other."""
+    first, last = pictures.sample("first"), pictures.sample("last", (720, 1280))
+    shown = frames(render(scene(first_frame=first, last_frame=last, pixels=640 * 360)))
+    fitted = ImageOps.fit(Image.open(io.BytesIO(last)), shown[0].size, Image.Resampling.LANCZOS)
+    assert difference(shown[0], Image.open(io.BytesIO(first))) < 3
+    assert difference(shown[-1], fitted) < 4
+    assert difference(shown[12], shown[0]) > 10 < difference(shown[12], shown[-1])
+
+
+def test_one_picture_turns_into_the_other_little_by_little() -> None:
+    """From black to white without a jump."""
+    shown = frames(render(scene(first_frame=plain("black"), last_frame=plain("white"), seconds=2)))
+    levels = [ImageStat.Stat(frame.convert("L")).mean[0] for frame in shown]
+    assert levels[0] < 3
+    assert levels[-1] > 252
+    assert levels == sorted(levels)
+    assert max(later - earlier for earlier, later in itertools.pairwise(levels)) < 25
+
+
+@pytest.mark.parametrize("size", [(320, 180), (180, 320)])
+@pytest.mark.parametrize("colors", [["red"], ["red", "lime"], ["red", "lime", "blue", "yellow"]])
+def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: list[str]) -> None:
+    """All of them, side by side or one above the other, in their order."""
+    shown = frames(
+        render(scene(first_frame=plain("gray", size), references=tuple(map(plain, colors)), pixels=640 * 360))
+    )[0]
+    for number, color in enumerate(colors):
+        share = (number + 0.5) / len(colors)
+        spot = (share, 0.5) if size[0] > size[1] else (0.5, share)
+        seen = shown.getpixel((int(spot[0] * shown.width), int(spot[1] * shown.height)))
+        assert isinstance(seen, tuple)
+        wanted = ImageColor.getrgb(color)
+        assert max(abs(a - b) for a, b in zip(seen, wanted, strict=False)) < 40, color
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (720, 1280)])
+def test_watermark_stays_in_the_lower_right_corner(size: tuple[int, int]) -> None:
+    """Bright on any picture, from the first frame to the last, and nowhere else."""
+    dark = plain("#203040", size)
+    marked = frames(render(scene(first_frame=dark, watermark=True, pixels=640 * 360)))
+    bare = frames(render(scene(first_frame=dark, pixels=640 * 360)))
+    for one, other in ((marked[0], bare[0]), (marked[-1], bare[-1])):
+        changed = ImageChops.difference(one, other).convert("L").point(lambda value: 255 * (value > 60))
+        box = changed.getbbox()
+        assert box is not None
+        assert box[0] > one.width * 0.6
+        assert box[1] > one.height * 0.85
+        brightest = one.crop(box).convert("L").histogram()[200:]
+        assert sum(brightest) > 0
+
+
+@pytest.mark.parametrize("rate", [24, 30])
+def test_frame_rate_is_the_models(rate: int) -> None:
+    """To the frame."""
+    video = render(scene(frame_rate=rate, seconds=3))
+    with av.open(io.BytesIO(video), "r") as container:
+        assert container.streams.video[0].average_rate == rate
+        assert container.streams.video[0].frames == 3 * rate
+
+
+@pytest.mark.parametrize(
+    ("model", "aspect_ratio", "size"),
+    [
+        ("viduq3p-540p", None, (960, 544)),
+        ("viduq3p-540p", "9:16", (544, 960)),
+        ("viduq3t-720p", "1:1", (960, 960)),
+        ("viduq3t-1080p", "4:3", (1664, 1248)),
+    ],
+)
+async def test_text_alone_becomes_a_picture_of_the_prompt(
+    model: str, aspect_ratio: str | None, size: tuple[int, int]
+) -> None:
+    """In the proportions asked for, and another for another prompt."""
+    emulator = Emulator(clock=Clock(0, running=False))
+    transport = httpx.ASGITransport(app=emulator.app)
+    headers = {"Authorization": f"Bearer {emulator.api_key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as http:
+        for prompt in ("a coast", "a coast", "a mountain"):
+            request = {"model": model, "prompt": prompt, "aspect_ratio": aspect_ratio, "duration": 1}
+            await http.post("/v1/video/generations", json=request | {"extra_body": {"seed": 1}})
+    scenes = [scene_of(emulator._core.engine.find(task.id)[0]) for task in emulator.tasks]
+    assert scenes[0] == scenes[1]
+    assert scenes[0].first_frame != scenes[2].first_frame
+    assert Stage(scenes[0]).size == size

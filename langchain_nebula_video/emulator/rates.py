@@ -1,0 +1,46 @@
+"""How often somebody may ask: so many times within any second."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+
+from .refusals import Reason, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from .clock import SupportsNow
+
+_WINDOW = 1.0
+
+
+class Rates:
+    """Counts requests by what they are counted for. Used by the server's thread alone."""
+
+    def __init__(self, clock: SupportsNow, *, kept: bool) -> None:
+        """Begin with nothing counted.
+
+        Args:
+            clock: What tells the time.
+            kept: Whether limits are kept at all.
+        """
+        self._clock = clock
+        self._kept = kept
+        self._recent: dict[Hashable, collections.deque[float]] = {}
+
+    def count(self, key: Hashable, most: int) -> None:
+        """Count one request.
+
+        Raises:
+            Refusal: There were `most` within the last second already.
+        """
+        if not self._kept:
+            return
+        now = self._clock.now()
+        recent = self._recent.setdefault(key, collections.deque())
+        while recent and recent[0] <= now - _WINDOW:
+            recent.popleft()
+        if len(recent) >= most:
+            raise Refusal(Reason.RATE, "Requests rate limit exceeded, please try again later.")
+        recent.append(now)
