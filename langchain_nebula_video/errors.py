@@ -173,7 +173,7 @@ class RequestError(NebulaVideoError):
 
 
 class NotSentError(RequestError):
-    """The connection to the gateway never opened, so the gateway cannot have accepted anything."""
+    """Nothing of the request has left: the connection never opened, or it was not the request's turn in time."""
 
     default_money = Money.NOT_SENT
     default_hint = "Check the network and base_url, then repeat: that is safe."

@@ -126,7 +126,7 @@ class Exchange:
             client = self._client(kind, connections, fresh=request.paid)
             return client, *self._build(client, request, timeout)
         except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: whatever it is, nothing was sent
-            raise NotSentError(f"The request cannot be set up ({type(error).__name__}: {error}).") from None
+            raise NotSentError(f"The request cannot be set up ({self._said(error)}).") from None
 
     def _client(self, kind: str, connections: Connections, *, fresh: bool) -> Any:
         """The caller's own client; else ours of that kind."""
@@ -185,11 +185,9 @@ class Exchange:
     def translated(self, request: WireRequest, error: Exception, timeout: float, *, left: bool) -> RequestError:
         """Our error for theirs; `left`: the first byte of the request may have been sent."""
         host = self.host(request)
-        told = type(error).__name__
+        told = self._said(error)
         if isinstance(error, TimeoutError | self.http.TimeoutException):
-            told = f"{told}: none within {timeout:.0f} s"
-        elif str(error):
-            told = f"{told}: {self.redact(str(error).encode()).decode()[:300]}"
+            told = f"{type(error).__name__}: none within {timeout:.0f} s"
         if not left or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT)):
             return NotSentError(f"The connection to {host} did not open ({told}).")
         lost = f"The request to {host} was sent, and no whole answer came ({told})."
@@ -204,6 +202,10 @@ class Exchange:
         if isinstance(error, RequestError):
             return False
         return isinstance(error, kinds) or (request.paid and isinstance(error, Exception))
+
+    def _said(self, error: Exception) -> str:
+        words = self.redact(str(error).encode("utf-8", "replace")).decode()[:300]
+        return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
     def redact(self, body: bytes) -> bytes:
         return body.replace(self._secret, b"[key]") if self._secret else body
