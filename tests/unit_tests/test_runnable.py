@@ -194,7 +194,10 @@ def repeated_by(how: str, animate: Any) -> Any:
     if how == "with_fallbacks":
         return animate.with_fallbacks([animate])
     graph: Any = StateGraph(cast("Any", dict))
-    policies = {"any error": RetryPolicy(initial_interval=0.01, retry_on=Exception), "default": RetryPolicy()}
+    policies = {
+        "any error": RetryPolicy(initial_interval=0.01, jitter=False, retry_on=Exception),
+        "default": RetryPolicy(),
+    }
 
     def node(state: dict[str, Any]) -> dict[str, Any]:
         return {"video": animate.invoke(state)}
