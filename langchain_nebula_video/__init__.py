@@ -30,7 +30,10 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskTimeoutError,
     )
+    from langchain_nebula_video.gateways import Gateway, ImageLimits
     from langchain_nebula_video.journal import MemoryJournal
+    from langchain_nebula_video.models import Model
+    from langchain_nebula_video.registry import register_gateway, register_model
     from langchain_nebula_video.runnable import NebulaVideoRunnable
     from langchain_nebula_video.schema import (
         Budget,
@@ -65,7 +68,10 @@ _HOMES = {
         "TaskNotFoundError",
         "TaskTimeoutError",
     ),
+    "gateways": ("Gateway", "ImageLimits"),
     "journal": ("MemoryJournal",),
+    "models": ("Model",),
+    "registry": ("register_gateway", "register_model"),
     "runnable": ("NebulaVideoRunnable",),
     "schema": ("Budget", "Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
     "tools": ("NebulaVideoTool",),
@@ -79,9 +85,12 @@ __all__ = [
     "BudgetExceededError",
     "Cost",
     "DownloadError",
+    "Gateway",
+    "ImageLimits",
     "InvalidInputError",
     "InvalidRequestError",
     "MemoryJournal",
+    "Model",
     "ModerationError",
     "NebulaVideoClient",
     "NebulaVideoError",
@@ -104,6 +113,8 @@ __all__ = [
     "VideoProgress",
     "VideoRequest",
     "quote",
+    "register_gateway",
+    "register_model",
 ]
 
 

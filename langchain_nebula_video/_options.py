@@ -2,6 +2,7 @@
 # Annotations are not postponed here: pydantic would compile each of them anew, half of what importing costs.
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,11 +19,11 @@ from pydantic import (
     model_validator,
 )
 
+from langchain_nebula_video._offers import Offer, find_offer, own_prices
 from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import Gateway, find_gateway
 from langchain_nebula_video.journal import MemoryJournal
-from langchain_nebula_video.models import model_for
 from langchain_nebula_video.schema import Budget
 
 __all__ = ["ClientOptions", "Options"]
@@ -37,10 +38,11 @@ class ClientOptions(TypedDict, total=False):
     api_key: str | SecretStr | None
     gateway: str
     base_url: str | None
-    model: str
+    model: str | None
+    prices: Mapping[str, Any] | None
     poll_interval: float | None
     timeout: float | None
-    budget: Budget | None
+    budget: Budget | Decimal | float | str | None
     journal: Any
     save_to: str | Path | None
     image_folder: str | Path | None
@@ -63,8 +65,11 @@ class Options(BaseModel):
     base_url: str | None = None
     """The gateway's address; `None`: from its variable (`NEBULA_BASE_URL`), else its row. https, or http on
     loopback."""
-    model: str = "wan2.5-i2v-preview"
-    """The model for requests that name none."""
+    model: str = ""
+    """The model for requests that name none; `None`: the gateway's, `wan2.5-i2v-preview` on most."""
+    prices: dict[str, dict[str, Decimal]] | None = None
+    """Your own prices, where no page tells them or yours differ: by model, an amount for every resolution or
+    amounts by resolution; per second of video, in the gateway's currency."""
     poll_interval: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds between two polls, from the start. `None`: the first poll when the task can be done, by the
     model's typical times, then every 3 to 8 s, closer together near the likely end."""
@@ -78,7 +83,7 @@ class Options(BaseModel):
     """Save each video here: a folder, or a file's name."""
     image_folder: Path | None = None
     """Let an image that is a string name a file in this folder. `None`: a string is never a path."""
-    group_ratio: Decimal = Field(default=Decimal(1), gt=0, allow_inf_nan=False)
+    group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
     """What your account's group multiplies prices by, for estimates; the gateway's answers correct it."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
     """A langchain-core `BaseRateLimiter`, asked before each submit."""
@@ -95,6 +100,16 @@ class Options(BaseModel):
             super().__init__(**options)
         except ValidationError as error:
             raise _refusal(error) from None
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _none_is_the_gateways(cls, value: object) -> object:
+        return "" if value is None else value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _are_prices(cls, value: Any) -> Any:
+        return None if value is None else own_prices(value)
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -157,7 +172,10 @@ class Options(BaseModel):
     @model_validator(mode="after")
     def _rows_exist(self) -> Self:
         row = find_gateway(self.gateway)
-        model_for(self.model, row)
+        if not self.model:
+            object.__setattr__(self, "model", row.default_model)
+            self.model_fields_set.discard("model")
+        self.offer()
         if self.journal is None:
             object.__setattr__(self, "journal", MemoryJournal())
         if self.api_key is None:
@@ -176,18 +194,29 @@ class Options(BaseModel):
         """The gateway's facts."""
         return find_gateway(self.gateway)
 
+    def offer(self, model: str | None = None) -> Offer:
+        """A model, or the one for requests that name none, as the gateway serves it, at the caller's own prices.
+
+        Raises:
+            InvalidRequestError: the gateway does not serve it.
+        """
+        return find_offer(model or self.model, self.gateway_row, self.prices)
+
     def address(self) -> str:
-        """The gateway's address, without a slash at its end."""
+        """What all paths of the gateway's protocol follow on, without a slash at its end."""
         row = self.gateway_row
         found = self.base_url or os.environ.get(row.url_variable)
         if found:
-            return _checked_url(found, "base_url" if self.base_url else row.url_variable)
-        if row.base_url is None:
+            found = _checked_url(found, "base_url" if self.base_url else row.url_variable)
+        elif row.base_url is not None:
+            found = row.base_url
+        else:
             raise InvalidRequestError(
                 f"The gateway {row.name!r} has no address of its own.",
                 hint=f"Set {row.url_variable} or pass base_url=….",
             )
-        return row.base_url
+        # Vendors' own clients want an address that ends so; here the protocols' paths begin with it.
+        return found.removesuffix(row.api_root).removesuffix(row.prefix) + row.prefix
 
     def secret(self) -> SecretStr:
         """The key; from the environment again where it was left behind by a pickle.

@@ -12,10 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from langchain_nebula_video._offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError, Money, NotSentError
 from langchain_nebula_video.gateways import Gateway
-from langchain_nebula_video.images import wire_image
-from langchain_nebula_video.models import Model, complete, estimate
+from langchain_nebula_video.images import WireImage, wire_image
+from langchain_nebula_video.protocols import Protocol, WireRequest
 from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, encodable
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "make_order",
 ]
 
-_IMAGES = ("image", "last_image")
+_FRAMES = ("image", "last_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class Order:
     """All that a submit needs."""
 
     request: VideoRequest
-    model: Model
-    images: Mapping[str, str]
-    """By field: what the wire takes."""
+    offer: Offer
+    images: Mapping[str, tuple[WireImage, ...]]
+    """By field."""
     summary: Mapping[str, Any]
     """What was asked for, as plain data; images by digest. Two orders with the same summary are the same."""
     cost: Cost
@@ -50,31 +51,40 @@ class Order:
         text = json.dumps(self.summary, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def wire(self, protocol: Protocol, addresses: Mapping[str, str]) -> WireRequest:
+        """The submit; `addresses` are those of images that were uploaded, by digest."""
+        texts = {name: [addresses.get(image.digest) or image.text for image in found]
+                 for name, found in self.images.items()}  # fmt: skip
+        images = {name: found if name == _REFERENCES else found[0] for name, found in texts.items()}
+        return protocol.build_submit(self.offer.wire_name, self.offer.asked(self.request), images)
 
-def make_order(
-    request: VideoRequest, gateway: Gateway, default_model: str, group_ratio: Decimal, folder: Path | None
-) -> Order:
+
+_REFERENCES = "reference_images"
+
+
+def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None) -> Order:
     """The order of a request; reads files.
 
     Raises:
         InvalidRequestError: the request cannot work.
     """
-    request, model = complete(request, gateway, default_model)
+    request = offer.complete(request)
+    given = {name: (image,) for name in _FRAMES if (image := getattr(request, name)) is not None}
+    if request.reference_images:
+        given[_REFERENCES] = request.reference_images
+    limits = offer.gateway.images
     found = {
-        name: wire_image(
-            getattr(request, name), max_bytes=model.max_image_bytes, formats=model.image_formats, folder=folder
-        )
-        for name in _IMAGES
-        if getattr(request, name) is not None
+        name: tuple(wire_image(image, limits, folder=folder) for image in images) for name, images in given.items()
     }
-    fields = request.model_dump(exclude={*_IMAGES, "reference_images"})
+    fields = request.model_dump(exclude={*_FRAMES, _REFERENCES})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}
+    digests = {name: [image.digest for image in images] for name, images in found.items()}
     return Order(
         request=request,
-        model=model,
-        images={name: image.text for name, image in found.items()},
-        summary={**asked, **{name: image.digest for name, image in found.items()}},
-        cost=estimate(request, model, gateway, group_ratio),
+        offer=offer,
+        images=found,
+        summary={**asked, **{name: names if name == _REFERENCES else names[0] for name, names in digests.items()}},
+        cost=offer.estimate(request, group_ratio),
     )
 
 

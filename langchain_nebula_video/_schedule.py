@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 
 __all__ = ["Schedule"]
 
-# The gateway's page recommends to poll every 3 to 5 seconds; slower is kinder while the end is far off.
-_MIN_STEP = 3.0
-_MAX_STEP = 8.0
 _SHARE = 0.2
 """Of the median time that remains: five looks to the likely end, whatever the distance."""
 
@@ -26,12 +23,14 @@ class Schedule:
         earliest: Seconds that such a task takes at least, as a rule.
         latest: Seconds that it takes at most, as a rule.
         interval: The caller's own interval: then every poll comes that much after the one before.
+        steps: The shortest and the longest step.
         rng: Where jitter comes from.
     """
 
     earliest: float
     latest: float
     interval: float | None = None
+    steps: tuple[float, float] = (3.0, 8.0)
     rng: random.Random = field(default_factory=random.Random)
     anchor: float = 0.0
     """Seconds after the submit at which the work is taken to have begun."""
@@ -48,7 +47,8 @@ class Schedule:
             return self.interval
         if queued:
             self.anchor = elapsed
-        step = min(max(_SHARE * self.remaining(elapsed - self.anchor), _MIN_STEP), _MAX_STEP)
+        shortest, longest = self.steps
+        step = min(max(_SHARE * self.remaining(elapsed - self.anchor), shortest), longest)
         return step * self.rng.uniform(1.0, 1.15)
 
     def remaining(self, worked: float) -> float:

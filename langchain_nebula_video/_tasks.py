@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from langchain_nebula_video._offers import own_name, price_cost
 from langchain_nebula_video.errors import (
     Money,
     RequestError,
@@ -17,11 +18,25 @@ from langchain_nebula_video.errors import (
 )
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.models import MODELS, price_cost
 from langchain_nebula_video.protocols import Answer, Reply, hint_for, is_unknown_task
-from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
+from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
-__all__ = ["STATE", "about", "known", "merged", "no_url", "plain", "silent", "succeeded", "timed_out", "video_of"]
+__all__ = [
+    "STATE",
+    "PriceOf",
+    "about",
+    "known",
+    "merged",
+    "no_url",
+    "plain",
+    "silent",
+    "succeeded",
+    "timed_out",
+    "video_of",
+]
+
+PriceOf = Callable[[str, str | None], Decimal | None]
+"""What a model costs at a resolution, per second; `None` where no price is known."""
 
 STATE = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
@@ -33,25 +48,29 @@ STATE = {
 
 
 def known(
-    task_id: str,
-    entry: Entry | None,
-    gateway: Gateway,
-    default_model: str,
-    group_ratio: Decimal,
-    *,
-    now: datetime,
+    task_id: str, entry: Entry | None, gateway: Gateway, model: str, price: PriceOf, group_ratio: Decimal, now: datetime
 ) -> Task:
-    """The task as the journal knows it; one that it does not know has no figures yet."""
+    """The task as the journal knows it; one that it does not know has no figures yet.
+
+    Args:
+        task_id: The gateway's name for it.
+        entry: Its row.
+        gateway: Where it is.
+        model: The model of a task without a row; `""` where nobody said.
+        price: The price of a model at a resolution.
+        group_ratio: What the account's prices are multiplied by.
+        now: The moment.
+    """
     request: Mapping[str, Any] = entry.request if entry else {}
-    model = entry.model if entry else default_model
-    price = MODELS[model].prices.get(gateway.name, {}).get(request.get("resolution", ""))
+    model = entry.model if entry else model
+    told = price(model, request.get("resolution"))
     return Task(
         task_id=task_id,
         gateway=gateway.name,
         model=model,
         status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
-        cost=price_cost(price, request.get("duration"), gateway, group_ratio=group_ratio),
+        cost=price_cost(told, request.get("duration"), gateway, group_ratio=group_ratio),
         duration=request.get("duration"),
         resolution=request.get("resolution"),
         prompt=request.get("prompt"),
@@ -60,7 +79,7 @@ def known(
     )
 
 
-def merged(task: Task, answer: Answer, gateway: Gateway, *, now: datetime) -> Task:
+def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
     """The task with what an answer says of it."""
     finished_at = None
     if answer.status.finished:
@@ -77,6 +96,11 @@ def merged(task: Task, answer: Answer, gateway: Gateway, *, now: datetime) -> Ta
     }
     if answer.status is TaskStatus.SUCCEEDED:
         learnt |= {"duration": answer.seconds, "resolution": answer.resolution}
+    if task.prompt is None:
+        learnt["prompt"] = answer.prompt
+    if not task.model and answer.model:
+        learnt["model"] = own_name(answer.model, gateway)
+        task = task.model_copy(update={"model": learnt["model"]})
     if answer.submitted_at and not task.raw:  # a task that another process submitted
         learnt["submitted_at"] = min(answer.submitted_at, now)
     return task.model_copy(
@@ -84,22 +108,22 @@ def merged(task: Task, answer: Answer, gateway: Gateway, *, now: datetime) -> Ta
             **{name: value for name, value in learnt.items() if value is not None},
             "status": answer.status,
             "finished_at": finished_at,
-            "cost": _cost(task, answer, gateway),
+            "cost": _cost(task, answer, gateway, price),
             "raw": answer.raw,
         }
     )
 
 
-def _cost(task: Task, answer: Answer, gateway: Gateway) -> Cost:
+def _cost(task: Task, answer: Answer, gateway: Gateway, price_of: PriceOf) -> Cost:
     """The bill where the answer has its figures; else an estimate, which says that it is one.
 
     A failed task is not billed.
     """
     if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return price_cost(Decimal(0), 0, gateway, billed=True)
-    row = MODELS.get(task.model)
-    table = row.prices.get(gateway.name, {}).get(answer.resolution or task.resolution or "") if row else None
-    price = answer.price_per_second if answer.price_per_second is not None else table
+    price = answer.price_per_second
+    if price is None:
+        price = price_of(task.model, answer.resolution or task.resolution)
     return price_cost(
         price,
         answer.seconds or task.duration,
@@ -120,6 +144,11 @@ def plain(video: Video) -> dict[str, Any]:
     if video.url[:5].lower() == "data:":
         data["url"] = ""
     return data
+
+
+def at_stake(entry: Entry) -> str:
+    """What an unconfirmed submit may have spent, for people."""
+    return dollars(entry.reserved_usd) if entry.reserved_usd else "money"
 
 
 # --- ends ---

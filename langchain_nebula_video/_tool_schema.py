@@ -9,61 +9,118 @@ from typing import Annotated, Any, Literal
 from langchain_core.tools import InjectedToolArg
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from langchain_nebula_video.models import MODELS, Model
-from langchain_nebula_video.schema import dollars
+from langchain_nebula_video._offers import Offer
+from langchain_nebula_video.gateways import Gateway
+from langchain_nebula_video.models import Model
+from langchain_nebula_video.schema import money
 
 __all__ = ["args_schema", "description"]
 
 
-def _price_list(model: Model, gateway: str, group_ratio: Decimal) -> str:
-    prices = model.prices.get(gateway)
-    if not prices:
+def _price_list(offer: Offer, group_ratio: Decimal) -> str:
+    if not offer.prices:
         return "It costs money; the price is not known here."
-    shortest = model.durations[0]
+    seconds = offer.model.default_duration
     each = ", ".join(
-        f"{dollars(price * shortest * group_ratio)} at {resolution}" for resolution, price in prices.items()
+        f"{money(price * seconds * group_ratio, offer.gateway.currency)} at {resolution}"
+        for resolution, price in offer.prices.items()
     )
-    return f"It costs money: {shortest} seconds cost {each}; longer videos in proportion."
+    longer = "; longer videos in proportion" if len(offer.model.durations) > 1 else ""
+    return f"It costs money: {seconds} seconds cost {each}{longer}."
 
 
-def description(model: Model, gateway: str, group_ratio: Decimal) -> str:
-    """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
-    slowest = max(latest for _, latest in model.typical_seconds.values())
+def _what_it_does(offer: Offer) -> str:
+    title = offer.model.title
+    if offer.requires("reference_images"):
+        return (
+            f"Makes a short MP4 video with {title}: the reference images show who or what appears in it, the prompt "
+            "says what happens."
+        )
+    frames = "the image is the first frame"
+    if offer.requires("last_image"):
+        frames = "image is the first frame, last_image the last"
+    alone = ""
+    if not offer.requires("image"):
+        alone = " Where neither the call nor the conversation has an image, the video is made of the prompt alone."
     return (
-        f"Animates one still image into a short MP4 video with {model.title}: the image is the first frame, the "
-        f"prompt says what then happens. {_price_list(model, gateway, group_ratio)} Call it once for each video "
-        f"that is wanted. It returns when the video is ready, after up to {slowest / 60:.0f} minutes, with JSON: "
+        f"Animates one still image into a short MP4 video with {title}: {frames}, the prompt says what then "
+        f"happens.{alone}"
+    )
+
+
+def description(offer: Offer, group_ratio: Decimal) -> str:
+    """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
+    slowest = offer.model.slowest
+    wait = f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
+    return (
+        f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
+        f"that is wanted. It returns when the video is ready, after up to {wait}, with JSON: "
         "url (works for 24 hours), cost_usd, duration, resolution, task_id. If it answers with an error, do what "
         "the error says; when the error says that money may have been spent, do not call it again for the same video."
     )
 
 
-def _fields(model: Model) -> dict[str, tuple[Any, Any]]:
-    """Every field that a language model may be shown; those that the row does not accept are left out below."""
-    default = model.durations[0]
+def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
+    """Every field that a language model may be shown; those that are not accepted are left out below."""
+    model = offer.model
+    limit = f"; at most {model.max_prompt} characters" if model.max_prompt else ""
+    named = " Name the reference images as @Image1, @Image2 and so on." if model.max_references else ""
+    wish = (
+        "What happens in the video: the subject's movement, the camera, the mood. One to three concrete sentences "
+        f"work best{limit}.{named}"
+    )
+    formats = " or ".join(offer.gateway.images.formats[:2])
     return {
-        "prompt": (
-            str,
-            Field(
-                description="What happens in the video: the subject's movement, the camera, the mood. One to three "
-                f"concrete sentences work best; at most {model.max_prompt} characters."
-            ),
-        ),
+        "prompt": (str, Field(description=wish))
+        if offer.requires("prompt") or not model.templates
+        else (str, Field(default="", description=f"{wish} Leave it out with a template, which decides instead.")),
         "image": (
             str | None,
             Field(
                 default=None,
-                description="The https URL of the JPEG or PNG image to animate. Leave it out to animate the newest "
+                description=f"The https URL of the {formats} image to animate. Leave it out to animate the newest "
                 "image of the conversation; never copy base64 data here.",
+            ),
+        ),
+        "last_image": (
+            str if offer.requires("last_image") else str | None,
+            Field(
+                default=... if offer.requires("last_image") else None,
+                description="The https URL of the image that the video ends with.",
+            ),
+        ),
+        "reference_images": (
+            list[str] | None,
+            Field(
+                default=None,
+                max_length=model.max_references or None,
+                description=f"The https URLs of up to {model.max_references} images that show who or what appears. "
+                "Leave it out to use the newest image of the conversation; never copy base64 data here.",
             ),
         ),
         "duration": (
             Literal[model.durations],
-            Field(default=default, description="Seconds of video. The cost grows in proportion."),
+            Field(default=model.default_duration, description="Seconds of video. The cost grows in proportion."),
         ),
         "resolution": (
-            Literal[model.resolutions],
-            Field(default=model.default_resolution, description="Higher is sharper and costs more."),
+            Literal[offer.resolutions],
+            Field(default=offer.default_resolution, description="Higher is sharper and costs more."),
+        ),
+        "template": (
+            Literal[model.templates] | None if model.templates else None,
+            Field(default=None, description="A ready-made effect; the prompt is ignored with one."),
+        ),
+        "negative_prompt": (
+            str | None,
+            Field(
+                default=None,
+                max_length=model.max_negative_prompt,
+                description="What should not be seen in the video. Leave it out normally.",
+            ),
+        ),
+        "aspect_ratio": (
+            Literal[model.aspect_ratios] | None if model.aspect_ratios else None,
+            Field(default=None, description="The video's proportions, where no image decides them."),
         ),
         "smart_rewrite": (
             bool,
@@ -84,6 +141,7 @@ def _fields(model: Model) -> dict[str, tuple[Any, Any]]:
                 "then generate_audio is left off.",
             ),
         ),
+        "watermark": (bool, Field(default=False, description="Put the vendor's mark on the video.")),
         "seed": (
             int | None,
             Field(
@@ -96,11 +154,15 @@ def _fields(model: Model) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def args_schema(offer: Offer) -> type[BaseModel]:
+    """The arguments of the tool for this offer: only what is taken there, with its own choices and limits."""
+    return _made(offer.model, offer.gateway)
+
+
 @functools.cache
-def args_schema(model_name: str) -> type[BaseModel]:
-    """The arguments of the tool for this model: only what the model takes, with its own choices and limits."""
-    model = MODELS[model_name]
-    fields = {name: field for name, field in _fields(model).items() if model.accepts(name)}
+def _made(model: Model, gateway: Gateway) -> type[BaseModel]:
+    offer = Offer(model, gateway, {})
+    fields = {name: field for name, field in _fields(offer).items() if offer.accepts(name)}
     # The name is the contract: LangGraph's ToolNode fills a field called `runtime`. Excluded, so that a call
     # does not copy the whole state along.
     fields["runtime"] = (Annotated[Any, InjectedToolArg], Field(default=None, exclude=True))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._offers import Offer, as_request, find_offer, own_prices
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._runtime import run_sync
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.gateways import Gateway, find_gateway
-from langchain_nebula_video.models import as_request, complete, estimate
+from langchain_nebula_video.gateways import find_gateway
 from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
 
 if TYPE_CHECKING:
@@ -25,26 +25,31 @@ def quote(
     request: VideoRequest | Mapping[str, Any] | None = None,
     *,
     gateway: str = "nebula",
-    model: str = "wan2.5-i2v-preview",
+    model: str | None = None,
+    prices: Mapping[str, Any] | None = None,
     group_ratio: Decimal | int | str = 1,
     **fields: Any,
 ) -> Cost:
     """What a video will cost, by the price table. Needs neither network nor key.
 
     Args:
-        request: The request, as `VideoRequest` or dict. Prompt and image may be left out: they cost nothing.
+        request: The request, as `VideoRequest` or dict. Prompt and images may be left out: they cost nothing.
         gateway: The row of `GATEWAYS`.
-        model: The model, unless the request names one.
+        model: The model, unless the request names one; `None`: the gateway's.
+        prices: Your own prices, as for `Options`.
         group_ratio: What your account's group multiplies prices by.
         fields: Fields of the request, such as `duration=10, resolution="1080p"`.
 
     Returns:
-        An estimate, in US dollars and yuan.
+        An estimate, in US dollars and yuan; `basis` is `"unknown"` where no price is known.
 
     Raises:
         InvalidRequestError: the model does not make such a video.
     """
-    return _quoted(find_gateway(gateway), model, _ratio(group_ratio), as_request(request, fields))
+    asked = as_request(request, fields)
+    row = find_gateway(gateway)
+    offer = find_offer(asked.model or model or row.default_model, row, own_prices(prices))
+    return _quoted(offer, _ratio(group_ratio), asked)
 
 
 def _ratio(value: Decimal | int | str) -> Decimal:
@@ -52,22 +57,26 @@ def _ratio(value: Decimal | int | str) -> Decimal:
         ratio = Decimal(str(value))
     except InvalidOperation:
         ratio = Decimal(0)
-    if not ratio.is_finite() or ratio <= 0:
+    if not ratio.is_finite() or not 0 < ratio < 1_000_000:
         raise InvalidRequestError(f"group_ratio is {value!r}.", hint="Give a number above 0; 1 for most accounts.")
     return ratio
 
 
-def _quoted(gateway: Gateway, model: str, group_ratio: Decimal, request: VideoRequest) -> Cost:
-    stand_ins = {"prompt": request.prompt or "-", "image": request.image or "-"}
-    completed, row = complete(request.model_copy(update=stand_ins), gateway, model)
-    return estimate(completed, row, gateway, group_ratio)
+def _quoted(offer: Offer, group_ratio: Decimal, request: VideoRequest) -> Cost:
+    stand_ins: dict[str, Any] = {
+        name: value
+        for name, value in {"prompt": "-", "image": "-", "last_image": "-", "reference_images": ("-",)}.items()
+        if offer.requires(name) and not getattr(request, name)
+    }
+    completed = offer.complete(request.model_copy(update=stand_ins))
+    return offer.estimate(completed, group_ratio)
 
 
 class NebulaVideoClient:
     """Makes videos of images, blocking the calling thread. Safe to use from many threads at once.
 
     Args:
-        options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `poll_interval`,
+        options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `prices`, `poll_interval`,
             `timeout`, `budget`, `journal`, `save_to`, `image_folder`, `group_ratio`, `rate_limiter`,
             `http_client`, `http_async_client`, `clock`.
 
@@ -151,7 +160,8 @@ class NebulaVideoClient:
         """Take a task back, where the gateway can.
 
         Raises:
-            InvalidRequestError: the gateway documents no way to (Nebula).
+            InvalidRequestError: the gateway documents no way to; only DashScope itself does.
+            RefusedError: the task is no longer waiting in the queue, which is when it can be taken back.
         """
         return run_sync(self._lifecycle.cancel(task))
 
@@ -169,8 +179,8 @@ class NebulaVideoClient:
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """What a video will cost with this client's model and gateway; nothing is sent."""
-        options = self._options
-        return _quoted(options.gateway_row, options.model, options.group_ratio, as_request(request, fields))
+        asked = as_request(request, fields)
+        return _quoted(self._options.offer(asked.model), self._options.group_ratio, asked)
 
     def __enter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()
@@ -250,8 +260,8 @@ class AsyncNebulaVideoClient:
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """See `NebulaVideoClient.quote`."""
-        options = self._options
-        return _quoted(options.gateway_row, options.model, options.group_ratio, as_request(request, fields))
+        asked = as_request(request, fields)
+        return _quoted(self._options.offer(asked.model), self._options.group_ratio, asked)
 
     async def __aenter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()

@@ -11,74 +11,75 @@ import binascii
 import hashlib
 import io
 import os
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from langchain_nebula_video._urls import split_url, without_query
+from langchain_nebula_video._formats import MIME_TYPES, ImageInfo, any_of, inspect_image, with_pillow
+from langchain_nebula_video._urls import split_url, without_signature
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.schema import encodable
 
+if TYPE_CHECKING:
+    from langchain_nebula_video.gateways import ImageLimits
+
 __all__ = ["ImageInfo", "WireImage", "image_in_block", "inspect_image", "wire_image"]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What an image's own bytes say of it."""
-
-    format: str
-    """`"JPEG"` or `"PNG"`."""
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
 class WireImage:
     """An image ready to be sent."""
 
-    text: str
-    """The URL as it was given, or a `data:` URI."""
     digest: str
     """Names the image without holding it: a hash of its bytes, or its URL less the signature."""
+    url: str | None = None
+    """The address as it was given, if it is one."""
+    data: bytes | None = None
+    """The image itself, where it is here."""
+    mime: str | None = None
+    """What kind of image the bytes are."""
+
+    @property
+    def text(self) -> str:
+        """The URL as it was given, or a `data:` URI, which is made anew each time."""
+        if self.data is None:
+            return self.url or ""
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
 
     def __repr__(self) -> str:
         return f"WireImage({self.digest})"
 
 
-_MIME = {"JPEG": "image/jpeg", "PNG": "image/png"}
 _FORMS = "an https or http URL, a data: URI, bytes, a pathlib.Path, an open file, a PIL image or an image block"
-# Formats that people do hand over, by their first bytes, so that the refusal can name them.
-_OTHERS = ((b"GIF8", "GIF"), (b"RIFF", "WEBP"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-           (b"<svg", "SVG"), (b"<?xml", "SVG"), (b"%PDF", "PDF"), (b"<!DOC", "HTML"), (b"<html", "HTML"))  # fmt: skip
 
 
-def wire_image(
-    image: object, *, max_bytes: int, formats: tuple[str, ...] = ("JPEG", "PNG"), folder: Path | None = None
-) -> WireImage:
+def wire_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
     """The image as the gateway takes it.
 
     Args:
         image: A URL, `data:` URI, bytes, `Path`, open binary file, PIL image or LangChain image block.
-        max_bytes: The image must be smaller than this.
-        formats: The formats that the model reads.
+        limits: What the gateway takes.
         folder: Where a string may name a file; `None`: nowhere.
 
     Raises:
-        InvalidRequestError: it holds no image, or none that the model takes; says what to do.
+        InvalidRequestError: it holds no image, or none that the gateway takes; says what to do.
     """
     image = image_in_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
         text = image.strip()
-        if split_url(text, ("https", "http")) is not None and encodable(text):
-            return WireImage(text, f"url:{without_query(text)}")
+        if split_url(text, limits.schemes) is not None and encodable(text):
+            return WireImage(f"url:{without_signature(text)}", url=text)
         if text[:5].lower() == "data:":
-            return _from_bytes(_data_uri_bytes(text, max_bytes), max_bytes, formats)
+            return _checked(_data_uri_bytes(text, limits.max_bytes), limits)
+        if text[:6].lower() == "oss://" and "oss" not in limits.schemes:
+            raise InvalidRequestError(
+                f"The gateway cannot read the address {_shown(text)}: it fetches {any_of(limits.schemes)} ones.",
+                hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
+            )
         image = _inside(text, folder)
-    return _from_bytes(_read(image, max_bytes), max_bytes, formats)
+    return _checked(_read(image, limits), limits)
 
 
 _OTHER_BLOCKS = frozenset({"video", "audio", "text", "file"})
@@ -114,11 +115,14 @@ def image_in_block(block: Mapping[str, Any]) -> object:
     raise InvalidRequestError(f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}.")
 
 
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
 def _inside(text: str, folder: Path | None) -> Path:
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
     if folder is None:
         raise InvalidRequestError(
-            f"The image {shown!r} is neither a URL nor a data: URI, and a string is not read as a local path.",
+            f"The image {_shown(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
         )
     root = folder.resolve()
@@ -129,7 +133,7 @@ def _inside(text: str, folder: Path | None) -> Path:
         inside = False
     if not inside:
         raise InvalidRequestError(
-            f"The image {shown!r} is no file inside the allowed folder.",
+            f"The image {_shown(text)} is no file inside the allowed folder.",
             hint="Name a file in that folder; '..' and links out of it are not followed.",
         )
     return path
@@ -141,23 +145,26 @@ def _data_uri_bytes(text: str, max_bytes: int) -> bytes:
         raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
     if not head.lower().endswith(";base64"):
         if len(body) > max_bytes * 3:  # %FF: three characters a byte
-            raise _too_large(len(body) // 3, max_bytes)
+            raise _too_large(max_bytes)
         return unquote_to_bytes(body.encode("utf-8", "replace"))
     if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest is room for line breaks
-        raise _too_large(len(body) * 3 // 4, max_bytes)
+        raise _too_large(max_bytes)
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The data: URI is not valid base64.", hint="Encode the image again.") from None
 
 
-def _read(image: object, max_bytes: int) -> bytes:
+def _read(image: object, limits: ImageLimits) -> bytes:
+    max_bytes = limits.max_bytes
     if isinstance(image, bytes | bytearray | memoryview):
+        if (size := memoryview(image).nbytes) > max_bytes:
+            raise _too_large(max_bytes, size)
         return bytes(image)
     if isinstance(image, os.PathLike):
         return _read_path(Path(os.fsdecode(image)), max_bytes)
     if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, told without importing PIL
-        return _encode_pil(image, max_bytes)
+        return _encode_pil(image, limits)
     read = getattr(image, "read", None)
     if callable(read):
         try:
@@ -168,9 +175,11 @@ def _read(image: object, max_bytes: int) -> bytes:
             raise InvalidRequestError(
                 f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
             ) from None
-        if isinstance(data, bytes):
-            return data
-        raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
+        if not isinstance(data, bytes):
+            raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
+        if len(data) > max_bytes:
+            raise _too_large(max_bytes)
+        return data
     raise InvalidRequestError(f"A {type(image).__name__} holds no image.", hint=f"Give {_FORMS}.")
 
 
@@ -179,135 +188,92 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
         if not path.is_file():
             raise InvalidRequestError(f"There is no file {str(path)!r}.", hint="Check the path.")
         with path.open("rb") as file:
-            return file.read(max_bytes + 1)
+            data = file.read(max_bytes + 1)
+            if len(data) > max_bytes:
+                raise _too_large(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise InvalidRequestError(
             f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it."
         ) from None
+    return data
 
 
-def _encode_pil(image: Any, max_bytes: int) -> bytes:
+def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
     """PNG keeps every pixel; a picture too large for it goes as JPEG, at the quality that eyes cannot tell."""
+    _check_sides(image.width, image.height, limits)
+    data = b""
     try:
-        for form, options in (("PNG", {}), ("JPEG", {"quality": 95})):
+        for form in [form for form in ("PNG", "JPEG") if form in limits.formats] or limits.formats[:1]:
+            kept = form == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _transparent(image))
+            picture = image if kept else _as_rgb(image)
             buffer = io.BytesIO()
-            picture = image if form == "PNG" and image.mode in _PNG_MODES else image.convert("RGB")
-            picture.save(buffer, format=form, **options)
-            if buffer.tell() < max_bytes:
+            picture.save(buffer, format=form, quality=95)
+            data = buffer.getvalue()
+            if len(data) <= limits.max_bytes:
                 break
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 each codec has its own way of giving up on a damaged picture
         raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
-    return buffer.getvalue()
+    return data
 
 
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
-def _from_bytes(data: bytes, max_bytes: int, formats: tuple[str, ...]) -> WireImage:
+def _transparent(image: Any) -> bool:
+    return bool(getattr(image, "has_transparency_data", True))  # Pillow 10.1 has it
+
+
+def _as_rgb(image: Any) -> Any:
+    """The picture's colours; on white, where it is transparent: what lies hidden there may be any colour."""
+    if not _transparent(image):
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    layer.info.pop("transparency", None)  # what another mode left there would be written into the file
+    white = layer.convert("RGB")
+    white.paste((255, 255, 255), (0, 0, *layer.size))
+    white.paste(layer, (0, 0), layer)
+    return white
+
+
+def _checked(data: bytes, limits: ImageLimits) -> WireImage:
     if not data:
-        raise InvalidRequestError("The image is empty.", hint=f"Give {' or '.join(formats)}.")
-    if len(data) >= max_bytes:
-        raise _too_large(len(data), max_bytes)
-    info = inspect_image(data)
-    if info.format not in formats:
-        raise _wrong_format(info.format, formats)
-    encoded = base64.b64encode(data).decode("ascii")
-    return WireImage(f"data:{_MIME[info.format]};base64,{encoded}", f"sha256:{hashlib.sha256(data).hexdigest()}")
+        raise InvalidRequestError("The image is empty.", hint=f"Give {any_of(limits.formats)}.")
+    if len(data) > limits.max_bytes:
+        raise _too_large(limits.max_bytes, len(data))
+    info = inspect_image(data, limits.formats)
+    _check_sides(info.width, info.height, limits)
+    if info.alpha and not limits.alpha:
+        raise InvalidRequestError(
+            f"The image is a {info.format} with transparency; the model reads it only without.",
+            hint=f"Drop its alpha channel, {with_pillow(info.format)}",
+        )
+    return WireImage(f"sha256:{hashlib.sha256(data).hexdigest()}", data=data, mime=MIME_TYPES[info.format])
 
 
-def _too_large(size: int, max_bytes: int) -> InvalidRequestError:
-    limit = max_bytes / 1024 / 1024
+def _too_large(max_bytes: int, size: int | None = None) -> InvalidRequestError:
+    """The refusal of an image of that size, if it is known."""
+    limit = f"{max_bytes:,} bytes ({max_bytes / 1024 / 1024:.3g} MB)"
+    told = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
     return InvalidRequestError(
-        f"The image has {size / 1024 / 1024:.1f} MB or more; the gateway takes less than {limit:g} MB.",
+        f"The image has {told}; the gateway takes at most {limit}.",
         hint="Scale it down or save it as JPEG, or give the URL of a smaller one.",
     )
 
 
-def _wrong_format(name: str, formats: tuple[str, ...]) -> InvalidRequestError:
-    wanted = " or ".join(formats)
-    return InvalidRequestError(
-        f"The image is {name}; the model reads {wanted}.",
-        hint=f"Convert it to {wanted}, with Pillow: Image.open(path).convert('RGB').save('image.jpg').",
-    )
-
-
-def inspect_image(data: bytes) -> ImageInfo:
-    """Format and size of a JPEG or PNG whose structure is whole from its first byte to its end mark.
-
-    Raises:
-        InvalidRequestError: another format, or a damaged file.
-    """
-    try:
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _inspect_png(data)
-        if data.startswith(b"\xff\xd8\xff"):
-            return _inspect_jpeg(data)
-    except (struct.error, IndexError):
-        raise _damaged("it ends too early") from None
-    for head, name in _OTHERS:
-        if data.lstrip()[: len(head)].lower() == head.lower():
-            raise _wrong_format(name, ("JPEG", "PNG"))
+def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
+    """Whether the picture is neither too small nor too large for the model."""
+    short, long = min(width, height), max(width, height)
+    low, high = limits.sides or (0, long)
+    if not short or (low <= short and long <= high):  # a PIL image without pixels is its encoder's to refuse
+        return
+    factor = max(low / short, min(1.0, high / long))
+    scaled = round(width * factor), round(height * factor)
+    size = min(max(scaled[0], low), high), min(max(scaled[1], low), high)
+    form = limits.formats[0]
+    if size == scaled:
+        hint = f"Scale it, {with_pillow(form, f'{{}}.resize({size})')}"
+    else:
+        hint = f"Scaling alone does not do it: pad it, {with_pillow(form, f'ImageOps.pad({{}}, {size})')}"
     raise InvalidRequestError(
-        "The bytes are no image that is known here.",
-        hint="Give a JPEG or PNG; the name does not matter, the content does.",
+        f"The image has {width} x {height} pixels; the model reads sides of {low} to {high} pixels.", hint=hint
     )
-
-
-def _damaged(why: str) -> InvalidRequestError:
-    return InvalidRequestError(f"The image is damaged: {why}.", hint="Save or download it again.")
-
-
-def _sized(name: str, width: int, height: int) -> ImageInfo:
-    if not width or not height:
-        raise _damaged("it has no pixels")
-    return ImageInfo(name, width, height)
-
-
-def _inspect_png(data: bytes) -> ImageInfo:
-    """Walk the chunks, each with its checksum, from IHDR to IEND (PNG specification, section 5)."""
-    info: ImageInfo | None = None
-    at, pixels = 8, False
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length]
-        (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
-        if zlib.crc32(body, zlib.crc32(kind)) != checksum:
-            raise _damaged(f"the checksum of its {kind.decode('latin-1')} part is wrong")
-        if info is None:
-            if kind != b"IHDR":
-                raise _damaged("it does not begin with its header")
-            info = _sized("PNG", *struct.unpack_from(">II", body))
-        pixels = pixels or kind == b"IDAT"
-        if kind == b"IEND":
-            break
-        at += 12 + length
-    if not pixels:
-        raise _damaged("it has no pixels")
-    return info
-
-
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def _inspect_jpeg(data: bytes) -> ImageInfo:
-    """Walk the segments to the first scan, then look for the end mark (ITU T.81, annex B)."""
-    info: ImageInfo | None = None
-    at = 2
-    while True:
-        if data[at] != 0xFF:
-            raise _damaged("a segment does not begin where it should")
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            info = _sized("JPEG", width, height)
-        if marker == 0xDA:
-            break
-        at += 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", data, at + 2)[0]
-    if info is None:
-        raise _damaged("it has no frame header")
-    if data.find(b"\xff\xd9", at) < 0:
-        raise _damaged("it ends too early")
-    return info

@@ -8,7 +8,7 @@ have been paid for is forgotten, and the same key never pays twice.
 reserve ──► submitting ──► submitted ──► running ──► succeeded   (settled: what was billed)
                 │                              ├──► failed       (nothing is billed)
                 │                              └──► canceled     (nothing is billed)
-                ├──► unconfirmed    keeps its reservation
+                ├──► unconfirmed    keeps its reservation; where the gateway lists its tasks, it may become submitted
                 └──► forgotten      refused or never sent: the key is free again
 ```
 """
@@ -69,6 +69,10 @@ class Entry:
     """The finished video as plain data."""
     reason: str | None = None
     """Why it failed."""
+    sent_at: datetime | None = None
+    """When the POST left whose answer was lost."""
+    lost_at: datetime | None = None
+    """When it was given up."""
     abandoned: bool = False
     """Whoever asked for it was told of an error, and got no video."""
 
@@ -113,6 +117,13 @@ class Journal(typing.Protocol):
 
         Raises:
             KeyError: there is no such entry.
+        """
+        ...
+
+    def claim(self, entry_id: str, task_id: str) -> Entry | None:
+        """Give an unconfirmed entry the task that was found to be its own, and give it back.
+
+        `None`: another entry has that task by now, or this one is gone.
         """
         ...
 
@@ -174,6 +185,16 @@ class MemoryJournal:
         """See `Journal.update`."""
         with self._lock:
             entry = replace(self._entries[entry_id], **changes)
+            self._put(entry)
+            return entry
+
+    def claim(self, entry_id: str, task_id: str) -> Entry | None:
+        """See `Journal.claim`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is None or self._by_task.get((entry.gateway, task_id), entry_id) != entry_id:
+                return None
+            entry = replace(entry, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
             self._put(entry)
             return entry
 

@@ -1,105 +1,241 @@
-"""MODELS: what each model can do and costs, a row a model; checking and pricing a request by its row."""
+"""MODELS: what each model can do and costs, a row a model."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from langchain_nebula_video._urls import split_url
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.schema import Cost, VideoRequest, encodable
 
-if TYPE_CHECKING:
-    from langchain_nebula_video.gateways import Gateway
-
-__all__ = [
-    "MODELS",
-    "Model",
-    "as_request",
-    "complete",
-    "estimate",
-    "find_model",
-    "model_for",
-    "price_cost",
-    "request_problems",
-]
+__all__ = ["MODELS", "Model", "find_model"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
-    """One row: what the model takes, makes and costs."""
+    """One row: what the model takes, makes and costs.
+
+    What a gateway has no place for (`Gateway.carries`) is not taken there, whatever the row says.
+    """
 
     name: str
     title: str
     """For people and for the descriptions that a language model reads."""
-    required: frozenset[str]
+    requires: frozenset[str]
     """The fields of a `VideoRequest` that must be there."""
     takes: frozenset[str]
     """The fields that may be there besides."""
     durations: tuple[int, ...]
-    """Seconds of video that can be asked for; the first is the default."""
+    """Seconds of video that can be asked for."""
+    default_duration: int = 5
     resolutions: tuple[str, ...]
     default_resolution: str
     fps: int
-    max_prompt: int
+    max_prompt: int | None
+    """Characters; `None`: no page says."""
+    max_negative_prompt: int = 500
     """Characters."""
-    max_image_bytes: int
-    """An image must be smaller than this."""
-    image_formats: tuple[str, ...]
+    max_references: int = 0
+    """Images in `reference_images`; the prompt may name each as `@Image1`, `@Image2` and so on."""
+    templates: tuple[str, ...] = ()
+    """Effects; with one the prompt is ignored."""
+    aspect_ratios: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, Decimal]]
-    """By gateway, by resolution: US dollars per second of video."""
+    """By gateway that serves it, by resolution: per second of video, in the gateway's currency. A gateway without
+    prices serves it at a price that no page tells."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """By gateway: what it calls the model, where that is not `name`."""
     typical_seconds: Mapping[int, tuple[float, float]]
-    """By duration: how long the generation usually takes, from and to."""
+    """By duration: how long the generation usually takes, from and to; 0 stands for every other duration."""
     timeout: float
     """Seconds that a generation is given unless the caller says otherwise."""
-
-    def accepts(self, field: str) -> bool:
-        """Whether a request may have this field."""
-        return field in self.required or field in self.takes
+    steps: tuple[float, float] | None = None
+    """Seconds between two looks at a task, the shortest and the longest; `None`: the gateway's."""
 
     def typical(self, duration: int | None) -> tuple[float, float]:
         """How long a video of that duration usually takes, from and to."""
         return self.typical_seconds.get(duration or 0) or next(iter(self.typical_seconds.values()))
 
+    @property
+    def slowest(self) -> float:
+        """Seconds that the longest video takes at most, as a rule."""
+        return max(latest for _, latest in self.typical_seconds.values())
 
-def _table(rows: dict[str, str]) -> Mapping[str, Decimal]:
-    return MappingProxyType({resolution: Decimal(price) for resolution, price in rows.items()})
+
+_TIERS = ("480p", "720p", "1080p")
 
 
-MODELS: dict[str, Model] = {
-    row.name: row
-    for row in [
-        # The gateway's page for wan2.5-i2v-preview, 2025-11-04: parameters, prices, "a 5-second video usually
-        # takes 1-2 minutes, a 10-second video 2-3", "wait for 5-10 minutes" when it is queued; 24 fps and the
-        # prompt's 1500 characters (longer ones are cut off silently): Alibaba's image-to-video page.
-        Model(
-            name="wan2.5-i2v-preview",
-            title="Wan 2.5 image-to-video",
-            required=frozenset({"prompt", "image"}),
-            takes=frozenset(
-                {"duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed"},
-            ),
-            durations=(5, 10),
-            resolutions=("480p", "720p", "1080p"),
-            default_resolution="720p",
-            fps=24,
-            max_prompt=1500,
-            max_image_bytes=5 * 1024 * 1024,
-            image_formats=("JPEG", "PNG"),
-            prices=MappingProxyType(
-                {"nebula": _table({"480p": "0.0369", "720p": "0.0738", "1080p": "0.1233"})},
-            ),
-            typical_seconds=MappingProxyType({5: (60.0, 120.0), 10: (120.0, 180.0)}),
-            timeout=900.0,
+def _prices(**by_gateway: str) -> Mapping[str, Mapping[str, Decimal]]:
+    """Gateways, each with its prices at 480p, 720p and 1080p; `-` where it has none, nothing where none is known."""
+    table = {}
+    for gateway, text in by_gateway.items():
+        told = zip(_TIERS, text.split(), strict=False)
+        table[gateway.replace("_", "-")] = MappingProxyType(
+            {tier: Decimal(price) for tier, price in told if price != "-"}
+        )
+    return MappingProxyType(table)
+
+
+# --- Wan ---
+
+# Alibaba's image-to-video page, 2025-12: resolutions and their defaults, seconds, frame rates, sound, effects,
+# "usually one to five minutes"; its price and limits pages, read 2025-12: yuan a second in Beijing, US dollars in
+# Singapore, 1500 or 800 characters of prompt (longer ones are cut off silently), 500 of negative prompt. The
+# default is 720p wherever a model has it, as on Nebula, so that a request means the same everywhere.
+_WAN_FIELDS = frozenset({"prompt", "duration", "resolution", "smart_rewrite", "seed", "negative_prompt", "watermark"})
+_SOUND = frozenset({"generate_audio", "audio_url"})
+_IMAGE = frozenset({"image"})
+_MINUTES = MappingProxyType({0: (60.0, 300.0)})
+_EFFECTS = (
+    *("squish", "rotation", "poke", "inflate", "dissolve", "carousel", "singleheart"),
+    *("flying", "rose", "crystalrose", "hug", "frenchkiss", "coupleheart"),
+)
+_PLUS_EFFECTS = (
+    *_EFFECTS,
+    *("melt", "icecream", "dance1", "dance2", "dance3", "dance4", "dance5"),
+    *("mermaid", "graduation", "dragon", "money", "jellyfish", "pupil"),
+)
+
+
+def _wan() -> Iterator[Model]:
+    # On Nebula: the gateway's page for this model, 2025-11-04: parameters, prices, "a 5-second video usually takes
+    # 1-2 minutes, a 10-second video 2-3", "wait for 5-10 minutes" when it is queued.
+    yield Model(
+        name="wan2.5-i2v-preview",
+        title="Wan 2.5 image-to-video",
+        requires=_IMAGE,
+        takes=_WAN_FIELDS | _SOUND,
+        durations=(5, 10),
+        resolutions=_TIERS,
+        default_resolution="720p",
+        fps=24,
+        max_prompt=1500,
+        prices=_prices(
+            nebula="0.0369 0.0738 0.1233",
+            dashscope="0.3 0.6 1",
+            dashscope_intl="0.05 0.10 0.15",
+            dashscope_passthrough="",
         ),
-    ]
-}
+        typical_seconds=MappingProxyType({5: (60.0, 120.0), 10: (120.0, 180.0)}),
+        timeout=900.0,
+    )
+    yield Model(
+        name="wan2.2-i2v-flash",
+        title="Wan 2.2 image-to-video, fast",
+        requires=_IMAGE,
+        takes=_WAN_FIELDS,
+        durations=(5,),
+        resolutions=_TIERS,
+        default_resolution="720p",
+        fps=30,
+        max_prompt=800,
+        prices=_prices(dashscope="0.10 0.20 0.48", dashscope_intl="0.015 0.036 -", dashscope_passthrough=""),
+        typical_seconds=_MINUTES,
+        timeout=900.0,
+    )
+    yield Model(
+        name="wan2.2-i2v-plus",
+        title="Wan 2.2 image-to-video",
+        requires=_IMAGE,
+        takes=_WAN_FIELDS,
+        durations=(5,),
+        resolutions=("480p", "1080p"),
+        default_resolution="1080p",
+        fps=30,
+        max_prompt=800,
+        prices=_prices(dashscope="0.14 - 0.70", dashscope_intl="0.02 - 0.10", dashscope_passthrough=""),
+        typical_seconds=_MINUTES,
+        timeout=900.0,
+    )
+    yield Model(
+        name="wanx2.1-i2v-plus",
+        title="Wan 2.1 image-to-video",
+        requires=_IMAGE,
+        takes=_WAN_FIELDS | {"template"},
+        durations=(5,),
+        resolutions=("720p",),
+        default_resolution="720p",
+        fps=30,
+        max_prompt=800,
+        templates=_PLUS_EFFECTS,
+        prices=_prices(dashscope="- 0.70 -", dashscope_intl="- 0.10 -", dashscope_passthrough=""),
+        names=MappingProxyType({"dashscope-intl": "wan2.1-i2v-plus"}),
+        typical_seconds=_MINUTES,
+        timeout=900.0,
+    )
+    yield Model(
+        name="wanx2.1-i2v-turbo",
+        title="Wan 2.1 image-to-video, fast",
+        requires=_IMAGE,
+        takes=_WAN_FIELDS | {"template"},
+        durations=(3, 4, 5),
+        resolutions=("480p", "720p"),
+        default_resolution="720p",
+        fps=30,
+        max_prompt=800,
+        templates=_EFFECTS,
+        prices=_prices(dashscope="0.24 0.24 -", dashscope_intl="0.036 0.036 -", dashscope_passthrough=""),
+        names=MappingProxyType({"dashscope-intl": "wan2.1-i2v-turbo"}),
+        typical_seconds=_MINUTES,
+        timeout=900.0,
+    )
+    # A path and frames of its own (see the protocol); its price is known for Beijing alone.
+    yield Model(
+        name="wan2.2-kf2v-flash",
+        title="Wan 2.2 first-and-last-frame-to-video, fast",
+        requires=_IMAGE | {"last_image"},
+        takes=_WAN_FIELDS,
+        durations=(5,),
+        resolutions=_TIERS,
+        default_resolution="720p",
+        fps=30,
+        max_prompt=800,
+        prices=_prices(dashscope="0.10 0.20 0.48"),
+        typical_seconds=_MINUTES,
+        timeout=900.0,
+    )
+
+
+# --- Vidu ---
+
+# UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03: names, modes, 1 to 16 seconds, at most four
+# references, `-offpeak` "cheaper, finished within 48 hours". It tells neither prices nor how long a prompt may be;
+# proportions are those of Vidu's own pages (the page has 16:9 in an example), seconds of work are a guess.
+_VIDU_FIELDS = frozenset({"prompt", "duration", "resolution", "generate_audio", "seed", "aspect_ratio"})
+_PROPORTIONS = ("16:9", "9:16", "1:1", "4:3", "3:4")
+_FAMILIES = {"viduq3p": "Vidu Q3 Pro", "viduq3t": "Vidu Q3 Turbo"}
+_HOUR = 3600.0
+
+
+def _vidu() -> Iterator[Model]:
+    for family, title in _FAMILIES.items():
+        for tier in ("540p", "720p", "1080p"):
+            for mix in (False, True):
+                for offpeak in (False, True):
+                    yield Model(
+                        name=f"{family}{'-mix' if mix else ''}-{tier}{'-offpeak' if offpeak else ''}",
+                        title=f"{title}{' with references' if mix else ''}{', off-peak' if offpeak else ''}",
+                        requires=frozenset({"reference_images"}) if mix else frozenset(),
+                        takes=_VIDU_FIELDS if mix else _VIDU_FIELDS | {"image", "last_image"},
+                        durations=tuple(range(1, 17)),
+                        resolutions=(tier,),
+                        default_resolution=tier,
+                        fps=24,
+                        max_prompt=None,
+                        max_references=4 if mix else 0,
+                        aspect_ratios=_PROPORTIONS,
+                        prices=_prices(uniall=""),
+                        typical_seconds=MappingProxyType(
+                            {0: (60.0, 48 * _HOUR)} if offpeak else {0: (30.0, 180.0)},
+                        ),
+                        timeout=49 * _HOUR if offpeak else 900.0,
+                        steps=(60.0, 600.0) if offpeak else None,
+                    )
+
+
+MODELS: dict[str, Model] = {row.name: row for row in (*_wan(), *_vidu())}
 
 
 def find_model(name: str) -> Model:
@@ -111,146 +247,16 @@ def find_model(name: str) -> Model:
     try:
         return MODELS[name]
     except KeyError:
-        raise InvalidRequestError(
-            f"There is no model {name!r}.", hint=f"Choose one of: {', '.join(sorted(MODELS))}."
-        ) from None
+        raise InvalidRequestError(f"There is no model {name!r}.", hint=_near(name)) from None
 
 
-def model_for(name: str, gateway: Gateway) -> Model:
-    """The row of that name, if the gateway serves it."""
-    row = find_model(name)
-    if gateway.name not in row.prices:
-        served = ", ".join(sorted(m.name for m in MODELS.values() if gateway.name in m.prices))
-        raise InvalidRequestError(
-            f"The gateway {gateway.name!r} does not serve {name!r}.", hint=f"It serves: {served}."
-        )
-    return row
+def _near(name: str) -> str:
+    """What may be meant: a gateway's own name for a model, one that is spelled alike, or the first in the table."""
+    for row in MODELS.values():
+        if name in row.names.values():
+            return f"It is called {row.name!r} here."
+    found = difflib.get_close_matches(name, MODELS) or list(MODELS)[:_FEW]
+    return f"Choose one of: {', '.join(found)}, or another of MODELS."
 
 
-def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> VideoRequest:
-    """A `VideoRequest` from one, from a dict, or from keywords; keywords win.
-
-    Raises:
-        InvalidRequestError: an unknown field, or a value of the wrong type.
-    """
-    if isinstance(request, VideoRequest):
-        given: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
-    else:
-        given = request or {}  # type: ignore[assignment]
-    try:
-        return VideoRequest(**{**given, **fields})
-    except TypeError:
-        raise InvalidRequestError(
-            f"A {type(request).__name__} is no request.",
-            hint="Give a VideoRequest, a dict of its fields, or keywords.",
-        ) from None
-    except ValidationError as error:
-        raise InvalidRequestError(request_problems(error), hint="Correct it and call again.") from None
-
-
-def request_problems(error: ValidationError) -> str:
-    """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes."""
-    found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(str(part) for part in item["loc"]) or "request"
-        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
-    return f"The request is not valid: {'; '.join(found)}."
-
-
-_DEFAULTS = {name: field.get_default() for name, field in VideoRequest.model_fields.items()}
-_MAX_SEED = 2147483647
-
-
-def complete(request: VideoRequest, gateway: Gateway, default_model: str) -> tuple[VideoRequest, Model]:
-    """The request with the model's defaults filled in, checked against its row; and the row.
-
-    Raises:
-        InvalidRequestError: the model does not take what was asked for; the message says what it takes.
-    """
-    model = model_for(request.model or default_model, gateway)
-    request = request.model_copy(
-        update={
-            "model": model.name,
-            "duration": model.durations[0] if request.duration is None else request.duration,
-            "resolution": request.resolution or model.default_resolution,
-        },
-    )
-    for name, default in _DEFAULTS.items():
-        value = getattr(request, name)
-        if isinstance(value, str) and not encodable(value):
-            raise InvalidRequestError(f"{name} holds half a character.", hint="Take it out: an emoji was cut in two.")
-        if name in {"model", "prompt"}:
-            continue
-        if not model.accepts(name) and value is not None and value != default:
-            raise InvalidRequestError(
-                f"{model.name} takes no {name}.", hint=f"Leave {name} out, or choose another model."
-            )
-        if name in model.required and value is None:
-            raise InvalidRequestError(f"There is no {name}.", hint=_REMEDIES.get(name, f"Give {name}."))
-    _check_prompt(request.prompt, model)
-    _check_choice("duration", request.duration, model.durations, model)
-    _check_choice("resolution", request.resolution, model.resolutions, model)
-    if request.seed is not None and not 0 <= request.seed <= _MAX_SEED:
-        raise InvalidRequestError(f"seed is {request.seed}.", hint=f"Give a seed from 0 to {_MAX_SEED}, or none.")
-    if request.audio_url is not None:
-        _check_audio(request)
-    return request, model
-
-
-_REMEDIES = {
-    "image": "Give an https or http URL, a data: URI, bytes, a pathlib.Path, an open file or a PIL image.",
-}
-
-
-def _check_prompt(prompt: str, model: Model) -> None:
-    if "prompt" in model.required and not prompt.strip():
-        raise InvalidRequestError("The prompt is empty.", hint="Say what should happen in the video.")
-    if len(prompt) > model.max_prompt:
-        raise InvalidRequestError(
-            f"The prompt has {len(prompt)} characters; {model.name} reads {model.max_prompt} and drops the rest.",
-            hint="Shorten it.",
-        )
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...], model: Model) -> None:
-    if value not in choices:
-        offered = ", ".join(str(choice) for choice in choices)
-        raise InvalidRequestError(
-            f"{name} is {value}; {model.name} makes {offered}.", hint=f"Choose one of: {offered}."
-        )
-
-
-def _check_audio(request: VideoRequest) -> None:
-    if split_url(request.audio_url or "", ("https",)) is None:
-        raise InvalidRequestError(
-            "audio_url is not an https address.",
-            hint="Give the https URL of a public MP3 or WAV file of at most 15 MB.",
-        )
-    if request.generate_audio:
-        warnings.warn("audio_url is given, so the gateway ignores generate_audio.", UserWarning, stacklevel=2)
-
-
-def price_cost(
-    price_per_second: Decimal | None,
-    seconds: int | None,
-    gateway: Gateway,
-    *,
-    group_ratio: Decimal = Decimal(1),
-    billed: bool = False,
-) -> Cost:
-    """Price x seconds x ratio, as the gateway's billing rules have it; unknown where a factor is."""
-    usd = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
-    return Cost(
-        usd=usd,
-        cny=None if usd is None else usd * gateway.cny_per_usd,
-        price_per_second=price_per_second,
-        seconds=seconds,
-        group_ratio=group_ratio,
-        basis="unknown" if usd is None else "billed" if billed else "estimated",
-    )
-
-
-def estimate(request: VideoRequest, model: Model, gateway: Gateway, group_ratio: Decimal) -> Cost:
-    """What a completed request will cost by the price table."""
-    price = model.prices.get(gateway.name, {}).get(request.resolution or "")
-    return price_cost(price, request.duration, gateway, group_ratio=group_ratio)
+_FEW = 6

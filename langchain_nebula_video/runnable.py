@@ -9,9 +9,9 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._offers import as_request
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.models import as_request
 from langchain_nebula_video.schema import Video, VideoRequest
 
 __all__ = ["NebulaVideoRunnable"]
@@ -71,6 +71,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     def lc_attributes(self) -> dict[str, Any]:
         """What JSON has no form for, in one that the constructor takes back."""
         plain: dict[str, Any] = {"group_ratio": str(self.group_ratio)}
+        if self.prices is not None:
+            plain["prices"] = {
+                name: {tier: str(price) for tier, price in table.items()} for name, table in self.prices.items()
+            }
         if self.budget is not None:
             plain["budget"] = self.budget.as_dict()
         for name in ("save_to", "image_folder"):
@@ -136,7 +140,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             for name in VideoRequest.model_fields
             if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
         }
-        return as_request({**defaults, **_fields_of(given, defaults)}, fields)
+        given = _fields_of(given, defaults)
+        if "image" in given and "reference_images" not in given and self.offer().requires("reference_images"):
+            given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
+        return as_request({**defaults, **given}, fields)
 
 
 def _fields_of(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,14 +24,24 @@ __all__ = [
     "VideoRequest",
     "dollars",
     "encodable",
+    "money",
 ]
+
+Currency = Literal["USD", "CNY"]
+_SIGNS = {"USD": "$", "CNY": "¥"}
+
+
+def money(amount: Decimal, currency: Currency) -> str:
+    """An amount for people: `$0.369`, `¥5.00`: exact, with cents and without idle zeros behind them."""
+    plain = amount.normalize()
+    exponent = plain.as_tuple().exponent
+    digits = f"{plain:.2f}" if isinstance(exponent, int) and exponent > -2 else f"{plain:f}"
+    return _SIGNS[currency] + digits
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount for people: `$0.369`, `$5.00`: exact, with cents and without idle zeros behind them."""
-    plain = amount.normalize()
-    exponent = plain.as_tuple().exponent
-    return f"${plain:.2f}" if isinstance(exponent, int) and exponent > -2 else f"${plain:f}"
+    """US dollars for people."""
+    return money(amount, "USD")
 
 
 def encodable(text: str) -> bool:
@@ -120,21 +130,31 @@ class Cost(_Record):
     """What one video costs: price per second x seconds x group ratio, in exact decimals."""
 
     usd: Decimal | None
-    """US dollars; `None` where no price is known."""
+    """US dollars; `None` where no price is known. Converted, and rounded to a millionth, where prices are in yuan."""
     cny: Decimal | None
-    """Yuan, at the rate that the gateway's page gives."""
+    """Yuan; converted where prices are in US dollars. Both ways at the rate of the gateway's row, 7.2."""
+    currency: Currency = "USD"
+    """What the gateway's prices are in: that amount is exact."""
     price_per_second: Decimal | None
-    """US dollars per second of video."""
+    """In `currency`, per second of video."""
     seconds: int | None
     group_ratio: Decimal
     """What the account's group multiplies prices by; 1 for most."""
     basis: Literal["estimated", "billed", "unknown"]
-    """`billed`: from the gateway's figures after the bill; `estimated`: from the price table."""
+    """`billed`: from the gateway's figures after the bill, its price among them; `estimated`: from the price table,
+    and once there is a video from the seconds and the resolution that the gateway tells."""
 
     def __str__(self) -> str:
-        if self.usd is None:
+        amount = self.usd if self.currency == "USD" else self.cny
+        if self.usd is None or amount is None:
             return "unknown"
-        return dollars(self.usd) + ("" if self.basis == "billed" else " (estimated)")
+        notes = [] if self.currency == "USD" else [f"about {dollars(self.usd.quantize(_CENT))}"]
+        notes += [] if self.basis == "billed" else ["estimated"]
+        told = money(amount, self.currency)
+        return f"{told} ({', '.join(notes)})" if notes else told
+
+
+_CENT = Decimal("0.01")
 
 
 class _Known(_Record):

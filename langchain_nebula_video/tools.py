@@ -16,6 +16,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._offers import as_request, request_problems
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.conversation import newest_image
 from langchain_nebula_video.errors import (
@@ -25,7 +26,6 @@ from langchain_nebula_video.errors import (
     SubmissionUnconfirmedError,
     TaskTimeoutError,
 )
-from langchain_nebula_video.models import MODELS, as_request, request_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,10 +96,10 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
 
     @model_validator(mode="after")
     def _made_from_the_row(self) -> Self:
-        object.__setattr__(self, "args_schema", args_schema(self.model))
+        offer = self.offer()
+        object.__setattr__(self, "args_schema", args_schema(offer))
         if not self.description:
-            told = description(MODELS[self.model], self.gateway, self.group_ratio)
-            object.__setattr__(self, "description", told)
+            object.__setattr__(self, "description", description(offer, self.group_ratio))
         return self
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -109,7 +109,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
-        object.__setattr__(self, "args_schema", args_schema(self.model))
+        object.__setattr__(self, "args_schema", args_schema(self.offer()))
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, which `_run` is not given otherwise."""
@@ -125,7 +125,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
 
     def _run(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
@@ -139,7 +139,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
 
     async def _arun(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
@@ -153,13 +153,16 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
 
     def _request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
         """The request; checked again, since a language model is shown the schema without its validators."""
-        if not fields.get("image"):
-            fields["image"] = newest_image(_messages(runtime))
-            if fields["image"] is None:
+        offer = self.offer()
+        name = "reference_images" if offer.requires("reference_images") else "image"
+        if not fields.get(name):
+            newest = newest_image(_messages(runtime))
+            if newest is None and offer.requires(name):
                 raise InvalidRequestError(
                     "No image was given, and there is none in the conversation.",
                     hint="Give the image's https URL.",
                 )
+            fields[name] = newest if name == "image" else (newest,)
         return as_request(None, fields)
 
     def _answer(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:

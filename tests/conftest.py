@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient
+from langchain_nebula_video.gateways import GATEWAYS
 
 T = TypeVar("T")
 
@@ -152,7 +153,8 @@ def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NEBULA_API_KEY", "NEBULA_BASE_URL", "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
+    variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
+    for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -158,6 +158,8 @@ class Exchange:
             request.method,
             self.endpoint.base_url + request.target if own else request.target,
             json=request.json,
+            data=request.form,
+            files={"file": request.file} if request.file else None,
             headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
             # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
             timeout=self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from langchain_nebula_video.protocols import nebula
+from langchain_nebula_video.protocols import dashscope, nebula, uniall
 from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task
-from langchain_nebula_video.protocols._wire import Answer, Protocol, Reply, Submission, WireRequest
+from langchain_nebula_video.protocols._wire import (
+    Answer,
+    Extras,
+    Listed,
+    Policy,
+    Protocol,
+    Reply,
+    Submission,
+    WireRequest,
+)
 
 __all__ = [
     "PROTOCOLS",
     "Answer",
+    "Extras",
+    "Listed",
+    "Policy",
     "Protocol",
     "Reply",
     "Submission",
@@ -17,4 +29,9 @@ __all__ = [
     "is_unknown_task",
 ]
 
-PROTOCOLS: dict[str, Protocol] = {"nebula": nebula.PROTOCOL}
+PROTOCOLS: dict[str, Protocol] = {
+    "nebula": nebula.PROTOCOL,
+    "dashscope": dashscope.PROTOCOL,
+    "dashscope-passthrough": dashscope.PASSTHROUGH,
+    "uniall": uniall.PROTOCOL,
+}

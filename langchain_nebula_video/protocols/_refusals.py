@@ -21,12 +21,12 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.protocols._reading import find_reason, parse_object, text_at
 from langchain_nebula_video.protocols._wire import Reply
 
-__all__ = ["classify", "hint_for", "is_unknown_task", "refusal_of", "request_id_of", "retry_after_of"]
+__all__ = ["GONE", "classify", "hint_for", "is_unknown_task", "refusal_of", "request_id_of", "retry_after_of"]
 
 _KEY = "Check the key, and that it belongs to this gateway; a key whose own quota is used up is answered alike."
 _MONEY = "Top up the account or ask for the right at the gateway, then repeat."
-_FORMAT = "Give a JPEG or PNG image."
-_SIZE = "Scale the image down to under 5 MB."
+_FORMAT = "Give a JPEG or PNG image: every gateway reads these."
+_SIZE = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
 _REACH = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
 _GATEWAY_KEY = "The gateway's own account at the vendor was refused, not yours: tell its support."
 
@@ -43,16 +43,18 @@ class _Rule:
 # Each proves that the task was refused, whatever the HTTP status.
 _RULES = [
     _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
-    _Rule(r"ImageFormat", InvalidInputError, _FORMAT),
-    _Rule(r"ImageSize|read_request_body_failed", InvalidInputError, _SIZE),
-    _Rule(r"Invalid(Image|File|URL)(\.\w+)*|DownloadFailed|InvalidParameter\.(Image|Audio)\w*",
-          InvalidInputError, _REACH),
+    _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT),
+    _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE),
+    _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|DownloadFailed|"
+          r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _REACH),
     _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
           InvalidInputError, "Correct what the message names."),
     _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY),
     _Rule(r"InsufficientQuota|quota_not_enough|insufficient_user_quota|insufficient_quota|"
-          r"pre_consume_token_quota_failed|Arrearage|(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _MONEY),
+          r"pre_consume_token_quota_failed|Arrearage|(Postpaid|Prepaid)BillOverdue|CommodityNotPurchased|"
+          r"(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _MONEY),
     _Rule(r"Throttling(\.\w+)*|RateQuota|BurstRate|AllocationQuota|rate_limit_exceeded", RateLimitError),
+    _Rule(r"UnsupportedOperation", RefusedError, "Only a task that still waits in the queue can be canceled."),
     _Rule(r"task_not_exist|task_not_found", RefusedError, "Check the task id and the account."),
     _Rule(r"ModelNotFound|model_not_found|model_price_error", RefusedError, "Choose a model that this gateway serves."),
 ]  # fmt: skip
@@ -68,7 +70,7 @@ _BY_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
     429: (RateLimitError, None),
 }
 _REDIRECT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
-_FREE_QUOTA = re.compile(r"free[\s_-]*(quota|tier|allocation)|免费额度", re.IGNORECASE)
+_FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
 _UNKNOWN_TASK = re.compile(
     r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
 )
@@ -86,6 +88,10 @@ _TASK_PATHS = (
 _MAX_BODY = 4000
 _GAVE_UP = frozenset({408, 499})
 """Somebody on the way stopped waiting; what became of the request is not said."""
+
+
+GONE = "UNKNOWN"
+"""DashScope's word for a task that it does not know (any more); in lower case it is a gateway's passing state."""
 
 
 def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
@@ -109,7 +115,7 @@ def hint_for(code: str | None, message: str | None) -> str:
 
 def is_unknown_task(error: RequestError) -> bool:
     """Whether an answer to a fetch says that there is no such task."""
-    return error.status_code == 404 or bool(error.code and _UNKNOWN_TASK.search(error.code))
+    return error.status_code == 404 or error.code == GONE or bool(error.code and _UNKNOWN_TASK.search(error.code))
 
 
 def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.errors import RequestError
-from langchain_nebula_video.schema import TaskStatus, VideoRequest
+from langchain_nebula_video.schema import TaskStatus
 
-__all__ = ["Answer", "Protocol", "Reply", "Submission", "WireRequest"]
+__all__ = ["Answer", "Extras", "Listed", "Policy", "Protocol", "Reply", "Submission", "WireRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ class WireRequest:
     """A path on the gateway, or a whole address of somewhere else (which gets no key)."""
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    """The fields of a form; a `file` goes with them."""
+    file: tuple[str, bytes, str] | None = field(default=None, repr=False)
+    """Name, content and type of the form's file."""
     paid: bool = False
     """Whether a second one like it may cost a second time. The only place where that is said."""
 
@@ -60,6 +64,10 @@ class Answer:
     resolution: str | None = None
     billed: bool = False
     """The figures are those of the bill."""
+    model: str | None = None
+    """The gateway's name for the model."""
+    prompt: str | None = None
+    """The prompt as it was submitted."""
     actual_prompt: str | None = None
     request_id: str | None = None
     raw: dict[str, Any] = field(repr=False)
@@ -73,15 +81,44 @@ class Submission:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task in a gateway's list."""
+
+    task_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Leave to upload one file."""
+
+    host: str
+    """Where to: a whole address."""
+    folder: str
+    form: Mapping[str, str] = field(repr=False)
+
+
 class Protocol(typing.Protocol):
     """How a kind of gateway speaks. Implementations hold no state."""
 
-    def build_submit(self, request: VideoRequest, images: Mapping[str, Any]) -> WireRequest:
-        """The submit of a completed request; `images` has the wire texts of its image fields."""
+    @property
+    def extras(self) -> Extras | None:
+        """What few gateways can; `None`: this one cannot."""
         ...
 
-    def build_fetch(self, task_id: str) -> WireRequest:
-        """The look at one task."""
+    def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+        """The submit of a completed request.
+
+        Args:
+            model: The gateway's name for the model.
+            asked: The fields that the model takes there, images left out; `None` where nothing was said.
+            images: The wire texts of its image fields; a list of them for `reference_images`.
+        """
+        ...
+
+    def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
+        """The look at one task; where no page says how, the ways to try, one after the other on 404 and 405."""
         ...
 
     def parse_submit(self, reply: Reply) -> Submission | None:
@@ -97,4 +134,36 @@ class Protocol(typing.Protocol):
 
         For a paid request the error says whether the task may have been accepted all the same.
         """
+        ...
+
+
+class Extras(typing.Protocol):
+    """What few gateways can: cancel, list, keep an image for a while."""
+
+    def build_cancel(self, task_id: str) -> WireRequest:
+        """Take a task back that has not begun."""
+        ...
+
+    def build_list(self, model: str, since: datetime, until: datetime, page: int) -> WireRequest:
+        """One page, from 1, of the account's tasks of a model that were made in a window."""
+        ...
+
+    def parse_list(self, reply: Reply) -> tuple[list[Listed], bool] | None:
+        """The tasks of one page, and whether there are more pages; `None`: it is no list."""
+        ...
+
+    def build_policy(self, model: str) -> WireRequest:
+        """Ask for leave to upload an image for a model."""
+        ...
+
+    def parse_policy(self, reply: Reply) -> Policy | None:
+        """The leave; `None`: the answer gives none."""
+        ...
+
+    def build_upload(self, policy: Policy, name: str, data: bytes, mime: str) -> WireRequest:
+        """The upload of a file."""
+        ...
+
+    def uploaded(self, policy: Policy, name: str) -> str:
+        """The address of an uploaded file, for a submit."""
         ...

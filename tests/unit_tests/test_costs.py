@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import Budget, Cost, InvalidRequestError, VideoRequest, quote
+from langchain_nebula_video._offers import price_cost
 from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import price_cost
 from langchain_nebula_video.schema import dollars
 
 NEBULA = GATEWAYS["nebula"]
@@ -131,6 +131,87 @@ def test_a_cost_survives_json_exactly() -> None:
 )
 def test_dollars_are_shown_exactly_and_without_idle_zeros(amount: str, text: str) -> None:
     assert dollars(Decimal(amount)) == text
+
+
+# --- other gateways ---
+
+# Alibaba's price pages, read 2025-12: per second of video at 480p, 720p, 1080p; yuan in Beijing, dollars in Singapore.
+PRICES: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {
+    "dashscope": {
+        "wan2.5-i2v-preview": ("0.3", "0.6", "1"),
+        "wan2.2-i2v-flash": ("0.10", "0.20", "0.48"),
+        "wan2.2-i2v-plus": ("0.14", None, "0.70"),
+        "wanx2.1-i2v-plus": (None, "0.70", None),
+        "wanx2.1-i2v-turbo": ("0.24", "0.24", None),
+    },
+    "dashscope-intl": {
+        "wan2.5-i2v-preview": ("0.05", "0.10", "0.15"),
+        "wan2.2-i2v-flash": ("0.015", "0.036", None),
+        "wan2.2-i2v-plus": ("0.02", None, "0.10"),
+        "wanx2.1-i2v-plus": (None, "0.10", None),
+        "wanx2.1-i2v-turbo": ("0.036", "0.036", None),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "resolution", "price"),
+    [
+        (gateway, model, resolution, price)
+        for gateway, rows in PRICES.items()
+        for model, prices in rows.items()
+        for resolution, price in zip(("480p", "720p", "1080p"), prices, strict=True)
+    ],
+)
+def test_the_vendor_s_prices_are_met_exactly_in_its_currency(
+    gateway: str, model: str, resolution: str, price: str | None
+) -> None:
+    if price is None:
+        with pytest.raises(InvalidRequestError, match=f"resolution is {resolution}"):
+            quote(gateway=gateway, model=model, resolution=resolution)
+        return
+    cost = quote(gateway=gateway, model=model, resolution=resolution, duration=5)
+    amount = Decimal(price) * 5
+    assert cost.price_per_second == Decimal(price)
+    if gateway == "dashscope":
+        assert (cost.currency, cost.cny) == ("CNY", amount)
+        assert cost.usd == (amount / Decimal("7.2")).quantize(Decimal("0.000001"))
+    else:
+        assert (cost.currency, cost.usd, cost.cny) == ("USD", amount, amount * Decimal("7.2"))
+
+
+def test_yuan_are_shown_as_such_and_dollars_beside_them() -> None:
+    assert str(quote(gateway="dashscope")) == "¥3.00 (about $0.42, estimated)"
+    assert str(quote(gateway="dashscope-intl")) == "$0.50 (estimated)"
+    assert str(price_cost(Decimal(1), 5, GATEWAYS["dashscope"], billed=True)) == "¥5.00 (about $0.69)"
+
+
+@pytest.mark.parametrize("gateway", ["dashscope-passthrough", "uniall"])
+def test_where_no_page_tells_a_price_the_cost_is_unknown(gateway: str) -> None:
+    cost = quote(gateway=gateway)
+    assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
+
+
+@pytest.mark.parametrize("price", ["0.10", 0.1, Decimal("0.10"), {"720p": "0.10"}])
+def test_a_price_of_one_s_own_makes_it_known(price: Any) -> None:
+    cost = quote(gateway="uniall", prices={"viduq3p-720p": price}, duration=4)
+    assert (cost.usd, cost.basis) == (Decimal("0.4"), "estimated")
+
+
+def test_own_prices_are_laid_over_the_table() -> None:
+    prices = {"wan2.5-i2v-preview": {"720p": "0.5"}}
+    assert quote(gateway="dashscope", prices=prices).cny == Decimal("2.5")
+    assert quote(gateway="dashscope", prices=prices, resolution="480p").cny == Decimal("1.5")
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [{"wan9": "1"}, {"wan2.5-i2v-preview": {"540p": "1"}}, {"wan2.5-i2v-preview": "much"}, {"wan2.5-i2v-preview": "-1"},
+     {"wan2.5-i2v-preview": "NaN"}, {"wan2.5-i2v-preview": True}, {"wan2.5-i2v-preview": None}, "0.10", 7],
+)  # fmt: skip
+def test_prices_that_are_none_are_refused(prices: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="Nothing was sent"):
+        quote(prices=prices)
 
 
 # --- budgets ---

@@ -14,12 +14,16 @@ PACKAGE = "langchain_nebula_video"
 # From the ground up; a module may import what stands in the rows before its own.
 LAYERS = [
     {"errors", "_urls"},
-    {"schema"},
+    {"schema", "_formats"},
     {"models", "gateways", "images", "protocols"},
-    {"journal", "_runtime"},
+    {"journal", "_runtime", "_offers", "registry"},
     {"_options", "_retry", "_schedule", "_watch"},
     {"storage"},
     {"_tasks", "_orders"},
+    {"_context"},
+    {"_looking", "_uploads"},
+    {"_search"},
+    {"_submitting"},
     {"_lifecycle"},
     {"_doors"},
     {"client"},
@@ -89,7 +93,10 @@ def test_http_is_named_in_one_package() -> None:
 
 
 def test_the_lifecycle_waits_for_nothing_but_its_runtime() -> None:
-    for name in ("_lifecycle", "_retry", "_schedule", "storage"):
+    for name in (
+        *("_context", "_looking", "_uploads", "_search", "_submitting", "_lifecycle"),
+        *("_retry", "_schedule", "storage"),
+    ):
         imported = {module.split(".")[0] for module in _imports(ROOT / f"{name}.py")}
         assert not imported & {"asyncio", "threading", "time", "httpx"}, name
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, VideoRequest
+from langchain_nebula_video._offers import as_request, find_offer, offers
 from langchain_nebula_video.gateways import GATEWAYS, find_gateway
-from langchain_nebula_video.models import MODELS, Model, as_request, complete, find_model, model_for
+from langchain_nebula_video.models import MODELS, Model, find_model
 from langchain_nebula_video.protocols import PROTOCOLS
 
 MODEL = "wan2.5-i2v-preview"
@@ -21,7 +22,8 @@ ASK: dict[str, Any] = {"prompt": "A kitten opens its eyes", "image": "https://ex
 
 
 def completed(**fields: Any) -> VideoRequest:
-    return complete(as_request({**ASK, **fields}, {}), NEBULA, MODEL)[0]
+    asked = as_request({**ASK, **fields}, {})
+    return find_offer(asked.model or MODEL, NEBULA).complete(asked)
 
 
 def refused(*parts: str, **fields: Any) -> None:
@@ -52,12 +54,12 @@ def test_none_is_as_good_as_left_out() -> None:
 
 def test_a_completed_request_stays_the_same_when_completed_again() -> None:
     request = completed(duration=10, seed=1)
-    assert complete(request, NEBULA, MODEL)[0] == request
+    assert find_offer(MODEL, NEBULA).complete(request) == request
 
 
 def test_completing_leaves_the_caller_s_request_alone() -> None:
     request = VideoRequest(**ASK)
-    complete(request, NEBULA, MODEL)
+    find_offer(MODEL, NEBULA).complete(request)
     assert request.duration is None
 
 
@@ -203,8 +205,9 @@ def test_a_switch_is_taken_either_way(field: str) -> None:
         ("aspect_ratio", "16:9"),
     ],
 )
-def test_a_field_that_the_model_does_not_take_is_refused_by_name(field: str, value: object) -> None:
-    refused(f"takes no {field}", f"Leave {field} out", **{field: value})
+def test_a_field_that_is_not_taken_is_refused_by_name(field: str, value: object) -> None:
+    """Either the model does not take it, or the gateway has no place for it."""
+    refused(field, f"Leave {field} out", **{field: value})
 
 
 @pytest.mark.parametrize(
@@ -216,9 +219,9 @@ def test_a_field_left_at_its_default_does_not_count(field: str, value: object) -
 
 
 def test_every_field_of_a_request_is_either_taken_or_refused_by_name() -> None:
+    offer = find_offer(MODEL, NEBULA)
     fields = set(VideoRequest.model_fields) - {"model"}
-    assert fields >= WAN.required | WAN.takes
-    assert fields - WAN.required - WAN.takes == {
+    assert {name for name in fields if not offer.accepts(name)} == {
         "negative_prompt", "template", "watermark", "last_image", "reference_images", "aspect_ratio"
     }  # fmt: skip
 
@@ -270,14 +273,16 @@ def test_an_unknown_gateway_is_refused_with_those_there_are() -> None:
         find_gateway("nebular")
 
 
-def test_a_model_that_the_gateway_does_not_serve_is_refused() -> None:
+def test_a_model_that_the_gateway_does_not_serve_is_refused_with_where_it_is() -> None:
     with pytest.raises(InvalidRequestError, match=f"'other' does not serve '{MODEL}'"):
-        model_for(MODEL, replace(NEBULA, name="other"))
+        find_offer(MODEL, replace(NEBULA, name="other"))
+    with pytest.raises(InvalidRequestError, match=r"is served by 'dashscope', 'dashscope-intl'"):
+        find_offer("wan2.2-i2v-flash", NEBULA)
 
 
-def test_the_request_s_model_wins_over_the_client_s() -> None:
-    request, row = complete(VideoRequest(**ASK, model=MODEL), NEBULA, "another")
-    assert (request.model, row) == (MODEL, WAN)
+def test_a_gateway_s_own_name_for_a_model_is_led_to_ours() -> None:
+    with pytest.raises(InvalidRequestError, match=r"It is called 'wanx2\.1-i2v-turbo' here"):
+        find_model("wan2.1-i2v-turbo")
 
 
 @pytest.mark.parametrize("row", MODELS.values(), ids=list(MODELS))
@@ -292,21 +297,25 @@ class TestEveryRow:
         for table in row.prices.values():
             assert set(table) <= set(row.resolutions)
             assert all(price > 0 for price in table.values())
+        assert set(row.names) <= set(row.prices)
 
     def test_says_how_long_each_duration_takes(self, row: Model) -> None:
-        assert set(row.typical_seconds) == set(row.durations)
+        assert set(row.typical_seconds) in ({0}, set(row.durations))
         assert all(0 < earliest < latest < row.timeout for earliest, latest in row.typical_seconds.values())
 
     def test_has_defaults_that_it_offers(self, row: Model) -> None:
         assert row.default_resolution in row.resolutions
+        assert row.default_duration in row.durations
         assert all(resolution == resolution.lower() for resolution in row.resolutions)
         assert row.typical(None) == next(iter(row.typical_seconds.values()))
 
     def test_names_only_fields_that_there_are(self, row: Model) -> None:
-        assert row.required | row.takes <= set(VideoRequest.model_fields)
-        assert not row.required & row.takes
-        assert row.accepts("prompt")
-        assert not row.accepts("colour")
+        assert row.requires | row.takes <= set(VideoRequest.model_fields)
+        assert not row.requires & row.takes
+        assert "prompt" in row.takes
+        assert bool(row.templates) is ("template" in row.takes)
+        assert bool(row.max_references) is ("reference_images" in row.requires)
+        assert bool(row.aspect_ratios) is ("aspect_ratio" in row.takes)
 
     def test_cannot_be_changed_by_accident(self, row: Model) -> None:
         assert all(isinstance(table, MappingProxyType) for table in (row.prices, *row.prices.values()))
@@ -322,10 +331,12 @@ def test_every_gateway_speaks_a_protocol_that_there_is(name: str) -> None:
     assert row.base_url is None or row.base_url.startswith("https://")
     assert not (row.base_url or "").endswith("/")
     assert row.cny_per_usd > 0
+    assert row.requires <= row.carries <= set(VideoRequest.model_fields)
+    assert row.default_model in {offer.model.name for offer in offers(row)}
 
 
 def test_the_row_of_wan_is_the_page_s() -> None:
     assert (WAN.durations, WAN.resolutions) == ((5, 10), ("480p", "720p", "1080p"))
     assert (WAN.typical(5), WAN.typical(10)) == ((60.0, 120.0), (120.0, 180.0))
-    assert (WAN.max_image_bytes, WAN.image_formats) == (5 * 1024 * 1024, ("JPEG", "PNG"))
+    assert (NEBULA.images.max_bytes, NEBULA.images.formats) == (5 * 1024 * 1024 - 1, ("JPEG", "PNG"))
     assert NEBULA.base_url == "https://llm.ai-nebula.com"

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from langchain_nebula_video import RefusedError, TaskStatus, VideoRequest, errors
+from langchain_nebula_video._offers import find_offer
 from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import complete
-from langchain_nebula_video.protocols import PROTOCOLS, Answer, Reply, WireRequest, hint_for, is_unknown_task
+from langchain_nebula_video.protocols import (
+    PROTOCOLS,
+    Answer,
+    Extras,
+    Protocol,
+    Reply,
+    Submission,
+    WireRequest,
+    hint_for,
+    is_unknown_task,
+)
 
 WIRE = Path(__file__).parent / "wire"
 PAYLOADS = sorted(WIRE.glob("*/*.json"))
@@ -92,15 +103,34 @@ def check_refusal(refusal: errors.RequestError, case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_payload_names_its_public_source_and_all_that_the_contract_reads(path: Path) -> None:
+def test_a_payload_names_its_page_its_date_and_all_that_the_contract_reads(path: Path) -> None:
     case = json.loads(path.read_text("utf-8"))
-    assert {*case} - {"headers", "body", "text"} == {"source", "request", "status", "expect"}
+    assert {*case} - {"headers", "body", "text"} == {"page", "date", "request", "status", "expect"}
     assert ("body" in case) != ("text" in case)
     assert case["request"] in {"submit", "fetch"}
-    assert len(case["source"]) > 5
-    assert ".txt" not in case["source"]
+    assert len(case["page"]) > 5
+    assert ".txt" not in case["page"]
+    assert re.fullmatch(r"20\d\d-[01]\d(-[0-3]\d)?", case["date"])
     error = {"error", "code", "spent", "retry_after", "request_id", "says", "hint", "unknown_task"}
     assert {*case["expect"]} <= ({*Answer.__dataclass_fields__} | {"task_id", "nothing"} | error)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_every_protocol_reads_every_payload_of_every_other(protocol: Protocol) -> None:
+    """Gateways change their shapes, and a caller may name the wrong one: nothing but typed answers comes out."""
+    for path in PAYLOADS:
+        case = json.loads(path.read_text("utf-8"))
+        answer = reply(case.get("body"), status=case["status"], text=case.get("text"), headers=case.get("headers"))
+        paid = case["request"] == "submit"
+        refusal = protocol.refusal(answer, paid=paid)
+        assert refusal is None or isinstance(refusal, errors.RequestError), path.name
+        found = protocol.parse_submit(answer) if paid else protocol.parse_fetch(answer)
+        if "task_id" in case["expect"]:
+            assert isinstance(found, Submission), path.name
+            assert found.task_id == case["expect"]["task_id"], path.name
+        elif isinstance(found, Answer) and "status" in case["expect"]:
+            assert found.status == case["expect"]["status"], path.name
+            assert found.url == case["expect"].get("url", found.url), path.name
 
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
@@ -346,10 +376,14 @@ def test_a_failed_task_comes_with_what_to_do(code: str | None, part: str) -> Non
 # --- what is sent ---
 
 
-def build(**fields: Any) -> WireRequest:
+def build(gateway: str = "nebula", model: str = "wan2.5-i2v-preview", **fields: Any) -> WireRequest:
     asked = {"prompt": "A kitten", "image": "https://example.com/cat.jpg", **fields}
-    request, _ = complete(VideoRequest(**asked), GATEWAYS["nebula"], "wan2.5-i2v-preview")
-    return NEBULA.build_submit(request, {"image": request.image})
+    offer = find_offer(model, GATEWAYS[gateway])
+    request = offer.complete(VideoRequest(**asked))
+    images = {name: getattr(request, name) for name in ("image", "last_image") if getattr(request, name)}
+    if request.reference_images:
+        images["reference_images"] = list(request.reference_images)
+    return PROTOCOLS[offer.gateway.protocol].build_submit(offer.wire_name, offer.asked(request), images)
 
 
 def test_the_smallest_submit_says_every_default_and_leaves_out_what_is_optional() -> None:
@@ -368,7 +402,6 @@ def test_the_smallest_submit_says_every_default_and_leaves_out_what_is_optional(
 
 def test_the_largest_submit_has_each_documented_parameter_and_no_other() -> None:
     wire = build(
-        model="wan2.5-i2v-preview",
         duration=10,
         resolution="1080P",
         smart_rewrite=True,
@@ -388,21 +421,149 @@ def test_the_largest_submit_has_each_documented_parameter_and_no_other() -> None
     }
 
 
+@pytest.mark.parametrize("gateway", ["dashscope", "dashscope-intl", "dashscope-passthrough"])
+def test_dashscope_is_told_every_default_because_its_own_are_others(gateway: str) -> None:
+    wire = build(gateway)
+    assert (wire.method, wire.target, wire.paid) == (
+        "POST",
+        "/api/v1/services/aigc/video-generation/video-synthesis",
+        True,
+    )
+    assert wire.headers == {"X-DashScope-Async": "enable"}
+    assert wire.json == {
+        "model": "wan2.5-i2v-preview",
+        "input": {"prompt": "A kitten", "img_url": "https://example.com/cat.jpg"},
+        "parameters": {
+            "resolution": "720P",
+            "duration": 5,
+            "prompt_extend": False,
+            "audio": False,
+            "watermark": False,
+        },
+    }
+
+
+def test_the_largest_dashscope_submit_has_each_documented_parameter_and_no_other() -> None:
+    wire = build(
+        "dashscope",
+        duration=10,
+        resolution="480p",
+        smart_rewrite=True,
+        audio_url="https://example.com/audio.mp3",
+        negative_prompt="flowers",
+        watermark=True,
+        seed=0,
+    )
+    assert wire.json == {
+        "model": "wan2.5-i2v-preview",
+        "input": {
+            "prompt": "A kitten",
+            "negative_prompt": "flowers",
+            "audio_url": "https://example.com/audio.mp3",
+            "img_url": "https://example.com/cat.jpg",
+        },
+        "parameters": {
+            "resolution": "480P",
+            "duration": 10,
+            "prompt_extend": True,
+            "audio": False,
+            "watermark": True,
+            "seed": 0,
+        },
+    }
+
+
+def test_a_template_goes_without_a_prompt_and_singapore_has_its_own_name_for_the_model() -> None:
+    wire = build("dashscope-intl", "wanx2.1-i2v-turbo", prompt="", template="flying", duration=3)
+    assert wire.json == {
+        "model": "wan2.1-i2v-turbo",
+        "input": {"template": "flying", "img_url": "https://example.com/cat.jpg"},
+        "parameters": {"resolution": "720P", "duration": 3, "prompt_extend": False, "watermark": False},
+    }
+
+
+def test_a_silent_model_is_told_nothing_of_sound() -> None:
+    assert "audio" not in (build("dashscope", "wan2.2-i2v-flash").json or {})["parameters"]
+
+
+def test_first_and_last_frame_have_a_path_of_their_own() -> None:
+    wire = build("dashscope", "wan2.2-kf2v-flash", last_image="https://example.com/end.jpg")
+    assert wire.target == "/api/v1/services/aigc/image2video/video-synthesis"
+    assert (wire.json or {})["input"] == {
+        "prompt": "A kitten",
+        "first_frame_url": "https://example.com/cat.jpg",
+        "last_frame_url": "https://example.com/end.jpg",
+    }
+
+
+def test_an_image_in_temporary_storage_goes_with_the_header_that_has_it_looked_up() -> None:
+    assert build("dashscope", image="oss://dashscope-instant/a/cat.jpg").headers == {
+        "X-DashScope-Async": "enable",
+        "X-DashScope-OssResourceResolve": "enable",
+    }
+
+
+def test_the_smallest_uniall_submit_is_the_page_s() -> None:
+    wire = build("uniall", "viduq3p-720p", image=None, aspect_ratio="16:9", seed=42)
+    assert (wire.method, wire.target, wire.paid) == ("POST", "/v1/video/generations", True)
+    assert wire.json == {
+        "model": "viduq3p-720p",
+        "prompt": "A kitten",
+        "aspect_ratio": "16:9",
+        "duration": 5,
+        "extra_body": {"audio": False, "bgm": False, "seed": 42},
+    }
+
+
+def test_uniall_takes_a_first_and_a_last_frame() -> None:
+    wire = build("uniall", "viduq3p-1080p-offpeak", last_image="https://example.com/tail.png", duration=6)
+    assert wire.json == {
+        "model": "viduq3p-1080p-offpeak",
+        "prompt": "A kitten",
+        "image": "https://example.com/cat.jpg",
+        "last_image": "https://example.com/tail.png",
+        "duration": 6,
+        "extra_body": {"audio": False, "bgm": False},
+    }
+
+
+def test_uniall_takes_references_with_a_mix_model() -> None:
+    references = ("https://example.com/ref-1.png", "https://example.com/ref-2.png")
+    wire = build(
+        "uniall", "viduq3p-mix-720p", prompt="@Image1 as @Image2", image=None, reference_images=references,
+        generate_audio=True,
+    )  # fmt: skip
+    assert wire.json == {
+        "model": "viduq3p-mix-720p",
+        "prompt": "@Image1 as @Image2",
+        "reference_image_urls": list(references),
+        "duration": 5,
+        "extra_body": {"audio": True, "bgm": False},
+    }
+
+
 def test_seed_nought_is_a_seed() -> None:
     assert (build(seed=0).json or {})["seed"] == 0
 
 
-def test_the_image_that_is_sent_is_the_one_made_ready_for_the_wire() -> None:
-    request, _ = complete(VideoRequest(prompt="x", image=b"raw"), GATEWAYS["nebula"], "wan2.5-i2v-preview")
-    assert (NEBULA.build_submit(request, {"image": "data:image/png;base64,AA=="}).json or {})["image"].startswith(
-        "data:"
-    )
+@pytest.mark.parametrize("gateway", sorted(GATEWAYS))
+def test_a_submit_shows_neither_prompt_nor_image(gateway: str) -> None:
+    shown = repr(build(gateway, GATEWAYS[gateway].default_model))
+    assert "A kitten" not in shown
+    assert "cat.jpg" not in shown
 
 
-def test_a_submit_shows_neither_prompt_nor_image() -> None:
-    assert "A kitten" not in repr(build())
+# --- what is asked ---
+
+PATHS = {
+    "nebula": ("/v1/video/generations/",),
+    "dashscope": ("/api/v1/tasks/",),
+    "dashscope-passthrough": ("/api/v1/tasks/",),
+    "uniall": ("/v1/video/generations/", "/v1/videos/"),
+}
 
 
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 @pytest.mark.parametrize(
     ("task_id", "target"),
     [
@@ -420,7 +581,102 @@ def test_a_submit_shows_neither_prompt_nor_image() -> None:
         ("\ud800", "%3F"),
     ],
 )
-def test_a_task_id_is_one_segment_of_the_path_whatever_it_holds(task_id: str, target: str) -> None:
-    wire = NEBULA.build_fetch(task_id)
-    assert wire == WireRequest("GET", f"/v1/video/generations/{target}")
-    assert not wire.paid
+def test_a_task_id_is_one_segment_of_the_path_whatever_it_holds(protocol: str, task_id: str, target: str) -> None:
+    ways = PROTOCOLS[protocol].build_fetch(task_id)
+    assert ways == tuple(WireRequest("GET", path + target) for path in PATHS[protocol])
+    assert not any(way.paid for way in ways)
+    extras = PROTOCOLS[protocol].extras
+    if extras is not None:
+        assert extras.build_cancel(task_id) == WireRequest("POST", f"/api/v1/tasks/{target}/cancel")
+
+
+# --- what DashScope can besides ---
+
+EXTRAS = cast("Extras", PROTOCOLS["dashscope"].extras)
+
+
+def test_only_dashscope_itself_lists_cancels_and_keeps_images() -> None:
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.extras is not None] == ["dashscope"]
+
+
+def test_the_list_is_asked_for_in_beijing_wall_time() -> None:
+    since, until = datetime(2025, 11, 4, 23, 59, 58, tzinfo=UTC), datetime(2025, 11, 5, 0, 1, tzinfo=UTC)
+    assert EXTRAS.build_list("wan2.5-i2v-preview", since, until, 2) == WireRequest(
+        "GET",
+        "/api/v1/tasks/?start_time=20251105075958&end_time=20251105080100&model_name=wan2.5-i2v-preview"
+        "&page_no=2&page_size=100",
+    )
+
+
+def test_a_list_gives_each_task_its_moment_and_says_whether_it_goes_on() -> None:
+    rows = [{"task_id": f"t{n}", "status": "PENDING", "gmt_create": 1762254911000 + n} for n in range(2)]
+    body = {"request_id": "r", "total": 3, "page_no": 1, "page_size": 2, "data": rows}
+    first = EXTRAS.parse_list(reply(body))
+    assert first is not None
+    assert [(row.task_id, row.created_at.timestamp()) for row in first[0]] == [
+        ("t0", 1762254911.0),
+        ("t1", pytest.approx(1762254911.001)),
+    ]
+    assert first[1] is True
+    last = EXTRAS.parse_list(reply({**body, "page_no": 2, "data": rows[:1]}))
+    assert last is not None
+    assert last[1] is False
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"data": {}}, {"data": "x"}, {"data": None}, "<html>", {"data": {"task_id": "t"}}]
+)
+def test_what_is_no_list_is_none(body: object) -> None:
+    assert EXTRAS.parse_list(reply(body)) is None
+
+
+@pytest.mark.parametrize("row", [None, 7, {}, {"task_id": "t"}, {"gmt_create": 1762254911000}, {"task_id": []}])
+def test_a_row_of_the_list_that_says_too_little_is_passed_over(row: object) -> None:
+    assert EXTRAS.parse_list(reply({"data": [row], "total": 1})) == ([], False)
+
+
+POLICY = {
+    "policy": "eyJ",
+    "signature": "sig=",
+    "upload_dir": "dashscope-instant/u/2025-11-04/x",
+    "upload_host": "https://storage.example.com",
+    "oss_access_key_id": "LTAI",
+    "x_oss_object_acl": "private",
+    "x_oss_forbid_overwrite": "true",
+}
+
+
+def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
+    assert EXTRAS.build_policy("wan2.5-i2v-preview") == WireRequest(
+        "GET", "/api/v1/uploads?action=getPolicy&model=wan2.5-i2v-preview"
+    )
+    policy = EXTRAS.parse_policy(reply({"data": POLICY}))
+    assert policy is not None
+    wire = EXTRAS.build_upload(policy, "cat.jpg", b"bytes", "image/jpeg")
+    assert (wire.method, wire.target, wire.paid) == ("POST", "https://storage.example.com", False)
+    assert wire.form == {
+        "OSSAccessKeyId": "LTAI",
+        "Signature": "sig=",
+        "policy": "eyJ",
+        "x-oss-object-acl": "private",
+        "x-oss-forbid-overwrite": "true",
+        "key": "dashscope-instant/u/2025-11-04/x/cat.jpg",
+        "success_action_status": "200",
+    }
+    assert wire.file == ("cat.jpg", b"bytes", "image/jpeg")
+    assert EXTRAS.uploaded(policy, "cat.jpg") == "oss://dashscope-instant/u/2025-11-04/x/cat.jpg"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"upload_host": None},
+        {"upload_host": "storage.example.com"},
+        {"upload_host": "http://storage.example.com"},
+        {"upload_host": "file:///etc"},
+        {"upload_dir": None},
+    ],
+)
+def test_leave_without_a_safe_address_is_no_leave(change: dict[str, object]) -> None:
+    """Over plain http anybody on the way could read the image."""
+    assert EXTRAS.parse_policy(reply({"data": {**POLICY, **change}})) is None

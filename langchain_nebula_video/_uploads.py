@@ -1,0 +1,82 @@
+"""Local images, laid into the gateway's temporary storage where it has one.
+
+Source: Alibaba's page on temporary storage, read 2025-12: a file is kept for 48 hours, and only the account and the
+model that it was uploaded for can read it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+
+from langchain_nebula_video._context import Context
+from langchain_nebula_video._orders import Order
+from langchain_nebula_video._retry import retrying
+from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.images import WireImage
+from langchain_nebula_video.protocols import Extras
+
+__all__ = ["Uploads"]
+
+_KEPT_SECONDS = 47 * 3600.0
+"""An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
+_REMEMBERED = 256
+_UPLOAD_SECONDS = 120.0
+
+
+class Uploads:
+    """The images of one client that lie in the storage; the same image is uploaded once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lying: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        """By digest and model: the address, and until when it is sure to work."""
+
+    async def addresses(self, order: Order, deadline: float) -> Mapping[str, str]:
+        """Of each image that is held here: where it lies, by its digest. Costs nothing.
+
+        Raises:
+            RequestError: one could not be uploaded; nothing was spent.
+        """
+        extras = self._context.protocol.extras
+        if extras is None or not order.offer.gateway.stores_images:
+            return {}
+        local = {image.digest: image for images in order.images.values() for image in images if image.data is not None}
+        model = order.offer.wire_name
+        return {digest: await self._address(extras, image, model, deadline) for digest, image in local.items()}
+
+    async def _address(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+        name = (image.digest, model)
+        found = self._lying.get(name)
+        if found is not None and found[1] > self._context.runtime.now():
+            return found[0]
+        attempt = partial(self._upload, extras, image, model, deadline)
+        address = await retrying(self._context.runtime, attempt, deadline=deadline)
+        self._lying[name] = (address, self._context.runtime.now() + _KEPT_SECONDS)
+        while len(self._lying) > _REMEMBERED:
+            self._lying.popitem(last=False)
+        return address
+
+    async def _upload(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+        """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""
+        context = self._context
+        policy = extras.parse_policy(await context.ask(extras.build_policy(model), deadline))
+        if policy is None:
+            raise RequestError(
+                "The gateway gave no usable leave to upload the image.", hint="Give the image's https URL instead."
+            )
+        assert image.data is not None  # noqa: S101 for the type checker
+        mime = image.mime or "application/octet-stream"
+        digest = image.digest.rpartition(":")[2]
+        name = f"{digest[:32]}.{mime.rpartition('/')[2]}"
+        form = extras.build_upload(policy, name, image.data, mime)
+        reply = await context.runtime.send(form, timeout=context.within(_UPLOAD_SECONDS, deadline))
+        if not 200 <= reply.status < 300:
+            raise RequestError(
+                f"The gateway's storage answered HTTP {reply.status} to the image's upload.",
+                status_code=reply.status,
+                body=reply.body[:4000].decode("utf-8", "replace"),
+                hint="Try again, or give the image's https URL instead.",
+            )
+        return extras.uploaded(policy, name)

@@ -1,0 +1,138 @@
+"""Alibaba DashScope's protocol, at its own hosts and passed through by a reseller.
+
+Sources: Alibaba's image-to-video page, 2025-12; its pages on asynchronous tasks (list, cancel) and on temporary
+storage, read 2025-12. A reseller's page (doc.aimanyi.top) has the same body and no more than submit and query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import urlencode
+
+from langchain_nebula_video._urls import is_loopback, split_url
+from langchain_nebula_video.errors import RefusedError, RequestError
+from langchain_nebula_video.protocols import _reading as read
+from langchain_nebula_video.protocols._answers import Reader, segment
+from langchain_nebula_video.protocols._refusals import GONE, refusal_of, request_id_of
+from langchain_nebula_video.protocols._wire import Extras, Listed, Policy, Protocol, Reply, WireRequest
+
+__all__ = ["PASSTHROUGH", "PROTOCOL"]
+
+_SERVICES = "/api/v1/services/aigc"
+_FIRST_FRAME = f"{_SERVICES}/video-generation/video-synthesis"
+_BOTH_FRAMES = f"{_SERVICES}/image2video/video-synthesis"
+_TASKS = "/api/v1/tasks"
+_BEIJING = timezone(timedelta(hours=8))
+_PAGE = 100
+
+# Our field -> the vendor's, and whether it stands in `input` or in `parameters`.
+_INPUT = {name: name for name in ("prompt", "negative_prompt", "audio_url", "template")}
+_PARAMETERS = {
+    "resolution": "resolution",
+    "duration": "duration",
+    "smart_rewrite": "prompt_extend",
+    "generate_audio": "audio",
+    "watermark": "watermark",
+    "seed": "seed",
+}
+
+
+class _DashScope(Reader):
+    def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+        said = {name: value for name, value in asked.items() if value is not None}
+        if "resolution" in said:
+            said["resolution"] = said["resolution"].upper()
+        given = {theirs: said[ours] for ours, theirs in _INPUT.items() if said.get(ours)}
+        wanted = {theirs: said[ours] for ours, theirs in _PARAMETERS.items() if ours in said}
+        path, frames = _FIRST_FRAME, {"img_url": images.get("image")}
+        if "last_image" in images:
+            path, frames = (
+                _BOTH_FRAMES,
+                {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
+            )
+        headers = {"X-DashScope-Async": "enable"}
+        if any(str(address).startswith("oss://") for address in frames.values()):
+            headers["X-DashScope-OssResourceResolve"] = "enable"
+        body = {"model": model, "input": {**given, **frames}, "parameters": wanted}
+        return WireRequest("POST", path, json=body, headers=headers, paid=True)
+
+    def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
+        return (WireRequest("GET", f"{_TASKS}/{segment(task_id)}"),)
+
+    def refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+        """Besides what refusals are elsewhere: here `UNKNOWN` is no passing state but the end of what is known."""
+        body = read.parse_object(reply.body) or {}
+        if not paid and 200 <= reply.status < 300 and read.at(body, "output.task_status") == GONE:
+            return RefusedError(
+                "The gateway answered that the task's status is UNKNOWN: there is none, or it is older than 24 hours.",
+                status_code=reply.status,
+                code=GONE,
+                request_id=request_id_of(reply, body),
+            )
+        return refusal_of(reply, paid=paid)
+
+
+class _AtHome(_DashScope):
+    """What DashScope can itself, and no reseller documents."""
+
+    @property
+    def extras(self) -> Extras:  # type: ignore[override]
+        return self
+
+    def build_cancel(self, task_id: str) -> WireRequest:
+        return WireRequest("POST", f"{_TASKS}/{segment(task_id)}/cancel")
+
+    def build_list(self, model: str, since: datetime, until: datetime, page: int) -> WireRequest:
+        window = {name: f"{moment.astimezone(_BEIJING):%Y%m%d%H%M%S}"
+                  for name, moment in (("start_time", since), ("end_time", until))}  # fmt: skip
+        asked = {**window, "model_name": model, "page_no": page, "page_size": _PAGE}
+        return WireRequest("GET", f"{_TASKS}/?{urlencode(asked)}")
+
+    def parse_list(self, reply: Reply) -> tuple[list[Listed], bool] | None:
+        body = read.parse_object(reply.body)
+        rows = read.at(body, "data")
+        if not isinstance(rows, list):
+            return None
+        found = [
+            Listed(task_id, created_at)
+            for row in rows
+            if (task_id := read.text_at(row, "task_id")) and (created_at := read.find_time(row, "gmt_create"))
+        ]
+        seen = (read.int_at(body, "page_no") or 1) * (read.int_at(body, "page_size") or _PAGE)
+        return found, bool(rows) and seen < (read.int_at(body, "total") or 0)
+
+    def build_policy(self, model: str) -> WireRequest:
+        return WireRequest("GET", f"/api/v1/uploads?{urlencode({'action': 'getPolicy', 'model': model})}")
+
+    def parse_policy(self, reply: Reply) -> Policy | None:
+        data = read.at(read.parse_object(reply.body), "data")
+        host, folder = read.text_at(data, "upload_host"), read.text_at(data, "upload_dir")
+        parts = split_url(host or "", ("https", "http"))
+        if parts is None or host is None or folder is None:
+            return None
+        if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
+            return None
+        form = {theirs: read.text_at(data, ours) for theirs, ours in _FORM.items()}
+        return Policy(host, folder, {name: value for name, value in form.items() if value is not None})
+
+    def build_upload(self, policy: Policy, name: str, data: bytes, mime: str) -> WireRequest:
+        form = {**policy.form, "key": f"{policy.folder}/{name}", "success_action_status": "200"}
+        return WireRequest("POST", policy.host, form=form, file=(name, data, mime))
+
+    def uploaded(self, policy: Policy, name: str) -> str:
+        return f"oss://{policy.folder}/{name}"
+
+
+# The form's name -> the policy's.
+_FORM = {
+    "OSSAccessKeyId": "oss_access_key_id",
+    "Signature": "signature",
+    "policy": "policy",
+    "x-oss-object-acl": "x_oss_object_acl",
+    "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
+}
+
+PROTOCOL: Protocol = _AtHome()
+PASSTHROUGH: Protocol = _DashScope()

@@ -1,0 +1,74 @@
+"""Rows of your own: a model or a gateway that this package does not know yet."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.gateways import GATEWAYS, Gateway
+from langchain_nebula_video.models import MODELS, Model
+from langchain_nebula_video.protocols import PROTOCOLS
+from langchain_nebula_video.schema import VideoRequest
+
+__all__ = ["register_gateway", "register_model"]
+
+_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+
+
+def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
+    """Make a gateway known to every client, tool and runnable of this process.
+
+    Args:
+        row: The gateway; its models are registered besides.
+        replace: Whether a row of the same name may be replaced.
+
+    Raises:
+        InvalidRequestError: there is one of that name, or the row cannot work.
+    """
+    _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
+    _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
+    _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
+    _check_fields(row.carries | row.requires)
+    _check(
+        {"duration", "resolution"} <= row.carries, "A gateway carries duration and resolution: every request has them"
+    )
+    GATEWAYS[row.name] = row
+    return row
+
+
+def register_model(row: Model, *, replace: bool = False) -> Model:
+    """Make a model known to every client, tool and runnable of this process.
+
+    Args:
+        row: The model, with its prices on each gateway that serves it; the gateways come first.
+        replace: Whether a row of the same name may be replaced, as for another price.
+
+    Raises:
+        InvalidRequestError: there is one of that name, or the row cannot work.
+    """
+    _check(row.name not in MODELS or replace, f"There is a model {row.name!r} already")
+    for gateway, prices in row.prices.items():
+        _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
+        strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
+        _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
+        amounts: list[Any] = list(prices.values())
+        exact = all(isinstance(amount, Decimal) and 0 <= amount < 1_000_000 for amount in amounts)
+        _check(exact, f"{row.name} has a price that is no Decimal, or no sensible one")
+    _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
+    _check(row.default_resolution in row.resolutions, f"{row.name} does not make {row.default_resolution}")
+    _check(bool(row.typical_seconds), f"{row.name} says nothing of typical_seconds")
+    _check(row.timeout > 0, f"{row.name} is given no time")
+    _check_fields(row.requires | row.takes)
+    MODELS[row.name] = row
+    return row
+
+
+def _check_fields(named: frozenset[str]) -> None:
+    strange = ", ".join(sorted(named - _FIELDS))
+    _check(not strange, f"A request has no field {strange}: it has {', '.join(sorted(_FIELDS))}")
+
+
+def _check(fine: bool, what: str) -> None:
+    if not fine:
+        raise InvalidRequestError(f"{what}.", hint="Correct the row.")

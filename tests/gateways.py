@@ -1,0 +1,54 @@
+"""All five gateways on one emulator, and a clock on which nobody waits long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_nebula_video.emulator import Emulator
+
+BEIJING, SINGAPORE = "sk-beijing-0123456789", "sk-singapore-0123456789"
+
+
+@contextmanager
+def all_gateways(**settings: Any) -> Iterator[Emulator]:
+    """An emulator with an account in each region besides the gateways' own."""
+    with Emulator(**{"speed": 1000, **settings}) as emulator:
+        emulator.add_account(BEIJING, region="beijing")
+        emulator.add_account(SINGAPORE, region="singapore")
+        yield emulator
+
+
+def reached(emulator: Emulator, gateway: str) -> dict[str, Any]:
+    """The keywords that reach a gateway there."""
+    places = {
+        "nebula": (emulator.url, emulator.api_key),
+        "dashscope": (emulator.dashscope_url("beijing"), BEIJING),
+        "dashscope-intl": (emulator.dashscope_url("singapore"), SINGAPORE),
+        "dashscope-passthrough": (emulator.passthrough_url, emulator.api_key),
+        "uniall": (emulator.url, emulator.api_key),
+    }
+    address, key = places[gateway]
+    return {"gateway": gateway, "base_url": address, "api_key": key, "poll_interval": 0.05}
+
+
+class HurriedClock:
+    """The machine's clock, on which fifty seconds are slept through in one; the moments are the true ones."""
+
+    _PACE = 50.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self._PACE
+
+    def utcnow(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._PACE)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._PACE)

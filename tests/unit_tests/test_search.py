@@ -1,0 +1,313 @@
+"""A submit whose answer was lost, at a gateway that lists its tasks: found, proved absent, or left to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
+    InvalidRequestError,
+    MemoryJournal,
+    NebulaVideoClient,
+    RequestError,
+    SubmissionUnconfirmedError,
+)
+from langchain_nebula_video.journal import EntryState
+from tests.conftest import KEY, FakeClock, settle
+
+PROMPT = "The cat blinks"
+ASK: dict[str, Any] = {"prompt": PROMPT, "image": "https://example.com/cat.jpg"}
+
+
+@dataclass
+class Listed:
+    """A task of the account; it tells its prompt once it is finished, as DashScope's do."""
+
+    prompt: str | None
+    status: str = "SUCCEEDED"
+    model: str = "wan2.5-i2v-preview"
+    made: float = 1000.0
+    """When, in seconds of the test's clock, which begins at 1000."""
+    appears_after: int = 0
+    """It is in the list from that look on."""
+    finishes_after: int = 0
+    """It is finished from that query on."""
+    queries: int = 0
+
+
+@dataclass
+class Account:
+    """DashScope as far as a lost submit has to do with it."""
+
+    clock: FakeClock
+    tasks: dict[str, Listed] = field(default_factory=dict)
+    lost: int = 1
+    """How many submits get no answer."""
+    ahead: float = 0.0
+    """Seconds that the gateway's clock is ahead of ours."""
+    list_status: int = 200
+    posts: int = 0
+    lists: int = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/video-synthesis"):
+            self.posts += 1
+            if self.posts <= self.lost:
+                raise httpx.ReadTimeout("no answer", request=request)
+            made = Listed(json.loads(request.content)["input"]["prompt"], made=self.clock.now)
+            self.tasks[f"own-{self.posts}"] = made
+            return httpx.Response(200, json={"output": {"task_id": f"own-{self.posts}", "task_status": "PENDING"}})
+        if path.rstrip("/").endswith("/tasks"):
+            return self._list(request)
+        return self._query(path.rsplit("/", 1)[1])
+
+    def _at(self, seconds: float) -> datetime:
+        """A moment by the gateway's clock."""
+        return self.clock.utcnow() + timedelta(seconds=self.ahead + seconds - self.clock.now)
+
+    def _list(self, request: httpx.Request) -> httpx.Response:
+        self.lists += 1
+        rows = [
+            {"task_id": name, "model_name": task.model,
+             "gmt_create": int((self._at(task.made)).timestamp() * 1000)}
+            for name, task in self.tasks.items()
+            if task.appears_after < self.lists and task.model == request.url.params["model_name"]
+        ]  # fmt: skip
+        headers = {"Date": format_datetime(self._at(self.clock.now), usegmt=True)}
+        return httpx.Response(self.list_status, headers=headers, json={"total": len(rows), "page_no": 1, "data": rows})
+
+    def _query(self, name: str) -> httpx.Response:
+        task = self.tasks.get(name)
+        if task is None:
+            return httpx.Response(200, json={"output": {"task_id": name, "task_status": "UNKNOWN"}})
+        task.queries += 1
+        status = task.status if task.queries > task.finishes_after else "RUNNING"
+        output: dict[str, Any] = {"task_id": name, "task_status": status}
+        if status == "SUCCEEDED":
+            output["video_url"] = "https://results.example.com/v.mp4"
+            if task.prompt is not None:
+                output["orig_prompt"] = task.prompt
+        usage = {"duration": 5, "SR": 720, "video_count": 1}
+        return httpx.Response(200, json={"output": output, "usage": usage})
+
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def account(clock: FakeClock) -> Account:
+    return Account(clock)
+
+
+@pytest.fixture(params=["sync", "async"])
+def make(request: pytest.FixtureRequest, account: Account, clock: FakeClock) -> Make:
+    def client(**options: Any) -> Any:
+        settings: dict[str, Any] = {"gateway": "dashscope", "api_key": KEY, "clock": clock, **options}
+        transport = httpx.MockTransport(account)
+        if request.param == "sync":
+            return NebulaVideoClient(http_client=httpx.Client(transport=transport), **settings)
+        return AsyncNebulaVideoClient(http_async_client=httpx.AsyncClient(transport=transport), **settings)
+
+    return client
+
+
+async def test_the_one_task_with_the_prompt_is_the_lost_one(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed("Somebody else's")}
+    journal = MemoryJournal()
+    video = await settle(make(journal=journal).generate(**ASK, key="k"))
+    assert (video.task_id, account.posts) == ("t1", 1)
+    (entry,) = journal.entries()
+    assert (entry.state, entry.task_id, entry.key) == (EntryState.SUCCEEDED, "t1", "k")
+
+
+async def test_a_task_that_tells_its_prompt_at_its_end_alone_is_waited_for(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT, finishes_after=12)}
+    assert (await settle(make().generate(**ASK))).task_id == "t1"
+    assert account.posts == 1
+
+
+async def test_two_tasks_with_the_prompt_are_left_to_a_person(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed(PROMPT)}
+    journal = MemoryJournal()
+    with pytest.raises(SubmissionUnconfirmedError, match="t1, t2") as caught:
+        await settle(make(journal=journal).generate(**ASK))
+    assert "fetch(id)" in caught.value.hint
+    assert caught.value.spent is None
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+    assert account.posts == 1
+
+
+async def test_a_task_that_a_row_of_the_journal_has_is_never_taken(make: Make, account: Account) -> None:
+    """The same image twice: one submit is answered, the other one lost before it was accepted."""
+    account.lost = 0
+    client = make(journal=MemoryJournal())
+    first = await settle(client.submit(**ASK, key="a"))
+    account.lost = account.posts + 1
+    with pytest.raises(RequestError, match="counts as not accepted"):
+        await settle(client.generate(**ASK, key="b"))
+    assert first.task_id == "own-1"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Listed("Another prompt"),
+        Listed(PROMPT, status="FAILED"),
+        Listed(PROMPT, status="CANCELED"),
+        Listed(PROMPT, model="wan2.2-i2v-flash"),
+        Listed(PROMPT, made=1000.0 - 3600),
+        Listed(PROMPT, made=1000.0 + 3600),
+    ],
+    ids=["prompt", "failed", "canceled", "model", "earlier", "later"],
+)
+async def test_a_task_that_cannot_be_it_is_not_taken(make: Make, account: Account, other: Listed) -> None:
+    account.tasks = {"t1": other}
+    with pytest.raises(RequestError, match="counts as not accepted") as caught:
+        await settle(make().generate(**ASK))
+    assert not isinstance(caught.value, SubmissionUnconfirmedError)
+
+
+async def test_where_there_is_none_half_a_minute_later_it_is_free_to_repeat(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    journal = MemoryJournal()
+    client = make(journal=journal)
+    begun = clock.now
+    with pytest.raises(RequestError, match="counts as not accepted") as caught:
+        await settle(client.generate(**ASK, key="k"))
+    assert caught.value.spent is False
+    assert clock.now - begun >= 30
+    assert account.lists > 3
+    assert journal.entries() == []
+    video = await settle(client.generate(**ASK, key="k"))
+    assert (video.task_id, account.posts) == ("own-2", 2)
+
+
+async def test_a_task_that_comes_late_into_the_list_is_found(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT, appears_after=4)}
+    assert (await settle(make().generate(**ASK))).task_id == "t1"
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -90.0, 90.0, 3600.0])
+async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account: Account, ahead: float) -> None:
+    account.ahead = ahead
+    account.tasks = {"t1": Listed(PROMPT)}
+    # An hour is more than the window that is asked for; the emulated list does not filter, a real one would.
+    assert (await settle(make().generate(**ASK))).task_id == "t1"
+
+
+async def test_a_list_that_does_not_answer_leaves_the_submit_unconfirmed(make: Make, account: Account) -> None:
+    account.list_status = 403
+    journal = MemoryJournal()
+    with pytest.raises(SubmissionUnconfirmedError) as caught:
+        await settle(make(journal=journal).generate(**ASK))
+    assert "403" in "".join(caught.value.__notes__)
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+async def test_a_repetition_under_the_same_key_looks_again(make: Make, account: Account) -> None:
+    account.list_status = 403
+    client = make()
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK, key="k"))
+    account.list_status = 200
+    account.tasks = {"t1": Listed(PROMPT)}
+    assert (await settle(client.generate(**ASK, key="k"))).task_id == "t1"
+    assert account.posts == 1
+
+
+async def test_a_repetition_without_a_key_looks_again_and_submits_what_was_not_accepted(
+    make: Make, account: Account
+) -> None:
+    account.list_status = 403
+    client = make()
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK))
+    account.list_status = 200
+    video = await settle(client.generate(**ASK))
+    assert (video.task_id, account.posts) == ("own-2", 2)
+
+
+async def test_without_a_prompt_nothing_can_be_told_apart(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(None)}
+    client = make(model="wanx2.1-i2v-turbo")
+    account.tasks["t1"].model = "wanx2.1-i2v-turbo"
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(client.generate(image="https://example.com/cat.jpg", template="flying"))
+
+
+async def test_a_submit_that_is_to_return_at_once_looks_for_a_minute_at_most(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.tasks = {"t1": Listed(PROMPT, finishes_after=10_000)}
+    begun = clock.now
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(make().submit(**ASK))
+    assert clock.now - begun <= 60
+
+
+async def test_a_gateway_without_a_list_is_asked_for_none(account: Account, make: Make) -> None:
+    client = make(gateway="dashscope-passthrough", base_url="https://reseller.example.com")
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK))
+    assert (account.posts, account.lists) == (1, 0)
+
+
+async def test_another_request_under_the_key_of_a_lost_one_is_refused(make: Make, account: Account) -> None:
+    account.list_status = 403
+    client = make()
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(client.generate(**ASK, key="k"))
+    with pytest.raises(InvalidRequestError, match="differs in prompt"):
+        await settle(client.generate(**{**ASK, "prompt": "Another"}, key="k"))
+
+
+async def test_cancelled_while_it_looks_it_says_that_money_may_have_been_spent(
+    account: Account, clock: FakeClock
+) -> None:
+    """Invariant: cancelling leaves the row, and says so."""
+
+    class Hanging(FakeClock):
+        async def asleep(self, seconds: float) -> None:
+            await asyncio.sleep(3600)
+
+    journal = MemoryJournal()
+    transport = httpx.MockTransport(account)
+    client = AsyncNebulaVideoClient(
+        gateway="dashscope", api_key=KEY, clock=Hanging(), journal=journal,
+        http_async_client=httpx.AsyncClient(transport=transport),
+    )  # fmt: skip
+    running = asyncio.create_task(client.generate(**ASK))
+    await asyncio.sleep(0.2)
+    assert account.lists == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await running
+    assert "money may have been spent" in "".join(caught.value.__notes__)
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+def test_one_task_is_claimed_by_one_row_alone() -> None:
+    from langchain_nebula_video.journal import Entry
+
+    journal = MemoryJournal()
+    for name in ("a", "b"):
+        entry = Entry(id=name, gateway="dashscope", model="m", request={}, created_at=datetime.now(UTC), key=name)
+        journal.reserve(entry, None)
+        journal.update(name, state=EntryState.UNCONFIRMED, abandoned=True)
+    claimed = journal.claim("a", "t1")
+    assert claimed is not None
+    assert (claimed.state, claimed.task_id, claimed.abandoned) == (EntryState.SUBMITTED, "t1", False)
+    assert journal.claim("b", "t1") is None
+    assert journal.claim("a", "t1") is not None
+    assert journal.claim("gone", "t2") is None
