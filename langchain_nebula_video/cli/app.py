@@ -15,7 +15,7 @@ from langchain_nebula_video.cli.emulate import emulate
 from langchain_nebula_video.cli.exits import EPILOG, Exit
 from langchain_nebula_video.cli.making import generate, submit
 from langchain_nebula_video.cli.tables import models, quote
-from langchain_nebula_video.cli.tasks import status, wait
+from langchain_nebula_video.cli.tasks import cancel, status, wait
 from langchain_nebula_video.cli.voice import Voice
 
 __all__ = ["app"]
@@ -61,7 +61,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog=EPILOG,
     help="Image-to-video: an image and a prompt in; the video and what it cost out. "
-    "The key is read from NEBULA_API_KEY; NEBULA_BASE_URL names another address than the gateway's own.",
+    "The key is read from the gateway's variable, for Nebula NEBULA_API_KEY; "
+    "NEBULA_BASE_URL names another address than its own.",
 )
 
 
@@ -88,6 +89,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "submit": submit,
     "wait": wait,
     "status": status,
+    "cancel": cancel,
     "emulator": emulate,
     "demo": demo,
 }

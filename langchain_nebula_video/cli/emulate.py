@@ -1,7 +1,8 @@
-"""The command `emulator`: the gateway on this machine, until Ctrl-C."""
+"""The command `emulator`: every gateway on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from langchain_nebula_video.cli.exits import Exit
 from langchain_nebula_video.cli.voice import Voice
+from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["emulate", "extra_needed"]
 
 _PORT = 8788
+_REGIONS = {"dashscope": "beijing", "dashscope-intl": "singapore"}
+"""The gateways whose keys are good at home only."""
 
 
 @contextmanager
@@ -36,10 +40,12 @@ def emulate(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _PORT,
     speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than the gateway it works.")] = 1.0,
-    api_key: Annotated[str, typer.Option(help="The key that it accepts.")] = "sk-emulator",
-    balance: Annotated[int, typer.Option(min=0, help="Play money in the account, in US dollars.")] = 100,
+    api_key: Annotated[
+        str, typer.Option(help="The key that it accepts; with -beijing and -singapore behind it for DashScope.")
+    ] = "sk-emulator",
+    balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
 ) -> None:
-    """Run the gateway's emulator on this machine: no network, no real key, no real money."""
+    """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
     voice = Voice()
     with extra_needed(voice):
         from langchain_nebula_video.emulator import (  # noqa: PLC0415 an extra
@@ -48,11 +54,18 @@ def emulate(
         )
 
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance)
+    for region in _REGIONS.values():
+        emulator.add_account(f"{api_key}-{region}", balance=balance, name=region, region=region)
 
-    def ready(url: str) -> None:
+    def ready(_: str) -> None:
         voice.say("The emulator is running; Ctrl-C ends it. In another terminal:")
-        lines = (f"export NEBULA_BASE_URL={url}", f"export NEBULA_API_KEY={api_key}")
-        voice.answer({}, "\n".join(lines))
+        for row in GATEWAYS.values():
+            region = _REGIONS.get(row.name)
+            url = emulator.dashscope_url(region) if region else emulator.passthrough_url if row.prefix else emulator.url
+            voice.say(f"# --gateway {row.name}: {row.title}", style="dim", whole=True)
+            voice.answer({}, f"export {row.url_variable}={url}")
+            key = f"{api_key}-{region}" if region else api_key
+            voice.answer({}, f"export {row.key_variable}={shlex.quote(key)}")
         if speed > 1:
             voice.say(f"It is {speed:g} times as fast as the gateway: have clients look sooner, with poll_interval=1.")
 

@@ -1,43 +1,46 @@
-"""The options that several commands have in common."""
+"""The options that several commands have in common, and the groups that they come in."""
 
+# Typer reads the annotations, so they are evaluated here.
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.models import MODELS
 from langchain_nebula_video.schema import Budget
 
 __all__ = [
     "GATEWAY",
     "HERE",
-    "MODEL",
+    "NO_IMAGE",
     "AsJson",
-    "Audio",
-    "AudioUrl",
-    "BaseUrl",
     "Duration",
     "GatewayName",
     "GroupRatio",
-    "Image",
-    "MaxCost",
     "ModelName",
     "Out",
+    "Place",
     "PollInterval",
-    "Prompt",
+    "Price",
     "Resolution",
-    "Seed",
-    "SmartRewrite",
     "TaskId",
+    "Terms",
     "Timeout",
-    "Yes",
+    "Wish",
+    "name_of",
+    "spread",
 ]
 
 
 GATEWAY = "nebula"
-MODEL = "wan2.5-i2v-preview"
 HERE = Path()
+NO_IMAGE = "none"
 
 
 def _budget(text: str) -> Budget:
@@ -54,37 +57,162 @@ def _decimal(text: str) -> Decimal:
         raise typer.BadParameter(f"{text!r} is no number.") from None
 
 
-_tiers = ", ".join(dict.fromkeys(tier for row in MODELS.values() for tier in row.resolutions))
-_seconds = ", ".join(dict.fromkeys(str(seconds) for row in MODELS.values() for seconds in row.durations))
+def _price(text: str) -> Decimal:
+    # No sign is taken away: it could be that of another currency.
+    price = _decimal(text)
+    if not price.is_finite() or price < 0:
+        raise typer.BadParameter(f"{text!r} is no price.")
+    return price
 
-Image = Annotated[
-    str, typer.Argument(help="The first frame: a file, an https URL, a data: URI, or - for bytes on stdin.")
-]
-Prompt = Annotated[str, typer.Argument(help="What should happen in the video.")]
+
+_every_tier = {tier for row in MODELS.values() for tier in row.resolutions}
+_tiers = ", ".join(sorted(_every_tier, key=lambda tier: (len(tier), tier)))
+_every_length = {seconds for row in MODELS.values() for seconds in row.durations}
+_proportions = ", ".join(dict.fromkeys(ratio for row in MODELS.values() for ratio in row.aspect_ratios))
+_SEE = "see: nebula-video models MODEL"
+
 TaskId = Annotated[str, typer.Argument(help="The id that submit or generate printed.")]
-Duration = Annotated[int | None, typer.Option("--duration", help=f"Seconds of video: {_seconds}.")]
-Resolution = Annotated[str | None, typer.Option("--resolution", help=f"One of: {_tiers}.")]
-Audio = Annotated[bool, typer.Option("--audio", help="Let the model make sound.")]
-AudioUrl = Annotated[str | None, typer.Option("--audio-url", help="A sound of yours: https URL of an MP3 or WAV file.")]
-SmartRewrite = Annotated[bool, typer.Option("--smart-rewrite", help="Let the gateway enrich the prompt.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives a similar video.")]
+Duration = Annotated[
+    int | None,
+    typer.Option("--duration", help=f"Seconds of video, {min(_every_length)} to {max(_every_length)}; {_SEE}."),
+]
+Resolution = Annotated[str | None, typer.Option("--resolution", help=f"One of: {_tiers}; {_SEE}.")]
 Out = Annotated[Path, typer.Option("--out", help="Save to this folder, or to this .mp4 file.")]
-MaxCost = Annotated[
-    Budget | None,
-    typer.Option("--max-cost", parser=_budget, metavar="USD", help="Send nothing if the estimate is higher."),
-]
-ModelName = Annotated[str, typer.Option("--model", help="A row of: nebula-video models.")]
-GatewayName = Annotated[str, typer.Option("--gateway", help="Where to send it.")]
-BaseUrl = Annotated[
-    str | None, typer.Option("--base-url", help="The gateway's address, instead of its variable or its own.")
-]
 GroupRatio = Annotated[
     Decimal,
     typer.Option(
         "--group-ratio", parser=_decimal, metavar="FACTOR", help="What your group's prices are multiplied by."
     ),
 ]
+Price = Annotated[
+    Decimal | None,
+    typer.Option(
+        "--price",
+        parser=_price,
+        metavar="AMOUNT",
+        help="What a second of video costs you, in the gateway's currency: where no page tells, or yours differs.",
+    ),
+]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A row of: nebula-video models. Unless said, the gateway's own default.")
+]
+GatewayName = Annotated[str, typer.Option("--gateway", help=f"Where to: {', '.join(GATEWAYS)}.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait at most.")]
 PollInterval = Annotated[float | None, typer.Option("--poll-interval", help="Seconds between two looks at the task.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked.")]
+
+_Image = Annotated[
+    str,
+    typer.Argument(
+        help="The first frame: a file, an https URL, a data: URI, or - for bytes on stdin; "
+        f"{NO_IMAGE}: a video without it, where the model makes them (./{NO_IMAGE} is a file of that name)."
+    ),
+]
+_Prompt = Annotated[str, typer.Argument(help="What should happen in the video; not read with --template.")]
+_LastImage = Annotated[
+    str | None, typer.Option("--last-image", metavar="IMAGE", help="The last frame: a file, an https URL, a data: URI.")
+]
+_References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="IMAGE",
+        help="Who or what should appear; may be repeated. In the prompt: @Image1, @Image2.",
+    ),
+]
+_Negative = Annotated[str | None, typer.Option("--negative", metavar="PROMPT", help="What should not be seen.")]
+_Template = Annotated[str | None, typer.Option("--template", help=f"An effect, instead of a prompt; {_SEE}.")]
+_AspectRatio = Annotated[
+    str | None, typer.Option("--aspect-ratio", help=f"Proportions of a video without a first frame: {_proportions}.")
+]
+_Audio = Annotated[bool, typer.Option("--audio", help="Let the model make sound.")]
+_AudioUrl = Annotated[
+    str | None, typer.Option("--audio-url", help="A sound of yours: https URL of an MP3 or WAV file.")
+]
+_SmartRewrite = Annotated[bool, typer.Option("--smart-rewrite", help="Let the gateway enrich the prompt.")]
+_Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives a similar video.")]
+_Watermark = Annotated[bool, typer.Option("--watermark", help="Let the vendor put its mark on the video.")]
+_MaxCost = Annotated[
+    Budget | None,
+    typer.Option("--max-cost", parser=_budget, metavar="USD", help="Send nothing if the estimate is higher."),
+]
+_BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="The gateway's address, instead of its variable or its own.")
+]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the video should be: the fields of a `VideoRequest`, under their names."""
+
+    image: _Image
+    prompt: _Prompt = ""
+    duration: Duration = None
+    resolution: Resolution = None
+    last_image: _LastImage = None
+    reference_images: _References = None
+    aspect_ratio: _AspectRatio = None
+    negative_prompt: _Negative = None
+    template: _Template = None
+    generate_audio: _Audio = False
+    audio_url: _AudioUrl = None
+    smart_rewrite: _SmartRewrite = False
+    seed: _Seed = None
+    watermark: _Watermark = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What may be paid."""
+
+    max_cost: _MaxCost = None
+    price: Price = None
+    group_ratio: GroupRatio = Decimal(1)
+    yes: _Yes = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where it is sent."""
+
+    gateway: GatewayName = GATEWAY
+    model: ModelName = None
+    base_url: _BaseUrl = None
+
+
+def name_of(field: Field[Any]) -> str:
+    """What the command line calls a field of a group: an option, or an argument in capitals."""
+    (info,) = field.type.__metadata__  # type: ignore[union-attr]
+    # Typer's first argument is a default elsewhere; in an annotation it is the option's name.
+    return info.default if isinstance(info.default, str) else field.name.upper()
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as Typer can read it, which knows no groups: each group's fields in the place of its parameter."""
+    parameters = inspect.signature(command).parameters
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in parameters.items() if is_dataclass(each.annotation)
+    }
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        grouped = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **grouped)
+
+    flat = [
+        plain
+        for name, each in parameters.items()
+        for plain in (map(_parameter, fields(groups[name])) if name in groups else [each])
+    ]
+    only_named = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in flat]
+    call.__signature__ = inspect.Signature(only_named)  # type: ignore[attr-defined]
+    return call
+
+
+def _parameter(field: Field[Any]) -> inspect.Parameter:
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type)

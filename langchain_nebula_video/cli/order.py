@@ -7,11 +7,15 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_nebula_video._offers import Offer, as_request, find_offer, own_prices
+from langchain_nebula_video._orders import Order, make_order
 from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.voice import priced
 from langchain_nebula_video.client import NebulaVideoClient
 from langchain_nebula_video.errors import (
     BudgetExceededError,
@@ -23,38 +27,48 @@ from langchain_nebula_video.errors import (
     TaskError,
 )
 from langchain_nebula_video.gateways import find_gateway
-from langchain_nebula_video.images import wire_image
 from langchain_nebula_video.journal import EntryState, MemoryJournal
-from langchain_nebula_video.models import as_request, complete, find_model
-from langchain_nebula_video.schema import VideoRequest, dollars
+from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
     from langchain_nebula_video.cli.voice import Voice
-    from langchain_nebula_video.schema import Budget, Cost
 
-__all__ = ["Access", "agree", "checked", "image_of", "interrupted"]
+__all__ = ["Access", "agree", "image_of", "interrupted", "ordered", "picture", "price_table"]
 
-_DEFAULTS: dict[str, object] = {
-    "gateway": opt.GATEWAY,
-    "model": opt.MODEL,
-    "base_url": None,
-    "out": opt.HERE,
-}
 _SCHEME = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://", re.IGNORECASE)
+
+
+def price_table(place: opt.Place, price: Decimal | None) -> dict[str, Decimal] | None:
+    """`--price` as the library takes it: for the model that is meant.
+
+    Raises:
+        InvalidRequestError: there is no such gateway.
+    """
+    return None if price is None else {place.model or find_gateway(place.gateway).default_model: price}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """Where a command goes and how, from its options."""
 
-    gateway: str
-    model: str
-    base_url: str | None = None
+    place: opt.Place
+    terms: opt.Terms = field(default_factory=opt.Terms)
     out: Path | None = None
     """Where videos are saved; `None`: they are not."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords for the client."""
     journal: MemoryJournal = field(default_factory=MemoryJournal)
+
+    def offer(self) -> Offer:
+        """The model as the gateway serves it.
+
+        Raises:
+            InvalidRequestError: it does not.
+        """
+        row = find_gateway(self.place.gateway)
+        return find_offer(
+            self.place.model or row.default_model, row, own_prices(price_table(self.place, self.terms.price))
+        )
 
     def client(self) -> NebulaVideoClient:
         """The client. Its key comes from the environment alone: a command line is seen by others.
@@ -62,16 +76,24 @@ class Access:
         Raises:
             InvalidRequestError: there is no key, or an option cannot work.
         """
-        variable = find_gateway(self.gateway).key_variable
-        if "api_key" not in self.settings and not os.environ.get(variable):
+        place, row = self.place, find_gateway(self.place.gateway)
+        if "api_key" not in self.settings and not os.environ.get(row.key_variable):
             raise InvalidRequestError(
-                f"There is no key: {variable} is not set.",
-                hint=f"Set it with export {variable}=…; without a key there is: nebula-video demo",
+                f"There is no key: {row.key_variable} is not set.",
+                hint=f"Set it with export {row.key_variable}=…; without a key there is: nebula-video demo",
+            )
+        if not (place.base_url or row.base_url or os.environ.get(row.url_variable)):
+            raise InvalidRequestError(
+                f"The gateway {row.name} has no address of its own: every deployment has another.",
+                hint=f"Set it with export {row.url_variable}=…, or with --base-url.",
             )
         return NebulaVideoClient(
-            gateway=self.gateway,
-            model=self.model,
-            base_url=self.base_url,
+            gateway=place.gateway,
+            model=place.model,
+            base_url=place.base_url,
+            prices=price_table(place, self.terms.price),
+            budget=self.terms.max_cost,
+            group_ratio=self.terms.group_ratio,
             save_to=self.out,
             journal=self.journal,
             **self.settings,
@@ -80,61 +102,86 @@ class Access:
     def resume(self, task_id: str) -> str:
         """The command that goes on with a task."""
         words = ["nebula-video", "wait", task_id]
-        for name, default in _DEFAULTS.items():
-            value = getattr(self, name)
-            if value not in {default, None}:
-                words += [f"--{name.replace('_', '-')}", str(value)]
+        for each in fields(self.place):
+            value = getattr(self.place, each.name)
+            if value != each.default:
+                words += [opt.name_of(each), value]
+        if self.out not in {None, opt.HERE}:
+            words += ["--out", str(self.out)]
         return shlex.join(words)
 
 
-def image_of(argument: str, model: str) -> str | bytes | Path:
-    """The image that a person means: here, unlike in the library, a string without a scheme is a file's name.
+def picture(argument: str) -> str | Path:
+    """The image that a person means: here, unlike in the library, a string without a scheme is a file's name."""
+    return argument if _SCHEME.match(argument) else Path(argument).expanduser()
+
+
+def image_of(argument: str, max_bytes: int) -> str | bytes | Path | None:
+    """The first frame that a person means, `none` or what is piped in among them.
 
     Raises:
         InvalidRequestError: stdin is meant and nothing is piped into it.
     """
-    if argument == "-":
-        if sys.stdin.isatty():
-            raise InvalidRequestError(
-                "The image is - and nothing is piped in.", hint="Pipe an image in, or name a file."
-            )
-        return sys.stdin.buffer.read(find_model(model).max_image_bytes + 1)
-    return argument if _SCHEME.match(argument) else Path(argument).expanduser()
+    if argument == opt.NO_IMAGE:
+        return None
+    if argument != "-":
+        return picture(argument)
+    if sys.stdin.isatty():
+        raise InvalidRequestError("The image is - and nothing is piped in.", hint="Pipe an image in, or name a file.")
+    return sys.stdin.buffer.read(max_bytes + 1)
 
 
-def checked(fields: Mapping[str, Any], access: Access) -> VideoRequest:
-    """The request with its model's defaults, all of it checked, the image too.
+def ordered(voice: Voice, wish: opt.Wish, access: Access) -> Order:
+    """The order of a wish, all of it checked, its images too.
 
     Raises:
         InvalidRequestError: it cannot work.
     """
-    completed, row = complete(as_request(None, fields), find_gateway(access.gateway), access.model)
-    wire_image(completed.image, max_bytes=row.max_image_bytes, formats=row.image_formats)
-    return completed
+    offer = access.offer()
+    asked = {each.name: getattr(wish, each.name) for each in fields(wish)}
+    # The library would take both too, and warn in Python's way.
+    if wish.audio_url is not None and wish.generate_audio:
+        voice.say("--audio-url wins over --audio.")
+        asked["generate_audio"] = False
+    if wish.template is not None and wish.prompt:
+        voice.say("--template wins over the prompt.")
+        asked["prompt"] = ""
+    asked["image"] = image_of(wish.image, offer.gateway.images.max_bytes)
+    asked["last_image"] = None if wish.last_image is None else picture(wish.last_image)
+    asked["reference_images"] = tuple(map(picture, wish.reference_images or ()))
+    return make_order(as_request(None, asked), offer, access.terms.group_ratio, None)
 
 
-def agree(voice: Voice, request: VideoRequest, cost: Cost, *, budget: Budget | None, yes: bool) -> bool:
+def agree(voice: Voice, order: Order, terms: opt.Terms) -> bool:
     """Show the price and have it accepted; whether it was.
 
     Raises:
         BudgetExceededError: it is above `--max-cost`.
-        InvalidRequestError: nobody is there to be asked.
+        InvalidRequestError: it is not known and there is a `--max-cost`, or nobody is there to be asked.
     """
-    price = "an unknown price" if cost.usd is None else f"about {dollars(cost.usd)}"
+    request, cost, budget = order.request, order.cost, terms.max_cost
+    known = cost.usd is not None
+    price = f"about {priced(cost)}" if known else "a price that is not known here"
     sound = ", with sound" if request.generate_audio or request.audio_url else ""
     voice.say(f"{request.model}: {request.duration} s at {request.resolution}{sound}, for {price}.")
+    if budget is not None and cost.usd is None:
+        raise InvalidRequestError(
+            f"There is a --max-cost, and no price of {request.model} is known at {order.offer.gateway.name}.",
+            hint=f"Say with --price what a second of video costs you, in {order.offer.gateway.currency}, "
+            "or leave --max-cost out.",
+        )
     if budget is not None and cost.usd is not None and cost.usd > budget.usd:
         raise BudgetExceededError(
             f"This video would cost {dollars(cost.usd)}, and --max-cost is {dollars(budget.usd)}.",
             hint="Raise --max-cost, or ask for a shorter or smaller video.",
         )
-    if yes:
+    if terms.yes:
         return True
     if voice.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         why = "With --json nobody is asked" if voice.as_json else "There is no terminal to ask on"
         raise InvalidRequestError(f"{why}, and this costs money.", hint="Add --yes to pay without being asked.")
     # Not input(): its prompt may go to stdout, which is the answer's.
-    voice.people.print("Pay for it? [y/N] ", end="")
+    voice.people.print(f"Pay for it{'' if known else ', whatever it costs'}? [y/N] ", end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         voice.say()

@@ -2,16 +2,19 @@
 
 # Typer reads the annotations, so they are evaluated here.
 from decimal import Decimal
-from typing import Any
+from typing import Annotated
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
+import typer
 
+from langchain_nebula_video._offers import find_offer, offers
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.voice import Voice
+from langchain_nebula_video.cli.listing import details, listing, plain_models
+from langchain_nebula_video.cli.order import price_table
+from langchain_nebula_video.cli.voice import Voice, priced
 from langchain_nebula_video.client import quote as price_of
-from langchain_nebula_video.models import MODELS, Model
-from langchain_nebula_video.schema import dollars
+from langchain_nebula_video.gateways import GATEWAYS, find_gateway
+from langchain_nebula_video.models import find_model
+from langchain_nebula_video.schema import Cost, money
 
 __all__ = ["models", "quote"]
 
@@ -20,50 +23,55 @@ def quote(
     *,
     duration: opt.Duration = None,
     resolution: opt.Resolution = None,
-    model: opt.ModelName = opt.MODEL,
+    model: opt.ModelName = None,
     gateway: opt.GatewayName = opt.GATEWAY,
+    price: opt.Price = None,
     group_ratio: opt.GroupRatio = Decimal(1),
     as_json: opt.AsJson = False,
 ) -> None:
     """Say what a video would cost. Needs neither network nor key."""
     voice = Voice(as_json=as_json)
     with voice.reporting():
-        cost = price_of(gateway=gateway, model=model, group_ratio=group_ratio, duration=duration, resolution=resolution)
-        if cost.usd is None or cost.cny is None or cost.price_per_second is None:
-            told = "unknown"
+        cost = price_of(
+            gateway=gateway,
+            model=model,
+            prices=price_table(opt.Place(gateway=gateway, model=model), price),
+            group_ratio=group_ratio,
+            duration=duration,
+            resolution=resolution,
+        )
+        voice.answer(cost.model_dump(mode="json"), _factors(cost))
+        if cost.usd is None:
+            voice.say("No page tells its price. If you know it: --price, what a second of video costs.")
+
+
+def _factors(cost: Cost) -> str:
+    """What the cost is, and what it is made of."""
+    if cost.price_per_second is None or cost.cny is None:
+        return "unknown"
+    yuan = f" ({money(cost.cny, 'CNY')})" if cost.currency == "USD" else ""
+    ratio = f" x {cost.group_ratio}" if cost.group_ratio != 1 else ""
+    factors = f"{cost.seconds} s x {money(cost.price_per_second, cost.currency)}{ratio}"
+    return f"{priced(cost)}{yuan}: {factors}, {cost.basis}"
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="Tell all of this one: what it needs and takes, limits.")] = None,
+    *,
+    gateway: Annotated[str | None, typer.Option("--gateway", help="Only what this gateway serves.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """List the models by gateway: what each makes a video of, how long, and what a second costs."""
+    voice = Voice(as_json=as_json)
+    with voice.reporting():
+        rows = list(GATEWAYS.values()) if gateway is None else [find_gateway(gateway)]
+        if model is None:
+            found = [offer for row in rows for offer in offers(row)]
         else:
-            factors = f"{cost.seconds} s x {dollars(cost.price_per_second)}"
-            factors += f" x {cost.group_ratio}" if cost.group_ratio != 1 else ""
-            told = f"{dollars(cost.usd)} (¥{cost.cny.normalize():f}): {factors}, {cost.basis}"
-        voice.answer(cost.model_dump(mode="json"), told)
-
-
-def models(*, as_json: opt.AsJson = False) -> None:
-    """List the models: what each makes, what it costs, how long it takes."""
-    name = Column("Model", no_wrap=True)  # it is there to be copied
-    table = Table(name, "Seconds", "Takes", "Gateway", "Resolution", "Per second", box=SIMPLE_HEAD, pad_edge=False)
-    for row in MODELS.values():
-        times = "\n".join(f"{low / 60:g} to {high / 60:g} min" for low, high in row.typical_seconds.values())
-        for gateway, prices in row.prices.items():
-            each = "\n".join(dollars(price) for price in prices.values())
-            seconds = "\n".join(map(str, row.durations))
-            table.add_row(row.name, seconds, times, gateway, "\n".join(prices), each)
-    Voice(as_json=as_json).answer({"models": [_plain(row) for row in MODELS.values()]}, table)
-
-
-def _plain(row: Model) -> dict[str, Any]:
-    return {
-        "model": row.name,
-        "title": row.title,
-        "requires": sorted(row.required),
-        "takes": sorted(row.takes),
-        "durations": row.durations,
-        "resolutions": row.resolutions,
-        "default_resolution": row.default_resolution,
-        "fps": row.fps,
-        "usd_per_second": {
-            gateway: {resolution: str(price) for resolution, price in prices.items()}
-            for gateway, prices in row.prices.items()
-        },
-        "typical_seconds": {str(seconds): times for seconds, times in row.typical_seconds.items()},
-    }
+            # Where a gateway is named, that it does not serve the model is an answer; else it is not asked.
+            served = find_model(model).prices
+            found = [find_offer(model, row) for row in rows if gateway is not None or row.name in served]
+        shown = listing(found, voice.people.width) if model is None else details(found)
+        voice.answer({"models": plain_models(found)}, shown)
+        if model is None:
+            voice.say("All of one: nebula-video models MODEL")

@@ -1,4 +1,4 @@
-"""The commands for a task that there is already: wait and status."""
+"""The commands for a task that there is already: wait, status and cancel."""
 
 # Typer reads the annotations, so they are evaluated here.
 from functools import partial
@@ -10,20 +10,19 @@ from langchain_nebula_video.cli.bar import Bar
 from langchain_nebula_video.cli.order import Access
 from langchain_nebula_video.cli.voice import Voice, plain, tell_video, told_cost
 from langchain_nebula_video.errors import TaskError
-from langchain_nebula_video.schema import TaskStatus
+from langchain_nebula_video.schema import Task, TaskStatus
 from langchain_nebula_video.storage import check_target
 
-__all__ = ["status", "wait"]
+__all__ = ["cancel", "status", "wait"]
 
 
+@opt.spread
 def wait(
     ctx: typer.Context,
     task_id: opt.TaskId,
+    place: opt.Place,
     *,
     out: opt.Out = opt.HERE,
-    model: opt.ModelName = opt.MODEL,
-    gateway: opt.GatewayName = opt.GATEWAY,
-    base_url: opt.BaseUrl = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     as_json: opt.AsJson = False,
@@ -31,7 +30,7 @@ def wait(
     """Wait for a task that was submitted, here or elsewhere, and save its video. Costs nothing more."""
     voice = Voice(as_json=as_json)
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
-    access = Access(gateway=gateway, model=model, base_url=base_url, out=out, settings=settings)
+    access = Access(place=place, out=out, settings=settings)
     with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
         check_target(out)
         bar = Bar(voice, status="looking")
@@ -40,34 +39,47 @@ def wait(
         tell_video(voice, video)
 
 
-def status(
-    ctx: typer.Context,
-    task_id: opt.TaskId,
-    *,
-    model: opt.ModelName = opt.MODEL,
-    gateway: opt.GatewayName = opt.GATEWAY,
-    base_url: opt.BaseUrl = None,
-    as_json: opt.AsJson = False,
-) -> None:
+@opt.spread
+def status(ctx: typer.Context, task_id: opt.TaskId, place: opt.Place, *, as_json: opt.AsJson = False) -> None:
     """Look at a task once. Ends with 0 whatever its status is, as long as the gateway knows it."""
     voice = Voice(as_json=as_json)
-    access = Access(gateway=gateway, model=model, base_url=base_url, settings=ctx.obj or {})
+    access = Access(place=place, settings=ctx.obj or {})
     with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
         with access.client() as client:
             task = client.fetch(task_id)
-        told: dict[str, object] = {
-            "Task": task.task_id,
-            "Status": task.status,
-            "Why": ": ".join(part for part in (task.code, task.reason) if part) or None,
-            "Progress": None if task.progress is None else f"{task.progress:.0%}",
-            "Cost": told_cost(task.cost),
-            "URL": task.url,
-            "Works until": task.expires_at and f"{task.expires_at:%Y-%m-%d %H:%M} UTC",
-        }
-        voice.answer(plain(task), told)
-        if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-            voice.say(f"To save its video: {access.resume(task.task_id)}", whole=True)
+        _tell(voice, task, access)
+
+
+@opt.spread
+def cancel(ctx: typer.Context, task_id: opt.TaskId, place: opt.Place, *, as_json: opt.AsJson = False) -> None:
+    """Take back a task that still waits in the queue. Only DashScope itself can."""
+    voice = Voice(as_json=as_json)
+    access = Access(place=place, settings=ctx.obj or {})
+    with voice.reporting(resume=access.resume, interrupted=partial(_in_doubt, task_id)):
+        with access.client() as client:
+            task = client.cancel(task_id)
+        _tell(voice, task, access)
+
+
+def _tell(voice: Voice, task: Task, access: Access) -> None:
+    """A task as it was seen, and how to go on."""
+    told: dict[str, object] = {
+        "Task": task.task_id,
+        "Status": task.status,
+        "Why": ": ".join(part for part in (task.code, task.reason) if part) or None,
+        "Progress": None if task.progress is None else f"{task.progress:.0%}",
+        "Cost": told_cost(task.cost),
+        "URL": task.url,
+        "Works until": task.expires_at and f"{task.expires_at:%Y-%m-%d %H:%M} UTC",
+    }
+    voice.answer(plain(task), told)
+    if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELED}:
+        voice.say(f"To save its video: {access.resume(task.task_id)}", whole=True)
 
 
 def _left(task_id: str) -> TaskError:
     return TaskError(f"Interrupted. Nothing has changed for task {task_id}.", task_id=task_id)
+
+
+def _in_doubt(task_id: str) -> TaskError:
+    return TaskError(f"Interrupted. Task {task_id} may be canceled or not.", task_id=task_id)

@@ -8,19 +8,19 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleRenderable
 from rich.text import Text
 
 from langchain_nebula_video.cli.exits import Exit, exit_for
 from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError
-from langchain_nebula_video.schema import Cost, Task, Video, dollars
+from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
-__all__ = ["Voice", "plain", "printable", "tell_video", "told_cost"]
+__all__ = ["Voice", "plain", "priced", "printable", "tell_video", "told_cost"]
 
 
 def printable(text: object) -> str:
@@ -30,9 +30,21 @@ def printable(text: object) -> str:
     )
 
 
+def priced(cost: Cost) -> str:
+    """A cost in the gateway's currency; where that is yuan, in dollars too."""
+    if cost.usd is None or cost.cny is None:
+        return "unknown"
+    if cost.currency == "USD":
+        return dollars(cost.usd)
+    return f"{money(cost.cny, 'CNY')} ({dollars(cost.usd.quantize(_CENT))})"
+
+
+_CENT = Decimal("0.01")
+
+
 def told_cost(cost: Cost) -> str:
     """A cost, and whether it is a bill or an estimate."""
-    return "unknown" if cost.usd is None else f"{dollars(cost.usd)} {cost.basis}"
+    return "unknown" if cost.usd is None else f"{priced(cost)} {cost.basis}"
 
 
 class Voice:
@@ -56,7 +68,7 @@ class Voice:
         """Names and values for people, one to a line; those without a value are left out."""
         self.people.print(_lines(facts), soft_wrap=True)
 
-    def answer(self, data: Mapping[str, Any], bare: str | Table | Mapping[str, object] = "") -> None:
+    def answer(self, data: Mapping[str, Any], bare: str | ConsoleRenderable | Mapping[str, object] = "") -> None:
         """What was asked for, alone on stdout: to a machine the data, else `bare`."""
         try:
             self._answer(data, bare)
@@ -65,15 +77,14 @@ class Voice:
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 what is left in it fails again
             raise typer.Exit(Exit.FAILURE) from None
 
-    def _answer(self, data: Mapping[str, Any], bare: str | Table | Mapping[str, object]) -> None:
+    def _answer(self, data: Mapping[str, Any], bare: str | ConsoleRenderable | Mapping[str, object]) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(data) + "\n")
         elif isinstance(bare, str):
             sys.stdout.write(printable(bare) + "\n" if bare else "")
         else:
-            wrap = not isinstance(bare, Table)
-            console = Console(markup=False, highlight=False, emoji=False, soft_wrap=wrap)
-            console.print(bare if isinstance(bare, Table) else _lines(bare))
+            shown, whole = (_lines(bare), True) if isinstance(bare, Mapping) else (bare, False)
+            Console(markup=False, highlight=False, emoji=False, soft_wrap=whole).print(shown, crop=False)
         sys.stdout.flush()
 
     @contextmanager

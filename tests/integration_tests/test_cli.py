@@ -17,7 +17,9 @@ from typing import Any
 import av
 import pytest
 
+from langchain_nebula_video.cli.exits import Exit
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.gateways import GATEWAYS
 from tests.conftest import jpeg
 
 COMMAND = [sys.executable, "-m", "langchain_nebula_video.cli"]
@@ -25,24 +27,50 @@ LONGEST = 60.0
 FAST = ["--poll-interval", "0.1", "--resolution", "480p"]
 
 
+UNKNOWN = ["--gateway", "uniall", "--model", "viduq3t-540p", "--resolution", "540p"]
+QUICK = ["--yes", "--poll-interval", "0.1"]
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(speed=200) as emulator:
+    emulator = Emulator(speed=200)
+    for region in ("beijing", "singapore"):
+        emulator.add_account(f"sk-{region}", region=region)
+    with emulator:
         yield emulator
 
 
 @pytest.fixture
 def cat(tmp_path: Path) -> str:
     path = tmp_path / "cat.jpg"
-    path.write_bytes(jpeg())
+    path.write_bytes(jpeg(400, 400))
     return str(path)
 
 
+@pytest.fixture
+def dog(tmp_path: Path) -> str:
+    path = tmp_path / "dog.jpg"
+    path.write_bytes(jpeg(400, 400, "brown"))
+    return str(path)
+
+
+def settings(emulator: Emulator) -> dict[str, str]:
+    """What leads each gateway's client to the emulator."""
+    places = {
+        "nebula": (emulator.url, emulator.api_key),
+        "dashscope": (emulator.dashscope_url("beijing"), "sk-beijing"),
+        "dashscope-intl": (emulator.dashscope_url("singapore"), "sk-singapore"),
+        "dashscope-passthrough": (emulator.passthrough_url, emulator.api_key),
+        "uniall": (emulator.url, emulator.api_key),
+    }
+    urls = {GATEWAYS[name].url_variable: url for name, (url, _) in places.items()}
+    return urls | {GATEWAYS[name].key_variable: key for name, (_, key) in places.items()}
+
+
 def environment(emulator: Emulator | None, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NEBULA_", "FORCE_"))}
-    if emulator is not None:
-        clean |= {"NEBULA_BASE_URL": emulator.url, "NEBULA_API_KEY": emulator.api_key}
-    return {**clean, **more}
+    ours = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "FORCE_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**clean, **(settings(emulator) if emulator is not None else {}), **more}
 
 
 def run(
@@ -131,6 +159,93 @@ def test_submit_and_wait_are_one_video_in_two_processes(emulator: Emulator, tmp_
     assert len(emulator.tasks) == 1
 
 
+@pytest.mark.parametrize(
+    ("gateway", "args", "billed"),
+    [
+        ("nebula", ["--resolution", "480p"], "$0.1845 billed"),
+        ("dashscope", ["--resolution", "480p", "--negative", "rain", "--watermark"], "¥1.50 ($0.21) estimated"),
+        ("dashscope-intl", ["--model", "wan2.2-i2v-flash", "--resolution", "480p"], "$0.075 estimated"),
+        ("dashscope-passthrough", ["--resolution", "480p", "--price", "0.2"], "¥1.00 ($0.14) estimated"),
+        ("uniall", ["--model", "viduq3t-540p", "--audio"], "unknown"),
+    ],
+)
+def test_every_gateway_makes_a_video(
+    gateway: str, args: list[str], billed: str, emulator: Emulator, tmp_path: Path, cat: str
+) -> None:
+    """A file in, a file out, and one task that is not paid for twice."""
+    done = run(emulator, tmp_path, "generate", cat, "The cat yawns", "--gateway", gateway, *args, *QUICK)
+    assert done.returncode == 0, done.stderr
+    (task,) = emulator.tasks
+    assert frames(tmp_path / f"{task.id}.mp4") == 5 * (30 if task.model == "wan2.2-i2v-flash" else 24)
+    assert f"Cost         {billed}" in done.stderr.decode()
+    assert b"Warning" not in done.stderr
+    assert emulator.violations == ()
+
+
+def test_a_last_frame_is_a_file_too(emulator: Emulator, tmp_path: Path, cat: str, dog: str) -> None:
+    """Both are uploaded, and both are in the request."""
+    place = ["--gateway", "dashscope", "--model", "wan2.2-kf2v-flash", "--resolution", "480p"]
+    done = run(emulator, tmp_path, "generate", cat, "x", "--last-image", dog, *place, *QUICK)
+    assert done.returncode == 0, done.stderr
+    (task,) = emulator.tasks
+    assert {"first_frame_url", "last_frame_url"} <= task.request["input"].keys()
+    assert emulator.bill.cny == Decimal("0.50")
+
+
+def test_a_template_needs_no_prompt(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    """By the name that the model has in Singapore."""
+    place = ["--gateway", "dashscope-intl", "--model", "wanx2.1-i2v-turbo", "--resolution", "480p"]
+    done = run(emulator, tmp_path, "generate", cat, "--template", "squish", "--duration", "3", *place, *QUICK)
+    assert done.returncode == 0, done.stderr
+    (task,) = emulator.tasks
+    assert (task.model, task.seconds, task.request["input"]["template"]) == ("wan2.1-i2v-turbo", 3, "squish")
+
+
+def test_references_and_none_make_a_video_without_a_first_frame(
+    emulator: Emulator, tmp_path: Path, cat: str, dog: str
+) -> None:
+    """Of two files that the prompt names, and of text alone."""
+    options = ["--model", "viduq3t-mix-540p", "--reference", cat, "--reference", dog, "--aspect-ratio", "1:1"]
+    said = ["generate", "none", "@Image1 greets @Image2", "--gateway", "uniall", "--duration", "1"]
+    mixed = run(emulator, tmp_path, *said, *options, *QUICK)
+    assert mixed.returncode == 0, mixed.stderr
+    text = run(emulator, tmp_path, *said[:2], "A coast", *said[3:], "--model", "viduq3t-540p", *QUICK)
+    assert text.returncode == 0, text.stderr
+    mix, coast = emulator.tasks
+    assert len(mix.request["reference_image_urls"]) == 2
+    assert "image" not in coast.request
+    assert frames(tmp_path / f"{coast.id}.mp4") == 24
+
+
+def test_what_waits_in_dashscopes_queue_is_taken_back(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    """Nothing is billed; elsewhere it is refused, and the task goes on."""
+    emulator.speed = 0.01
+    place = ["--gateway", "dashscope"]
+    submitted = run(emulator, tmp_path, "submit", cat, "x", "--yes", *place)
+    task_id = submitted.stdout.decode().strip()
+    canceled = run(emulator, tmp_path, "cancel", task_id, *place, "--json")
+    assert canceled.returncode == 0, canceled.stderr
+    assert json.loads(canceled.stdout)["status"] == "canceled"
+    assert run(emulator, tmp_path, "wait", task_id, *place).returncode == Exit.TASK
+    assert run(emulator, tmp_path, "cancel", "nobodys", *place).returncode == Exit.TASK
+    other = run(emulator, tmp_path, "submit", cat, "x", "--yes").stdout.decode().strip()
+    refused = run(emulator, tmp_path, "cancel", other)
+    assert refused.returncode == Exit.INVALID
+    assert f"Go on with: nebula-video wait {other}" in refused.stderr.decode()
+    assert [task.status for task in emulator.tasks] == ["CANCELED", "PENDING"]
+
+
+def test_a_ceiling_is_not_kept_by_guessing(emulator: Emulator, tmp_path: Path) -> None:
+    """Where no price is known nothing is sent; with one of the caller's own it is what it is made for."""
+    said = ["generate", "none", "A coast", "--gateway", "uniall", "--max-cost", "0.10", "--duration", "1"]
+    unknown = run(emulator, tmp_path, *said, *QUICK)
+    assert unknown.returncode == Exit.INVALID
+    assert b"--price" in unknown.stderr
+    assert run(emulator, tmp_path, *said, "--price", "0.11", *QUICK).returncode == Exit.BUDGET
+    assert emulator.requests == ()
+    assert run(emulator, tmp_path, *said, "--price", "0.10", *QUICK).returncode == 0
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent to one process")
 def test_ctrl_c_names_the_task_and_leaves_it(emulator: Emulator, tmp_path: Path, cat: str) -> None:
     """130, the id and the command on stderr, and exactly one task."""
@@ -156,14 +271,32 @@ def test_ctrl_c_names_the_task_and_leaves_it(emulator: Emulator, tmp_path: Path,
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
-@pytest.mark.parametrize(("answer", "code", "tasks"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("\x04", 1, 0)])
-def test_a_terminal_is_asked(answer: str, code: int, tasks: int, emulator: Emulator, tmp_path: Path, cat: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "code", "tasks", "place", "price", "question"),
+    [
+        ("y\n", 0, 1, [], "for about $0.1845.", "Pay for it? [y/N] "),
+        ("n\n", 1, 0, [], "for about $0.1845.", "Pay for it? [y/N] "),
+        ("\n", 1, 0, ["--gateway", "dashscope"], "for about ¥1.50 ($0.21).", "Pay for it? [y/N] "),
+        ("\x04", 1, 0, UNKNOWN, "for a price that is not known here.", "Pay for it, whatever it costs? [y/N] "),
+    ],
+)
+def test_a_terminal_is_asked(
+    answer: str,
+    code: int,
+    tasks: int,
+    place: list[str],
+    price: str,
+    question: str,
+    emulator: Emulator,
+    tmp_path: Path,
+    cat: str,
+) -> None:
     """Only yes is yes; and a dumb terminal gets no escape sequences."""
     ours, theirs = os.openpty()
     with started(
         tmp_path,
-        *["generate", cat, "x", *FAST],
-        env=environment(emulator, TERM="dumb"),
+        *["generate", cat, "x", *FAST, *place],
+        env=environment(emulator, TERM="dumb", PYTHONUTF8="1"),
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -172,7 +305,8 @@ def test_a_terminal_is_asked(answer: str, code: int, tasks: int, emulator: Emula
         shown = b""
         while b"[y/N] " not in shown:
             shown += os.read(ours, 1000)
-        assert b"for about $0.1845" in shown
+        assert price in shown.decode()
+        assert question in shown.decode()
         assert emulator.requests == ()
         os.write(ours, answer.encode())
         try:
@@ -188,24 +322,29 @@ def test_a_terminal_is_asked(answer: str, code: int, tasks: int, emulator: Emula
 
 
 def test_the_emulator_serves_another_process_until_ctrl_c(tmp_path: Path, cat: str) -> None:
-    """The two lines that it prints are all that another process needs."""
+    """The lines that it prints are all that another process needs, whichever gateway it speaks to."""
     with started(
         tmp_path,
-        *["emulator", "--port", "0", "--speed", "200"],
+        *["emulator", "--port", "0", "--speed", "200", "--api-key", "sk-mine"],
         env=environment(None),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline().decode().strip() for _ in range(2)]
-        settings = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-        assert list(settings) == ["NEBULA_BASE_URL", "NEBULA_API_KEY"]
-        done = run(None, tmp_path, "generate", cat, "x", "--yes", *FAST, more=settings)
+        lines = [process.stdout.readline().decode().strip() for _ in range(2 * len(GATEWAYS))]
+        printed = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        assert list(printed) == [name for row in GATEWAYS.values() for name in (row.url_variable, row.key_variable)]
+        done = run(None, tmp_path, "generate", cat, "x", "--yes", *FAST, more=printed)
         assert done.returncode == 0, done.stderr
+        for gateway in list(GATEWAYS)[1:]:
+            sent = run(None, tmp_path, "submit", cat, "x", "--yes", "--gateway", gateway, more=printed)
+            assert sent.returncode == 0, sent.stderr
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 0
-    assert b"1 task, $0.1845 in play money" in err
+    for row in GATEWAYS.values():
+        assert f"# --gateway {row.name}: {row.title}" in err.decode()
+    assert b"Ended. 5 tasks, $" in err
 
 
 def test_a_taken_port_is_told(emulator: Emulator, tmp_path: Path) -> None:

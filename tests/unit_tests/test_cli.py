@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,19 @@ from typer.testing import CliRunner, Result
 from langchain_nebula_video import errors
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exits import MEANINGS, Exit, exit_for
-from langchain_nebula_video.cli.order import image_of
+from langchain_nebula_video.cli.options import Wish
+from langchain_nebula_video.cli.order import image_of, picture
+from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.models import MODELS
-from tests.conftest import KEY, FakeClock, Gateway, failed, jpeg, running, succeeded
+from langchain_nebula_video.schema import VideoRequest
+from tests.conftest import KEY, FakeClock, Gateway, failed, jpeg, png, running, succeeded
 
-COMMANDS = ["demo", "emulator", "generate", "models", "quote", "status", "submit", "wait"]
+COMMANDS = ["cancel", "demo", "emulator", "generate", "models", "quote", "status", "submit", "wait"]
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
 URL = "https://example.com/cat.jpg"
+LAST = "https://example.com/dog.jpg"
+UNIALL = ["--gateway", "uniall", "--base-url", "https://uniall.example.com"]
+BEIJING = ["--gateway", "dashscope"]
 
 Run = Callable[..., Result]
 
@@ -32,6 +39,9 @@ Run = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    for row in GATEWAYS.values():
+        monkeypatch.delenv(row.key_variable, raising=False)
+        monkeypatch.delenv(row.url_variable, raising=False)
 
 
 @pytest.fixture
@@ -131,14 +141,118 @@ def test_quote_refuses_what_the_model_does_not_make() -> None:
     assert "Choose one of: 480p, 720p, 1080p." in result.stderr
 
 
-def test_models_lists_every_row() -> None:
-    """The table and the JSON have each model."""
-    shown = CliRunner().invoke(app, ["models"]).stdout
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (BEIJING, "¥3.00 ($0.42): 5 s x ¥0.60, estimated\n"),
+        (["--gateway", "dashscope-intl"], "$0.50 (¥3.60): 5 s x $0.10, estimated\n"),
+        ([*BEIJING, "--model", "wan2.2-i2v-plus"], "¥3.50 ($0.49): 5 s x ¥0.70, estimated\n"),
+        (["--gateway", "uniall", "--price", "0.05", "--duration", "16"], "$0.80 (¥5.76): 16 s x $0.05, estimated\n"),
+        (["--gateway", "dashscope-passthrough", "--price", "0.5"], "¥2.50 ($0.35): 5 s x ¥0.50, estimated\n"),
+        ([*BEIJING, "--price", "0.3"], "¥1.50 ($0.21): 5 s x ¥0.30, estimated\n"),
+    ],
+)
+def test_quote_speaks_each_gateways_currency(args: list[str], said: str) -> None:
+    """With the gateway's default model, its prices or the caller's own."""
+    result = CliRunner().invoke(app, ["quote", *args])
+    assert (result.exit_code, result.stdout) == (0, said)
+
+
+def test_quote_says_that_a_price_is_unknown_and_what_helps() -> None:
+    """A machine reads null."""
+    result = CliRunner().invoke(app, ["quote", "--gateway", "uniall"])
+    assert (result.exit_code, result.stdout) == (0, "unknown\n")
+    assert "--price" in result.stderr
+    quoted = told(CliRunner().invoke(app, ["quote", "--gateway", "uniall", "--json"]))
+    assert (quoted["usd"], quoted["basis"], quoted["currency"]) == (None, "unknown", "USD")
+
+
+@pytest.mark.parametrize("price", ["-1", "NaN", "Infinity", "$1", "much"])
+def test_a_price_is_a_number_without_a_sign(price: str) -> None:
+    """A sign could be that of another currency."""
+    result = CliRunner().invoke(app, ["quote", "--price", price, "--json"])
+    assert result.exit_code == Exit.INVALID
+    assert told(result)["error"] == "UsageError"
+
+
+def listed(*args: str, width: int = 80) -> str:
+    result = CliRunner().invoke(app, ["models", *args], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_models_lists_every_row_of_every_gateway_within_the_terminal(width: int) -> None:
+    """Rows that differ in their resolution alone share a line."""
+    shown = listed(width=width)
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= width
+    for gateway in GATEWAYS.values():
+        block = shown.partition(f"{gateway.name}: {gateway.title}, in ")[2].partition("\n\n")[0]
+        names = [line.split()[0] for line in block.splitlines()]
+        for row in MODELS.values():
+            written = row.name.replace(row.resolutions[0], "TIER") if "vidu" in row.name else row.name
+            assert (written in names) is (gateway.name in row.prices)
+    assert ("Usually takes" in shown) is (width == 120)
+
+
+def test_models_tells_prices_in_the_gateways_currency() -> None:
+    """Those that no page tells are unknown; what is not made has none."""
+    shown = " ".join(listed().split())
+    assert "wan2.5-i2v-preview image 5, 10 $0.0369 $0.0738 $0.1233" in shown
+    assert "wan2.5-i2v-preview image 5, 10 ¥0.30 ¥0.60 ¥1.00" in shown
+    assert "viduq3p-mix-TIER-offpeak references 1 to 16 unknown unknown unknown" in shown
+    assert "wan2.2-kf2v-flash two images 5 ¥0.10 ¥0.20 ¥0.48" in shown
+
+
+def test_models_of_one_gateway_are_its_own() -> None:
+    """Nothing of the others."""
+    assert "wan2.5-i2v-preview" in listed("--gateway", "nebula")
+    assert "dashscope" not in listed("--gateway", "nebula")
+
+
+def test_all_of_one_model_is_told_by_gateway() -> None:
+    """Options by the name that they have on the command line."""
+    shown = " ".join(listed("wanx2.1-i2v-plus").split())
+    for part in (
+        "squish, rotation",
+        "at most 800 characters",
+        "¥0.70 at 720p",
+        "wan2.1-i2v-plus there",
+        "PROMPT, --duration, --resolution, --negative, --template",
+        "sides of 360 to 2000 pixels",
+        "DASHSCOPE_INTL_API_KEY",
+        "unknown at 720p",
+    ):
+        assert part in shown
+    assert "Needs PROMPT, --reference" in " ".join(listed("viduq3p-mix-720p").split())
+
+
+@pytest.mark.parametrize("args", [["nothing"], ["wan2.2-kf2v-flash", "--gateway", "nebula"], ["--gateway", "nowhere"]])
+def test_a_model_or_gateway_that_is_not_there_is_told(args: list[str]) -> None:
+    """With what there is."""
+    result = CliRunner().invoke(app, ["models", *args, "--json"])
+    assert result.exit_code == Exit.INVALID
+    assert told(result)["error"] == "InvalidRequestError"
+
+
+def test_a_machine_gets_all_of_every_row() -> None:
+    """Each model once, with what each gateway makes of it."""
     rows = told(CliRunner().invoke(app, ["models", "--json"]))["models"]
-    assert [row["model"] for row in rows] == list(MODELS)
-    for name in MODELS:
-        assert name in shown
-    assert "$0.0738" in shown
+    assert [row["model"] for row in rows] == list(dict.fromkeys([row["model"] for row in rows]))
+    assert {row["model"]: set(row["gateways"]) for row in rows} == {
+        name: set(row.prices) for name, row in MODELS.items()
+    }
+    by_name = {row["model"]: row for row in rows}
+    assert by_name["viduq3p-720p"]["aspect_ratios"] == ["16:9", "9:16", "1:1", "4:3", "3:4"]
+    plus = by_name["wanx2.1-i2v-plus"]
+    assert "squish" in plus["templates"]
+    singapore = plus["gateways"]["dashscope-intl"]
+    assert singapore["wire_name"] == "wan2.1-i2v-plus"
+    assert (singapore["currency"], singapore["per_second"]) == ("USD", {"720p": "0.10"})
+    assert singapore["images"]["sides"] == [360, 2000]
+    assert plus["gateways"]["dashscope-passthrough"]["per_second"] == {"720p": None}
+    one = told(CliRunner().invoke(app, ["models", "wanx2.1-i2v-plus", *BEIJING, "--json"]))["models"]
+    assert one == [{**plus, "gateways": {"dashscope": plus["gateways"]["dashscope"]}}]
 
 
 # --- generate ---
@@ -208,10 +322,58 @@ def test_an_image_can_be_piped_in(run: Run, gateway: Gateway) -> None:
     assert "data:image/jpeg;base64," in json.dumps(gateway.bodies[0])
 
 
-@pytest.mark.parametrize("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd"])
+@pytest.mark.parametrize("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd", "oss://bucket/cat.jpg"])
 def test_what_has_a_scheme_is_no_file(argument: str) -> None:
     """It goes to the library as it is."""
-    assert image_of(argument, "wan2.5-i2v-preview") == argument
+    assert image_of(argument, 10) == picture(argument) == argument
+
+
+def test_none_is_no_image_and_a_path_of_that_name_is_one() -> None:
+    """A file called so is named with its folder."""
+    assert image_of("none", 10) is None
+    assert image_of("./none", 10) == picture("none") == Path("none")
+
+
+def test_every_field_of_a_request_can_be_said() -> None:
+    """A field that the command line does not know fails here."""
+    assert {field.name for field in fields(Wish)} == set(VideoRequest.model_fields) - {"model"}
+
+
+def test_a_video_of_text_needs_no_image(run: Run, gateway: Gateway) -> None:
+    """What it needs instead is told."""
+    assert run("submit", "none", "A coast", "--yes", *UNIALL, "--aspect-ratio", "9:16").exit_code == 0
+    assert "image" not in gateway.bodies[0]
+    assert (gateway.bodies[0]["model"], gateway.bodies[0]["aspect_ratio"]) == ("viduq3p-720p", "9:16")
+    assert "There is no image." in run("submit", "none", "The cat yawns", "--yes").stderr
+    assert gateway.posts == 1
+
+
+def test_files_that_are_named_are_read_like_the_first_frame(run: Run, gateway: Gateway) -> None:
+    """The last frame, and each reference in its order."""
+    Path("cat.jpg").write_bytes(jpeg())
+    Path("dog.png").write_bytes(png())
+    assert run("submit", "cat.jpg", "x", "--yes", *UNIALL, "--last-image", "dog.png").exit_code == 0
+    references = ["--reference", "dog.png", "--reference", URL]
+    mixed = run("submit", "none", "@Image1 meets @Image2", "--yes", *UNIALL, "--model", "viduq3t-mix-540p", *references)
+    assert mixed.exit_code == 0
+    frames, mix = gateway.bodies
+    assert (frames["image"][:16], frames["last_image"][:15]) == ("data:image/jpeg;", "data:image/png;")
+    assert [text[:19] for text in mix["reference_image_urls"]] == ["data:image/png;base", URL[:19]]
+
+
+def test_options_of_dashscope_reach_it(run: Run, gateway: Gateway) -> None:
+    """A template instead of a prompt, which may then be left out; and no warning of Python's."""
+    said = ["--template", "squish", "--model", "wanx2.1-i2v-turbo", "--negative", "rain", "--watermark", "--yes"]
+    assert run("submit", URL, *BEIJING, *said).exit_code == 0
+    both = run("submit", URL, "The cat yawns", *BEIJING, *said)
+    assert both.exit_code == 0
+    assert "--template wins over the prompt." in both.stderr
+    for body in gateway.bodies:
+        assert body["input"] == {"img_url": URL, "template": "squish", "negative_prompt": "rain"}
+        assert body["parameters"]["watermark"] is True
+    frames = ["--last-image", LAST, "--model", "wan2.2-kf2v-flash", "--yes"]
+    assert run("submit", URL, "x", *BEIJING, *frames).exit_code == 0
+    assert gateway.bodies[2]["input"] == {"prompt": "x", "first_frame_url": URL, "last_frame_url": LAST}
 
 
 # --- asking, and what may be spent ---
@@ -252,6 +414,84 @@ def test_max_cost_lets_through_what_costs_just_that(run: Run) -> None:
     assert run("generate", URL, "x", "--yes", "--max-cost", "$0.369").exit_code == 0
 
 
+def test_a_price_in_yuan_is_told_in_dollars_too(run: Run) -> None:
+    """The gateway's own amount is the exact one."""
+    said = run("submit", URL, "x", *BEIJING, "--yes")
+    assert "5 s at 720p, for about ¥3.00 ($0.42)." in said.stderr
+    assert "Cost        ¥3.00 ($0.42) estimated" in said.stderr
+
+
+def test_max_cost_is_in_dollars_whatever_the_gateways_currency(run: Run, gateway: Gateway) -> None:
+    """Compared before anything is rounded for people."""
+    assert run("submit", URL, "x", *BEIJING, "--yes", "--max-cost", "0.41666").exit_code == Exit.BUDGET
+    assert gateway.requests == []
+    assert run("submit", URL, "x", *BEIJING, "--yes", "--max-cost", "0.41667").exit_code == 0
+
+
+def test_a_generation_of_days_is_told_in_hours(run: Run) -> None:
+    """Off the peak it may take two of them."""
+    said = run("generate", "none", "x", *UNIALL, "--model", "viduq3p-540p-offpeak", "--yes")
+    assert said.exit_code == 0
+    assert "usually within 48:00:00" in said.stderr
+
+
+def test_an_unknown_price_is_said(run: Run) -> None:
+    """Before paying, and of the task."""
+    said = run("submit", "none", "x", *UNIALL, "--yes")
+    assert said.exit_code == 0
+    assert "viduq3p-720p: 5 s at 720p, for a price that is not known here." in said.stderr
+    assert "Cost        unknown" in said.stderr
+
+
+def test_max_cost_holds_nothing_whose_price_is_unknown(run: Run, gateway: Gateway) -> None:
+    """It is refused, and --price is what helps."""
+    refused = run("generate", "none", "x", *UNIALL, "--yes", "--max-cost", "5", "--json")
+    assert refused.exit_code == Exit.INVALID
+    assert told(refused)["spent"] is False
+    assert "--price" in told(refused)["message"]
+    dear = run("generate", "none", "x", *UNIALL, "--yes", "--max-cost", "0.20", "--price", "0.05")
+    assert dear.exit_code == Exit.BUDGET
+    assert gateway.requests == []
+    fair = run("generate", "none", "x", *UNIALL, "--yes", "--max-cost", "0.25", "--price", "0.05")
+    assert fair.exit_code == 0
+    assert "for about $0.25." in fair.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        (["--last-image", "nodog.jpg"], "There is no file 'nodog.jpg'."),
+        (["--last-image", "-"], "There is no file '-'."),
+        (["--last-image", "text.txt"], "The bytes are no image"),
+        (["--model", "viduq3p-mix-720p", "--reference", URL], "viduq3p-mix-720p takes no image."),
+        (["--reference", URL], "viduq3p-720p takes no reference_images."),
+        (["--aspect-ratio", "2:1"], "aspect_ratio is 2:1"),
+        (["--template", "squish"], "viduq3p-720p takes no template."),
+        (["--model", "wan2.5-i2v-preview"], "does not serve"),
+    ],
+)
+def test_everything_that_is_named_is_looked_at_before_paying(
+    args: list[str], what: str, run: Run, gateway: Gateway
+) -> None:
+    """The last frame and the references too."""
+    Path("text.txt").write_text("no image")
+    result = run("submit", URL, "x", *UNIALL, *args, "--yes", "--json", stdin=jpeg())
+    assert result.exit_code == Exit.INVALID
+    assert what in told(result)["message"]
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("command", ["generate", "submit"])
+def test_a_reference_that_cannot_be_used_is_found_before_paying(command: str, run: Run, gateway: Gateway) -> None:
+    """Also behind one that can."""
+    Path("cat.jpg").write_bytes(jpeg())
+    references = ["--model", "viduq3p-mix-720p", "--reference", "cat.jpg", "--reference", "nodog.jpg"]
+    result = run(command, "none", "x", *UNIALL, *references, "--yes", "--json")
+    assert result.exit_code == Exit.INVALID
+    assert "nodog.jpg" in told(result)["message"]
+    assert gateway.requests == []
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -284,6 +524,25 @@ def test_a_missing_key_is_told_with_its_variable() -> None:
     assert result.exit_code == Exit.INVALID
     assert "NEBULA_API_KEY" in result.stderr
     assert "nebula-video demo" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["generate", "submit", "wait", "status", "cancel"])
+@pytest.mark.parametrize("name", [name for name in GATEWAYS if name != "nebula"])
+def test_a_missing_key_is_told_with_its_gateways_variable(name: str, command: str) -> None:
+    """Another gateway's key does not help."""
+    images = [URL, "x", "--yes"] if command in {"generate", "submit"} else ["task-1"]
+    environment = {"NEBULA_API_KEY": KEY}
+    result = CliRunner().invoke(app, [command, *images, "--gateway", name], env=environment)
+    assert result.exit_code == Exit.INVALID
+    assert f"export {GATEWAYS[name].key_variable}=" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["uniall", "dashscope-passthrough"])
+def test_a_missing_address_is_told_with_its_variable(name: str, run: Run) -> None:
+    """Every deployment has its own."""
+    result = run("submit", URL, "x", "--yes", "--gateway", name)
+    assert result.exit_code == Exit.INVALID
+    assert f"{GATEWAYS[name].url_variable}=…, or with --base-url" in result.stderr
 
 
 # --- what goes wrong ---
@@ -479,3 +738,56 @@ def test_status_looks_once(run: Run, gateway: Gateway) -> None:
     assert "Image format not supported" in result.stdout
     assert gateway.gets == 1
     assert told(run("status", "task-1", "--json"))["status"] == "failed"
+
+
+def test_the_command_that_goes_on_has_gateway_and_model(run: Run, gateway: Gateway) -> None:
+    """As they were said."""
+    said = run("submit", "none", "x", "--yes", *UNIALL, "--model", "viduq3p-540p-offpeak").stderr
+    place = "--gateway uniall --model viduq3p-540p-offpeak --base-url https://uniall.example.com"
+    assert f"nebula-video wait task-1 {place}\n" in said
+
+
+def test_a_task_that_waits_can_be_canceled(run: Run, gateway: Gateway) -> None:
+    """Where the gateway can; the task is told as status tells it."""
+    gateway.submits = [httpx.Response(200, json={"request_id": "r"})]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "CANCELED"}}]
+    result = run("cancel", "task-1", *BEIJING)
+    assert result.exit_code == 0
+    assert "Status  canceled" in result.stdout
+    assert "nebula-video wait" not in result.stderr
+    assert [request.url.path for request in gateway.requests] == ["/api/v1/tasks/task-1/cancel", "/api/v1/tasks/task-1"]
+    machine = told(run("cancel", "task-1", *BEIJING, "--json"))
+    assert machine.keys() == told(run("status", "task-1", *BEIJING, "--json")).keys()
+    assert machine["status"] == "canceled"
+
+
+def test_a_task_that_runs_cannot_be_canceled(run: Run, gateway: Gateway) -> None:
+    """3, and how to go on with it."""
+    gateway.submits = [httpx.Response(400, json={"code": "UnsupportedOperation", "message": "not pending"})]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "RUNNING"}}]
+    result = run("cancel", "task-1", *BEIJING, "--json")
+    assert result.exit_code == Exit.REFUSED
+    assert (told(result)["spent"], told(result)["code"]) == (None, "UnsupportedOperation")
+    assert "Go on with: nebula-video wait task-1 --gateway dashscope\n" in result.stderr
+
+
+@pytest.mark.parametrize("place", [[], UNIALL, ["--gateway", "dashscope-passthrough", "--base-url", URL]])
+def test_where_nothing_can_be_canceled_that_is_said(place: list[str], run: Run, gateway: Gateway) -> None:
+    """2: nothing was sent, and the task goes on."""
+    result = run("cancel", "task-1", *place, "--json")
+    assert result.exit_code == Exit.INVALID
+    assert (told(result)["task_id"], told(result)["spent"]) == ("task-1", None)
+    assert "documents no way to cancel a task" in told(result)["message"]
+    assert "Go on with: nebula-video wait task-1" in result.stderr
+    assert gateway.requests == []
+
+
+def test_ctrl_c_in_mid_cancel_leaves_it_open(run: Run) -> None:
+    """Nobody knows whether it was."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    result = run("cancel", "task-1", *BEIJING, "--json", handler=answer)
+    assert result.exit_code == Exit.INTERRUPTED
+    assert "Task task-1 may be canceled or not." in told(result)["message"]
