@@ -23,3 +23,21 @@ def gateway() -> Iterator[dict[str, Any]]:
     with Emulator(speed=500) as emulator:
         print("Gateway: the emulator. Set NEBULA_API_KEY for the real one.")
         yield {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.1}
+
+
+@contextmanager
+def five_gateways() -> Iterator[Emulator]:
+    """All of them on the emulator, in the environment as a deployment would have them."""
+    with Emulator(speed=500) as emulator:
+        emulator.add_account("sk-beijing", region="beijing")
+        emulator.add_account("sk-singapore", region="singapore")
+        where = {
+            "NEBULA": (emulator.url, emulator.api_key),
+            "DASHSCOPE": (emulator.dashscope_url("beijing"), "sk-beijing"),
+            "DASHSCOPE_INTL": (emulator.dashscope_url("singapore"), "sk-singapore"),
+            "DASHSCOPE_PASSTHROUGH": (emulator.passthrough_url, emulator.api_key),
+            "UNIALL": (emulator.url, emulator.api_key),
+        }
+        for name, (address, key) in where.items():
+            os.environ[f"{name}_BASE_URL"], os.environ[f"{name}_API_KEY"] = address, key
+        yield emulator

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -28,11 +29,14 @@ from langchain_nebula_video._runtime import SystemClock
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exits import MEANINGS
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import MODELS, find_model
 from tests.agents import ScriptedModel
+from tests.gateways import all_gateways, reached
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 TIMES = 1000
 """How many times faster the world turns here: the emulator works so, and the client's clock sleeps so."""
@@ -105,7 +109,9 @@ class Reader(ScriptedModel):
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """A reader's machine: a folder with a picture, settings in the environment, and time that flies.
+    """A reader's machine: a folder with a picture, every gateway in the environment, and time that flies.
+
+    What a page registers is gone after it.
 
     The clock is patched, not injected: an option for it would have to stand in every example.
     """
@@ -117,9 +123,14 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator
     monkeypatch.setattr(SystemClock, "asleep", asleep)
     monkeypatch.chdir(tmp_path)
     Path("cat.jpg").write_bytes(files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes())
-    with Emulator(speed=TIMES) as emulator:
-        monkeypatch.setenv("NEBULA_BASE_URL", emulator.url)
-        monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
+    with all_gateways(speed=TIMES) as emulator, mock.patch.dict(GATEWAYS), mock.patch.dict(MODELS):
+        for name, row in GATEWAYS.items():
+            where = reached(emulator, name)
+            monkeypatch.setenv(row.url_variable, where["base_url"])
+            monkeypatch.setenv(row.key_variable, where["api_key"])
+        # The gateway that docs/adding-a-model.md adds; it speaks as Nebula does.
+        monkeypatch.setenv("ACME_BASE_URL", emulator.url)
+        monkeypatch.setenv("ACME_API_KEY", emulator.api_key)
         yield emulator
 
 
@@ -221,13 +232,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES[1:] if page.name != "index.md" and f"({page.name})" not in index] == []
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    named = [page.relative_to(DOCS).as_posix() for page in PAGES[1:]]
+    assert [name for name in named if name != "index.md" and f"({name})" not in index] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/costs.md"])
-def test_the_price_table_is_that_of_the_model(page: str) -> None:
-    (model,) = MODELS.values()
+def test_the_price_table_is_that_of_the_default_model(page: str) -> None:
+    model = find_model(GATEWAYS["nebula"].default_model)
     text = (ROOT / page).read_text(encoding="utf-8")
     rows = []
     for resolution, price in model.prices["nebula"].items():
@@ -239,24 +251,39 @@ def test_the_price_table_is_that_of_the_model(page: str) -> None:
     assert f"\n\n{table}\n\n" in text
 
 
+def test_the_readme_counts_right() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"[{len(MODELS)} models](docs/models.md) on {len(GATEWAYS)} gateways" in text
+
+
+def test_every_gateway_has_a_page_and_stands_in_the_index() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "gateways").glob("*.md"))
+    for row in GATEWAYS.values():
+        assert f'"{row.name}"' in index
+        assert f'gateway="{row.name}"' in pages or f'`"{row.name}"`' in pages
+        assert f"`{row.key_variable}`" in pages
+        assert f"`{row.url_variable}`" in pages
+
+
 def test_every_public_name_is_in_the_api_page() -> None:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
     assert [name for name in langchain_nebula_video.__all__ if f"`{name}`" not in text] == []
 
 
 def test_every_error_is_in_the_errors_page() -> None:
-    text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
     assert [name for name in langchain_nebula_video.__all__ if name.endswith("Error") and name not in text] == []
 
 
 def test_every_option_and_every_field_of_a_request_is_in_the_options_page() -> None:
-    text = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    text = (DOCS / "options.md").read_text(encoding="utf-8")
     names = {*NebulaVideoRunnable.model_fields, *langchain_nebula_video.VideoRequest.model_fields} - {"name"}
     assert sorted(name for name in names if f"`{name}`" not in text) == []
 
 
 def test_every_command_and_every_exit_code_is_in_the_command_line_page() -> None:
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
     commands = [command.name for command in app.registered_commands]
     assert [name for name in commands if f"`nebula-video {name}" not in text] == []
     table = "\n".join(f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())

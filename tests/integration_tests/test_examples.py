@@ -15,6 +15,14 @@ TELLING = {
     "agent.py": '"status": "succeeded"',
     "budget_and_keys.py": "Same key, same task: True",
     "chain_after_image.py": "Video: 5 s at 480p for $0.1845",
+    "five_gateways.py": """\
+nebula: wan2.5-i2v-preview, 5 s at 720p, cost $0.369
+dashscope: wan2.5-i2v-preview, 5 s at 720p, cost ¥3.00 (about $0.42, estimated)
+dashscope-intl: wan2.5-i2v-preview, 5 s at 720p, cost $0.50 (estimated)
+dashscope-passthrough: wan2.5-i2v-preview, 5 s at 720p, cost unknown
+uniall: viduq3p-720p, 5 s at 720p, cost unknown
+Videos paid for: 5
+""",
     "lost_answer.py": "POSTs sent: 1",
 }
 
@@ -25,9 +33,13 @@ def test_every_example_is_here() -> None:
 
 @pytest.mark.parametrize("name", TELLING)
 def test_an_example_runs_and_tells(name: str, tmp_path: Path) -> None:
-    offline = {name: value for name, value in os.environ.items() if not name.startswith(("NEBULA_", "LANG"))}
+    settings = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "LANG")
+    offline = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+    offline["PYTHONIOENCODING"] = "utf-8"  # prices in yuan
     command = [sys.executable, str(EXAMPLES / name)]
-    ended = subprocess.run(command, cwd=tmp_path, env=offline, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=offline, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert TELLING[name] in ended.stdout
     assert ended.stderr == ""

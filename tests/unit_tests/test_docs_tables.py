@@ -1,0 +1,125 @@
+"""The tables of the docs are those of the package's rows, and every model is in them once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import quote
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.schema import VideoRequest, money
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "models_table.py"
+MODELS_PAGE = ROOT / "docs" / "models.md"
+NONE = "\N{EN DASH}"
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    """The script as its own program."""
+    ended = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stderr
+
+
+def test_the_tables_are_current() -> None:
+    assert run("--check") == (0, "")
+
+
+def test_a_stale_page_is_found_and_written_anew(tmp_path: Path) -> None:
+    page, current = tmp_path / "models.md", MODELS_PAGE.read_text(encoding="utf-8")
+    stale = current.replace("$0.0738", "$0.0739")
+    assert stale != current
+    page.write_text(stale, encoding="utf-8")
+    assert run("--check", page) == (1, "Not current: models.md. Run: python scripts/models_table.py\n")
+    assert page.read_text(encoding="utf-8") == stale
+    assert run(page) == (0, "")
+    assert page.read_text(encoding="utf-8") == current
+
+
+def test_what_stands_around_the_tables_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n\n<!-- table: effects -->\n<!-- /table -->\n\n| a | b |\n|---|---|\n", encoding="utf-8")
+    assert run(page)[0] == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("Before.\n\n<!-- table: effects -->\n\n| Model | `template` |\n")
+    assert text.endswith("|\n\n<!-- /table -->\n\n| a | b |\n|---|---|\n")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """A table of the models page, read as a reader does."""
+    text = MODELS_PAGE.read_text(encoding="utf-8")
+    lines = re.findall(rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->", text, re.DOTALL)[0].splitlines()
+    head, _, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(head, cells, strict=True)) for cells in body]
+
+
+def named(cell: str) -> list[str]:
+    """The models that a first cell names: braces spread, and a beginning stands for all that begin so."""
+    found = []
+    for pattern in re.findall(r"`([^`]+)`", cell):
+        if pattern.endswith("…"):
+            found += [name for name in MODELS if name.startswith(pattern[:-1])]
+            continue
+        parts = [part.strip("{}").split(",") for part in re.split(r"(\{[^}]*\})", pattern)]
+        found += ["".join(words) for words in product(*parts)]
+    return found
+
+
+@pytest.mark.parametrize("table", ["models", "prices"])
+def test_every_model_is_in_the_table_once(table: str) -> None:
+    told = [name for row in rows(table) for name in named(row["Model"])]
+    assert sorted(told) == sorted(MODELS)
+
+
+def test_a_line_for_several_models_holds_for_each_of_them() -> None:
+    for row in rows("models"):
+        for model in (MODELS[name] for name in named(row["Model"])):
+            seconds = [int(number) for number in re.findall(r"\d+", row["Seconds"])]
+            assert {*model.durations} >= {*seconds}
+            assert f"**{model.default_duration}**" in row["Seconds"]
+            assert (min(seconds), max(seconds)) == (model.durations[0], model.durations[-1])
+            if row["Resolutions"] == "in the name":
+                assert re.findall(r"(?<=-)\d+p", model.name) == [*model.resolutions]
+            else:
+                assert re.findall(r"\d+p", row["Resolutions"]) == [*model.resolutions]
+                assert f"**{model.default_resolution}**" in row["Resolutions"]
+            assert row["fps"] == str(model.fps)
+            assert row["Prompt"] == (str(model.max_prompt) if model.max_prompt else "not documented")
+            assert ("generated" in row["Sound"]) is ("generate_audio" in model.takes)
+            assert ("yours" in row["Sound"]) is ("audio_url" in model.takes)
+            fields = model.takes | model.requires
+            for field in ("image", "last_image", "reference_images"):
+                assert (f"`{field}`" in row["Made of"]) is (field in fields), (model.name, field)
+            for field in ("template", "negative_prompt", "watermark", "smart_rewrite", "aspect_ratio"):
+                assert (f"`{field}`" in row["Besides"]) is (field in fields), (model.name, field)
+
+
+def test_every_price_is_that_of_a_quote() -> None:
+    for row in rows("prices"):
+        for name, gateway in product(named(row["Model"]), GATEWAYS):
+            cell = row[f"`{gateway}`"]
+            if gateway not in MODELS[name].prices:
+                assert cell == NONE
+                continue
+            told: dict[str, Any] = dict(re.findall(r"(\d+p) (\S+?)(?:,|$| )", cell))
+            assert (cell == "not documented") is (told == {})
+            for tier in told or MODELS[name].resolutions:
+                cost = quote(gateway=gateway, model=name, resolution=tier)
+                each = cost.price_per_second
+                assert told.get(tier) == (None if each is None else money(each, cost.currency))
+
+
+def test_every_field_of_a_request_is_in_the_table() -> None:
+    assert [row["Field"].strip("`") for row in rows("fields")] == [
+        name for name in VideoRequest.model_fields if name != "model"
+    ]
+    for row in rows("fields"):
+        for gateway in GATEWAYS.values():
+            assert (row[f"`{gateway.name}`"] != NONE) is (row["Field"].strip("`") in gateway.carries)
