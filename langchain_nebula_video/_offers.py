@@ -175,8 +175,9 @@ class Offer:
 
 def _told(choices: list[object]) -> str:
     """Choices for a message; a run of numbers by its ends."""
-    if len(choices) > 5 and all(isinstance(choice, int) for choice in choices):
-        return f"{choices[0]} to {choices[-1]}"
+    numbers: list[Any] = [choice for choice in choices if isinstance(choice, int)]
+    if len(numbers) > 5 and numbers == list(range(numbers[0], numbers[0] + len(choices))):
+        return f"{numbers[0]} to {numbers[-1]}"
     return ", ".join(str(choice) for choice in choices)
 
 
@@ -205,7 +206,10 @@ def find_offer(name: str, gateway: Gateway, own_prices: OwnPrices | None = None)
             f"The gateway {gateway.name!r} does not serve {name!r}.",
             hint=f"It serves {', '.join(served[:_FEW]) or 'none'}{more}; {name!r} is served by {elsewhere or 'none'}.",
         )
-    return Offer(model, gateway, {**model.prices[gateway.name], **(own_prices or {}).get(name, {})})
+    table = model.prices[gateway.name]
+    mine = (own_prices or {}).get(name, {})
+    own = {tier: price for tier, price in mine.items() if not table or tier in table}
+    return Offer(model, gateway, {**table, **own})
 
 
 _TOO_DEAR = 1_000_000

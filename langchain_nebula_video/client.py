@@ -63,10 +63,10 @@ def _ratio(value: Decimal | int | str) -> Decimal:
 
 
 def _quoted(offer: Offer, group_ratio: Decimal, request: VideoRequest) -> Cost:
+    references = ("-",) * offer.model.max_references
+    free = {"prompt": "-", "image": "-", "last_image": "-", "reference_images": references}
     stand_ins: dict[str, Any] = {
-        name: value
-        for name, value in {"prompt": "-", "image": "-", "last_image": "-", "reference_images": ("-",)}.items()
-        if offer.requires(name) and not getattr(request, name)
+        name: value for name, value in free.items() if offer.requires(name) and not getattr(request, name)
     }
     completed = offer.complete(request.model_copy(update=stand_ins))
     return offer.estimate(completed, group_ratio)

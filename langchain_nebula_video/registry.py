@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.models import MODELS, Model
@@ -13,6 +14,7 @@ from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["register_gateway", "register_model"]
 
+_MOST = 1_000_000
 _FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
 
 
@@ -28,6 +30,7 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     """
     _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
     _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
+    _check(row.base_url is None or _is_safe(row.base_url), f"{row.base_url!r} is no https address")
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
     _check(
@@ -48,20 +51,28 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         InvalidRequestError: there is one of that name, or the row cannot work.
     """
     _check(row.name not in MODELS or replace, f"There is a model {row.name!r} already")
+    _check_fields(row.requires | row.takes)
     for gateway, prices in row.prices.items():
         _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
+        homeless = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
+        _check(not homeless, f"{row.name} requires {homeless}, for which the gateway {gateway!r} has no place")
         strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
         amounts: list[Any] = list(prices.values())
-        exact = all(isinstance(amount, Decimal) and 0 <= amount < 1_000_000 for amount in amounts)
+        exact = all(isinstance(amount, Decimal) and amount.is_finite() and 0 <= amount < _MOST for amount in amounts)
         _check(exact, f"{row.name} has a price that is no Decimal, or no sensible one")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
     _check(row.default_resolution in row.resolutions, f"{row.name} does not make {row.default_resolution}")
     _check(bool(row.typical_seconds), f"{row.name} says nothing of typical_seconds")
     _check(row.timeout > 0, f"{row.name} is given no time")
-    _check_fields(row.requires | row.takes)
     MODELS[row.name] = row
     return row
+
+
+def _is_safe(url: str) -> bool:
+    """Over plain http anybody on the way could read the key; on this machine nobody is."""
+    parts = split_url(url, ("https", "http"))
+    return parts is not None and (parts.scheme.lower() == "https" or is_loopback(parts.hostname))
 
 
 def _check_fields(named: frozenset[str]) -> None:

@@ -141,7 +141,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
         }
         given = _fields_of(given, defaults)
-        if "image" in given and "reference_images" not in given and self.offer().requires("reference_images"):
+        model = fields.get("model") or given.get("model")
+        if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
         return as_request({**defaults, **given}, fields)
 

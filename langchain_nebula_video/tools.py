@@ -155,7 +155,7 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
         """The request; checked again, since a language model is shown the schema without its validators."""
         offer = self.offer()
         name = "reference_images" if offer.requires("reference_images") else "image"
-        if not fields.get(name):
+        if offer.accepts(name) and not fields.get(name):
             newest = newest_image(_messages(runtime))
             if newest is None and offer.requires(name):
                 raise InvalidRequestError(

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from langchain_nebula_video import Budget, Cost, InvalidRequestError, VideoRequest, quote
-from langchain_nebula_video._offers import price_cost
+from langchain_nebula_video import Budget, BudgetExceededError, Cost, InvalidRequestError, VideoRequest, quote
+from langchain_nebula_video._offers import offers, price_cost
 from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.schema import dollars
+from tests.conftest import Gateway, MakeClient, settle
 
 NEBULA = GATEWAYS["nebula"]
 
@@ -186,22 +187,70 @@ def test_yuan_are_shown_as_such_and_dollars_beside_them() -> None:
     assert str(price_cost(Decimal(1), 5, GATEWAYS["dashscope"], billed=True)) == "¥5.00 (about $0.69)"
 
 
+def test_seconds_and_ratio_count_in_yuan_too() -> None:
+    cost = quote(gateway="dashscope", model="wanx2.1-i2v-turbo", duration=3, group_ratio="1.5")
+    assert (cost.cny, cost.usd) == (Decimal("1.08"), Decimal("0.15"))
+    assert str(cost) == "¥1.08 (about $0.15, estimated)"
+
+
+def test_a_model_is_named_in_the_request_beside_it_or_left_to_the_gateway() -> None:
+    plus = Decimal("3.5")
+    assert quote({"model": "wan2.2-i2v-plus"}, gateway="dashscope").cny == plus
+    assert quote(gateway="dashscope", model="wan2.2-i2v-plus").cny == plus
+    assert quote({"model": "wan2.2-i2v-plus"}, gateway="dashscope", model="wan2.2-i2v-flash").cny == plus
+    assert quote(gateway="dashscope", model=None) == quote(gateway="dashscope", model="wan2.5-i2v-preview")
+
+
+@pytest.mark.parametrize("gateway", list(GATEWAYS))
+def test_every_model_has_a_quote_without_prompt_and_images(gateway: str) -> None:
+    for offer in offers(GATEWAYS[gateway]):
+        cost = quote(gateway=gateway, model=offer.model.name)
+        assert (cost.basis == "estimated") is (gateway in {"nebula", "dashscope", "dashscope-intl"}), offer.model.name
+        assert cost.seconds == 5
+
+
+def test_a_prompt_may_name_references_that_a_quote_goes_without() -> None:
+    """They cost nothing, so they may be left out; the prompt is there to be sent later."""
+    cost = quote({"prompt": "@Image1 dances with @Image2"}, gateway="uniall", model="viduq3p-mix-720p")
+    assert cost.basis == "unknown"
+
+
 @pytest.mark.parametrize("gateway", ["dashscope-passthrough", "uniall"])
 def test_where_no_page_tells_a_price_the_cost_is_unknown(gateway: str) -> None:
     cost = quote(gateway=gateway)
     assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
+    assert (cost.price_per_second, cost.seconds) == (None, 5)
 
 
-@pytest.mark.parametrize("price", ["0.10", 0.1, Decimal("0.10"), {"720p": "0.10"}])
+@pytest.mark.parametrize("price", ["0.10", 0.1, Decimal("0.10"), {"720p": "0.10"}, {"720p": 0.1}])
 def test_a_price_of_one_s_own_makes_it_known(price: Any) -> None:
     cost = quote(gateway="uniall", prices={"viduq3p-720p": price}, duration=4)
-    assert (cost.usd, cost.basis) == (Decimal("0.4"), "estimated")
+    assert (cost.usd, cost.cny, cost.basis) == (Decimal("0.4"), Decimal("2.88"), "estimated")
+    assert quote(gateway="uniall", model="viduq3p-1080p", prices={"viduq3p-720p": price}).basis == "unknown"
+
+
+def test_a_price_of_one_s_own_is_in_the_gateway_s_currency() -> None:
+    cost = quote(gateway="dashscope-passthrough", prices={"wan2.5-i2v-preview": {"480p": "0.36"}}, resolution="480p")
+    assert (cost.currency, cost.cny, cost.usd) == ("CNY", Decimal("1.8"), Decimal("0.25"))
+    assert quote(gateway="dashscope-passthrough", prices={"wan2.5-i2v-preview": {"480p": "0.36"}}).basis == "unknown"
 
 
 def test_own_prices_are_laid_over_the_table() -> None:
     prices = {"wan2.5-i2v-preview": {"720p": "0.5"}}
     assert quote(gateway="dashscope", prices=prices).cny == Decimal("2.5")
     assert quote(gateway="dashscope", prices=prices, resolution="480p").cny == Decimal("1.5")
+
+
+@pytest.mark.parametrize("gateway_name", list(GATEWAYS))
+def test_a_client_quotes_with_its_own_model_prices_and_ratio(
+    make_client: MakeClient, gateway: Gateway, gateway_name: str
+) -> None:
+    model = GATEWAYS[gateway_name].default_model
+    settings: dict[str, Any] = {"gateway": gateway_name, "prices": {model: {"720p": "0.7"}}, "group_ratio": "1.5"}
+    client = make_client(**settings, base_url="https://gateway.example.com")
+    assert client.quote({"duration": 10}) == quote({"duration": 10}, **settings)
+    assert client.quote().price_per_second == Decimal("0.7")
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(
@@ -212,6 +261,59 @@ def test_own_prices_are_laid_over_the_table() -> None:
 def test_prices_that_are_none_are_refused(prices: Any) -> None:
     with pytest.raises(InvalidRequestError, match="Nothing was sent"):
         quote(prices=prices)
+
+
+# --- budgets and prices ---
+
+ASK: dict[str, Any] = {"prompt": "A boat", "image": "https://example.com/cat.jpg"}
+
+
+# A gateway of unknown prices, its model, a price of one's own for one video at 720p, and for that video alone.
+UNPRICED = [
+    ("dashscope-passthrough", "wan2.5-i2v-preview", {"wan2.5-i2v-preview": {"720p": "0.6"}}, {"resolution": "480p"}),
+    ("uniall", "viduq3p-720p", {"viduq3p-720p": "0.6"}, {"model": "viduq3p-1080p"}),
+]
+
+
+def unpriced(gateway_name: str, **options: Any) -> dict[str, Any]:
+    return {"gateway": gateway_name, "base_url": "https://gateway.example.com", **options}
+
+
+@pytest.mark.parametrize(("gateway_name", "model", "prices", "other"), UNPRICED, ids=[row[0] for row in UNPRICED])
+async def test_a_budget_wants_a_price_before_anything_is_sent(
+    make_client: MakeClient, gateway: Gateway, gateway_name: str, model: str, prices: Any, other: dict[str, Any]
+) -> None:
+    without, partly = (make_client(**unpriced(gateway_name, budget="100", **more)) for more in ({}, {"prices": prices}))
+    for client, fields in ((without, {}), (partly, other)):
+        with pytest.raises(InvalidRequestError, match="There is a budget, and no price is known for") as caught:
+            await settle(client.generate(ASK, **fields))
+        assert f"prices={{'{fields.get('model', model)}': " in caught.value.hint
+        assert "Nothing was sent and nothing was spent" in str(caught.value)
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(("gateway_name", "model", "prices", "other"), UNPRICED, ids=[row[0] for row in UNPRICED])
+async def test_with_a_price_the_budget_holds_to_the_cent(
+    make_client: MakeClient, gateway: Gateway, gateway_name: str, model: str, prices: Any, other: dict[str, Any]
+) -> None:
+    """Three dollars, or three yuan, which are 41.6667 cents."""
+    too_little, enough = ("2.99", "3.00") if gateway_name == "uniall" else ("0.416666", "0.416667")
+    with pytest.raises(BudgetExceededError):
+        await settle(make_client(**unpriced(gateway_name, budget=too_little, prices=prices)).submit(ASK))
+    assert gateway.requests == []
+    client = make_client(**unpriced(gateway_name, budget=enough, prices=prices))
+    assert (await settle(client.submit(ASK))).cost.basis == "estimated"
+    with pytest.raises(BudgetExceededError):
+        await settle(client.submit(ASK, duration=10))
+    assert gateway.posts == 1
+
+
+@pytest.mark.parametrize("gateway_name", ["dashscope-passthrough", "uniall"])
+async def test_without_a_budget_an_unknown_price_is_no_hindrance(
+    make_client: MakeClient, gateway: Gateway, gateway_name: str
+) -> None:
+    task = await settle(make_client(**unpriced(gateway_name)).submit(ASK))
+    assert (str(task.cost), gateway.posts) == ("unknown", 1)
 
 
 # --- budgets ---

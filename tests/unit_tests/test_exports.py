@@ -20,6 +20,11 @@ def test_every_public_name_can_be_listed_and_is_documented() -> None:
     assert [name for name in langchain_nebula_video.__all__ if not getattr(langchain_nebula_video, name).__doc__] == []
 
 
+def test_what_rows_of_one_s_own_are_made_of_is_public() -> None:
+    names = {"Gateway", "ImageLimits", "Model", "register_gateway", "register_model"}
+    assert names <= set(langchain_nebula_video.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(langchain_nebula_video, "NebulaVideoTol")
 

@@ -210,6 +210,16 @@ def test_a_field_that_is_not_taken_is_refused_by_name(field: str, value: object)
     refused(field, f"Leave {field} out", **{field: value})
 
 
+@pytest.mark.parametrize(("field", "value"), [("negative_prompt", "blur"), ("watermark", True)])
+def test_a_field_that_the_model_takes_elsewhere_is_laid_to_the_gateway(field: str, value: object) -> None:
+    refused(f"Nebula has no place for {field}", "another model or gateway", **{field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), [("template", "squish"), ("aspect_ratio", "16:9"), ("last_image", b"")])
+def test_a_field_that_the_model_never_takes_is_laid_to_the_model(field: str, value: object) -> None:
+    refused(f"{MODEL} takes no {field}", "another model or gateway", **{field: value})
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("negative_prompt", None), ("watermark", False), ("reference_images", []), ("reference_images", ())],
@@ -333,6 +343,24 @@ def test_every_gateway_speaks_a_protocol_that_there_is(name: str) -> None:
     assert row.cny_per_usd > 0
     assert row.requires <= row.carries <= set(VideoRequest.model_fields)
     assert row.default_model in {offer.model.name for offer in offers(row)}
+
+
+@pytest.mark.parametrize(
+    ("name", "fps", "typical"),
+    [
+        ("wan2.5-i2v-preview", 24, {5: (60, 120), 10: (120, 180)}),
+        ("wan2.2-i2v-flash", 30, {5: (60, 300)}),
+        ("wan2.2-i2v-plus", 30, {5: (60, 300)}),
+        ("wanx2.1-i2v-plus", 30, {5: (60, 300)}),
+        ("wanx2.1-i2v-turbo", 30, {3: (60, 300), 4: (60, 300), 5: (60, 300)}),
+    ],
+)
+def test_frames_and_minutes_are_the_pages(name: str, fps: int, typical: dict[int, tuple[float, float]]) -> None:
+    """Alibaba: "usually one to five minutes"; Nebula has figures of its own for each duration."""
+    row = MODELS[name]
+    assert row.fps == fps
+    assert {duration: row.typical(duration) for duration in row.durations} == typical
+    assert row.slowest == max(latest for _, latest in typical.values())
 
 
 def test_the_row_of_wan_is_the_page_s() -> None:

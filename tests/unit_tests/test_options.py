@@ -207,6 +207,133 @@ def test_an_address_in_the_environment_is_checked_alike(url: str, monkeypatch: p
     refused("NEBULA_BASE_URL is")
 
 
+# --- each gateway ---
+
+# Gateway, model for those who name none, variables of key and address, and the address that its page gives.
+GATEWAY_FACTS = [
+    ("nebula", "wan2.5-i2v-preview", "NEBULA", "https://llm.ai-nebula.com"),
+    ("dashscope", "wan2.5-i2v-preview", "DASHSCOPE", "https://dashscope.aliyuncs.com"),
+    ("dashscope-intl", "wan2.5-i2v-preview", "DASHSCOPE_INTL", "https://dashscope-intl.aliyuncs.com"),
+    ("dashscope-passthrough", "wan2.5-i2v-preview", "DASHSCOPE_PASSTHROUGH", None),
+    ("uniall", "viduq3p-720p", "UNIALL", None),
+]
+each_gateway = pytest.mark.parametrize(
+    ("gateway", "model", "variable", "address"), GATEWAY_FACTS, ids=[str(row[0]) for row in GATEWAY_FACTS]
+)
+OWN = "https://own.example.com"
+PREFIX = {"dashscope-passthrough": "/alibailian"}
+
+
+def test_these_are_all_gateways() -> None:
+    assert [row[0] for row in GATEWAY_FACTS] == list(GATEWAYS)
+
+
+@each_gateway
+def test_each_gateway_has_a_model_for_those_who_name_none(
+    gateway: str, model: str, variable: str, address: str | None
+) -> None:
+    for options in (made(gateway=gateway, base_url=OWN), made(gateway=gateway, base_url=OWN, model=None)):
+        assert (options.model, options.offer().gateway.name) == (model, gateway)
+
+
+@each_gateway
+def test_each_gateway_has_a_key_of_its_own(
+    gateway: str, model: str, variable: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in {row[2] for row in GATEWAY_FACTS} - {variable}:
+        monkeypatch.setenv(f"{other}_API_KEY", f"sk-of-{other}")
+    told = refused(f"There is no key for the gateway '{gateway}'", gateway=gateway, base_url=OWN, api_key=None)
+    assert f"Set {variable}_API_KEY or pass api_key" in told
+    monkeypatch.setenv(f"{variable}_API_KEY", "sk-mine")
+    assert Options(gateway=gateway, base_url=OWN).secret().get_secret_value() == "sk-mine"
+
+
+@each_gateway
+def test_each_gateway_has_an_address_of_its_own_or_asks_for_one(
+    gateway: str, model: str, variable: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other in {row[2] for row in GATEWAY_FACTS} - {variable}:
+        monkeypatch.setenv(f"{other}_BASE_URL", "https://other.example.com")
+    if address is None:
+        told = refused(f"The gateway '{gateway}' has no address of its own", gateway=gateway)
+        assert f"Set {variable}_BASE_URL or pass base_url" in told
+    else:
+        assert made(gateway=gateway).address() == address
+    monkeypatch.setenv(f"{variable}_BASE_URL", "https://variable.example.com/")
+    assert made(gateway=gateway).address() == f"https://variable.example.com{PREFIX.get(gateway, '')}"
+    assert made(gateway=gateway, base_url=OWN).address() == f"{OWN}{PREFIX.get(gateway, '')}"
+    monkeypatch.setenv(f"{variable}_BASE_URL", "http://variable.example.com")
+    refused(f"{variable}_BASE_URL is plain http", gateway=gateway)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "endings", "address"),
+    [
+        ("nebula", ("/v1", "/v1/"), OWN),
+        ("uniall", ("/v1", "/v1/"), OWN),
+        ("dashscope", ("/api/v1", "/api/v1/"), OWN),
+        ("dashscope-intl", ("/api/v1",), OWN),
+        (
+            "dashscope-passthrough",
+            ("/alibailian", "/alibailian/", "/alibailian/api/v1", "/alibailian/api/v1/", "/api/v1"),
+            f"{OWN}/alibailian",
+        ),
+        # What is no such ending stays: it may be where a deployment lives.
+        ("nebula", ("/api/gateway",), f"{OWN}/api/gateway"),
+        ("dashscope", ("/proxy/api/v1",), f"{OWN}/proxy"),
+    ],
+)
+def test_what_the_paths_begin_with_may_stand_at_the_end_of_the_address(
+    gateway: str, endings: tuple[str, ...], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for ending in endings:
+        assert made(gateway=gateway, base_url=f"{OWN}{ending}").address() == address, ending
+        monkeypatch.setenv(GATEWAYS[gateway].url_variable, f"{OWN}{ending}")
+        assert made(gateway=gateway).address() == address, ending
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "where"),
+    [
+        ("nebula", "wan2.2-i2v-flash", "'dashscope', 'dashscope-intl', 'dashscope-passthrough'"),
+        ("nebula", "viduq3p-720p", "'uniall'"),
+        ("dashscope-intl", "wan2.2-kf2v-flash", "'dashscope'"),
+        ("uniall", "wan2.5-i2v-preview", "'nebula', 'dashscope', 'dashscope-intl', 'dashscope-passthrough'"),
+    ],
+)
+def test_a_model_of_another_gateway_is_refused_with_where_it_is(gateway: str, model: str, where: str) -> None:
+    refused(
+        f"The gateway '{gateway}' does not serve '{model}'", f"is served by {where}",
+        gateway=gateway, model=model, base_url=OWN,
+    )  # fmt: skip
+
+
+def test_a_gateway_s_own_name_for_a_model_is_led_to_ours() -> None:
+    refused("It is called 'wanx2.1-i2v-plus' here", gateway="dashscope-intl", model="wan2.1-i2v-plus")
+
+
+def test_prices_of_one_s_own_are_kept_as_exact_amounts() -> None:
+    options = made(gateway="uniall", base_url=OWN, prices={"viduq3p-720p": 0.1, "viduq3t-540p": {"540p": "0.05"}})
+    assert options.prices == {"viduq3p-720p": {"720p": Decimal("0.1")}, "viduq3t-540p": {"540p": Decimal("0.05")}}
+    assert options.offer().prices == {"720p": Decimal("0.1")}
+    assert options.offer("viduq3t-540p").prices == {"540p": Decimal("0.05")}
+    assert options.offer("viduq3p-540p").prices == {}
+    assert made().prices is None
+
+
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        ({"wan9": "1"}, "There is no model 'wan9'"),
+        ({"viduq3p-720p": {"1080p": "1"}}, "viduq3p-720p does not make 1080p"),
+        ({"viduq3p-720p": "dear"}, "The price of viduq3p-720p is 'dear'"),
+        ("0.10", "prices is no table"),
+    ],
+)
+def test_prices_that_cannot_be_are_refused(prices: Any, told: str) -> None:
+    refused(told, prices=prices)
+
+
 # --- the rest ---
 
 

@@ -10,8 +10,13 @@ from langchain_nebula_video import (
     NebulaVideoClient,
     NebulaVideoRunnable,
     NebulaVideoTool,
+    VideoRequest,
+    quote,
 )
+from langchain_nebula_video._offers import offers
 from langchain_nebula_video._options import ClientOptions, Options
+from langchain_nebula_video._tool_schema import args_schema
+from langchain_nebula_video.gateways import GATEWAYS
 
 
 def _methods(kind: type) -> dict[str, Any]:
@@ -39,3 +44,23 @@ def test_the_typed_keywords_are_the_options() -> None:
 def test_tool_and_runnable_take_every_option() -> None:
     assert set(Options.model_fields) <= set(NebulaVideoTool.model_fields)
     assert set(Options.model_fields) <= set(NebulaVideoRunnable.model_fields)
+
+
+def test_the_runnable_has_a_default_for_all_of_a_request_but_images_and_model() -> None:
+    images = {"image", "last_image", "reference_images"}
+    assert set(VideoRequest.model_fields) - images <= set(NebulaVideoRunnable.model_fields)
+    assert not images & set(NebulaVideoRunnable.model_fields)
+
+
+def test_all_of_a_request_but_the_model_can_be_said_by_some_agent() -> None:
+    shown: set[str] = set()
+    for gateway in GATEWAYS.values():
+        for offer in offers(gateway):
+            shown |= set(args_schema(offer).model_fields)
+    assert shown - {"runtime"} == set(VideoRequest.model_fields) - {"model"}
+
+
+def test_quote_takes_the_options_that_a_price_depends_on() -> None:
+    named = {"gateway", "model", "prices", "group_ratio"}
+    assert named == set(inspect.signature(quote).parameters) - {"request", "fields"}
+    assert named <= set(Options.model_fields)

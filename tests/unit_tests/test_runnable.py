@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy
 from PIL import Image
+from pydantic import SecretStr
 
 from langchain_nebula_video import (
     Budget,
@@ -103,6 +105,79 @@ def test_the_same_key_pays_once(animate: NebulaVideoRunnable, gateway: Gateway) 
     assert gateway.posts == 1
 
 
+# --- other gateways and models ---
+
+UNIALL: dict[str, Any] = {"gateway": "uniall", "base_url": "https://gateway.example.com", "prompt": "Zoom in"}
+MIX, PLAIN = "viduq3p-mix-720p", "viduq3p-720p"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        URL,
+        {"image": URL},
+        {"type": "image", "url": URL},
+        {"reference_images": [URL]},
+        VideoRequest(reference_images=(URL,)),
+        HumanMessage([{"type": "text", "text": "Look!"}, {"type": "image", "url": URL}]),
+    ],
+    ids=["URL", "dict", "block", "references", "request", "message"],
+)
+async def test_one_image_is_the_reference_where_the_model_wants_references(
+    options: dict[str, Any], gateway: Gateway, given: Any
+) -> None:
+    animate = NebulaVideoRunnable(**options, **UNIALL, model=MIX)
+    for video in (animate.invoke(given), await animate.ainvoke(given)):
+        assert video.model == MIX
+    assert [body["reference_image_urls"] for body in gateway.bodies] == [[URL], [URL]]
+    assert not any("image" in body for body in gateway.bodies)
+
+
+def test_an_image_beside_references_is_still_one_too_many(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, **UNIALL, model=MIX)
+    with pytest.raises(InvalidRequestError, match=f"{MIX} takes no image"):
+        animate.invoke({"image": URL, "reference_images": [URL]})
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "fields", "sent"),
+    [
+        (PLAIN, URL, {"model": MIX}, {"reference_image_urls": [URL]}),
+        (PLAIN, {"image": URL, "model": MIX}, {}, {"reference_image_urls": [URL]}),
+        (MIX, URL, {"model": PLAIN}, {"image": URL}),
+        (MIX, {"image": URL, "model": PLAIN}, {}, {"image": URL}),
+    ],
+)
+def test_it_is_the_model_of_the_call_that_decides_what_an_image_is(
+    options: dict[str, Any], gateway: Gateway, own: str, given: Any, fields: Any, sent: dict[str, Any]
+) -> None:
+    NebulaVideoRunnable(**options, **UNIALL, model=own).invoke(given, **fields)
+    (body,) = gateway.bodies
+    assert {name: body[name] for name in ("image", "reference_image_urls") if name in body} == sent
+
+
+def test_a_video_of_text_alone_needs_no_image(options: dict[str, Any], gateway: Gateway) -> None:
+    animate = NebulaVideoRunnable(**options, **UNIALL, aspect_ratio="9:16", generate_audio=True)
+    animate.invoke({"prompt": "A boat"})
+    (body,) = gateway.bodies
+    assert (body["prompt"], body["aspect_ratio"], body["extra_body"]["audio"]) == ("A boat", "9:16", True)
+    assert "image" not in body
+
+
+def test_an_effect_is_a_default_like_any_other(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}}]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": URL}}]
+    defaults: dict[str, Any] = {"template": "flying", "negative_prompt": "blur", "watermark": True, "duration": 4}
+    animate = NebulaVideoRunnable(**options, gateway="dashscope", model="wanx2.1-i2v-turbo", **defaults)
+    animate.invoke(URL)
+    animate.invoke(URL, template="rose", watermark=False)
+    first, second = gateway.bodies
+    assert first["input"] == {"img_url": URL, "template": "flying", "negative_prompt": "blur"}
+    assert (first["parameters"]["duration"], first["parameters"]["watermark"]) == (4, True)
+    assert (second["input"]["template"], second["parameters"]["watermark"]) == ("rose", False)
+
+
 # --- batches ---
 
 
@@ -145,6 +220,17 @@ async def test_a_batch_is_bounded(given: Any, options: dict[str, Any]) -> None:
 # --- serialisation ---
 
 
+def read_back(text: str, variable: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The function `loads` is in beta")  # LangChain says so once a process
+        return loads(
+            text,
+            allowed_objects=[NebulaVideoRunnable],
+            valid_namespaces=["langchain_nebula_video"],
+            secrets_map={variable: KEY},
+        )
+
+
 def test_it_is_written_without_its_key_and_read_back(options: dict[str, Any]) -> None:
     plain = {name: options[name] for name in ("api_key",)}
     animate = NebulaVideoRunnable(
@@ -153,17 +239,32 @@ def test_it_is_written_without_its_key_and_read_back(options: dict[str, Any]) ->
     text = dumps(animate)
     assert KEY not in text
     assert json.loads(text)["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["NEBULA_API_KEY"]}
-    with pytest.warns(match="beta"):
-        read = loads(
-            text,
-            allowed_objects=[NebulaVideoRunnable],
-            valid_namespaces=["langchain_nebula_video"],
-            secrets_map={"NEBULA_API_KEY": KEY},
-        )
+    read = read_back(text, "NEBULA_API_KEY")
     assert read.secret().get_secret_value() == KEY
     for name in ("prompt", "duration", "budget", "group_ratio", "gateway", "model"):
         assert getattr(read, name) == getattr(animate, name)
     assert str(read.save_to) == "videos"
+
+
+def test_prices_are_written_and_read_back_exactly_and_the_key_by_its_gateway_s_variable() -> None:
+    animate = NebulaVideoRunnable(
+        api_key=SecretStr(KEY),
+        gateway="dashscope-passthrough",
+        base_url="https://gateway.example.com",
+        template="flying",
+        prices=cast("Any", {"wan2.5-i2v-preview": {"480p": 0.1, "720p": "0.20"}, "wanx2.1-i2v-plus": Decimal("0.7")}),
+    )
+    text = dumps(animate)
+    assert KEY not in text
+    assert json.loads(text)["kwargs"]["api_key"]["id"] == ["DASHSCOPE_PASSTHROUGH_API_KEY"]
+    read = read_back(text, "DASHSCOPE_PASSTHROUGH_API_KEY")
+    assert read.prices == animate.prices
+    assert read.prices == {
+        "wan2.5-i2v-preview": {"480p": Decimal("0.1"), "720p": Decimal("0.20")},
+        "wanx2.1-i2v-plus": {"720p": Decimal("0.7")},
+    }
+    for name in ("gateway", "model", "base_url", "template"):
+        assert getattr(read, name) == getattr(animate, name)
 
 
 def test_a_pickle_leaves_the_key_behind(animate: NebulaVideoRunnable) -> None:

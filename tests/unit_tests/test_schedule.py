@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_nebula_video import TaskTimeoutError
 from langchain_nebula_video._schedule import Schedule
 from langchain_nebula_video.models import MODELS, Model
+from tests.conftest import FakeClock, Gateway, MakeClient, settle
 
 SHORTEST, LONGEST = 3.0, 8.0 * 1.15
 FIVE_SECONDS = (60.0, 120.0)
@@ -56,11 +58,11 @@ def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> Non
 
 
 @pytest.mark.parametrize("row", MODELS.values(), ids=list(MODELS))
-@pytest.mark.parametrize("seed", range(20))
-def test_nothing_is_asked_before_the_task_can_be_done(row: Model, seed: int) -> None:
+def test_nothing_is_asked_before_the_task_can_be_done(row: Model) -> None:
     for earliest, latest in row.typical_seconds.values():
-        first = Schedule(earliest, latest, rng=random.Random(seed)).first(0.0)
-        assert earliest <= first <= earliest * 1.05
+        for seed in range(20):
+            first = Schedule(earliest, latest, rng=random.Random(seed)).first(0.0)
+            assert earliest <= first <= earliest * 1.05
 
 
 @pytest.mark.parametrize(("elapsed", "pause"), [(0.0, 60.0), (20.0, 40.0), (60.0, 0.0), (500.0, 0.0)])
@@ -129,6 +131,54 @@ def test_the_median_of_what_remains_is_half_the_way_then_grows_with_lateness() -
         15.0,
         50.0,
     ]
+
+
+# --- gateways and models with steps of their own ---
+
+
+@pytest.mark.parametrize("steps", [(3.0, 8.0), (5.0, 15.0), (60.0, 600.0), (7.0, 7.0)])
+def test_steps_keep_within_the_bounds_that_are_given(steps: tuple[float, float]) -> None:
+    plan = Schedule(60.0, 60.0, steps=steps, rng=Steady())
+    taken = [plan.step(float(elapsed), queued=False) for elapsed in range(0, 20000, 20)]
+    assert (min(taken), max(taken)) == steps
+    assert plan.first(0.0) == 60.0
+
+
+def test_an_interval_of_the_caller_s_goes_over_the_bounds() -> None:
+    plan = Schedule(60.0, 120.0, 1.0, steps=(60.0, 600.0))
+    assert (plan.first(0.0), plan.step(90.0, queued=False)) == (1.0, 1.0)
+
+
+# Gateway, model, the shortest and the longest step: Nebula's page wants a look every 3 to 5 seconds, Alibaba's every
+# 15, with 20 looks a second for a whole account; off-peak takes up to 48 hours.
+PACES = [
+    ("nebula", "wan2.5-i2v-preview", 3.0, 8.0),
+    ("dashscope", "wan2.2-i2v-plus", 5.0, 15.0),
+    ("dashscope-intl", "wan2.5-i2v-preview", 5.0, 15.0),
+    ("dashscope-passthrough", "wan2.5-i2v-preview", 5.0, 15.0),
+    ("uniall", "viduq3p-720p", 3.0, 8.0),
+    ("uniall", "viduq3p-720p-offpeak", 60.0, 600.0),
+]
+
+
+@pytest.mark.parametrize(("name", "model", "shortest", "longest"), PACES, ids=[f"{row[0]}-{row[1]}" for row in PACES])
+async def test_a_client_looks_as_often_as_gateway_and_model_have_it(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock, name: str, model: str, shortest: float, longest: float
+) -> None:
+    """Timed out on purpose: the looks on the way to the deadline are what counts."""
+    gateway.submits = [{"task_id": "t", "output": {"task_id": "t", "task_status": "PENDING"}}]
+    gateway.fetches = [{"task_id": "t", "status": "in_progress", "output": {"task_id": "t", "task_status": "RUNNING"}}]
+    client = make_client(gateway=name, base_url="https://gateway.example.com", model=model)
+    with pytest.raises(TaskTimeoutError):
+        await settle(client.generate(prompt="A boat", image="https://example.com/cat.jpg"))
+    first, *steps, last = clock.sleeps
+    earliest, _ = MODELS[model].typical(5)
+    assert earliest <= first <= earliest * 1.05
+    assert all(shortest <= step <= longest * 1.15 for step in steps)
+    assert max(steps) >= longest
+    assert last <= longest * 1.15
+    assert clock.now - 1000.0 <= MODELS[model].timeout
+    assert gateway.posts == 1
 
 
 # --- properties ---

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from langchain_nebula_video import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest, quote
-from langchain_nebula_video.schema import encodable
+from langchain_nebula_video.schema import encodable, money
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = VideoRequest(prompt="A kitten", image="https://example.com/cat.jpg")
@@ -30,7 +30,7 @@ VIDEO = Video(
     finished_at=NOW,
     raw={"secret": "whole answer"},
 )
-RECORDS = [REQUEST, TASK, VIDEO, quote()]
+RECORDS = [REQUEST, TASK, VIDEO, quote(), quote(gateway="dashscope"), quote(gateway="uniall")]
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 
 
@@ -114,9 +114,45 @@ def test_a_cost_says_its_amount_and_whether_it_is_the_bill(usd: str | None, basi
     assert str(cost) == text
 
 
-def test_a_cost_has_one_of_three_bases() -> None:
+@pytest.mark.parametrize(
+    ("usd", "cny", "basis", "text"),
+    [
+        ("0.416667", "3.0", "estimated", "¥3.00 (about $0.42, estimated)"),
+        ("0.694444", "5", "billed", "¥5.00 (about $0.69)"),
+        ("0.0025", "0.018", "estimated", "¥0.018 (about $0.00, estimated)"),
+        ("1234.5", "8888.4", "billed", "¥8888.40 (about $1234.50)"),
+        ("0", "0", "billed", "¥0.00 (about $0.00)"),
+        (None, None, "unknown", "unknown"),
+    ],
+)
+def test_a_cost_in_yuan_says_them_first_and_the_dollars_beside_them(
+    usd: str | None, cny: str | None, basis: Any, text: str
+) -> None:
+    dollars, yuan = (None if amount is None else Decimal(amount) for amount in (usd, cny))
+    cost = Cost(usd=dollars, cny=yuan, currency="CNY", price_per_second=None, seconds=None, group_ratio=Decimal(1),
+                basis=basis)  # fmt: skip
+    assert str(cost) == text
+
+
+@pytest.mark.parametrize("field", ["basis", "currency"])
+def test_a_cost_has_one_of_three_bases_and_of_two_currencies(field: str) -> None:
     with pytest.raises(ValidationError):
-        Cost(**{**dict(quote()), "basis": "guessed"})
+        Cost(**{**dict(quote()), field: "guessed"})
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("5", "CNY", "¥5.00"),
+        ("0.018", "CNY", "¥0.018"),
+        ("0.3690", "USD", "$0.369"),
+        ("1E+2", "CNY", "¥100.00"),
+        ("0.5", "USD", "$0.50"),
+        ("0", "CNY", "¥0.00"),
+    ],
+)
+def test_money_is_shown_exactly_in_its_currency(amount: str, currency: Any, text: str) -> None:
+    assert money(Decimal(amount), currency) == text
 
 
 # --- videos ---

@@ -258,6 +258,125 @@ def test_a_forged_runtime_is_no_state(options: dict[str, Any]) -> None:
     assert "No image was given" in forged
 
 
+# --- other gateways and models ---
+
+OWN: dict[str, Any] = {"base_url": "https://gateway.example.com"}
+MIX: dict[str, Any] = {**OWN, "gateway": "uniall", "model": "viduq3p-mix-720p"}
+VIDU: dict[str, Any] = {**OWN, "gateway": "uniall", "model": "viduq3p-720p"}
+URL, OTHER = "https://example.com/cat.jpg", "https://example.com/dog.jpg"
+PICTURE = HumanMessage([{"type": "image", "url": OTHER}, {"type": "image", "url": URL}])
+TEXT = HumanMessage("Make a video of a boat")
+
+
+def _made(gateway: Gateway, word: str = "SUCCEEDED") -> None:
+    """DashScope's answers: a task, and a look at it."""
+    output = {"task_id": "task-1", "task_status": word, "video_url": "https://results.example.com/video.mp4"}
+    gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}, "request_id": "r"}]
+    gateway.fetches = [{"output": output, "usage": {"duration": 5, "SR": 720}, "request_id": "r"}]
+
+
+@pytest.mark.parametrize(
+    ("where", "conversation", "args", "sent"),
+    [
+        (VIDU, PICTURE, {}, {"image": URL}),
+        (VIDU, TEXT, {}, {}),
+        (VIDU, TEXT, {"image": OTHER}, {"image": OTHER}),
+        (VIDU, PICTURE, {"image": OTHER}, {"image": OTHER}),
+        (VIDU, PICTURE, {"last_image": OTHER}, {"image": URL, "last_image": OTHER}),
+        (MIX, PICTURE, {}, {"reference_image_urls": [URL]}),
+        (MIX, PICTURE, {"reference_images": [OTHER]}, {"reference_image_urls": [OTHER]}),
+        (MIX, PICTURE, {"reference_images": []}, {"reference_image_urls": [URL]}),
+        (MIX, TEXT, {"reference_images": [OTHER, URL]}, {"reference_image_urls": [OTHER, URL]}),
+    ],
+)
+async def test_the_conversation_s_image_goes_where_the_model_wants_it(
+    options: dict[str, Any], gateway: Gateway, where: Any, conversation: Any, args: Any, sent: dict[str, Any]
+) -> None:
+    graph = _graph(NebulaVideoTool(**options, **where))
+    state: Any = {"messages": [conversation, animates(**args).lines[0]]}
+    for result in (graph.invoke(state), await graph.ainvoke(state)):
+        assert result["messages"][-1].status == "success", result["messages"][-1].content
+    images = ("image", "last_image", "reference_image_urls")
+    for body in gateway.bodies:
+        assert {name: body[name] for name in images if name in body} == sent
+    assert gateway.posts == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "args", "told"),
+    [
+        (MIX, {}, "No image was given, and there is none in the conversation"),
+        (VIDU, {"last_image": URL}, "There is a last_image and no image"),
+        (MIX, {"reference_images": [URL], "prompt": "@Image2 waves"}, "The prompt names @Image2"),
+        (MIX, {"reference_images": ["/etc/passwd"]}, "not read as a local path"),
+        (MIX, {"reference_images": [URL] * 5}, "at most 4 items"),
+        (VIDU, {"duration": 17}, "duration"),
+    ],
+)
+def test_what_cannot_be_made_of_text_alone_is_told_to_the_model(
+    options: dict[str, Any], gateway: Gateway, where: Any, args: Any, told: str
+) -> None:
+    state: Any = {"messages": [TEXT, animates(**args).lines[0]]}
+    message = _graph(NebulaVideoTool(**options, **where)).invoke(state)["messages"][-1]
+    assert (message.status, told in message.content) == ("error", True), message.content
+    assert "Nothing was sent and nothing was spent" in message.content
+    assert gateway.requests == []
+
+
+def test_the_newest_image_is_the_first_of_two_frames(options: dict[str, Any], gateway: Gateway) -> None:
+    _made(gateway)
+    tool = NebulaVideoTool(**options, gateway="dashscope", model="wan2.2-kf2v-flash")
+    state: Any = {"messages": [PICTURE, animates(last_image=OTHER).lines[0]]}
+    assert _graph(tool).invoke(state)["messages"][-1].status == "success"
+    (body,) = gateway.bodies
+    assert (body["input"]["first_frame_url"], body["input"]["last_frame_url"]) == (URL, OTHER)
+
+
+def test_an_effect_needs_no_prompt(options: dict[str, Any], gateway: Gateway) -> None:
+    _made(gateway)
+    tool = NebulaVideoTool(**options, gateway="dashscope", model="wanx2.1-i2v-turbo")
+    message = tool.invoke({**CALL, "args": {"image": URL, "template": "flying", "duration": 3}})
+    assert message.status == "success", message.content
+    (body,) = gateway.bodies
+    assert body["input"] == {"img_url": URL, "template": "flying"}
+    assert (body["parameters"]["duration"], body["parameters"]["resolution"]) == (3, "720P")
+
+
+def test_an_effect_beside_a_prompt_is_made_and_warned_of(options: dict[str, Any], gateway: Gateway) -> None:
+    _made(gateway)
+    tool = NebulaVideoTool(**options, gateway="dashscope", model="wanx2.1-i2v-turbo")
+    with pytest.warns(UserWarning, match="the model ignores the prompt"):
+        message = tool.invoke({**CALL, "args": {"prompt": "It flies", "image": URL, "template": "flying"}})
+    assert message.status == "success"
+
+
+@pytest.mark.parametrize(
+    ("where", "cost"),
+    [
+        ({"gateway": "dashscope"}, 0.416667),
+        ({"gateway": "dashscope-intl"}, 0.5),
+        ({"gateway": "dashscope-passthrough", **OWN}, None),
+        ({"gateway": "dashscope-passthrough", **OWN, "prices": {"wan2.5-i2v-preview": "0.36"}}, 0.25),
+    ],
+)
+def test_the_cost_is_told_in_dollars_or_as_unknown(
+    options: dict[str, Any], gateway: Gateway, where: Any, cost: float | None
+) -> None:
+    _made(gateway)
+    facts = json.loads(NebulaVideoTool(**options, **where).invoke(CALL).content)
+    assert (facts["cost_usd"], facts["duration"], facts["resolution"]) == (cost, 5, "720p")
+
+
+def test_a_pickled_tool_of_another_gateway_keeps_its_schema_and_asks_for_that_gateway_s_key(
+    options: dict[str, Any],
+) -> None:
+    tool = NebulaVideoTool(**options, gateway="dashscope", model="wanx2.1-i2v-turbo")
+    restored = pickle.loads(pickle.dumps(tool))
+    assert convert_to_openai_tool(restored) == convert_to_openai_tool(tool)
+    with pytest.raises(InvalidRequestError, match="Set DASHSCOPE_API_KEY"):
+        restored.secret()
+
+
 # --- copies ---
 
 

@@ -1,0 +1,308 @@
+"""A model as one gateway serves it: what it takes there, what it is called, what it costs, and what refusals say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import Gateway, InvalidRequestError, Model, VideoRequest
+from langchain_nebula_video._offers import Offer, as_request, find_offer, offers, own_name, own_prices
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import MODELS
+
+CAT = "https://example.com/cat.jpg"
+NEBULA, BEIJING, SINGAPORE = (GATEWAYS[name] for name in ("nebula", "dashscope", "dashscope-intl"))
+PASSTHROUGH, UNIALL = (GATEWAYS[name] for name in ("dashscope-passthrough", "uniall"))
+WAN = MODELS["wan2.5-i2v-preview"]
+EVERY = [offer for gateway in GATEWAYS.values() for offer in offers(gateway)]
+each_offer = pytest.mark.parametrize(
+    "offer", EVERY, ids=[f"{offer.gateway.name}-{offer.model.name}" for offer in EVERY]
+)
+
+
+def smallest(offer: Offer) -> VideoRequest:
+    """A request with what this offer requires and nothing else."""
+    given = {"prompt": "A boat", "image": CAT, "last_image": CAT, "reference_images": (CAT,)}
+    return VideoRequest.model_validate({name: value for name, value in given.items() if offer.requires(name)})
+
+
+def refused(offer: Offer, *parts: str, **fields: Any) -> str:
+    """The message of a refusal; it says each part, that nothing was sent, and what to do."""
+    with pytest.raises(InvalidRequestError) as caught:
+        offer.complete(as_request(smallest(offer), fields))
+    told = str(caught.value)
+    assert "Nothing was sent and nothing was spent." in told
+    assert caught.value.hint
+    assert [part for part in parts if part not in told] == [], told
+    return told
+
+
+def row(gateway: Gateway, prices: Mapping[str, Decimal] | None = None, **changed: Any) -> Offer:
+    """Wan 2.5 with some things changed, as a gateway would serve it."""
+    changed = {"prices": {gateway.name: prices or {}}, **changed}
+    return Offer(replace(WAN, **changed), gateway, prices or {})
+
+
+# --- which there are ---
+
+
+def test_every_model_is_served_somewhere_and_every_offer_is_found_by_its_name() -> None:
+    assert {offer.model.name for offer in EVERY} == set(MODELS)
+    for offer in EVERY:
+        assert find_offer(offer.model.name, offer.gateway) == offer
+
+
+def test_there_are_thirty_models_on_five_gateways() -> None:
+    served = {gateway.name: len(offers(gateway)) for gateway in GATEWAYS.values()}
+    assert served == {"nebula": 1, "dashscope": 6, "dashscope-intl": 5, "dashscope-passthrough": 5, "uniall": 24}
+    assert len(MODELS) == 30
+
+
+def test_a_model_of_another_gateway_is_refused_with_what_there_is_here_and_where_it_is() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        find_offer("viduq3p-720p", NEBULA)
+    assert "The gateway 'nebula' does not serve 'viduq3p-720p'" in str(caught.value)
+    assert caught.value.hint == "It serves wan2.5-i2v-preview; 'viduq3p-720p' is served by 'uniall'."
+    with pytest.raises(InvalidRequestError, match=r"and 18 more; 'wan2.5-i2v-preview' is served by 'nebula', 'dash"):
+        find_offer("wan2.5-i2v-preview", UNIALL)
+
+
+def test_a_gateway_that_serves_nothing_says_so() -> None:
+    with pytest.raises(InvalidRequestError, match=r"It serves none; 'wan2\.2-kf2v-flash' is served by 'da"):
+        find_offer("wan2.2-kf2v-flash", replace(NEBULA, name="empty"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("wan2.1-i2v-turbo", "It is called 'wanx2.1-i2v-turbo' here."),
+        ("wan2.1-i2v-plus", "It is called 'wanx2.1-i2v-plus' here."),
+        ("wan2.2-i2v-flush", "wan2.2-i2v-flash"),
+        ("viduq3p-720", "viduq3p-720p"),
+        ("viduq3p-mix", "viduq3p-mix-720p"),
+        ("sora", "Choose one of: wan2.5-i2v-preview"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_one_that_may_be_meant(name: str, hint: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"There is no model '{name}'") as caught:
+        find_offer(name, BEIJING)
+    assert hint in caught.value.hint
+
+
+# --- names ---
+
+
+@each_offer
+def test_a_gateway_s_own_name_leads_back_to_the_model(offer: Offer) -> None:
+    assert own_name(offer.wire_name, offer.gateway) == offer.model.name
+
+
+def test_singapore_calls_two_models_otherwise() -> None:
+    called = {offer.model.name: offer.wire_name for offer in EVERY if offer.wire_name != offer.model.name}
+    assert called == {"wanx2.1-i2v-plus": "wan2.1-i2v-plus", "wanx2.1-i2v-turbo": "wan2.1-i2v-turbo"}
+    assert find_offer("wanx2.1-i2v-plus", BEIJING).wire_name == "wanx2.1-i2v-plus"
+
+
+def test_a_name_that_nobody_knows_is_left_as_it_is() -> None:
+    assert own_name("wan9", BEIJING) == "wan9"
+    assert own_name("wan2.1-i2v-plus", BEIJING) == "wan2.1-i2v-plus"
+
+
+# --- defaults ---
+
+
+@each_offer
+def test_the_smallest_request_is_completed_with_what_is_made_there(offer: Offer) -> None:
+    completed = offer.complete(smallest(offer))
+    assert completed.model == offer.model.name
+    assert (completed.duration, completed.resolution in offer.resolutions) == (5, True)
+    assert offer.complete(completed) == completed
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "resolution"),
+    [
+        *[(gateway, WAN.name, "720p") for gateway in (NEBULA, BEIJING, SINGAPORE, PASSTHROUGH)],
+        (BEIJING, "wan2.2-i2v-flash", "720p"),
+        (SINGAPORE, "wan2.2-i2v-flash", "720p"),
+        (BEIJING, "wan2.2-i2v-plus", "1080p"),
+        (SINGAPORE, "wanx2.1-i2v-plus", "720p"),
+        (PASSTHROUGH, "wanx2.1-i2v-turbo", "720p"),
+        (BEIJING, "wan2.2-kf2v-flash", "720p"),
+        (UNIALL, "viduq3t-mix-540p-offpeak", "540p"),
+        (UNIALL, "viduq3p-1080p", "1080p"),
+    ],
+)
+def test_the_default_resolution_is_720p_wherever_there_is_one(gateway: Gateway, model: str, resolution: str) -> None:
+    offer = find_offer(model, gateway)
+    assert offer.default_resolution == resolution
+    assert offer.complete(smallest(offer)).resolution == resolution
+
+
+def test_where_the_default_has_no_price_the_highest_that_has_one_is_made() -> None:
+    offer = row(NEBULA, {"480p": Decimal(1)})
+    assert (offer.resolutions, offer.default_resolution) == (("480p",), "480p")
+    assert row(NEBULA, {"480p": Decimal(1), "1080p": Decimal(2)}).default_resolution == "1080p"
+    assert row(NEBULA, {}).resolutions == WAN.resolutions
+
+
+def test_the_caller_s_prices_do_not_change_what_is_made() -> None:
+    flash = find_offer("wan2.2-i2v-flash", SINGAPORE, own_prices({"wan2.2-i2v-flash": {"1080p": "0.1"}}))
+    assert flash.resolutions == ("480p", "720p")
+    refused(flash, "resolution is 1080p; wan2.2-i2v-flash makes 480p, 720p", resolution="1080p")
+
+
+# --- fields ---
+
+
+@pytest.mark.parametrize(
+    ("gateway", "field", "value"),
+    [
+        (NEBULA, "negative_prompt", "blur"),
+        (NEBULA, "watermark", True),
+    ],
+)
+def test_what_the_gateway_has_no_place_for_is_told_apart(gateway: Gateway, field: str, value: Any) -> None:
+    refused(row(gateway), f"{gateway.title} has no place for {field}", f"Leave {field} out", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "field", "value"),
+    [
+        (NEBULA, "wan2.5-i2v-preview", "template", "flying"),
+        (NEBULA, "wan2.5-i2v-preview", "aspect_ratio", "16:9"),
+        (BEIJING, "wan2.2-i2v-flash", "generate_audio", True),
+        (BEIJING, "wan2.2-i2v-plus", "audio_url", "https://example.com/a.mp3"),
+        (SINGAPORE, "wan2.5-i2v-preview", "reference_images", (CAT,)),
+        (UNIALL, "viduq3p-720p", "smart_rewrite", True),
+        (UNIALL, "viduq3p-mix-720p", "image", CAT),
+    ],
+)
+def test_what_the_model_does_not_take_is_told_so(gateway: Gateway, model: str, field: str, value: Any) -> None:
+    told = refused(find_offer(model, gateway), f"{model} takes no {field}", f"Leave {field} out", **{field: value})
+    assert "has no place" not in told
+
+
+@each_offer
+def test_every_field_is_taken_or_refused_by_its_name(offer: Offer) -> None:
+    """None is dropped without a word."""
+    given = {"image": CAT, "last_image": CAT, "reference_images": (CAT,), "smart_rewrite": True, "audio_url": CAT,
+             "generate_audio": True, "negative_prompt": "x", "template": "flying", "watermark": True, "seed": 1,
+             "aspect_ratio": "16:9", "prompt": "", "duration": 5, "resolution": offer.resolutions[0]}  # fmt: skip
+    assert set(given) == set(VideoRequest.model_fields) - {"model"}
+    for name, value in given.items():
+        if offer.accepts(name):
+            fields = {"image": CAT, name: value} if name == "last_image" else {name: value}
+            fields |= {"prompt": ""} if name == "template" else {}
+            fields |= {"prompt": "A boat"} if offer.requires("prompt") else {}
+            completed = offer.complete(as_request(smallest(offer), fields))
+            assert {name: getattr(completed, name) for name in fields} == fields
+        else:
+            refused(offer, f" {name}.", f"Leave {name} out", **{name: value})
+
+
+@each_offer
+def test_what_is_asked_of_the_wire_is_what_is_taken_less_the_images(offer: Offer) -> None:
+    asked = offer.asked(offer.complete(smallest(offer)))
+    images = {"image", "last_image", "reference_images"}
+    assert set(asked) == {name for name in VideoRequest.model_fields if offer.accepts(name)} - images
+    assert {"duration", "resolution", "prompt", "seed"} <= set(asked)
+
+
+# --- messages ---
+
+
+@pytest.mark.parametrize(
+    ("durations", "told"),
+    [((5,), "5"), ((3, 4, 5), "3, 4, 5"), ((5, 10), "5, 10"), (tuple(range(2, 16)), "2 to 15")],
+)
+def test_choices_are_named_and_a_long_run_by_its_ends(durations: tuple[int, ...], told: str) -> None:
+    offer = row(NEBULA, durations=durations, default_duration=durations[0])
+    refused(offer, f"duration is 17; {WAN.name} makes {told}.", f"Choose one of: {told}.", duration=17)
+
+
+def test_choices_that_are_no_run_are_all_named() -> None:
+    """Whoever is told "2 to 12" chooses 3 and is refused again."""
+    durations = (2, 4, 6, 8, 10, 12)
+    offer = row(NEBULA, durations=durations, default_duration=2)
+    refused(offer, "Choose one of: 2, 4, 6, 8, 10, 12.", duration=3)
+
+
+def test_a_prompt_s_strange_reference_is_named_in_short() -> None:
+    mix = find_offer("viduq3p-mix-720p", UNIALL)
+    told = refused(mix, "@Image7777777777;", prompt=f"@Image{'7' * 500} waves", reference_images=(CAT,))
+    assert len(told) < 300
+
+
+# --- prices ---
+
+
+def test_prices_of_one_s_own_are_kept_exactly_whatever_their_form() -> None:
+    given: dict[str, Any] = {"viduq3p-720p": 0.1, "wan2.2-i2v-plus": {"480p": "0.140", "1080p": Decimal("0.7")}}
+    assert own_prices(given) == {
+        "viduq3p-720p": {"720p": Decimal("0.1")},
+        "wan2.2-i2v-plus": {"480p": Decimal("0.140"), "1080p": Decimal("0.7")},
+    }
+    assert own_prices(None) == own_prices({}) == {}
+    assert own_prices(own_prices(given)) == own_prices(given)
+    assert own_prices(MappingProxyType(given)) == own_prices(given)
+
+
+def test_one_amount_holds_for_every_resolution() -> None:
+    assert own_prices({"wan2.2-i2v-plus": 1}) == {"wan2.2-i2v-plus": {"480p": Decimal(1), "1080p": Decimal(1)}}
+
+
+NO_PRICES: list[Any] = [
+    *("", "dear", "$1", "-0.01", "NaN", "Infinity"),
+    *(-1, float("nan"), True, None, [], 1_000_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        ("0.10", "prices is no table"),
+        ([("viduq3p-720p", "1")], "prices is no table"),
+        ({"viduq3p": "1"}, "There is no model 'viduq3p'"),
+        ({"viduq3p-720p": {"1080p": "1"}}, "viduq3p-720p does not make 1080p"),
+        ({"viduq3p-720p": {720: "1"}}, "viduq3p-720p does not make 720"),
+        *[({"viduq3p-720p": price}, "The price of viduq3p-720p is") for price in NO_PRICES],
+    ],
+)
+def test_prices_that_are_none_are_refused_with_what_is_wrong(prices: Any, told: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        own_prices(prices)
+    assert told in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("gateway", "usd", "cny"),
+    [(NEBULA, "1.50", "10.800"), (replace(NEBULA, currency="CNY"), "0.208333", "1.50")],
+)
+def test_an_estimate_is_price_times_seconds_times_ratio(gateway: Gateway, usd: str, cny: str) -> None:
+    offer = row(gateway, {"720p": Decimal("0.1")})
+    cost = offer.estimate(offer.complete(as_request(smallest(offer), {"duration": 10})), Decimal("1.5"))
+    assert (cost.usd, cost.cny, cost.currency) == (Decimal(usd), Decimal(cny), gateway.currency)
+    assert (cost.price_per_second, cost.seconds, cost.group_ratio) == (Decimal("0.1"), 10, Decimal("1.5"))
+
+
+def test_an_estimate_without_a_price_is_unknown() -> None:
+    offer = row(PASSTHROUGH)
+    cost = offer.estimate(offer.complete(smallest(offer)), Decimal(1))
+    assert (cost.usd, cost.cny, cost.currency, cost.basis) == (None, None, "CNY", "unknown")
+
+
+# --- how long ---
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-offpeak")])
+def test_off_peak_is_given_more_than_the_48_hours_that_the_page_tells(name: str) -> None:
+    model: Model = MODELS[name]
+    assert model.slowest == 48 * 3600
+    assert model.timeout > 48 * 3600

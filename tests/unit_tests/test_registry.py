@@ -1,0 +1,306 @@
+"""Rows of one's own: what is refused and why, and that a good one works through every door."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from pydantic import SecretStr
+
+from langchain_nebula_video import (
+    BudgetExceededError,
+    Gateway,
+    ImageLimits,
+    InvalidRequestError,
+    Model,
+    NebulaVideoRunnable,
+    NebulaVideoTool,
+    quote,
+    register_gateway,
+    register_model,
+)
+from langchain_nebula_video._options import Options
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.models import MODELS
+from tests.agents import animates
+from tests.conftest import KEY, MakeClient, settle, succeeded
+from tests.conftest import Gateway as Answers
+
+CAT = "https://example.com/cat.jpg"
+FIELDS = frozenset({"prompt", "image", "duration", "resolution"})
+ACME = Gateway(
+    name="acme",
+    title="Acme",
+    base_url="https://api.acme.example",
+    protocol="nebula",
+    bills=True,
+    key_variable="ACME_API_KEY",
+    url_variable="ACME_BASE_URL",
+    default_model="acme-clip",
+    currency="USD",
+    carries=FIELDS,
+    images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5_000_000),
+)
+CLIP = Model(
+    name="acme-clip",
+    title="Acme Clip",
+    requires=frozenset({"prompt", "image"}),
+    takes=frozenset({"duration", "resolution", "seed"}),
+    durations=(4, 8),
+    default_duration=4,
+    resolutions=("480p", "720p"),
+    default_resolution="480p",
+    fps=24,
+    max_prompt=100,
+    prices={"acme": {"480p": Decimal("0.02"), "720p": Decimal("0.04")}},
+    names={"acme": "clip-v7"},
+    typical_seconds={0: (10.0, 20.0)},
+    timeout=100.0,
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test registers is forgotten behind it."""
+    monkeypatch.delenv("ACME_API_KEY", raising=False)
+    monkeypatch.delenv("ACME_BASE_URL", raising=False)
+    models, gateways = dict(MODELS), dict(GATEWAYS)
+    yield
+    MODELS.clear()
+    MODELS.update(models)
+    GATEWAYS.clear()
+    GATEWAYS.update(gateways)
+
+
+@pytest.fixture
+def acme() -> None:
+    """The gateway and its model, registered."""
+    register_gateway(ACME)
+    register_model(CLIP)
+
+
+def refused(told: str, row: Gateway | Model, *, replacing: bool = False) -> None:
+    """The row is refused with these words, and the tables are as they were."""
+    models, gateways = dict(MODELS), dict(GATEWAYS)
+    register: Any = register_gateway if isinstance(row, Gateway) else register_model
+    with pytest.raises(InvalidRequestError, match=re.escape(told)):
+        register(row, replace=replacing)
+    assert models == MODELS
+    assert gateways == GATEWAYS
+
+
+# --- a good row ---
+
+
+def test_registering_hands_the_row_back() -> None:
+    assert register_gateway(ACME) is GATEWAYS["acme"] is ACME
+    assert register_model(CLIP) is MODELS["acme-clip"] is CLIP
+
+
+async def test_a_registered_model_makes_videos_like_any_other(
+    acme: None, make_client: MakeClient, gateway: Answers
+) -> None:
+    usage = {"video_count": 1, "duration": 8, "resolution": "720p"}
+    gateway.fetches = [succeeded(model_price=0.05, usage=usage)]
+    client = make_client(gateway="acme")
+    video = await settle(client.generate(prompt="A boat", image=CAT, duration=8, resolution="720p"))
+    post = gateway.requests[0]
+    assert (post.url.host, post.headers["authorization"]) == ("api.acme.example", f"Bearer {KEY}")
+    assert json.loads(post.content) == {
+        "model": "clip-v7", "prompt": "A boat", "image": CAT, "duration": 8, "resolution": "720p",
+    }  # fmt: skip
+    assert (video.model, video.gateway) == ("acme-clip", "acme")
+    assert (video.cost.usd, video.cost.basis) == (Decimal("0.4"), "billed")
+
+
+async def test_a_registered_model_s_limits_hold(acme: None, make_client: MakeClient, gateway: Answers) -> None:
+    client = make_client(gateway="acme")
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("duration is 5; acme-clip makes 4, 8", {"duration": 5}),
+        ("resolution is 1080p; acme-clip makes 480p, 720p", {"resolution": "1080p"}),
+        ("101 characters; acme-clip reads 100", {"prompt": "x" * 101}),
+        ("acme-clip takes no watermark", {"watermark": True}),
+        ("Acme has no place for seed", {"seed": 1}),
+        ("There is no image", {"image": None}),
+        ("5,000,001 bytes", {"image": b"\xff" * 5_000_001}),
+    ]
+    for told, fields in wrong:
+        with pytest.raises(InvalidRequestError, match=re.escape(told)):
+            await settle(client.submit({"prompt": "x", "image": CAT, **fields}))
+    assert gateway.requests == []
+
+
+async def test_a_registered_price_is_quoted_and_kept_to(acme: None, make_client: MakeClient, gateway: Answers) -> None:
+    assert str(quote(gateway="acme")) == "$0.08 (estimated)"
+    assert quote(gateway="acme", duration=8, resolution="720p").usd == Decimal("0.32")
+    assert make_client(gateway="acme").quote(resolution="720p").usd == Decimal("0.16")
+    with pytest.raises(BudgetExceededError):
+        await settle(make_client(gateway="acme", budget="0.07").generate(prompt="x", image=CAT))
+    assert gateway.requests == []
+
+
+def test_an_agent_sees_a_registered_model_s_choices(acme: None, options: dict[str, Any], gateway: Answers) -> None:
+    tool = NebulaVideoTool(**options, gateway="acme")
+    fields = convert_to_openai_tool(tool)["function"]["parameters"]["properties"]
+    assert set(fields) == FIELDS
+    assert (fields["duration"]["enum"], fields["resolution"]["enum"]) == ([4, 8], ["480p", "720p"])
+    assert "Acme Clip" in tool.description
+    assert "4 seconds cost $0.08 at 480p, $0.16 at 720p; longer videos in proportion" in tool.description
+    assert json.loads(tool.invoke({"prompt": "A boat", "image": CAT}))["model"] == "acme-clip"
+    assert gateway.bodies[0]["model"] == "clip-v7"
+
+
+def test_a_registered_model_runs_in_a_chain(acme: None, options: dict[str, Any]) -> None:
+    assert NebulaVideoRunnable(**options, gateway="acme", prompt="x").invoke(CAT).model == "acme-clip"
+
+
+def test_a_registered_gateway_has_variables_of_its_own(acme: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidRequestError, match="Set ACME_API_KEY or pass api_key"):
+        Options(gateway="acme")
+    monkeypatch.setenv("ACME_API_KEY", "sk-acme")
+    monkeypatch.setenv("ACME_BASE_URL", "https://elsewhere.example.com/v1")
+    made = Options(gateway="acme")
+    assert (made.model, made.address()) == ("acme-clip", "https://elsewhere.example.com")
+    assert made.secret().get_secret_value() == "sk-acme"
+
+
+def test_one_more_gateway_serves_a_model_that_is_here(acme: None) -> None:
+    row = MODELS["wan2.5-i2v-preview"]
+    register_model(replace(row, prices={**row.prices, "acme": {"720p": Decimal("0.01")}}), replace=True)
+    assert quote(gateway="acme", model=row.name).usd == Decimal("0.05")
+    assert quote().usd == Decimal("0.369")
+    with pytest.raises(InvalidRequestError, match=r"resolution is 480p; wan2\.5-i2v-preview makes 720p"):
+        quote(gateway="acme", model=row.name, resolution="480p")
+
+
+def test_a_model_of_text_alone_pays_no_heed_to_the_conversation_s_images(
+    options: dict[str, Any], gateway: Answers
+) -> None:
+    """An agent's conversation may hold a picture that has nothing to do with the video."""
+    register_gateway(ACME)
+    register_model(replace(CLIP, requires=frozenset({"prompt"})))
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([NebulaVideoTool(**options, gateway="acme")]))
+    graph.add_edge(START, "tools")
+    state: Any = {"messages": [HumanMessage([{"type": "image", "url": CAT}]), animates().lines[0]]}
+    message = graph.compile().invoke(state)["messages"][-1]
+    assert message.status == "success", message.content
+    assert "image" not in gateway.bodies[0]
+
+
+# --- names that are taken ---
+
+
+def test_a_name_is_given_once_unless_its_row_is_to_be_replaced(acme: None) -> None:
+    for row in (ACME, GATEWAYS["nebula"]):
+        refused(f"There is a gateway '{row.name}' already", row)
+    for model in (CLIP, MODELS["wan2.5-i2v-preview"]):
+        refused(f"There is a model '{model.name}' already", model)
+
+
+def test_a_replaced_row_is_the_one_that_counts(acme: None) -> None:
+    dearer = replace(CLIP, prices={"acme": {"480p": Decimal(1)}})
+    assert register_model(dearer, replace=True) is MODELS["acme-clip"]
+    assert quote(gateway="acme").usd == Decimal(4)
+    moved = replace(ACME, base_url="https://api2.acme.example")
+    assert register_gateway(moved, replace=True) is GATEWAYS["acme"]
+    assert Options(gateway="acme", api_key=KEY).address() == "https://api2.acme.example"
+
+
+def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
+    refused("acme-clip does not make 5 seconds", replace(CLIP, default_duration=5), replacing=True)
+    refused("There is no protocol 'soap'", replace(ACME, protocol="soap"), replacing=True)
+
+
+# --- rows that cannot work ---
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"protocol": "soap"}, "There is no protocol 'soap': there are nebula, dashscope, dashscope-passthrough, uni"),
+        ({"prefix": "alibailian"}, "The prefix 'alibailian' must begin with a slash"),
+        ({"carries": FIELDS | {"colour"}}, "A request has no field colour: it has "),
+        ({"carries": FIELDS | {"model"}}, "A request has no field model: it has "),
+        ({"requires": frozenset({"sound", "colour"})}, "A request has no field colour, sound: it has "),
+        ({"carries": FIELDS - {"duration"}}, "A gateway carries duration and resolution"),
+        ({"carries": FIELDS - {"resolution"}}, "A gateway carries duration and resolution"),
+    ],
+)
+def test_a_gateway_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
+    refused(told, replace(ACME, **changed))
+
+
+@pytest.mark.parametrize("url", ["http://api.acme.example", "http://10.0.0.1", "ftp://api.acme.example", "acme", ""])
+def test_a_gateway_that_would_send_the_key_in_the_clear_is_refused(url: str) -> None:
+    """As it is where the address comes from `base_url` or a variable."""
+    refused(f"'{url}' is no https address", replace(ACME, base_url=url))
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "https://api.acme.example/v", None])
+def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None:
+    register_gateway(replace(ACME, base_url=url, default_model="acme-clip"))
+    register_model(CLIP)
+    own = {} if url else {"base_url": "https://own.example.com"}
+    assert Options(gateway="acme", api_key=SecretStr(KEY), **own).address() == (url or own["base_url"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"prices": {"acne": {}}}, "There is no gateway 'acne'; register it first"),
+        ({"prices": {"acme": {"1080p": Decimal(1)}}}, "acme-clip has prices for 1080p, which it does not make"),
+        *[
+            ({"prices": {"acme": {"720p": price}}}, "acme-clip has a price that is no Decimal, or no sensible one")
+            for price in ("0.1", 0.1, 1, None, Decimal(-1), Decimal("Infinity"), Decimal(1_000_000))
+        ],
+        ({"default_duration": 5}, "acme-clip does not make 5 seconds"),
+        ({"durations": ()}, "acme-clip does not make 4 seconds"),
+        ({"default_resolution": "1080p"}, "acme-clip does not make 1080p"),
+        ({"resolutions": (), "prices": {"acme": {}}}, "acme-clip does not make 480p"),
+        ({"typical_seconds": {}}, "acme-clip says nothing of typical_seconds"),
+        ({"timeout": 0.0}, "acme-clip is given no time"),
+        ({"timeout": -1.0}, "acme-clip is given no time"),
+        ({"timeout": float("nan")}, "acme-clip is given no time"),
+        ({"takes": frozenset({"colour"})}, "A request has no field colour: it has "),
+        ({"requires": frozenset({"colour"})}, "A request has no field colour: it has "),
+        ({"takes": frozenset({"model"})}, "A request has no field model: it has "),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
+    register_gateway(ACME)
+    refused(told, replace(CLIP, **changed))
+
+
+def test_a_price_that_is_no_number_is_refused_like_any_other_that_is_none() -> None:
+    register_gateway(ACME)
+    refused("no sensible one", replace(CLIP, prices={"acme": {"720p": Decimal("NaN")}}))
+
+
+def test_a_model_that_requires_what_its_gateway_has_no_place_for_is_refused() -> None:
+    """No request can be right: with the field it is refused, and without it too."""
+    register_gateway(ACME)
+    row = replace(CLIP, requires=frozenset({"prompt", "image", "last_image"}))
+    refused("acme-clip requires last_image, for which the gateway 'acme' has no place", row)
+
+
+def test_a_price_list_may_be_empty_and_then_the_cost_is_unknown() -> None:
+    register_gateway(ACME)
+    register_model(replace(CLIP, prices={"acme": {}}))
+    assert str(quote(gateway="acme")) == "unknown"
+    assert quote(gateway="acme", prices={"acme-clip": "0.5"}).usd == Decimal(2)
+
+
+def test_a_gateway_whose_model_is_not_registered_yet_says_so_when_it_is_used() -> None:
+    register_gateway(ACME)
+    with pytest.raises(InvalidRequestError, match="There is no model 'acme-clip'"):
+        Options(gateway="acme", api_key=KEY)

@@ -1,0 +1,310 @@
+"""What a language model is shown of each model: the fields that are taken there, their choices, the price."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from typing import Any
+
+import pytest
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from langchain_nebula_video import NebulaVideoTool
+from langchain_nebula_video._offers import Offer, as_request, find_offer
+from langchain_nebula_video._tool_schema import args_schema
+from langchain_nebula_video.gateways import GATEWAYS
+from tests.conftest import KEY
+from tests.unit_tests.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
+
+ALWAYS = {"prompt", "duration", "resolution", "seed"}
+WAN = ALWAYS | {"image", "smart_rewrite"}
+SOUND = {"generate_audio", "audio_url"}
+DASHSCOPE = {"negative_prompt", "watermark"}
+VIDU = ALWAYS | {"generate_audio", "aspect_ratio"}
+
+
+def fields_of(gateway: str, model: str) -> set[str]:
+    """What the pages let a request of this model hold at this gateway."""
+    if model.startswith("vidu"):
+        return VIDU | ({"reference_images"} if "-mix" in model else {"image", "last_image"})
+    fields = WAN | (DASHSCOPE if gateway.startswith("dashscope") else set())
+    fields |= SOUND if model == "wan2.5-i2v-preview" else set()
+    fields |= {"template"} if model.startswith("wanx2.1") else set()
+    return fields | ({"last_image"} if "kf2v" in model else set())
+
+
+def required_of(model: str) -> set[str]:
+    """What a language model has to say; an image may be left to the conversation."""
+    if model.startswith("wanx2.1"):
+        return set()
+    return {"prompt", "last_image"} if "kf2v" in model else {"prompt"}
+
+
+def tool_of(gateway: str, model: str, **options: Any) -> NebulaVideoTool:
+    """The tool of an agent."""
+    return NebulaVideoTool(
+        api_key=SecretStr(KEY), gateway=gateway, base_url="https://gateway.example.com", model=model, **options
+    )
+
+
+def shown(gateway: str, model: str) -> dict[str, Any]:
+    """The parameters as they go to a language model's provider."""
+    parameters: dict[str, Any] = convert_to_openai_tool(tool_of(gateway, model))["function"]["parameters"]
+    return parameters
+
+
+def choices(field: dict[str, Any]) -> list[Any]:
+    """Of an enumeration, alone or beside null."""
+    for one in (field, *field.get("anyOf", [])):
+        if "enum" in one or "const" in one:
+            return list(one.get("enum", [one.get("const")]))
+    return []
+
+
+# --- every offer ---
+
+
+@each_offer
+def test_the_schema_has_the_fields_that_are_taken_and_no_other(gateway: str, model: str) -> None:
+    parameters = shown(gateway, model)
+    assert set(parameters["properties"]) == fields_of(gateway, model)
+    assert set(parameters.get("required", [])) == required_of(model)
+
+
+@each_offer
+def test_the_schema_has_the_choices_that_there_are(gateway: str, model: str) -> None:
+    fields, page = shown(gateway, model)["properties"], PAGES[model]
+    assert choices(fields["duration"]) == [*page.seconds]
+    assert choices(fields["resolution"]) == [*tiers_of(gateway, model)]
+    assert choices(fields.get("template", {})) == [*page.effects]
+    assert choices(fields.get("aspect_ratio", {})) == ([*PROPORTIONS] if gateway == "uniall" else [])
+    for name in ("duration", "resolution"):
+        assert fields[name]["default"] in choices(fields[name])
+
+
+@each_offer
+def test_whatever_fits_the_schema_is_a_request_that_can_be_made(gateway: str, model: str) -> None:
+    offer = find_offer(model, GATEWAYS[gateway])
+    tried = set()
+    for name, value in samples(gateway, model):
+        arguments = {**smallest(model), name: value}
+        if name == "last_image":
+            arguments["image"] = CAT
+        if name == "template":
+            arguments.pop("prompt", None)
+        completed_from(offer, arguments)
+        tried.add(name)
+    assert tried == fields_of(gateway, model)
+
+
+@each_offer
+def test_whatever_is_not_taken_does_not_fit_the_schema(gateway: str, model: str) -> None:
+    schema, page = args_schema(find_offer(model, GATEWAYS[gateway])), PAGES[model]
+    taken = fields_of(gateway, model)
+    everything = {"template": "flying", "watermark": True, "negative_prompt": "x", "audio_url": CAT, "image": CAT,
+                  "generate_audio": True, "aspect_ratio": "16:9", "reference_images": [CAT], "last_image": CAT,
+                  "smart_rewrite": True, "colour": "red", "model": model}  # fmt: skip
+    wrong: list[dict[str, Any]] = [{name: value} for name, value in everything.items() if name not in taken]
+    wrong += [{"duration": seconds} for seconds in (0, 2, 17) if seconds not in page.seconds]
+    wrong += [{"resolution": tier} for tier in ("480p", "540p", "1080p", "4k") if tier not in tiers_of(gateway, model)]
+    wrong += [{"seed": -1}, {"seed": 2147483648}]
+    wrong += [{"template": effect} for effect in PLUS if "template" in taken and effect not in page.effects]
+    wrong += [{"reference_images": [CAT] * 5}, {"negative_prompt": "x" * 501}, {"aspect_ratio": "2:1"}]
+    assert fits(schema, smallest(model))
+    assert [arguments for arguments in wrong if fits(schema, {**smallest(model), **arguments})] == []
+
+
+@each_offer
+def test_the_schema_is_plain_and_small_as_providers_want_it(gateway: str, model: str) -> None:
+    told = convert_to_openai_tool(tool_of(gateway, model))
+    function = told["function"]
+    assert (told["type"], function["name"]) == ("function", "nebula_image_to_video")
+    assert function["parameters"]["type"] == "object"
+    text = json.dumps(told)
+    for word in ("$ref", "$defs", "allOf", "oneOf", "runtime"):
+        assert word not in text
+    assert len(text) < 3000
+    for name, field in function["parameters"]["properties"].items():
+        assert {"type", "anyOf", "enum", "const"} & set(field), name
+        assert field["description"].endswith("."), name
+
+
+@each_offer
+def test_what_is_told_reads_like_a_text(gateway: str, model: str) -> None:
+    fields = [field["description"] for field in shown(gateway, model)["properties"].values()]
+    for told in (*fields, tool_of(gateway, model).description):
+        assert told == told.strip()
+        assert not re.search(r"  |None|\{|\}|\.\.| [.,;:]", told), told
+
+
+@each_offer
+def test_the_limit_of_a_prompt_is_told_where_there_is_one(gateway: str, model: str) -> None:
+    told = shown(gateway, model)["properties"]["prompt"]["description"]
+    limit = PAGES[model].prompt
+    assert re.findall(r"\d+ characters", told) == ([f"{limit} characters"] if limit else [])
+    assert ("@Image1" in told) is ("-mix" in model)
+
+
+# --- those of the pages that differ most ---
+
+
+def test_an_agent_with_the_fast_wan_2_1_sees_its_seconds_and_its_13_effects() -> None:
+    parameters = shown("dashscope", "wanx2.1-i2v-turbo")
+    fields = parameters["properties"]
+    assert choices(fields["duration"]) == [3, 4, 5]
+    assert (len(EFFECTS), choices(fields["template"])) == (13, EFFECTS)
+    assert "generate_audio" not in fields
+    assert fields["prompt"]["default"] == ""
+    assert "Leave it out with a template" in fields["prompt"]["description"]
+
+
+def test_an_agent_with_a_vidu_mix_sees_up_to_four_references_and_no_first_frame() -> None:
+    fields = shown("uniall", "viduq3p-mix-720p")["properties"]
+    (references,) = (one for one in fields["reference_images"]["anyOf"] if one["type"] == "array")
+    assert (references["maxItems"], references["items"]) == (4, {"type": "string"})
+    assert not {"image", "last_image"} & set(fields)
+    told = tool_of("uniall", "viduq3p-mix-720p").description
+    assert "the reference images show who or what appears" in told
+    assert "first frame" not in told
+
+
+def test_an_agent_with_plain_vidu_is_told_that_text_is_enough() -> None:
+    told = tool_of("uniall", "viduq3p-720p").description
+    assert "made of the prompt alone" in told
+    assert "made of the prompt alone" not in tool_of("nebula", "wan2.5-i2v-preview").description
+
+
+def test_an_agent_with_two_frames_is_told_which_is_which() -> None:
+    told = tool_of("dashscope", "wan2.2-kf2v-flash").description
+    assert "image is the first frame, last_image the last" in told
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "formats"),
+    [
+        ("nebula", "wan2.5-i2v-preview", "JPEG or PNG"),
+        ("dashscope", "wan2.2-i2v-plus", "JPEG or PNG"),
+        ("uniall", "viduq3p-720p", "JPEG or PNG"),
+    ],
+)
+def test_an_agent_is_told_to_give_addresses_and_never_data(gateway: str, model: str, formats: str) -> None:
+    told = shown(gateway, model)["properties"]["image"]["description"]
+    assert f"The https URL of the {formats} image" in told
+    assert "never copy base64 data" in told
+
+
+# --- the price and the time ---
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "told"),
+    [
+        (
+            "nebula",
+            "wan2.5-i2v-preview",
+            "5 seconds cost $0.1845 at 480p, $0.369 at 720p, $0.6165 at 1080p; longer videos in proportion.",
+        ),
+        (
+            "dashscope",
+            "wan2.5-i2v-preview",
+            "5 seconds cost ¥1.50 at 480p, ¥3.00 at 720p, ¥5.00 at 1080p; longer videos in proportion.",
+        ),
+        ("dashscope", "wan2.2-i2v-plus", "5 seconds cost ¥0.70 at 480p, ¥3.50 at 1080p."),
+        ("dashscope-intl", "wan2.2-i2v-flash", "5 seconds cost $0.075 at 480p, $0.18 at 720p."),
+        ("dashscope-passthrough", "wan2.5-i2v-preview", "It costs money; the price is not known here."),
+        ("uniall", "viduq3p-720p", "It costs money; the price is not known here."),
+    ],
+)
+def test_the_price_is_told_in_the_gateway_s_currency(gateway: str, model: str, told: str) -> None:
+    assert f" {told} Call it once" in tool_of(gateway, model).description
+
+
+def test_a_price_of_one_s_own_is_told() -> None:
+    told = tool_of("uniall", "viduq3p-720p", prices={"viduq3p-720p": "0.10"}).description
+    assert "5 seconds cost $0.50 at 720p; longer videos in proportion." in told
+    told = tool_of("dashscope", "wan2.2-i2v-plus", prices={"wan2.2-i2v-plus": {"480p": 1}}, group_ratio=2).description
+    assert "5 seconds cost ¥10.00 at 480p, ¥7.00 at 1080p." in told
+
+
+def test_a_price_is_told_for_what_is_made_and_for_nothing_else() -> None:
+    """Singapore makes no 1080p of this model, whatever it costs elsewhere."""
+    told = tool_of("dashscope-intl", "wan2.2-i2v-flash", prices={"wan2.2-i2v-flash": "0.02"}).description
+    assert "5 seconds cost $0.10 at 480p, $0.10 at 720p." in told
+
+
+@pytest.mark.parametrize(
+    ("gateway", "model", "told"),
+    [
+        ("nebula", "wan2.5-i2v-preview", "after up to 3 minutes"),
+        ("dashscope", "wan2.2-i2v-flash", "after up to 5 minutes"),
+        ("uniall", "viduq3p-720p", "after up to 3 minutes"),
+        ("uniall", "viduq3p-720p-offpeak", "after up to 48 hours"),
+    ],
+)
+def test_the_time_that_it_takes_is_told(gateway: str, model: str, told: str) -> None:
+    assert told in tool_of(gateway, model).description
+
+
+# --- one row, one schema ---
+
+
+def test_two_tools_of_one_model_differ_in_the_price_alone() -> None:
+    one, other = (tool_of("nebula", "wan2.5-i2v-preview", group_ratio=ratio) for ratio in (1, 2))
+    parameters = [convert_to_openai_tool(tool)["function"]["parameters"] for tool in (one, other)]
+    assert parameters[0] == parameters[1]
+    assert "$0.369 at 720p" in one.description
+    assert "$0.738 at 720p" in other.description
+
+
+# --- helpers ---
+
+
+def smallest(model: str) -> dict[str, Any]:
+    """The arguments that a call cannot do without."""
+    return {"prompt": "A boat", "last_image": DOG} if "kf2v" in model else {"prompt": "A boat"}
+
+
+def samples(gateway: str, model: str) -> list[tuple[str, Any]]:
+    """Values that the schema lets through, both ends of those that have ends."""
+    page = PAGES[model]
+    values: dict[str, list[Any]] = {
+        "prompt": ["x"],
+        "duration": [*page.seconds],
+        "resolution": [*tiers_of(gateway, model)],
+        "seed": [0, 2147483647, None],
+        "image": [CAT, None],
+        "last_image": [DOG],
+        "reference_images": [[CAT], [CAT] * 4, None],
+        "smart_rewrite": [True, False],
+        "generate_audio": [True, False],
+        "audio_url": ["https://example.com/a.mp3", None],
+        "negative_prompt": ["x" * 500, None],
+        "watermark": [True, False],
+        "template": [*page.effects, None],
+        "aspect_ratio": [*PROPORTIONS, None],
+    }
+    taken = fields_of(gateway, model)
+    return [(name, value) for name, found in values.items() if name in taken for value in found]
+
+
+def fits(schema: type[BaseModel], arguments: dict[str, Any]) -> bool:
+    """Whether the schema lets them through."""
+    try:
+        schema.model_validate(arguments)
+    except ValidationError:
+        return False
+    return True
+
+
+def completed_from(offer: Offer, arguments: dict[str, Any]) -> None:
+    """As the tool does it: through the schema, with the conversation's image where a call has none."""
+    parsed = args_schema(offer).model_validate(arguments).model_dump()
+    if offer.requires("image") and parsed["image"] is None:
+        parsed["image"] = CAT
+    if offer.requires("reference_images") and not parsed["reference_images"]:
+        parsed["reference_images"] = [CAT]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        offer.complete(as_request(None, {name: value for name, value in parsed.items() if value is not None}))
