@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DownloadError,
         InvalidInputError,
         InvalidRequestError,
+        JournalError,
         ModerationError,
         NebulaVideoError,
         NotSentError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         TaskTimeoutError,
     )
     from langchain_nebula_video.gateways import Gateway, ImageLimits
-    from langchain_nebula_video.journal import MemoryJournal
+    from langchain_nebula_video.journal import MemoryJournal, SqlJournal
     from langchain_nebula_video.models import Model
     from langchain_nebula_video.registry import register_gateway, register_model
     from langchain_nebula_video.runnable import NebulaVideoRunnable
@@ -54,6 +55,7 @@ _HOMES = {
         "DownloadError",
         "InvalidInputError",
         "InvalidRequestError",
+        "JournalError",
         "ModerationError",
         "NebulaVideoError",
         "NotSentError",
@@ -69,7 +71,7 @@ _HOMES = {
         "TaskTimeoutError",
     ),
     "gateways": ("Gateway", "ImageLimits"),
-    "journal": ("MemoryJournal",),
+    "journal": ("MemoryJournal", "SqlJournal"),
     "models": ("Model",),
     "registry": ("register_gateway", "register_model"),
     "runnable": ("NebulaVideoRunnable",),
@@ -89,6 +91,7 @@ __all__ = [
     "ImageLimits",
     "InvalidInputError",
     "InvalidRequestError",
+    "JournalError",
     "MemoryJournal",
     "Model",
     "ModerationError",
@@ -101,6 +104,7 @@ __all__ = [
     "RateLimitError",
     "RefusedError",
     "RequestError",
+    "SqlJournal",
     "SubmissionUnconfirmedError",
     "Task",
     "TaskCanceledError",

@@ -13,6 +13,7 @@ from pathlib import Path
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video import storage
 from langchain_nebula_video._context import Context
+from langchain_nebula_video._lease import Lease, is_dead, new_holder
 from langchain_nebula_video._looking import Looking
 from langchain_nebula_video._options import Options
 from langchain_nebula_video._orders import (
@@ -33,6 +34,7 @@ from langchain_nebula_video.errors import (
     Money,
     RefusedError,
     RequestError,
+    SubmissionUnconfirmedError,
     TaskNotFoundError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
@@ -49,6 +51,7 @@ __all__ = ["Lifecycle"]
 logger = logging.getLogger("langchain_nebula_video")
 
 _FETCH_SECONDS = 90.0
+_OPEN = (EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED)
 _SEARCH_SECONDS = 60.0
 """How long `submit`, which is to return at once, looks for a submit whose answer was lost."""
 
@@ -83,15 +86,22 @@ class Lifecycle:
         adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
-            task, entry = await self._submitting.submit(order, key, deadline, adopt=adopt, search_until=deadline)
-            return await self._to_the_end(task, entry, deadline, on_progress)
+            holder = new_holder()
+            task, entry = await self._submitting.submit(
+                order, key, deadline, holder=holder, adopt=adopt, search_until=deadline
+            )
+            return await self._to_the_end(task, entry, holder, deadline, on_progress)
 
     async def submit(self, request: VideoRequest, *, key: str | None = None) -> Task:
         """One paid POST, at most; the task."""
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
             until = min(deadline, self.runtime.now() + _SEARCH_SECONDS)
-            task, _ = await self._submitting.submit(order, key, deadline, adopt=key is None, search_until=until)
+            holder = new_holder()
+            task, entry = await self._submitting.submit(
+                order, key, deadline, holder=holder, adopt=key is None, search_until=until
+            )
+            await Lease(self._context, entry, holder).release()
             return task
 
     async def fetch(self, task_id: str) -> Task:
@@ -117,7 +127,7 @@ class Lifecycle:
             entry = await self._context.find(task_id)
             known = task if isinstance(task, Task) else self._context.known(task_id, entry)
             limit = timeout or self.options.timeout or self._context.model(known.model).timeout
-            return await self._to_the_end(known, entry, self.runtime.now() + limit, on_progress)
+            return await self._to_the_end(known, entry, new_holder(), self.runtime.now() + limit, on_progress)
 
     async def download(self, video: Video, path: str | Path) -> Video:
         """Save a video; the video with its `path`."""
@@ -151,14 +161,34 @@ class Lifecycle:
             return await self.fetch(task_id)
 
     async def resume(self) -> list[Task]:
-        """The tasks that the journal holds unfinished."""
-        context = self._context
-        entries = [e for e in await context.call(context.journal.entries) if e.gateway == context.gateway.name]
-        for entry in entries:
-            if entry.state is EntryState.UNCONFIRMED:
-                stake = tasks.at_stake(entry)
-                logger.warning("a submit of %s is unconfirmed: %s may have been spent", entry.created_at, stake)
-        return [context.known(entry.task_id, entry) for entry in entries if entry.unfinished and entry.task_id]
+        """The tasks that the journal holds unfinished and nobody works on.
+
+        What died in mid-submit is seen to first, and what is unconfirmed is looked for where the gateway lists tasks.
+        """
+        context, now = self._context, self.runtime.utcnow()
+        async with self.runtime.session():
+            for entry in await context.call(context.journal.entries, states=[EntryState.SUBMITTING]):
+                if is_dead(entry.holder):
+                    await context.write(entry, held_until=now)
+            await context.call(context.journal.sweep, now)
+            entries = await context.call(context.journal.entries, states=_OPEN, gateway=context.gateway.name)
+            free = [e for e in entries if e.held_until is None or e.held_until <= now or is_dead(e.holder)]
+            until = self.runtime.now() + _SEARCH_SECONDS
+            return [task for entry in free if (task := await self._recovered(entry, until)) is not None]
+
+    async def _recovered(self, entry: Entry, until: float) -> Task | None:
+        """The task of an entry that nobody works on, if it has one."""
+        if entry.unfinished and entry.task_id:
+            return self._context.known(entry.task_id, entry)
+        try:
+            found = await self._submitting.found(entry, until)
+        except SubmissionUnconfirmedError:
+            return None  # it stays as it is, and has been logged
+        return None if found is None else found[0]
+
+    async def drain(self, grace: float) -> bool:
+        """Let no submit begin any more; wait for those under way."""
+        return await self._submitting.drain(grace)
 
     # --- the steps between ---
 
@@ -173,26 +203,35 @@ class Lifecycle:
         return order, self.runtime.now() + (self.options.timeout or offer.model.timeout)
 
     async def _to_the_end(
-        self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None
+        self, task: Task, entry: Entry | None, holder: str, deadline: float, on_progress: OnProgress | None
     ) -> Video:
         """The video, saved if it is to be; else the entry is marked as abandoned, and the error names the task."""
+        lease = Lease(self._context, entry, holder)
         try:
             video = self._stored(entry)
             if video is None:
-                video = tasks.video_of(await self._looking.poll(task, entry, deadline, on_progress))
-            save_to = self.options.save_to
-            there = video.path is not None and await self.runtime.call(os.path.isfile, video.path)
-            if save_to is not None and not there:
-                video = await self._saved(video, entry, save_to)
+                video = tasks.video_of(await self._looking.poll(task, entry, lease, deadline, on_progress))
+            if self.options.save_to is not None and not await self._is_there(video):
+                # Another process may have been quicker.
+                known = self._stored(await lease.obtain(deadline)) or video
+                video = known if await self._is_there(known) else await self._saved(video, entry, self.options.save_to)
         except BaseException as error:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
             if entry is not None and not isinstance(error, TaskNotFoundError):
-                await afterwards(self.runtime, error, self._context.write(entry, abandoned=True))
+                await afterwards(self.runtime, error, self._left(entry, lease))
             raise
         if entry is not None and entry.abandoned:
             await self._context.write(entry, abandoned=False)
+        await lease.release()
         return video
+
+    async def _left(self, entry: Entry, lease: Lease) -> None:
+        await self._context.write(entry, abandoned=True)
+        await lease.release()
+
+    async def _is_there(self, video: Video) -> bool:
+        return video.path is not None and await self.runtime.call(os.path.isfile, video.path)
 
     async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path) -> Video:
         video = await storage.save(self.runtime, video, save_to)

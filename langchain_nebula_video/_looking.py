@@ -6,6 +6,7 @@ import logging
 
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video._context import Context
+from langchain_nebula_video._lease import Lease
 from langchain_nebula_video._retry import backoff, repeatable
 from langchain_nebula_video._schedule import Schedule
 from langchain_nebula_video._watch import Watch
@@ -52,7 +53,9 @@ class Looking:
             return answer
         raise AssertionError("unreachable")
 
-    async def poll(self, task: Task, entry: Entry | None, deadline: float, on_progress: OnProgress | None) -> Task:
+    async def poll(
+        self, task: Task, entry: Entry | None, lease: Lease, deadline: float, on_progress: OnProgress | None
+    ) -> Task:
         """Ask until the task is finished. Passing faults are waited out: the task is paid for."""
         context, runtime = self._context, self._context.runtime
         model = context.model(task.model)
@@ -67,6 +70,7 @@ class Looking:
         faults = missing = 0
         while True:
             await runtime.sleep(max(0.0, min(pause, last_look - runtime.now())))
+            await lease.keep()
             fault: RequestError | None = None
             try:
                 answer = await self.look(task.task_id, deadline)

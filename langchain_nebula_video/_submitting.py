@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video._context import Context
+from langchain_nebula_video._lease import LEASE, is_dead
 from langchain_nebula_video._orders import Order, check_time
 from langchain_nebula_video._retry import retrying
-from langchain_nebula_video._runtime import Runtime
+from langchain_nebula_video._runtime import MAX_SUBMITS, Runtime
 from langchain_nebula_video._search import Search
 from langchain_nebula_video._uploads import Uploads
 from langchain_nebula_video.errors import (
     InvalidRequestError,
     NebulaVideoError,
+    NotSentError,
     RequestError,
     SubmissionUnconfirmedError,
 )
@@ -36,6 +38,8 @@ _SUBMIT_SECONDS = 120.0
 _SUBMIT_NEEDS = 15.0
 """Seconds that a submit must have left to be sent at all; half of what the caller gives, if that is less."""
 _PEER_PAUSE = 0.25
+_SLACK = timedelta(seconds=30)
+"""How much longer than its POST may last a submit counts as under way."""
 _IN_DOUBT = "The submit was under way: money may have been spent. Its journal entry is unconfirmed."
 
 
@@ -56,9 +60,20 @@ class Submitting:
         self._context = context
         self._search = search
         self._uploads = Uploads(context)
+        self._leaving = 0
+        """POSTs under way."""
+        self._draining = False
+
+    async def drain(self, grace: float) -> bool:
+        """Let no submit begin any more, and wait for those under way; whether all have had their answer."""
+        self._draining = True
+        end = self._context.runtime.now() + grace
+        while self._leaving and self._context.runtime.now() < end:
+            await self._context.runtime.sleep(0.05)
+        return not self._leaving
 
     async def submit(
-        self, order: Order, key: str | None, deadline: float, *, adopt: bool, search_until: float
+        self, order: Order, key: str | None, deadline: float, *, holder: str, adopt: bool, search_until: float
     ) -> tuple[Task, Entry]:
         """The task of an order, and its row: a new one, or the one that the key has already.
 
@@ -66,6 +81,7 @@ class Submitting:
             order: What is to be made.
             key: The caller's name for it.
             deadline: When the caller's time is over, on the runtime's clock.
+            holder: This call's name in the journal.
             adopt: Whether a repetition goes on with what the first call may have paid for.
             search_until: How long a lost submit may be looked for.
         """
@@ -79,14 +95,17 @@ class Submitting:
         if key is not None and adopt:  # a key that nobody chose: some language models number their calls anew each turn
             key = f"{key}:{order.digest}"
         while True:
+            now = context.runtime.utcnow()
             entry = Entry(
                 id=uuid.uuid4().hex,
                 key=key,
                 gateway=context.gateway.name,
                 model=order.offer.model.name,
                 request=order.summary,
-                created_at=context.runtime.utcnow(),
+                created_at=now,
                 reserved_usd=order.cost.usd or Decimal(0),
+                holder=holder,
+                held_until=now + LEASE,
             )
             sent = _Sent()
             try:
@@ -100,7 +119,7 @@ class Submitting:
                 await afterwards(context.runtime, error, self._give_up(entry, sent, error))
                 if not isinstance(error, SubmissionUnconfirmedError):
                     raise
-                found = await self._found(sent.entry or entry, error, search_until)
+                found = await self.found(sent.entry or entry, search_until, error)
                 if found is None:
                     raise RequestError(
                         "The submit got no answer, and half a minute later the gateway's list shows no task of it: "
@@ -108,7 +127,7 @@ class Submitting:
                         hint="Submit it again.",
                     ) from None
                 return found
-            found = await self._found(owner, _unconfirmed(owner), search_until)
+            found = await self.found(owner, search_until)
             if found is not None:
                 return found
 
@@ -124,7 +143,7 @@ class Submitting:
 
         async def attempt() -> tuple[Task, Entry]:
             async with context.runtime.turn():  # whoever is cancelled while waiting has sent nothing
-                check_time(context.runtime.now(), latest)
+                await self._begin(entry, latest, deadline)
                 return await context.runtime.finish(self._post(wire, entry, order, sent, deadline))
 
         return await retrying(context.runtime, attempt, deadline=latest)
@@ -137,6 +156,25 @@ class Submitting:
             mid_submit = owner.id != entry.id and owner.state is EntryState.SUBMITTING
             if not mid_submit or context.runtime.now() >= deadline:
                 return owner
+            if is_dead(owner.holder):
+                await context.write(owner, held_until=context.runtime.utcnow())
+            else:
+                await context.runtime.sleep(_PEER_PAUSE)
+            entry = replace(entry, created_at=context.runtime.utcnow())
+
+    async def _begin(self, entry: Entry, latest: float, deadline: float) -> None:
+        """Have it on disk that the POST leaves now, once fewer than four are under way in all processes together."""
+        context = self._context
+        while True:
+            if self._draining:
+                raise NotSentError("This client is being shut down.", hint="Repeat it with another: that is safe.")
+            check_time(context.runtime.now(), latest)
+            now = context.runtime.utcnow()
+            until = now + timedelta(seconds=context.within(_SUBMIT_SECONDS, deadline)) + _SLACK
+            if await context.call(
+                context.journal.begin, entry.id, holder=entry.holder, now=now, until=until, cap=MAX_SUBMITS
+            ):
+                return
             await context.runtime.sleep(_PEER_PAUSE)
 
     async def _post(
@@ -144,7 +182,8 @@ class Submitting:
     ) -> tuple[Task, Entry]:
         """One POST and its record. Runs to its end even if the caller is cancelled."""
         context = self._context
-        sent.under_way, sent.at = True, context.runtime.utcnow()
+        sent.under_way = True
+        self._leaving += 1
         try:
             reply = await context.ask(wire, deadline, seconds=_SUBMIT_SECONDS, paid=True)
             submission = context.protocol.parse_submit(reply)
@@ -152,11 +191,16 @@ class Submitting:
                 raise tasks.silent(SubmissionUnconfirmedError, reply, "names no task")
         except NebulaVideoError as error:
             sent.under_way = isinstance(error, SubmissionUnconfirmedError)
+            if not sent.under_way:  # not accepted, so nothing of it is under way while it waits to be repeated
+                await context.write(entry, sent_at=None)
             raise
+        finally:
+            self._leaving -= 1
         sent.task_id = submission.task_id
-        await context.write(entry, task_id=submission.task_id, state=EntryState.SUBMITTED)
         task = self._first_task(submission, entry, order, reply)
-        entry = await context.write(entry, reserved_usd=task.cost.usd or Decimal(0))
+        entry = await context.write(
+            entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
+        )
         logger.info("task %s submitted to %s: %s", task.task_id, context.gateway.name, task.cost)
         return task, entry
 
@@ -175,6 +219,7 @@ class Submitting:
         context = self._context
         if sent.task_id is not None:
             await context.write(entry, abandoned=True)
+            await context.call(context.journal.release, entry.id, entry.holder)
             error.add_note(
                 f"Task {sent.task_id} was accepted by {entry.gateway} and goes on; "
                 f"it is billed when it succeeds. Go on with wait({sent.task_id!r})."
@@ -183,17 +228,21 @@ class Submitting:
             if not isinstance(error, Exception):
                 error.add_note(_IN_DOUBT)
             now = context.runtime.utcnow()
-            lost = {"state": EntryState.UNCONFIRMED, "abandoned": True, "sent_at": sent.at, "lost_at": now}
+            lost = {"state": EntryState.UNCONFIRMED, "abandoned": True, "lost_at": now}
+            lost |= {"holder": None, "held_until": None}
             sent.entry = await context.write(entry, **lost)
         else:
             await context.call(context.journal.forget, entry.id)
 
-    async def _found(self, entry: Entry, error: SubmissionUnconfirmedError, until: float) -> tuple[Task, Entry] | None:
+    async def found(
+        self, entry: Entry, until: float, error: SubmissionUnconfirmedError | None = None
+    ) -> tuple[Task, Entry] | None:
         """The task of a lost submit; `None`: there is none, and its row is forgotten.
 
         Raises:
             SubmissionUnconfirmedError: it cannot be told; the row stays.
         """
+        error = error or _unconfirmed(entry)
         context = self._context
         try:
             task_id = await self._search.task_id(entry, until)
@@ -248,6 +297,5 @@ class _Sent:
 
     under_way: bool = False
     task_id: str | None = None
-    at: datetime | None = None
     entry: Entry | None = None
     """The row, once it is unconfirmed."""

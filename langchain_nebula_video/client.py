@@ -174,8 +174,20 @@ class NebulaVideoClient:
         return run_sync(self._lifecycle.download(video, path))
 
     def resume(self) -> list[Task]:
-        """The tasks that the journal holds unfinished; each goes into `wait`."""
+        """The tasks of this gateway that the journal holds unfinished and nobody works on; each goes into `wait`.
+
+        Submits that were under way in a process that died are seen to: what was not sent is forgotten; what is
+        unconfirmed is looked for where the gateway lists its tasks, else it stays in the journal and is logged.
+        """
         return run_sync(self._lifecycle.resume())
+
+    def drain(self, grace: float = 30.0) -> bool:
+        """Before the process ends: no submit of this client begins any more; those under way have `grace` seconds.
+
+        Returns:
+            Whether each of them has had its answer. All tasks are in the journal; another process finishes them.
+        """
+        return run_sync(self._lifecycle.drain(grace))
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """What a video will cost with this client's model and gateway; nothing is sent."""
@@ -257,6 +269,10 @@ class AsyncNebulaVideoClient:
     async def resume(self) -> list[Task]:
         """See `NebulaVideoClient.resume`."""
         return await self._lifecycle.resume()
+
+    async def drain(self, grace: float = 30.0) -> bool:
+        """See `NebulaVideoClient.drain`."""
+        return await self._lifecycle.drain(grace)
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """See `NebulaVideoClient.quote`."""

@@ -4,6 +4,7 @@
 NebulaVideoError (RuntimeError)          which LangGraph's default retry leaves alone
 ├─ InvalidRequestError (ValueError)      refused here, nothing sent
 ├─ BudgetExceededError                   refused here, nothing sent
+├─ JournalError                          the record of paid tasks cannot be read or written
 ├─ RequestError                          a request got no usable answer
 │  ├─ NotSentError                       the connection never opened: safe to repeat
 │  ├─ SubmissionUnconfirmedError         may have been accepted and billed: never repeated by itself
@@ -40,6 +41,7 @@ __all__ = [
     "DownloadError",
     "InvalidInputError",
     "InvalidRequestError",
+    "JournalError",
     "ModerationError",
     "Money",
     "NebulaVideoError",
@@ -132,6 +134,12 @@ class BudgetExceededError(NebulaVideoError):
     """The budget does not hold what this generation would cost; nothing was sent."""
 
     default_hint = "Raise the budget, wait until its window has moved on, or ask for a cheaper video."
+
+
+class JournalError(NebulaVideoError):
+    """The journal's database cannot be read or written. Before a submit, nothing is sent then."""
+
+    default_hint = "See to the journal's database, then repeat: that is safe."
 
 
 class RequestError(NebulaVideoError):

@@ -173,9 +173,7 @@ def find_gateway(name: str) -> Gateway:
     Raises:
         InvalidRequestError: there is none.
     """
-    try:
-        return GATEWAYS[name]
-    except KeyError:
-        raise InvalidRequestError(
-            f"There is no gateway {name!r}.", hint=f"Choose one of: {', '.join(GATEWAYS)}."
-        ) from None
+    given: object = name  # an option's value may be anything
+    if isinstance(given, str) and given in GATEWAYS:
+        return GATEWAYS[given]
+    raise InvalidRequestError(f"There is no gateway {name!r}.", hint=f"Choose one of: {', '.join(GATEWAYS)}.")

@@ -244,10 +244,10 @@ def find_model(name: str) -> Model:
     Raises:
         InvalidRequestError: there is none.
     """
-    try:
-        return MODELS[name]
-    except KeyError:
-        raise InvalidRequestError(f"There is no model {name!r}.", hint=_near(name)) from None
+    given: object = name  # an option's value may be anything
+    if isinstance(given, str) and given in MODELS:
+        return MODELS[given]
+    raise InvalidRequestError(f"There is no model {name!r}.", hint=_near(str(name)))
 
 
 def _near(name: str) -> str:

@@ -16,6 +16,8 @@ from PIL import Image
 from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.gateways import GATEWAYS
 
+pytest.register_assert_rewrite("tests.journals")
+
 T = TypeVar("T")
 
 KEY = "sk-test-5ecret5ecret5ecret"
@@ -152,7 +154,8 @@ def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("NEBULA_JOURNAL", f"sqlite:///{tmp_path_factory.mktemp('journal')}/journal.db")
     variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
     for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
         monkeypatch.delenv(name, raising=False)

@@ -11,9 +11,11 @@ it, so requests are counted before the pool. It drops idle connections after 5 s
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Runtime, Stream, SystemClock, run_sync
 from langchain_nebula_video._runtime.blocking import BlockingRuntime
+from langchain_nebula_video._runtime.exchange import MAX_SUBMITS
 from langchain_nebula_video._runtime.nonblocking import AsyncRuntime
 
 __all__ = [
+    "MAX_SUBMITS",
     "AsyncRuntime",
     "BlockingRuntime",
     "Clock",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
 __all__ = ["main"]
 
-_EXTRA = frozenset({"typer", "rich", "click", "shellingham"})
+_EXTRA = frozenset({"typer", "rich", "click", "shellingham", "platformdirs"})
 _HINT = 'The command line needs its extra: pip install "langchain-nebula-video[cli]" (or [all], with the emulator).'
 
 
@@ -27,4 +28,5 @@ def main() -> None:
         sys.exit(2)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a sign that the terminal lacks is no reason to fail
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the journal knows what goes on
     app(prog_name="nebula-video")

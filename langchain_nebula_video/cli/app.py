@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from langchain_nebula_video.cli.demo import demo
 from langchain_nebula_video.cli.emulate import emulate
 from langchain_nebula_video.cli.exits import EPILOG, Exit
+from langchain_nebula_video.cli.history import resume, tasks
 from langchain_nebula_video.cli.making import generate, submit
 from langchain_nebula_video.cli.tables import models, quote
 from langchain_nebula_video.cli.tasks import cancel, status, wait
@@ -90,6 +91,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "wait": wait,
     "status": status,
     "cancel": cancel,
+    "tasks": tasks,
+    "resume": resume,
     "emulator": emulate,
     "demo": demo,
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_nebula_video._offers import Offer, as_request, find_offer, own_prices
 from langchain_nebula_video._orders import Order, make_order
 from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.book import Book
 from langchain_nebula_video.cli.voice import priced
 from langchain_nebula_video.client import NebulaVideoClient
 from langchain_nebula_video.errors import (
@@ -27,7 +28,7 @@ from langchain_nebula_video.errors import (
     TaskError,
 )
 from langchain_nebula_video.gateways import find_gateway
-from langchain_nebula_video.journal import EntryState, MemoryJournal
+from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Access:
     """Where videos are saved; `None`: they are not."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords for the client."""
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    journal: Book = field(default_factory=Book)
 
     def offer(self) -> Offer:
         """The model as the gateway serves it.
@@ -92,7 +93,6 @@ class Access:
             model=place.model,
             base_url=place.base_url,
             prices=price_table(place, self.terms.price),
-            budget=self.terms.max_cost,
             group_ratio=self.terms.group_ratio,
             save_to=self.out,
             journal=self.journal,
@@ -188,9 +188,9 @@ def agree(voice: Voice, order: Order, terms: opt.Terms) -> bool:
     return answer.strip().lower() in {"y", "yes"}
 
 
-def interrupted(journal: MemoryJournal) -> NebulaVideoError:
+def interrupted(journal: Book) -> NebulaVideoError:
     """What Ctrl-C means now: the journal knows how far the submit got."""
-    entry = next(iter(journal.entries()), None)
+    entry = journal.own()
     if entry is None:
         return NebulaVideoError("Interrupted before anything was sent.")
     if entry.task_id is None:

@@ -69,7 +69,8 @@ def settings(emulator: Emulator) -> dict[str, str]:
 
 def environment(emulator: Emulator | None, **more: str) -> dict[str, str]:
     ours = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "FORCE_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = ("NEBULA_JOURNAL",)  # each test has one of its own
+    clean = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
     return {**clean, **(settings(emulator) if emulator is not None else {}), **more}
 
 
@@ -410,3 +411,72 @@ def test_ctrl_c_ends_the_demo_at_once(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert b"Interrupted. Nothing was spent." in err
     assert b"Traceback" not in err
+
+
+# --- the journal ---
+
+
+def test_what_one_command_has_submitted_another_one_finishes(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    """Neither has to know a task's id."""
+    for number in range(3):
+        assert run(emulator, tmp_path, "submit", cat, f"The cat yawns {number}", "--yes", *FAST[2:]).returncode == 0
+    listed = json.loads(run(emulator, tmp_path, "tasks", "--json").stdout)
+    assert [task["state"] for task in listed["tasks"]] == ["submitted"] * 3
+    assert listed["totals"]["states"] == {"submitted": 3}
+    done = run(emulator, tmp_path, "resume", "--out", "videos", "--poll-interval", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.stem for path in (tmp_path / "videos").iterdir()) == sorted(task.id for task in emulator.tasks)
+    assert b"3 saved, 0 not, 0 unconfirmed." in done.stderr
+    listed = json.loads(run(emulator, tmp_path, "tasks", "--json", "--state", "succeeded").stdout)
+    assert listed["totals"] == {
+        "count": 3, "states": {"succeeded": 3}, "billed_usd": "0.5535", "reserved_usd": "0.0000"
+    }  # fmt: skip
+    again = run(emulator, tmp_path, "resume", "--out", "videos")
+    assert b"0 saved, 0 not, 0 unconfirmed." in again.stderr
+    assert len(emulator.tasks) == 3
+
+
+def test_a_command_that_was_killed_is_finished_by_resume(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    emulator.speed = 1
+    with started(tmp_path, "generate", cat, "The cat yawns", "--yes", *FAST, env=environment(emulator)) as process:
+        until(lambda: len(emulator.tasks) == 1)
+        time.sleep(0.3)
+        process.kill()
+        process.wait()
+    emulator.speed = 1000
+    done = run(emulator, tmp_path, "resume", "--poll-interval", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"{emulator.tasks[0].id}.mp4").is_file()
+
+
+def test_a_submit_in_doubt_is_told_by_resume_and_never_repeated(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    emulator.faults.add("submit", "reset_after")
+    assert run(emulator, tmp_path, "generate", cat, "The cat yawns", "--yes", *FAST).returncode == Exit.UNCONFIRMED
+    done = run(emulator, tmp_path, "resume", "--json")
+    assert done.returncode == Exit.UNCONFIRMED
+    (entry,) = json.loads(done.stdout)["unconfirmed"]
+    assert (entry["state"], entry["task_id"], entry["gateway"]) == ("unconfirmed", None, "nebula")
+    assert b"$0.1845 may have been spent" in done.stderr
+    assert len(emulator.tasks) == 1
+
+
+def test_the_same_command_again_goes_on_with_what_was_paid_for(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    emulator.speed = 1
+    asked = ["generate", cat, "The cat yawns", "--yes", *FAST]
+    assert run(emulator, tmp_path, *asked, "--timeout", "2").returncode == Exit.TIMEOUT
+    emulator.speed = 1000
+    assert run(emulator, tmp_path, *asked).returncode == 0
+    assert len(emulator.tasks) == 1
+
+
+def test_sigterm_ends_as_ctrl_c_does(emulator: Emulator, tmp_path: Path, cat: str) -> None:
+    emulator.speed = 1
+    with started(
+        tmp_path, "generate", cat, "x", "--yes", *FAST, env=environment(emulator), stderr=subprocess.PIPE
+    ) as process:
+        until(lambda: len(emulator.tasks) == 1)
+        time.sleep(0.5)
+        process.terminate()
+        _, told = process.communicate(timeout=LONGEST)
+    assert process.returncode == Exit.INTERRUPTED
+    assert emulator.tasks[0].id.encode() in told

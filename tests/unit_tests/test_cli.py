@@ -26,7 +26,10 @@ from langchain_nebula_video.models import MODELS
 from langchain_nebula_video.schema import VideoRequest
 from tests.conftest import KEY, FakeClock, Gateway, failed, jpeg, png, running, succeeded
 
-COMMANDS = ["cancel", "demo", "emulator", "generate", "models", "quote", "status", "submit", "wait"]
+COMMANDS = [
+    *("cancel", "demo", "emulator", "generate", "models", "quote"),
+    *("resume", "status", "submit", "tasks", "wait"),
+]
 MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
 URL = "https://example.com/cat.jpg"
 LAST = "https://example.com/dog.jpg"
@@ -553,6 +556,7 @@ CODES = {
     "DownloadError": 8,
     "InvalidInputError": 3,
     "InvalidRequestError": 2,
+    "JournalError": 1,
     "ModerationError": 3,
     "NebulaVideoError": 1,
     "NotSentError": 1,

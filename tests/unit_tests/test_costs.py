@@ -77,6 +77,15 @@ def test_a_quote_names_what_there_is_instead(where: dict[str, str]) -> None:
         quote(**where)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "where",
+    [{"model": 5}, {"model": ["wan2.5-i2v-preview"]}, {"gateway": 5}, {"gateway": ["nebula"]}, {"prices": {5: 1}}],
+)
+def test_a_name_that_is_no_text_is_refused_like_one_that_nobody_has(where: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent"):
+        quote(**where)
+
+
 @pytest.mark.parametrize("resolution", ["480p", "720p", "1080p"])
 def test_ten_seconds_cost_twice_five(resolution: str) -> None:
     five, ten = (quote(resolution=resolution, duration=seconds).usd for seconds in (5, 10))

@@ -47,19 +47,42 @@ def test_importing_the_package_imports_no_langchain_and_no_http() -> None:
 
 def test_importing_the_tool_imports_neither_our_http_library_nor_an_extra() -> None:
     loaded = _loaded_by("from langchain_nebula_video import NebulaVideoTool")
-    assert not {"httpx", "starlette", "uvicorn", "av", "PIL", "typer", "rich", "langgraph", "langchain"} & loaded
+    assert (
+        not {
+            "httpx",
+            "starlette",
+            "uvicorn",
+            "av",
+            "PIL",
+            "typer",
+            "rich",
+            "langgraph",
+            "langchain",
+            "sqlalchemy",
+            "psycopg",
+        }
+        & loaded
+    )
 
 
 _WITHOUT_EXTRAS = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"starlette", "uvicorn", "av", "PIL", "typer", "rich", "langgraph", "langchain"}:
+        if name.split(".")[0] in {"starlette", "uvicorn", "av", "PIL", "typer", "rich", "langgraph", "langchain",
+                                  "sqlalchemy", "psycopg"}:
             raise ModuleNotFoundError(name=name)
 sys.meta_path.insert(0, Missing())
 from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool
 for kind in (NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool):
     kind(api_key="sk-x")
+from langchain_nebula_video import InvalidRequestError, SqlJournal
+try:
+    SqlJournal("sqlite:///journal.db")
+except InvalidRequestError as error:
+    assert 'pip install "langchain-nebula-video[journal]"' in str(error), error
+else:
+    raise AssertionError
 """
 
 

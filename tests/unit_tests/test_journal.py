@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import pickle
-import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,25 +22,16 @@ from langchain_nebula_video import (
     MemoryJournal,
     ModerationError,
     NebulaVideoClient,
+    SqlJournal,
     SubmissionUnconfirmedError,
     TaskFailedError,
     TaskTimeoutError,
 )
-from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal import EntryState, Journal
 from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
+from tests.journals import JournalContract, entry
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def entry(**fields: Any) -> Entry:
-    return Entry(
-        **{
-            "id": "1", "gateway": "nebula", "model": "m", "request": {}, "created_at": MOMENT,
-            "reserved_usd": Decimal("0.369"), **fields,
-        }
-    )  # fmt: skip
-
 
 # --- keys ---
 
@@ -380,49 +371,18 @@ def test_ctrl_c_in_mid_submit_leaves_an_unconfirmed_entry() -> None:
     assert [e.state for e in journal.entries()] == [EntryState.UNCONFIRMED]
 
 
-# --- the memory journal itself ---
+# --- every journal ---
 
 
-def test_reserve_gives_back_the_entry_that_has_the_key() -> None:
-    journal = MemoryJournal()
-    first = journal.reserve(entry(key="a"), None)
-    assert journal.reserve(entry(id="2", key="a"), None) is first
+class TestJournal(JournalContract):
+    @pytest.fixture(params=["memory", "sqlite"])
+    def journal(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
+        made = MemoryJournal() if request.param == "memory" else SqlJournal(f"sqlite:///{tmp_path}/journal.db")
+        yield made
+        made.close()
 
 
-def test_an_entry_can_be_found_by_key_and_by_task() -> None:
-    journal = MemoryJournal()
-    journal.reserve(entry(key="a"), None)
-    changed = journal.update("1", task_id="t", state=EntryState.SUBMITTED)
-    assert journal.find(key="a") == journal.find(gateway="nebula", task_id="t") == changed
-    assert journal.find(gateway="other", task_id="t") is None
-
-
-def test_forgetting_frees_key_and_reservation() -> None:
-    journal = MemoryJournal()
-    journal.reserve(entry(key="a"), None)
-    journal.forget("1")
-    assert journal.find(key="a") is None
-    assert journal.spent() == 0
-
-
-@pytest.mark.parametrize("state", list(EntryState))
-def test_only_what_is_known_to_be_free_counts_as_nothing(state: EntryState) -> None:
-    free = {EntryState.FAILED, EntryState.CANCELED}
-    assert (entry(state=state).spent_usd == 0) is (state in free)
-
-
-def test_copies_share_the_journal() -> None:
-    journal = MemoryJournal()
-    assert copy.copy(journal) is journal
-    assert copy.deepcopy({"journal": journal})["journal"] is journal
-
-
-def test_unpickled_in_the_same_process_it_is_the_same_journal() -> None:
-    journal = MemoryJournal()
-    assert pickle.loads(pickle.dumps(journal)) is journal
-
-
-def test_unpickled_elsewhere_it_begins_with_the_entries_it_had() -> None:
+def test_a_memory_journal_unpickled_elsewhere_begins_with_the_entries_it_had() -> None:
     journal = MemoryJournal()
     journal.reserve(entry(key="a"), None)
     pickled = pickle.dumps(journal)
@@ -430,20 +390,7 @@ def test_unpickled_elsewhere_it_begins_with_the_entries_it_had() -> None:
     assert pickle.loads(pickled).find(key="a") == entry(key="a")
 
 
-def test_reservations_are_atomic_across_threads() -> None:
-    journal = MemoryJournal()
-    barrier = threading.Barrier(16)
-
-    def reserve(number: int) -> bool:
-        barrier.wait()
-        try:
-            journal.reserve(entry(id=str(number)), Budget(usd="1"))
-        except BudgetExceededError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(16) as pool:
-        assert sum(pool.map(reserve, range(16))) == 2
+# --- cancelling many ---
 
 
 async def test_cancelled_while_others_submit_nothing_is_sent_or_reserved() -> None:

@@ -21,6 +21,7 @@ LAYERS = [
     {"storage"},
     {"_tasks", "_orders"},
     {"_context"},
+    {"_lease"},
     {"_looking", "_uploads"},
     {"_search"},
     {"_submitting"},
@@ -94,7 +95,7 @@ def test_http_is_named_in_one_package() -> None:
 
 def test_the_lifecycle_waits_for_nothing_but_its_runtime() -> None:
     for name in (
-        *("_context", "_looking", "_uploads", "_search", "_submitting", "_lifecycle"),
+        *("_context", "_lease", "_looking", "_uploads", "_search", "_submitting", "_lifecycle"),
         *("_retry", "_schedule", "storage"),
     ):
         imported = {module.split(".")[0] for module in _imports(ROOT / f"{name}.py")}

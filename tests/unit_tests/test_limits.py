@@ -7,6 +7,7 @@ stand where the pages have it: a field that is accepted and then dropped would b
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -114,11 +115,14 @@ class Desk:
         self.sent = Gateway()
         self.sent.submits = [PENDING]
         self.gateway, self.model = gateway, model
-        self.options: dict[str, Any] = {
-            "gateway": gateway, "model": model, "api_key": KEY, "clock": FakeClock(),
-            "base_url": "https://gateway.example.com",
-            "http_client": httpx.Client(transport=httpx.MockTransport(self.sent)),
-        }  # fmt: skip
+        self.client = NebulaVideoClient(
+            gateway=gateway,
+            model=model,
+            api_key=KEY,
+            clock=FakeClock(),
+            base_url="https://gateway.example.com",
+            http_client=httpx.Client(transport=httpx.MockTransport(self.sent)),
+        )
 
     def ask(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The smallest request of the model, and these fields."""
@@ -134,9 +138,9 @@ class Desk:
     def takes(self, **fields: Any) -> None:
         """It is sent, and each of the fields is there."""
         posts = self.sent.posts
-        NebulaVideoClient(**self.options).submit(**self.ask(fields))
+        self.client.submit(**self.ask(fields))
         assert self.sent.posts == posts + 1, fields
-        sent = self.sent.bodies[-1]
+        sent = json.loads(self.sent.requests[-1].content)
         assert sent["model"] == WIRE_NAMES.get((self.gateway, self.model), self.model)
         for name, value in fields.items():
             self._is_there(sent, name, value)
@@ -164,7 +168,7 @@ class Desk:
         """It is not sent; the message has these parts and says what to do."""
         requests = len(self.sent.requests)
         with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent") as caught:
-            NebulaVideoClient(**self.options).submit(**self.ask(fields))
+            self.client.submit(**self.ask(fields))
         assert caught.value.hint
         assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
         assert len(self.sent.requests) == requests, fields
@@ -380,7 +384,7 @@ class ImageDesk(Desk):
         self.sent.fetches = [{"data": {"upload_host": "https://storage.example.com", "upload_dir": "x"}}]
         self.sent.submits = [*[httpx.Response(200)] * stored, PENDING]
         before = self.sent.posts
-        NebulaVideoClient(**self.options).submit(**self.ask(fields))
+        self.client.submit(**self.ask(fields))
         assert self.sent.posts == before + stored + 1
         assert self.sent.requests[-1].content.count(b'"oss://x/') == stored
 
@@ -456,7 +460,7 @@ def test_every_image_of_a_request_is_held_to_them(gateway: str, model: str, name
     first = {"image": CAT} if name == "last_image" else {}
     sound, wrong = picture(), [padded(10 * 1024 * 1024 + 1), picture(form="GIF"), sound_until_the_middle(), b"", "/cat"]
     if name == "reference_images":
-        NebulaVideoClient(**desk.options).submit(**desk.ask({name: [CAT, sound]}))
+        desk.client.submit(**desk.ask({name: [CAT, sound]}))
         assert desk.sent.posts == 1
         for image in wrong:
             desk.refuses(**{name: [CAT, image]})

@@ -157,6 +157,18 @@ def test_it_is_the_model_of_the_call_that_decides_what_an_image_is(
     assert {name: body[name] for name in ("image", "reference_image_urls") if name in body} == sent
 
 
+@pytest.mark.parametrize("model", [5, ["viduq3p-720p"], b"viduq3p-720p", "viduq3p"])
+def test_a_model_in_the_call_that_is_none_is_refused_like_everywhere(
+    options: dict[str, Any], gateway: Gateway, model: object
+) -> None:
+    animate = NebulaVideoRunnable(**options, **UNIALL)
+    calls: list[tuple[Any, dict[str, Any]]] = [(URL, {"model": model}), ({"image": URL, "model": model}, {})]
+    for given, fields in calls:
+        with pytest.raises(InvalidRequestError, match="Nothing was sent"):
+            animate.invoke(given, **fields)
+    assert gateway.requests == []
+
+
 def test_a_video_of_text_alone_needs_no_image(options: dict[str, Any], gateway: Gateway) -> None:
     animate = NebulaVideoRunnable(**options, **UNIALL, aspect_ratio="9:16", generate_audio=True)
     animate.invoke({"prompt": "A boat"})

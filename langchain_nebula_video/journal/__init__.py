@@ -1,0 +1,12 @@
+"""The record of paid tasks; budgets are enforced in it.
+
+`_entries` has what a journal is; `MemoryJournal` keeps it in the process, `SqlJournal` in a database.
+"""
+
+from __future__ import annotations
+
+from langchain_nebula_video.journal._entries import Entry, EntryState, Journal, check_budget
+from langchain_nebula_video.journal._memory import MemoryJournal
+from langchain_nebula_video.journal._sql import SqlJournal
+
+__all__ = ["Entry", "EntryState", "Journal", "MemoryJournal", "SqlJournal", "check_budget"]

@@ -1,0 +1,111 @@
+"""The tables of a `SqlJournal`, and how an older database becomes a current one.
+
+Moments are whole microseconds since 1970, so that they are exact and sort as they are. An amount of money stands there
+twice: as it was given, and in whole trillionths of a dollar, which are added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from langchain_nebula_video.errors import JournalError
+
+__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "Schema", "prepare"]
+
+_METADATA = MetaData()
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is INTEGER
+
+ENTRIES = Table(
+    "nebula_entries",
+    _METADATA,
+    Column("seq", _NUMBER, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("key", Text, unique=True),
+    Column("gateway", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("digest", BigInteger, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("task_id", Text),
+    Column("reserved_usd", Text, nullable=False),
+    Column("billed_usd", Text),
+    Column("video", Text),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("lost_at", BigInteger),
+    Column("abandoned", Boolean, nullable=False),
+    Column("holder", Text),
+    Column("held_until", BigInteger),
+    Column("updated_at", BigInteger),
+    Column("adopted_by", Text),
+    Column("reserved", BigInteger, nullable=False),
+    Column("billed", BigInteger),
+    Column("counted", BigInteger, nullable=False),  # generated ones do not count as covered by an index in SQLite
+)
+# Not unique: a gateway that gives a task's id a second time must not make the record of a paid task fail.
+Index("nebula_entries_task", ENTRIES.c.gateway, ENTRIES.c.task_id)
+Index("nebula_entries_state", ENTRIES.c.state, ENTRIES.c.created_at)
+Index("nebula_entries_spent", ENTRIES.c.created_at, ENTRIES.c.counted)  # a budget is read from the index alone
+
+ADOPTED = Table(
+    "nebula_adopted",
+    _METADATA,
+    Column("key", Text, primary_key=True),
+    Column("entry_id", Text, nullable=False, index=True),
+)
+"""The further keys of entries that a repetition went on with."""
+
+_VERSIONS = Table("nebula_schema", _METADATA, Column("version", Integer, nullable=False))
+
+Migration = Callable[[Connection], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The version that the code knows, and for each older one, from 1, the step that leads out of it."""
+
+    version: int
+    steps: Mapping[int, Migration] = field(default_factory=dict)
+
+
+CURRENT = Schema(1)
+
+
+def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
+    """Make the tables, or bring older ones up to date; within a transaction that keeps everyone else out.
+
+    Raises:
+        JournalError: a newer version of the package has been at work.
+    """
+    found = connection.execute(select(_VERSIONS)).scalar() if inspect(connection).has_table(_VERSIONS.name) else None
+    if found is None:
+        _METADATA.create_all(connection)
+        connection.execute(insert(_VERSIONS).values(version=schema.version))
+        return
+    if found > schema.version:
+        raise JournalError(
+            f"The journal was written by a newer langchain-nebula-video: its schema is {found}, and this one knows "
+            f"{schema.version}.",
+            hint="Upgrade: pip install -U langchain-nebula-video",
+        )
+    for version in range(found, schema.version):
+        schema.steps[version](connection)
+        connection.execute(update(_VERSIONS).values(version=version + 1))

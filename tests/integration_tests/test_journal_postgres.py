@@ -1,0 +1,185 @@
+"""A journal in PostgreSQL: the contracts, and a server that goes down in mid-flight.
+
+The server is a private one on a socket in a folder. Without PostgreSQL's programs these tests are skipped, unless
+`NEBULA_REQUIRE_POSTGRES=1` says that they must not be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from langchain_nebula_video import Budget, JournalError, SqlJournal
+from langchain_nebula_video.journal import EntryState
+from tests.journals import JournalContract, SharedJournalContract, begin, entry
+
+_USER = "nebula"
+
+
+def _programs() -> Path | None:
+    """The folder of `initdb` and `pg_ctl`: on the PATH, or where Debian keeps each version."""
+    found = shutil.which("pg_ctl")
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders else None
+
+
+class Server:
+    """A PostgreSQL of our own, which no network can reach."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self.folder = folder
+        # PostgreSQL does not run as root.
+        self._as: list[str] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", _USER, "--no-sync", "-E", "UTF8")
+        self.start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._as, str(self._programs / program), *arguments]
+        subprocess.run(command, check=True, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _control(self, *arguments: str) -> None:
+        # pg_ctl ends the server by the pid in its own folder, and no other.
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *arguments)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # Without fsync: what is killed here is the server, never the machine.
+        options = f"-c listen_addresses='' -c fsync=off -k {self.folder}"
+        self._control("-o", options, "-l", str(self.folder / "log"), "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: `fast` ends all connections, `immediate` is as good as a crash."""
+        self._control("-m", mode, "stop")
+
+    def url(self, database: str) -> str:
+        """Where a database of it is."""
+        return f"postgresql+psycopg://{_USER}@/{database}?host={self.folder}"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    programs = _programs()
+    if programs is None:
+        told = "PostgreSQL's programs (initdb, pg_ctl) are not installed"
+        if os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"{told}, and NEBULA_REQUIRE_POSTGRES=1 asks for them")
+        pytest.skip(told)
+    folder = Path(tempfile.mkdtemp(prefix="nebula-pg-"))  # short: a socket's path has 107 bytes at most
+    running = Server(programs, folder)
+    try:
+        yield running
+    finally:
+        running.stop("immediate")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    """A schema of its own for each test."""
+    name = f"t{uuid.uuid4().hex}"
+    engine = sqlalchemy.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    engine.dispose()
+    return f"{server.url('postgres')}&options=-csearch_path%3D{name}"
+
+
+@pytest.fixture
+def journal(url: str) -> Iterator[SqlJournal]:
+    made = SqlJournal(url, patience=20)
+    yield made
+    made.close()
+
+
+class TestPostgresJournal(JournalContract):
+    """The contract holds on PostgreSQL."""
+
+
+class TestSharedPostgres(SharedJournalContract):
+    """The contract holds for processes on one database."""
+
+
+# --- faults ---
+
+
+def test_a_server_that_is_restarted_is_waited_for(server: Server, journal: SqlJournal) -> None:
+    journal.reserve(entry(), None)
+    server.stop("immediate")
+    timer = threading.Timer(0.5, server.start)
+    timer.start()
+    found = journal.update("1", task_id="t", state=EntryState.SUBMITTED)
+    timer.join()
+    assert (found.task_id, journal.spent()) == ("t", Decimal("0.369"))
+
+
+def test_a_server_that_crashes_in_mid_flight_loses_nothing_and_doubles_nothing(
+    server: Server, journal: SqlJournal
+) -> None:
+    def generation(number: int) -> str:
+        name = f"g{number}"
+        owner = journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), adopt=True)
+        assert begin(journal, name, cap=100)
+        journal.update(name, task_id=name, state=EntryState.SUBMITTED)
+        journal.update(name, state=EntryState.SUCCEEDED, billed_usd=Decimal("0.1"))
+        return owner.id
+
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(generation, number) for number in range(400)]
+        for _ in range(2):
+            waiting[len([each for each in waiting if each.done()]) + 40].result()
+            server.stop("immediate")
+            server.start()
+        assert [each.result() for each in waiting] == [f"g{number}" for number in range(400)]
+    assert sorted(found.id for found in journal.entries(states=[EntryState.SUCCEEDED])) == sorted(
+        f"g{number}" for number in range(400)
+    )
+    assert journal.spent() == Decimal("40.0")
+
+
+def test_a_server_that_stays_away_is_told_with_the_task(server: Server, url: str) -> None:
+    journal = SqlJournal(url, patience=0.3)
+    journal.reserve(entry(), None)
+    server.stop("fast")
+    try:
+        with pytest.raises(JournalError, match=r"for 0\.3 seconds.*Task task-7 was accepted.*wait\('task-7'\)"):
+            journal.update("1", task_id="task-7", state=EntryState.SUBMITTED)
+        with pytest.raises(JournalError, match="Nothing was sent"):
+            journal.reserve(entry(id="2"), None)
+    finally:
+        server.start()
+    assert journal.update("1", abandoned=True).task_id == "task-7"
+    journal.close()
+
+
+def test_a_database_that_does_not_exist_is_told_at_once(server: Server) -> None:
+    journal = SqlJournal(server.url("nowhere"), patience=60)
+    with pytest.raises(JournalError, match=r'database "nowhere" does not exist'):
+        journal.entries()
+
+
+def test_a_frozen_process_does_not_hold_up_the_others_for_good(url: str, journal: SqlJournal) -> None:
+    journal.reserve(entry(), None)
+    other = SqlJournal(url)
+
+    def freeze() -> None:
+        with other._store.database.transaction(1) as frozen:
+            frozen.say("SET LOCAL idle_in_transaction_session_timeout = '200ms'")
+            assert journal.reserve(entry(id="2"), None).id == "2"
+
+    with pytest.raises(sqlalchemy.exc.DBAPIError):
+        freeze()
+    other.close()

@@ -1,0 +1,530 @@
+"""A journal in SQLite: several processes, faults of the file, older and newer schemas, answers that are lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sqlite3
+import stat
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import text
+
+from langchain_nebula_video import (
+    Budget,
+    BudgetExceededError,
+    InvalidRequestError,
+    JournalError,
+    MemoryJournal,
+    SqlJournal,
+)
+from langchain_nebula_video.journal import Entry, EntryState, Journal
+from langchain_nebula_video.journal._schema import CURRENT, Schema, prepare
+from tests.conftest import Gateway, MakeClient, settle
+from tests.journals import LATER, LEASE, MOMENT, SENT, SharedJournalContract, begin, entry
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def journal(url: str) -> Iterator[SqlJournal]:
+    """One that soon loses patience."""
+    made = SqlJournal(url, patience=0.2)
+    yield made
+    made.close()
+
+
+class TestSharedFile(SharedJournalContract):
+    """The contract holds for processes on one file."""
+
+
+# --- where it is ---
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://a@b/c", "sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"]
+)
+def test_a_url_that_cannot_hold_a_journal_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequestError, match="Give sqlite:///path"):
+        SqlJournal(url)
+
+
+def test_a_password_is_in_the_pickle_and_not_in_the_repr() -> None:
+    journal = SqlJournal("postgresql://nebula:5ecret@db.example.com/videos")
+    assert repr(journal) == "SqlJournal('postgresql+psycopg://nebula:***@db.example.com/videos')"
+    assert b"5ecret" in pickle.dumps(journal)
+
+
+def test_a_relative_path_stays_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    journal = SqlJournal("sqlite:///here.db")
+    monkeypatch.chdir("/")
+    journal.reserve(entry(), None)
+    journal.close()
+    assert (tmp_path / "here.db").exists()
+
+
+def test_making_a_journal_touches_nothing(journal: SqlJournal, path: Path) -> None:
+    assert not path.exists()
+
+
+def test_a_new_file_is_its_owners_alone(journal: SqlJournal, path: Path) -> None:
+    journal.reserve(entry(), None)
+    modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
+    assert set(modes) == {"journal.db", "journal.db-wal", "journal.db-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_what_was_written_is_there_after_the_end(url: str) -> None:
+    first = SqlJournal(url)
+    written = first.reserve(entry(key="a"), None)
+    first.close()
+    second = SqlJournal(url)
+    assert second.find(key="a") == written
+    second.close()
+
+
+def test_a_submit_and_its_task_id_are_on_disk_before_the_call_returns(journal: SqlJournal) -> None:
+    def level() -> int:
+        with _connection(journal) as connection:
+            return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    normal, full = 1, 2
+    journal.reserve(entry(), None)
+    assert level() == normal
+    assert begin(journal, "1")
+    assert level() == full
+    journal.update("1", state=EntryState.SUBMITTED)
+    assert level() == normal
+    journal.update("1", task_id="t")
+    assert level() == full
+
+
+@contextlib.contextmanager
+def _connection(journal: SqlJournal) -> Iterator[sqlalchemy.Connection]:
+    """The journal's own connection, as it was left."""
+    (session,) = journal._store.database._held
+    yield session.connection
+
+
+# --- faults ---
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_a_locked_file_is_waited_for(url: str, path: Path) -> None:
+    patient = SqlJournal(url, patience=20)
+    patient.reserve(entry(), None)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE other (x)")
+    import threading
+
+    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+    timer.start()
+    assert patient.reserve(entry(id="2"), None).id == "2"
+    timer.join()
+    other.close()
+    patient.close()
+
+
+def test_before_a_submit_a_locked_file_means_that_nothing_was_sent(journal: SqlJournal, path: Path) -> None:
+    journal.reserve(entry(), None)
+    with _locked(path):
+        for work in (lambda: journal.reserve(entry(id="2"), None), lambda: begin(journal, "1")):
+            with pytest.raises(JournalError, match=r"for 0.2 seconds: database is locked\. Nothing was sent") as caught:
+                work()
+            assert caught.value.spent is False
+    assert begin(journal, "1")
+
+
+def test_a_task_id_that_cannot_be_written_is_named_and_written_with_the_next_change(
+    journal: SqlJournal, path: Path
+) -> None:
+    journal.reserve(entry(), None)
+    with _locked(path):
+        with pytest.raises(JournalError, match=r"Task task-7 was accepted.*wait\('task-7'\)") as caught:
+            journal.update("1", task_id="task-7", state=EntryState.SUBMITTED)
+        assert (caught.value.task_id, caught.value.spent) == ("task-7", None)
+        with pytest.raises(JournalError, match="task-7"):
+            journal.update("1", abandoned=True)
+    found = journal.update("1", reserved_usd=Decimal(1))
+    assert (found.task_id, found.state, found.abandoned) == ("task-7", EntryState.SUBMITTED, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "spent"), [(EntryState.SUCCEEDED, True), (EntryState.FAILED, False), (EntryState.UNCONFIRMED, None)]
+)
+def test_what_cannot_be_written_says_what_it_means_for_the_money(
+    journal: SqlJournal, path: Path, state: EntryState, spent: bool | None
+) -> None:
+    journal.reserve(entry(), None)
+    with _locked(path), pytest.raises(JournalError) as caught:
+        journal.update("1", state=state)
+    assert caught.value.spent is spent
+
+
+def test_a_full_disk_is_told_and_leaves_the_journal_whole(journal: SqlJournal) -> None:
+    journal.reserve(entry(), None)
+    with _connection(journal) as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")
+    large = entry(id="large", request={"prompt": "x" * 1_000_000})
+    with pytest.raises(JournalError, match=r"database or disk is full\. Nothing was sent.*Make room"):
+        journal.reserve(large, None)
+    journal.update("1", task_id="t")
+    assert journal.reserve(entry(id="2"), None).id == "2"
+
+
+def test_a_file_that_must_not_be_written_is_told(journal: SqlJournal) -> None:
+    journal.reserve(entry(), None)
+    with _connection(journal) as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    with pytest.raises(JournalError, match=r"attempt to write a readonly database.*may write to"):
+        journal.reserve(entry(id="2"), None)
+
+
+def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"unable to open database file.*in a folder that exists"):
+        SqlJournal(f"sqlite:///{tmp_path}/missing/journal.db").entries()
+
+
+def test_a_file_that_is_something_else_is_told_and_left_alone(journal: SqlJournal, path: Path) -> None:
+    path.write_bytes(b"not a database, but a letter of some length" * 50)
+    with pytest.raises(JournalError, match=r"file is not a database.*a file of its own"):
+        journal.reserve(entry(), None)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_file_that_is_damaged_is_told(journal: SqlJournal, path: Path) -> None:
+    for number in range(50):
+        journal.reserve(entry(id=str(number), key=f"k{number}"), None)
+    journal.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    with pytest.raises(JournalError, match=r"malformed.*\.recover"):
+        journal.reserve(entry(id="x", key="k1"), None)
+
+
+def test_an_error_tells_no_prompt_and_no_address(journal: SqlJournal, path: Path) -> None:
+    journal.reserve(entry(), None)
+    with _locked(path), pytest.raises(JournalError) as caught:
+        journal.update("1", video={"url": "https://example.com/v.mp4?sig=5ecret"})
+    cause = caught.value.__cause__
+    assert "5ecret" not in f"{caught.value} {caught.value!r} {cause} {cause!r}"
+    assert "5ecret" not in str(pickle.dumps(caught.value))
+
+
+# --- answers that are lost ---
+
+
+def _losing(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what ends a transaction work, and its answer be lost."""
+    (session,) = journal._store.database._held
+    run = session._run
+
+    def lose(text: str, names: Any, values: Any) -> sqlite3.Cursor:
+        cursor = run(text, names, values)
+        if "PRAGMA" in text or session._driver.in_transaction:
+            return cursor
+        cursor.fetchall()
+        lost = sqlite3.OperationalError("the answer is lost")
+        lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise sqlalchemy.exc.OperationalError(text, (), lost)
+
+    monkeypatch.setattr(session, "_run", lose)
+
+
+REPEATED: dict[str, Any] = {
+    "reserve": lambda journal: journal.reserve(entry(id="new", created_at=LATER), Budget("5")),
+    "reserve with a key": lambda journal: journal.reserve(entry(id="new", key="new", created_at=LATER), Budget("5")),
+    "reserve what makes room": lambda journal: journal.reserve(entry(id="new", key="unsent", created_at=LATER), None),
+    "reserve what is lost": lambda journal: journal.reserve(entry(id="new", key="sent", created_at=LATER), None),
+    "reserve what was left": lambda journal: journal.reserve(
+        entry(id="new", request={"n": 1}, created_at=LATER), None, adopt=True
+    ),
+    "reserve what was left, with a key": lambda journal: journal.reserve(
+        entry(id="new", key="new", request={"n": 1}, created_at=LATER), None, adopt=True
+    ),
+    "begin": lambda journal: begin(journal, "open", cap=1),
+    "hold": lambda journal: journal.hold("left", holder="b", now=LATER, until=LATER + timedelta(minutes=1)),
+    "release": lambda journal: journal.release("sent", "a"),
+    "update": lambda journal: journal.update("open", task_id="t9", state=EntryState.SUBMITTED, updated_at=LATER),
+    "claim": lambda journal: journal.claim("lost", "t8"),
+    "forget": lambda journal: journal.forget("left"),
+    "sweep": lambda journal: journal.sweep(LATER),
+}
+
+
+@pytest.mark.parametrize("work", REPEATED.values(), ids=list(REPEATED))
+def test_what_was_done_and_not_answered_is_not_done_twice(
+    journal: SqlJournal, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryJournal()
+    results = []
+    for each in (memory, journal):
+        each.reserve(entry(id="unsent", key="unsent", request={"n": 0}, **LEASE), None)
+        each.reserve(entry(id="sent", key="sent", request={"n": 2}, **SENT), None)
+        each.reserve(entry(id="open", request={"n": 3}), None)
+        each.reserve(entry(id="lost", request={"n": 4}, state=EntryState.UNCONFIRMED, abandoned=True), None)
+        each.reserve(entry(id="left", request={"n": 1}, state=EntryState.SUBMITTED, task_id="t", abandoned=True), None)
+        if each is journal:
+            _losing(journal, monkeypatch)
+        results.append((_told(work(each)), _told(each.entries())))
+    assert results[0] == results[1]
+
+
+def _told(found: Any) -> Any:
+    """What two journals must agree on: all but the moments that they took from the clock."""
+    if isinstance(found, list):
+        return [_told(each) for each in found]
+    if not isinstance(found, Entry):
+        return found
+    return {name: getattr(found, name) for name in Entry.__dataclass_fields__ if name != "updated_at"}
+
+
+# --- schemas ---
+
+
+def _later(version: int) -> Schema:
+    """What the code may know one day: each version adds a column."""
+
+    def step(number: int) -> Any:
+        return lambda connection: connection.execute(text(f"ALTER TABLE nebula_entries ADD COLUMN later{number} TEXT"))
+
+    return Schema(version, {number: step(number) for number in range(1, version)})
+
+
+def _prepare(url: str, schema: Schema) -> list[str]:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        prepare(connection, schema)
+        columns = [column["name"] for column in sqlalchemy.inspect(connection).get_columns("nebula_entries")]
+    engine.dispose()
+    return [name for name in columns if name.startswith("later")]
+
+
+def test_an_older_schema_is_brought_forward_step_by_step(url: str, journal: SqlJournal) -> None:
+    journal.reserve(entry(key="a"), None)
+    journal.close()
+    assert _prepare(url, CURRENT) == []
+    assert _prepare(url, _later(2)) == ["later1"]
+    assert _prepare(url, _later(4)) == ["later1", "later2", "later3"]
+    assert _prepare(url, _later(4)) == ["later1", "later2", "later3"]
+
+
+def test_a_step_that_fails_changes_nothing(url: str, journal: SqlJournal) -> None:
+    journal.reserve(entry(key="a"), None)
+    journal.close()
+    steps = {**_later(3).steps, 2: lambda connection: connection.execute(text("nonsense"))}
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            prepare(connection, Schema(3, steps))
+        connection.exec_driver_sql("ROLLBACK")
+    engine.dispose()
+    assert journal.find(key="a") == entry(key="a")
+
+
+def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
+    _prepare(url, CURRENT)
+    _prepare(url, _later(7))
+    with pytest.raises(JournalError, match=r"its schema is 7, and this one knows 1\. Nothing was sent.*Upgrade"):
+        journal.reserve(entry(), None)
+
+
+# --- the plan of the database ---
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("SPENT", "COVERING INDEX nebula_entries_spent"), ("SPENT_SINCE", "COVERING INDEX nebula_entries_spent"),
+        ("FIND_BY_TASK", "INDEX nebula_entries_task"), ("LIKES", "INDEX ix_nebula_entries_digest"),
+        ("SWEEP_SENT", "INDEX nebula_entries_state"), ("BEGIN", "INDEX nebula_entries_state"),
+        ("FIND", "MULTI-INDEX OR"),
+    ],
+)  # fmt: skip
+def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index: str) -> None:
+    from langchain_nebula_video.journal import _statements
+
+    journal.reserve(entry(), None)
+    with _connection(journal) as connection:
+        compiled = getattr(_statements, statement).compile(dialect=connection.dialect)
+        values = ("1",) * len(compiled.positiontup or [])
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+    assert any(index in line for line in plan), plan
+    assert not any(line.startswith("SCAN nebula_entries") and "COVERING" not in line for line in plan), plan
+
+
+# --- as a journal in memory ---
+
+NAMES = st.sampled_from([str(number) for number in range(6)])
+KEYS = st.sampled_from([None, None, "a", "b"])
+HOLDERS = st.sampled_from(["x", "y"])
+
+
+class SameAsInMemory(RuleBasedStateMachine):
+    """Whatever is done to both journals, in whatever order, they tell the same."""
+
+    number = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        SameAsInMemory.number += 1
+        path = Path(os.environ["NEBULA_TEST_FOLDER"]) / f"{SameAsInMemory.number}.db"
+        self.sql = SqlJournal(f"sqlite:///{path}")
+        self.memory = MemoryJournal()
+        self.now = MOMENT
+        self.made = 0
+
+    def both(self, work: Any) -> Any:
+        told = []
+        for journal in (self.memory, self.sql):
+            try:
+                told.append(_told(work(journal)))
+            except (BudgetExceededError, JournalError, KeyError) as error:
+                told.append((type(error), str(error)))
+        assert told[0] == told[1]
+        return told[0]
+
+    def one(self, choice: int) -> str:
+        entries = self.memory.entries()
+        return entries[choice % len(entries)].id if entries else "none"
+
+    @rule(seconds=st.integers(1, 90))
+    def time_goes_by(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(hours=st.integers(12, 30))
+    def a_day_goes_by(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    @rule(
+        key=KEYS, request=st.integers(0, 1), usd=st.integers(0, 40), leased=st.booleans(), adopt=st.booleans(),
+        budget=st.sampled_from([None, Budget("1"), Budget("1", per=timedelta(minutes=1))]),
+    )  # fmt: skip
+    def reserve(self, key: str | None, request: int, usd: int, leased: bool, adopt: bool, budget: Any) -> None:
+        self.made += 1
+        lease = {"holder": "x", "held_until": self.now + timedelta(seconds=60)} if leased else {}
+        self.now += timedelta(microseconds=1)
+        new = entry(
+            id=f"e{self.made}", key=key, request={"n": request}, created_at=self.now,
+            reserved_usd=Decimal(usd).scaleb(-2), **lease,
+        )  # fmt: skip
+        self.both(lambda journal: journal.reserve(new, budget, adopt=adopt))
+
+    @rule(choice=st.integers(0, 9), holder=HOLDERS, cap=st.integers(1, 2))
+    def begin(self, choice: int, holder: str, cap: int) -> None:
+        name, until = self.one(choice), self.now + timedelta(seconds=60)
+        self.both(lambda journal: journal.begin(name, holder=holder, now=self.now, until=until, cap=cap))
+
+    @rule(choice=st.integers(0, 9), holder=HOLDERS)
+    def hold(self, choice: int, holder: str) -> None:
+        name, until = self.one(choice), self.now + timedelta(seconds=60)
+        self.both(lambda journal: journal.hold(name, holder=holder, now=self.now, until=until))
+
+    @rule(choice=st.integers(0, 9), holder=HOLDERS)
+    def release(self, choice: int, holder: str) -> None:
+        self.both(lambda journal: journal.release(self.one(choice), holder))
+
+    @rule(choice=st.integers(0, 9), state=st.sampled_from(EntryState), abandoned=st.booleans())
+    def update(self, choice: int, state: EntryState, abandoned: bool) -> None:
+        name = self.one(choice)
+        self.both(lambda journal: journal.update(name, state=state, abandoned=abandoned, updated_at=self.now))
+
+    @rule(choice=st.integers(0, 9), task=st.sampled_from("tu"))
+    def accepted(self, choice: int, task: str) -> None:
+        name = self.one(choice)
+        known = self.memory.find(gateway="nebula", task_id=task)
+        if known is None and not any(found.task_id for found in self.memory.entries() if found.id == name):
+            self.both(lambda journal: journal.update(name, task_id=task, state=EntryState.SUBMITTED))
+
+    @rule(choice=st.integers(0, 9), usd=st.integers(0, 40))
+    def billed(self, choice: int, usd: int) -> None:
+        name = self.one(choice)
+        self.both(lambda journal: journal.update(name, billed_usd=Decimal(usd).scaleb(-2)))
+
+    @rule(choice=st.integers(0, 9), task=st.sampled_from("tuv"))
+    def claim(self, choice: int, task: str) -> None:
+        name = self.one(choice)
+        if not any(found.task_id for found in self.memory.entries() if found.id == name):
+            self.both(lambda journal: journal.claim(name, task))
+
+    @rule(choice=st.integers(0, 9))
+    def forget(self, choice: int) -> None:
+        name = self.one(choice)
+        self.both(lambda journal: journal.forget(name))
+
+    @precondition(lambda self: self.made)
+    @rule()
+    def sweep(self) -> None:
+        self.now += timedelta(microseconds=1)
+        self.both(lambda journal: journal.sweep(self.now))
+
+    @invariant()
+    def they_tell_the_same(self) -> None:
+        self.both(lambda journal: journal.entries())
+        self.both(lambda journal: journal.spent())
+        self.both(lambda journal: journal.spent(self.now - timedelta(minutes=1)))
+        for key in "ab":
+            self.both(lambda journal, key=key: journal.find(key=key))
+        for task in "tuv":
+            self.both(lambda journal, task=task: journal.find(gateway="nebula", task_id=task))
+
+    def teardown(self) -> None:
+        self.sql.close()
+
+
+def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEBULA_TEST_FOLDER", str(tmp_path))
+    from hypothesis.stateful import run_state_machine_as_test
+
+    bounded = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(SameAsInMemory, settings=bounded)
+
+
+def test_a_journal_is_one_by_its_type(journal: SqlJournal) -> None:
+    journals: list[Journal] = [journal, MemoryJournal()]
+    assert [each.blocking for each in journals] == [True, False]
+
+
+async def test_a_key_never_pays_twice_in_the_life_of_a_file(
+    make_client: MakeClient, gateway: Gateway, url: str
+) -> None:
+    ask = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg", "key": "a"}
+    videos = []
+    for _ in range(2):
+        journal = SqlJournal(url)
+        videos.append(await settle(make_client(journal=journal, budget=Budget("0.50")).generate(**ask)))
+        journal.close()
+    assert videos[0] == videos[1].model_copy(update={"raw": videos[0].raw})
+    assert gateway.posts == 1
