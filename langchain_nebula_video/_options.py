@@ -216,7 +216,8 @@ class Options(BaseModel):
                 hint=f"Set {row.url_variable} or pass base_url=….",
             )
         # Vendors' own clients want an address that ends so; here the protocols' paths begin with it.
-        return found.removesuffix(row.api_root).removesuffix(row.prefix) + row.prefix
+        scheme, slashes, rest = found.partition("://")
+        return scheme + slashes + rest.removesuffix(row.api_root).removesuffix(row.prefix) + row.prefix
 
     def secret(self) -> SecretStr:
         """The key; from the environment again where it was left behind by a pickle.

@@ -30,7 +30,9 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     """
     _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
     _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
-    _check(row.base_url is None or _is_safe(row.base_url), f"{row.base_url!r} is no https address")
+    _check(
+        row.base_url is None or _is_safe(row.base_url), f"{row.base_url!r} is no https address that paths can follow"
+    )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
     _check(
@@ -61,6 +63,8 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         amounts: list[Any] = list(prices.values())
         exact = all(isinstance(amount, Decimal) and amount.is_finite() and 0 <= amount < _MOST for amount in amounts)
         _check(exact, f"{row.name} has a price that is no Decimal, or no sensible one")
+    _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
+    _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
     _check(row.default_resolution in row.resolutions, f"{row.name} does not make {row.default_resolution}")
     _check(bool(row.typical_seconds), f"{row.name} says nothing of typical_seconds")
@@ -72,7 +76,9 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
 def _is_safe(url: str) -> bool:
     """Over plain http anybody on the way could read the key; on this machine nobody is."""
     parts = split_url(url, ("https", "http"))
-    return parts is not None and (parts.scheme.lower() == "https" or is_loopback(parts.hostname))
+    if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
+        return False
+    return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
 
 
 def _check_fields(named: frozenset[str]) -> None:

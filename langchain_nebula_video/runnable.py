@@ -140,36 +140,39 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             for name in VideoRequest.model_fields
             if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
         }
-        given = _fields_of(given, defaults)
+        offer = self.offer(fields.get("model"))
+        imageless = not offer.requires("image") and not offer.requires("reference_images")
+        given = _fields_of(given, defaults, imageless=imageless)
         model = fields.get("model") or given.get("model")
         if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
         return as_request({**defaults, **given}, fields)
 
 
-def _fields_of(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _fields_of(given: Any, defaults: Mapping[str, Any], *, imageless: bool) -> dict[str, Any]:
     if isinstance(given, VideoRequest):
         return {name: getattr(given, name) for name in given.model_fields_set}
     if isinstance(given, BaseMessage):
-        return _from_messages([given], defaults)
+        return _from_messages([given], defaults, imageless=imageless)
     if isinstance(given, Sequence) and given and all(isinstance(item, BaseMessage) for item in given):
-        return _from_messages(list(given), defaults)
+        return _from_messages(list(given), defaults, imageless=imageless)
     if hasattr(given, "to_messages"):  # a prompt template's value
-        return _from_messages(given.to_messages(), defaults)
+        return _from_messages(given.to_messages(), defaults, imageless=imageless)
     if isinstance(given, Mapping) and given.get("type") not in IMAGE_BLOCKS:
         return dict(given)
     return {"image": given}
 
 
-def _from_messages(messages: list[BaseMessage], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _from_messages(messages: list[BaseMessage], defaults: Mapping[str, Any], *, imageless: bool) -> dict[str, Any]:
     image = newest_image(messages)
-    if image is None:
+    if image is None and not imageless:
         raise InvalidRequestError(
             "The message carries no image.",
             hint="Give a message with an image block, or an image's URL in a dict.",
         )
     text = "" if "prompt" in defaults else messages[-1].text.strip()
-    return {"image": image, "prompt": text} if text else {"image": image}
+    found = {"image": image, "prompt": text or None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _bounded(config: RunnableConfig | list[RunnableConfig] | None) -> RunnableConfig | list[RunnableConfig]:

@@ -169,6 +169,15 @@ def test_a_model_in_the_call_that_is_none_is_refused_like_everywhere(
     assert gateway.requests == []
 
 
+def test_a_message_without_an_image_is_a_video_of_its_text_where_there_are_such(
+    options: dict[str, Any], gateway: Gateway
+) -> None:
+    NebulaVideoRunnable(**options, **{**UNIALL, "prompt": None}).invoke(HumanMessage("A boat"))
+    (body,) = gateway.bodies
+    assert body["prompt"] == "A boat"
+    assert "image" not in body
+
+
 def test_a_video_of_text_alone_needs_no_image(options: dict[str, Any], gateway: Gateway) -> None:
     animate = NebulaVideoRunnable(**options, **UNIALL, aspect_ratio="9:16", generate_audio=True)
     animate.invoke({"prompt": "A boat"})
