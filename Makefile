@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks chaos clean
+.PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks chaos chaos_postgres clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
@@ -35,9 +35,12 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/journal.py
 
-# The long run: some twenty minutes.
+# The long runs: some ten minutes on two cores. The second one needs PostgreSQL's programs.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos --generations 5000 --kills 200 --seed 1
+
+chaos_postgres: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --generations 2000 --kills 80 --seed 2 --postgres
 
 clean:
 	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

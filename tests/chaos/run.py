@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 from langchain_nebula_video import MemoryJournal, NebulaVideoClient, SqlJournal
 from langchain_nebula_video.emulator import Emulator, pictures
 from langchain_nebula_video.journal import Entry, EntryState
+from tests.postgres import Server, programs_folder
 
 ROOT = Path(__file__).parents[2]
 BEIJING = "sk-chaos-beijing-0123456789"
@@ -267,6 +268,29 @@ def _is_saved(entry: Entry, videos: Path) -> bool:
     return path.is_file() and path.stat().st_size > 10_000 and path.read_bytes()[4:8] == b"ftyp"
 
 
+def on_postgres(asked: dict[str, Any], folder: Path) -> Figures:
+    """The run with its journal in a PostgreSQL that crashes and comes back."""
+    programs = programs_folder()
+    if programs is None:
+        raise SystemExit("PostgreSQL's programs are not installed")
+    (folder / "postgres").mkdir()
+    server = Server(programs, folder / "postgres")
+    try:
+        return run(Plan(**asked, journal=server.url("postgres"), between=_now_and_then(server)), folder)
+    finally:
+        server.stop("immediate")
+
+
+def _now_and_then(server: Server) -> Callable[[random.Random], None]:
+    def between(rng: random.Random) -> None:
+        if rng.random() < 0.05:
+            server.stop("immediate")
+            time.sleep(rng.uniform(0.0, 1.0))
+            server.start()
+
+    return between
+
+
 def main() -> int:
     """The command line; 0 if the four zeros are."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -275,9 +299,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--gateway", choices=["nebula", "dashscope"], default="nebula")
-    parser.add_argument("--journal", default="", help="a database's URL; SQLite in a temporary folder unless given")
-    asked = parser.parse_args()
+    parser.add_argument("--postgres", action="store_true", help="a PostgreSQL that is restarted now and then")
+    asked = vars(parser.parse_args())
+    shared = asked.pop("postgres")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        figures = run(Plan(**vars(asked)), Path(folder))
+        os.chmod(folder, 0o755)  # noqa: PTH101 PostgreSQL has a user of its own
+        figures = on_postgres(asked, Path(folder)) if shared else run(Plan(**asked), Path(folder))
     sys.stdout.write(json.dumps(asdict(figures), indent=2) + "\n")
     return 0 if figures.zeros == (0, 0, 0, Decimal(0)) else 1

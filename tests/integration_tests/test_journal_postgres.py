@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import uuid
@@ -23,56 +22,12 @@ import sqlalchemy
 from langchain_nebula_video import Budget, JournalError, SqlJournal
 from langchain_nebula_video.journal import EntryState
 from tests.journals import JournalContract, SharedJournalContract, begin, entry
-
-_USER = "nebula"
-
-
-def _programs() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`: on the PATH, or where Debian keeps each version."""
-    found = shutil.which("pg_ctl")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders else None
-
-
-class Server:
-    """A PostgreSQL of our own, which no network can reach."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
-        self.folder = folder
-        # PostgreSQL does not run as root.
-        self._as: list[str] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self._as:
-            shutil.chown(folder, "postgres")
-        self._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", _USER, "--no-sync", "-E", "UTF8")
-        self.start()
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as, str(self._programs / program), *arguments]
-        subprocess.run(command, check=True, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def _control(self, *arguments: str) -> None:
-        # pg_ctl ends the server by the pid in its own folder, and no other.
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *arguments)
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        # Without fsync: what is killed here is the server, never the machine.
-        options = f"-c listen_addresses='' -c fsync=off -k {self.folder}"
-        self._control("-o", options, "-l", str(self.folder / "log"), "start")
-
-    def stop(self, mode: str = "fast") -> None:
-        """Stop it: `fast` ends all connections, `immediate` is as good as a crash."""
-        self._control("-m", mode, "stop")
-
-    def url(self, database: str) -> str:
-        """Where a database of it is."""
-        return f"postgresql+psycopg://{_USER}@/{database}?host={self.folder}"
+from tests.postgres import Server, programs_folder
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    programs = _programs()
+    programs = programs_folder()
     if programs is None:
         told = "PostgreSQL's programs (initdb, pg_ctl) are not installed"
         if os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1":
