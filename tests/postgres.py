@@ -26,7 +26,8 @@ class Server:
         self._programs = programs
         self.folder = folder
         # PostgreSQL does not run as root.
-        self._as: list[str] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        runuser = shutil.which("runuser") or "/usr/sbin/runuser"
+        self._as: list[str] = [runuser, "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._as:
             shutil.chown(folder, "postgres")
         self._run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", _USER, "--no-sync", "-E", "UTF8")
