@@ -23,6 +23,7 @@ _MISSING = 3
 """How often a task may be unknown, or succeeded without a URL, before that is believed."""
 _LAST_LOOK = 2.0
 """Seconds before the deadline at which the last look begins, so that it can end in time."""
+_ENDED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
 _NO_SUCH_PATH = frozenset({404, 405})
 
 
@@ -65,7 +66,8 @@ class Looking:
         pause = 0.0
         if task.raw or entry:  # of a task that another process submitted nothing is known yet
             watch.tell(task)
-            pause = schedule.first(watch.elapsed())
+            ended = entry is not None and entry.state in _ENDED
+            pause = 0.0 if ended else schedule.first(watch.elapsed())
         last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - runtime.now()))
         faults = missing = 0
         while True:

@@ -95,6 +95,20 @@ async def test_nothing_is_asked_before_the_task_can_be_done(
     assert all(3 <= pause <= 8 * 1.15 for pause in clock.sleeps[1:])
 
 
+async def test_of_a_task_that_has_ended_the_end_is_asked_for_at_once(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    """The journal knows that it has."""
+    gateway.fetches = [failed()]
+    client = make_client()
+    task = await settle(client.submit(**ASK, key="k"))
+    await settle(client.fetch(task.task_id))
+    clock.sleeps.clear()
+    with pytest.raises(TaskFailedError):
+        await settle(client.wait(task.task_id))
+    assert clock.sleeps == [0.0]
+
+
 async def test_an_explicit_interval_is_kept_from_the_start(
     make_client: MakeClient, gateway: Gateway, clock: FakeClock
 ) -> None:
