@@ -10,6 +10,7 @@ import os
 import socket
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from langchain_nebula_video._context import Context
 from langchain_nebula_video.journal import Entry
@@ -46,7 +47,9 @@ class Lease:
         self._context = context
         self._entry = entry
         self._holder = holder
-        self._sure_until = 0.0
+        ours = entry is not None and entry.holder == holder
+        self._returned = False
+        self._sure_until = context.runtime.now() + LEASE.total_seconds() / 2 if ours else 0.0
 
     async def keep(self) -> bool:
         """Take it, or prolong it once half of it is over; whether it is ours."""
@@ -76,9 +79,14 @@ class Lease:
             await runtime.sleep(_PEER_PAUSE)
         return await self._fresh()
 
+    def handed_back(self) -> dict[str, Any]:
+        """What gives it back along with another change; for whoever has obtained it."""
+        self._returned = True
+        return {"holder": None, "held_until": None}
+
     async def release(self) -> None:
-        """Give it back, if it is ours."""
-        if self._entry is not None:
+        """Give it back, if it is ours and has not been given back."""
+        if self._entry is not None and not self._returned:
             await self._context.call(self._context.journal.release, self._entry.id, self._holder)
 
     async def _fresh(self) -> Entry | None:

@@ -212,9 +212,12 @@ class Lifecycle:
             if video is None:
                 video = tasks.video_of(await self._looking.poll(task, entry, lease, deadline, on_progress))
             if self.options.save_to is not None and not await self._is_there(video):
-                # Another process may have been quicker.
-                known = self._stored(await lease.obtain(deadline)) or video
-                video = known if await self._is_there(known) else await self._saved(video, entry, self.options.save_to)
+                fresh = await lease.obtain(deadline)
+                known = self._stored(fresh) or video
+                if await self._is_there(known):  # another process was quicker
+                    video = known
+                else:
+                    video = await self._saved(video, entry, self.options.save_to, None if fresh is None else lease)
         except BaseException as error:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
@@ -233,10 +236,11 @@ class Lifecycle:
     async def _is_there(self, video: Video) -> bool:
         return video.path is not None and await self.runtime.call(os.path.isfile, video.path)
 
-    async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path) -> Video:
+    async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
         video = await storage.save(self.runtime, video, save_to)
         if entry is not None:
-            await self._context.write(entry, video=tasks.plain(video))
+            given_back = lease.handed_back() if lease is not None else {}
+            await self._context.write(entry, video=tasks.plain(video), **given_back)
         return video
 
     def _stored(self, entry: Entry | None) -> Video | None:
