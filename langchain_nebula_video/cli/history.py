@@ -1,6 +1,7 @@
 """The commands for what the journal holds: tasks and resume."""
 
 # Typer reads the annotations, so they are evaluated here.
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ _State = Annotated[
 ]
 _Days = Annotated[float | None, typer.Option("--days", min=0, help="Not older than this.")]
 _Limit = Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")]
+_WIDE = 120
+"""Columns from which on there is room for the model and the file."""
 _OPEN = (EntryState.SUBMITTING, EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED)
 
 
@@ -63,16 +66,14 @@ def _totals(found: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _table(found: Sequence[Entry]) -> Table:
-    table = Table(
-        "Made (UTC)", "State", "Model", Column("USD", justify="right"), Column("Task", overflow="fold"),
-        Column("Saved as", overflow="fold"), box=SIMPLE_HEAD, pad_edge=False,
-    )  # fmt: skip
+    """A line a task; the id is there to be copied, so it is never broken, and the rest makes room for it."""
+    wide = shutil.get_terminal_size().columns >= _WIDE
+    columns: list[str | Column] = ["Made (UTC)", "State", Column("USD", justify="right"), Column("Task", no_wrap=True)]
+    columns += ["Model", Column("Saved as", overflow="fold")] if wide else []
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for entry in found:
-        where = (entry.video or {}).get("path") or ""
-        cost = f"{dollars(entry.spent_usd)}"
-        table.add_row(
-            f"{entry.created_at:%Y-%m-%d %H:%M}", entry.state.value, entry.model, cost, entry.task_id or "?", where
-        )
+        told = [f"{entry.created_at:%Y-%m-%d %H:%M}", entry.state.value, dollars(entry.spent_usd), entry.task_id or "?"]
+        table.add_row(*told, *([entry.model, str((entry.video or {}).get("path") or "")] if wide else []))
     return table
 
 
