@@ -23,7 +23,7 @@ from langchain_nebula_video._looking import Looking
 from langchain_nebula_video._retry import retrying
 from langchain_nebula_video.errors import RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.journal import Entry
-from langchain_nebula_video.protocols import Extras, Listed, Reply, is_unknown_task
+from langchain_nebula_video.protocols import Extras, Listed, Reply
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = ["Search"]
@@ -36,6 +36,8 @@ _BEFORE, _AFTER = timedelta(seconds=10), timedelta(seconds=30)
 _LONGEST_SUBMIT = timedelta(minutes=15)
 _SKEW = timedelta(minutes=10)
 """How wrong a clock may be whose gateway tells no time."""
+_KEPT = timedelta(hours=23)
+"""An hour less than the gateway keeps its tasks."""
 _MAX_PAGES = 20
 _FREE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 
@@ -58,6 +60,8 @@ class Search:
         if extras is None:
             raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
         runtime = self._context.runtime
+        if runtime.utcnow() - entry.created_at > _KEPT:
+            raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
         enough = runtime.now() + _AGAIN
         verdicts: dict[str, bool | None] = {}
         while True:
@@ -91,6 +95,8 @@ class Search:
             if rows is None:
                 raise RequestError("The gateway's list of tasks cannot be read.", status_code=reply.status)
             ahead, slack = _ahead(reply)
+            if abs(ahead) > _SKEW:
+                raise RequestError("The gateway's clock and this one are too far apart to tell the moment.")
             found += [
                 row for row in rows[0] if since - _BEFORE - slack <= row.created_at - ahead <= until + _AFTER + slack
             ]
@@ -105,8 +111,8 @@ class Search:
             return False
         try:
             answer = await self._looking.look(task_id, deadline)
-        except RequestError as error:
-            return False if is_unknown_task(error) else None
+        except RequestError:  # the list has it, so it exists, whatever this look says
+            return None
         if answer.status in _FREE:  # nothing is billed for it, whosever it is
             return False
         prompt = _prompt(entry)

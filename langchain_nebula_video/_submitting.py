@@ -218,7 +218,7 @@ class Submitting:
         """Leave the journal true after a submit that did not end well, and name what goes on."""
         context = self._context
         if sent.task_id is not None:
-            await context.write(entry, abandoned=True)
+            await context.write(entry, task_id=sent.task_id, state=EntryState.SUBMITTED, abandoned=True)
             await context.call(context.journal.release, entry.id, entry.holder)
             error.add_note(
                 f"Task {sent.task_id} was accepted by {entry.gateway} and goes on; "
@@ -256,6 +256,9 @@ class Submitting:
             stopped.add_note(_IN_DOUBT)
             raise
         if task_id is None:
+            now = next((e for e in await context.call(context.journal.entries) if e.id == entry.id), None)
+            if now is not None and now.task_id is not None:  # somebody else has found it meanwhile
+                return context.known(now.task_id, now), now
             await context.call(context.journal.forget, entry.id)
             return None
         owner: Entry | None = await context.call(context.journal.claim, entry.id, task_id)

@@ -100,6 +100,8 @@ class _AtHome(_DashScope):
             for row in rows
             if (task_id := read.text_at(row, "task_id")) and (created_at := read.find_time(row, "gmt_create"))
         ]
+        if len(found) < len(rows):  # a row that cannot be read may be the one that is looked for
+            return None
         seen = (read.int_at(body, "page_no") or 1) * (read.int_at(body, "page_size") or _PAGE)
         return found, bool(rows) and seen < (read.int_at(body, "total") or 0)
 

@@ -198,11 +198,10 @@ async def test_a_task_that_comes_late_into_the_list_is_found(make: Make, account
     assert (await settle(make().generate(**ASK))).task_id == "t1"
 
 
-@pytest.mark.parametrize("ahead", [-3600.0, -90.0, 90.0, 3600.0])
+@pytest.mark.parametrize("ahead", [-500.0, -90.0, 90.0, 500.0])
 async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account: Account, ahead: float) -> None:
     account.ahead = ahead
     account.tasks = {"t1": Listed(PROMPT)}
-    # An hour is more than the window that is asked for; the emulated list does not filter, a real one would.
     assert (await settle(make().generate(**ASK))).task_id == "t1"
 
 
