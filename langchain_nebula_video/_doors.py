@@ -80,4 +80,5 @@ class LifecycleOptions(Options):
 def _endpoint(options: Options) -> Endpoint:
     from langchain_nebula_video._runtime import Endpoint
 
-    return Endpoint(options.address(), options.secret(), f"langchain-nebula-video/{version('langchain-nebula-video')}")
+    agent = f"langchain-nebula-video/{version('langchain-nebula-video')}"
+    return Endpoint(options.address(), options.secret(), agent, options.download_hosts)

@@ -6,7 +6,6 @@ The code is `async` and waits for nothing but its `Runtime` (see `_runtime`).
 from __future__ import annotations
 
 import logging
-import os
 from functools import partial
 from pathlib import Path
 
@@ -208,12 +207,12 @@ class Lifecycle:
         """The video, saved if it is to be; else the entry is marked as abandoned, and the error names the task."""
         lease = Lease(self._context, entry, holder)
         try:
-            video = self._stored(entry)
+            video = await self._stored(entry)
             if video is None:
                 video = tasks.video_of(await self._looking.poll(task, entry, lease, deadline, on_progress))
             if self.options.save_to is not None and not await self._is_there(video):
                 fresh = await lease.obtain(deadline)
-                known = self._stored(fresh) or video
+                known = await self._stored(fresh) or video
                 if await self._is_there(known):  # another process was quicker
                     video = known
                 else:
@@ -234,20 +233,27 @@ class Lifecycle:
         await lease.release()
 
     async def _is_there(self, video: Video) -> bool:
-        return video.path is not None and await self.runtime.call(os.path.isfile, video.path)
+        return video.path is not None and await self.runtime.call(storage.is_there, video.path)
 
     async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
-        video = await storage.save(self.runtime, video, save_to)
+        renew = partial(self._renewed, video) if video.gateway == self._context.gateway.name else None
+        video = await storage.save(self.runtime, video, save_to, renew)
         if entry is not None:
             given_back = lease.handed_back() if lease is not None else {}
             await self._context.write(entry, video=tasks.plain(video), **given_back)
         return video
 
-    def _stored(self, entry: Entry | None) -> Video | None:
-        """The video of an entry that has succeeded and is billed, while its URL lives."""
+    async def _renewed(self, video: Video) -> Video:
+        """The video as the gateway shows it now: its address may be signed anew."""
+        task = await self.fetch(video.task_id)
+        return tasks.video_of(task) if task.url is not None else video
+
+    async def _stored(self, entry: Entry | None) -> Video | None:
+        """The video of an entry that has succeeded and is billed, while its URL lives or its file is there."""
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         video = Video.model_validate(entry.video)
+        if video.cost.basis != "billed" and self._context.gateway.bills:
+            return None
         fresh = video.url and video.expires_at > self.runtime.utcnow()
-        final = video.cost.basis == "billed" or not self._context.gateway.bills
-        return video if fresh and final else None
+        return video if fresh or await self._is_there(video) else None

@@ -2,7 +2,7 @@
 # Annotations are not postponed here: pydantic would compile each of them anew, half of what importing costs.
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from langchain_nebula_video._offers import Offer, find_offer, own_prices
-from langchain_nebula_video._urls import is_loopback, split_url
+from langchain_nebula_video._urls import checked_host, is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import Gateway, find_gateway
 from langchain_nebula_video.journal import MemoryJournal
@@ -46,6 +46,7 @@ class ClientOptions(TypedDict, total=False):
     journal: Any
     save_to: str | Path | None
     image_folder: str | Path | None
+    download_hosts: Sequence[str]
     group_ratio: Decimal | int | str
     rate_limiter: Any
     http_client: Any
@@ -83,6 +84,9 @@ class Options(BaseModel):
     """Save each video here: a folder, or a file's name."""
     image_folder: Path | None = None
     """Let an image that is a string name a file in this folder. `None`: a string is never a path."""
+    download_hosts: tuple[str, ...] = ()
+    """Hosts that files may be fetched from and sent to though they are not on the public internet: names
+    (`"files.corp"`), domains (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
     group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
     """What your account's group multiplies prices by, for estimates; the gateway's answers correct it."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
@@ -145,6 +149,16 @@ class Options(BaseModel):
         except RuntimeError:
             raise ValueError("names a home that is not there") from None
         return value
+
+    @field_validator("download_hosts", mode="before")
+    @classmethod
+    def _one_is_some(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("download_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_host, value))
 
     @field_validator("http_client", "http_async_client")
     @classmethod

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["is_loopback", "split_url", "without_signature"]
+__all__ = ["IPAddress", "checked_host", "is_loopback", "is_public", "split_url", "without_signature"]
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAX_LENGTH = 8192  # longer ones are refused by common servers (nginx: 4 buffers of 8 KiB)
 
@@ -36,6 +39,56 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def checked_host(text: str) -> str:
+    """One of `download_hosts`: a name, a domain that begins with a dot, an address or a network.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    text = text.strip().lower().rstrip(".")
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_network(text.strip("[]"), strict=False))
+    if (
+        not text.strip(".")
+        or any(char in text for char in "/:@ *\\")
+        or split_url(f"https://x{text}", ("https",)) is None
+    ):
+        raise ValueError("wants host names, domains that begin with a dot, addresses or networks, and nothing else")
+    return text
+
+
+# Public by their number, and yet inside: Azure's WireServer, the relays of 6to4 (RFC 7526), and what IANA keeps for
+# protocols (some clouds answer there). Local NAT64 (RFC 8215) leads to whatever the network's owner says.
+_INSIDE = tuple(
+    map(ipaddress.ip_network, ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291, 2.5.5.1
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214, 6.1
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether an address is one of the open internet, and so is each that it carries inside."""
+    inside = _carried(address)
+    if inside:
+        return all(map(is_public, inside))
+    if any(address in network for network in _INSIDE if network.version == address.version):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _carried(address: IPAddress) -> list[ipaddress.IPv4Address]:
+    """The IPv4 address that a translator or a tunnel makes of an IPv6 one."""
+    if address.version == 4:
+        return []
+    low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address in _NAT64 or (address in _COMPATIBLE and int(low) > 1) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return [low]
+    return [address.sixtofour] if address.sixtofour is not None else []
 
 
 # What signing adds to an address: OSS, S3, GCS, Azure and CDNs. It changes with every signature.

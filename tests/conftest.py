@@ -175,6 +175,8 @@ def gateway() -> Gateway:
     return made
 
 
+MOCKED = (".example.com",)
+"""Hosts that the gateway of functions plays; no name server knows them."""
 MakeClient = Callable[..., Any]
 
 
@@ -183,7 +185,7 @@ def make_client(request: pytest.FixtureRequest, gateway: Gateway, clock: FakeClo
     """Either client on the gateway of functions and the clock that nobody waits for; `settle` its results."""
 
     def make(**options: Any) -> NebulaVideoClient | AsyncNebulaVideoClient:
-        settings: dict[str, Any] = {"api_key": KEY, "clock": clock, **options}
+        settings: dict[str, Any] = {"api_key": KEY, "clock": clock, "download_hosts": MOCKED, **options}
         transport = httpx.MockTransport(gateway)
         if request.param == "sync":
             return NebulaVideoClient(http_client=httpx.Client(transport=transport), **settings)
@@ -200,6 +202,7 @@ def options(gateway: Gateway, clock: FakeClock) -> Iterator[dict[str, Any]]:
         yield {
             "api_key": KEY,
             "clock": clock,
+            "download_hosts": MOCKED,
             "http_client": client,
             "http_async_client": httpx.AsyncClient(transport=transport),
         }

@@ -68,6 +68,8 @@ class Endpoint:
     base_url: str
     api_key: SecretStr = field(repr=False)
     user_agent: str
+    download_hosts: tuple[str, ...] = ()
+    """Where videos may be fetched from though it is not public (see `reach`)."""
 
 
 @dataclass(frozen=True, slots=True)

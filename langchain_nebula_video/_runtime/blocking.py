@@ -83,12 +83,17 @@ class BlockingRuntime:
         exchange = self._exchange
         async with self.session():
             with self._requests, self._watchdog(request, timeout) as late:
-                client, built, options = exchange.prepare("Client", self._connections(), request, stall or timeout)
                 left = exchange.leaving()
-                with exchange.guard(request, timeout, late, left) as guard:
-                    if exchange.own_client is None:
-                        built.extensions["trace"] = functools.partial(self._trace, _lane(request), left)
-                    response = client.send(built, **options)
+                for place in (places := await exchange.places(request, _resolve)):
+                    client, built, options = exchange.prepare(
+                        "Client", self._connections(), request, place, stall or timeout
+                    )
+                    with exchange.guard(request, timeout, late, left) as guard:
+                        if exchange.own_client is None:
+                            built.extensions["trace"] = functools.partial(self._trace, _lane(request), left)
+                        response = client.send(built, **options)
+                    if not guard.missed or place is places[-1]:
+                        break
                 guard.check()
                 try:
                     yield Stream(
@@ -102,11 +107,14 @@ class BlockingRuntime:
     async def _chunks(
         self, response: Any, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event
     ) -> AsyncIterator[bytes]:
-        with self._exchange.guard(request, timeout, late, left) as guard:
-            for chunk in response.iter_bytes():
+        exchange = self._exchange
+        with exchange.guard(request, timeout, late, left) as guard:
+            decode = exchange.decoder(response, request)
+            for piece in getattr(response, exchange.pieces(response))():
+                for chunk in decode(piece):
+                    yield chunk
                 if late.is_set():
                     break
-                yield chunk
             if late.is_set():  # a body without a length ends as if it were whole when its socket is shut
                 raise TimeoutError
         guard.check()
@@ -148,6 +156,10 @@ class BlockingRuntime:
             yield late
         finally:
             timer.cancel()
+
+
+async def _resolve(*args: Any, **kwargs: Any) -> list[Any]:
+    return socket.getaddrinfo(*args, **kwargs)
 
 
 def _lane(request: WireRequest) -> str:

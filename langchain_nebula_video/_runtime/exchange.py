@@ -7,11 +7,13 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video._runtime.base import Clock, Endpoint, Stream
+from langchain_nebula_video._runtime.reach import Place, Reach
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import Reply, WireRequest
 
@@ -26,6 +28,7 @@ __all__ = ["LEAVES", "MAX_REQUESTS", "MAX_SUBMITS", "Connections", "Exchange"]
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
+_PIECE = 64 * 1024
 _KEEPALIVE = 60.0
 _CONNECT_TIMEOUT = 10.0
 _SHORTEST_KEY = 12
@@ -84,17 +87,14 @@ class Connections:
     """The connections of one thread or one event loop; open while sessions are."""
 
     def __init__(self) -> None:
-        self.pooled: Any = None
-        """Keeps connections alive between polls."""
-        self.fresh: Any = None
-        """Opens a new one for each request."""
+        self.clients: dict[tuple[str, str], Any] = {}
         self.sessions = 0
         self.sockets: dict[str, socket.socket] = {}
 
     def taken(self) -> list[Any]:
         """The clients to close, once the last session has ended."""
-        clients = [client for client in (self.pooled, self.fresh) if client is not None]
-        self.pooled = self.fresh = None
+        clients = list(self.clients.values())
+        self.clients.clear()
         self.sockets.clear()
         return clients
 
@@ -107,6 +107,7 @@ class Exchange:
         self.own_client = client
         self.http = _library_of(client)
         self.clock = clock
+        self.reach = Reach(endpoint.base_url, endpoint.download_hosts, own_client=client is not None)
         secret = endpoint.api_key.get_secret_value()
         # A short one is no real key, and cutting it out would cut up addresses and task ids.
         self._secret = secret.encode() if len(secret) >= _SHORTEST_KEY else b""
@@ -118,52 +119,64 @@ class Exchange:
             left.set()
         return left
 
-    def prepare(self, kind: str, connections: Connections, request: WireRequest, timeout: float) -> tuple[Any, ...]:
+    async def places(self, request: WireRequest, resolve: Any) -> tuple[Place, ...]:
+        """Where to connect, one after the other; anything but the gateway itself is looked at first."""
+        if request.target.startswith("/"):
+            return (Place(self.endpoint.base_url + request.target),)
+        return await self.reach.places(request.target, resolve)
+
+    def prepare(
+        self, kind: str, connections: Connections, request: WireRequest, place: Place, timeout: float
+    ) -> tuple[Any, ...]:
         """The client, the library's request, and how to send it. What fails here has not been sent."""
         if getattr(self.own_client, "is_closed", False):
             raise InvalidRequestError("The http client that was given is closed.", hint="Give an open one, or none.")
         try:
-            client = self._client(kind, connections, fresh=request.paid)
-            return client, *self._build(client, request, timeout)
+            client = self._client(kind, connections, request, place)
+            return client, *self._build(client, request, place, timeout)
         except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: whatever it is, nothing was sent
             raise NotSentError(f"The request cannot be set up ({self._said(error)}).") from None
 
-    def _client(self, kind: str, connections: Connections, *, fresh: bool) -> Any:
+    def _client(self, kind: str, connections: Connections, request: WireRequest, place: Place) -> Any:
         """The caller's own client; else ours of that kind."""
         if self.own_client is not None:
             return self.own_client
-        name = "fresh" if fresh else "pooled"
-        if getattr(connections, name) is None:
-            setattr(connections, name, getattr(self.http, kind)(**self._client_options(fresh=fresh)))
-        return getattr(connections, name)
-
-    def _client_options(self, *, fresh: bool) -> dict[str, Any]:
-        keep = 0 if fresh else MAX_REQUESTS
-        return {
-            "mounts": dict.fromkeys(_LOOPBACK),
-            "verify": _ssl_context(self.http),
-            "limits": self.http.Limits(
-                max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE
-            ),
-        }
+        options: dict[str, Any]
+        if place.pinned or place.proxy:  # the environment has been asked, and has no further say
+            name, options = "away", {"proxy": place.proxy, "trust_env": False}
+        else:  # a connection for a paid request is made for it alone
+            name, options = "fresh" if request.paid else "pooled", {"mounts": dict.fromkeys(_LOOPBACK)}
+        key = (name, place.proxy or "")
+        if key not in connections.clients:
+            keep = MAX_REQUESTS if name == "pooled" else 0
+            limits = self.http.Limits(max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE)
+            connections.clients[key] = getattr(self.http, kind)(
+                verify=_ssl_context(self.http), limits=limits, **options
+            )
+        return connections.clients[key]
 
     def host(self, request: WireRequest) -> str:
         own = request.target.startswith("/")
         return urlsplit(self.endpoint.base_url if own else request.target).hostname or "nowhere"
 
-    def _build(self, client: Any, request: WireRequest, timeout: float) -> tuple[Any, dict[str, Any]]:
+    def _build(self, client: Any, request: WireRequest, place: Place, timeout: float) -> tuple[Any, dict[str, Any]]:
         own = request.target.startswith("/")
         seconds = max(timeout, 0.001)
+        headers = {"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers}
+        if place.pinned:  # a connection stands for one name: it is not kept for another at the same address
+            headers |= {"Host": place.netloc, "Connection": "close"}
         built = client.build_request(
             request.method,
-            self.endpoint.base_url + request.target if own else request.target,
+            place.url,
             json=request.json,
             data=request.form,
             files={"file": request.file} if request.file else None,
-            headers={"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers},
+            headers=headers,
             # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
             timeout=self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),
         )
+        if place.pinned:
+            built.extensions["sni_hostname"] = place.host
         if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
             for name in ("authorization", "cookie"):
                 built.headers.pop(name, None)
@@ -179,6 +192,25 @@ class Exchange:
                 raise _too_large(request)
             parts.append(chunk)
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
+
+    def pieces(self, response: Any) -> str:
+        """The response's method that gives its body.
+
+        Of one that was read on its way here, a mock's or by a hook of the caller's, it is unpacked already.
+        """
+        return "iter_bytes" if response.is_stream_consumed else "iter_raw"
+
+    def decoder(self, response: Any, request: WireRequest) -> Callable[[bytes], Iterator[bytes]]:
+        """What unpacks an answer's body, in pieces that are small however much is packed into one.
+
+        Requests ask for nothing packed; some servers pack all the same.
+        """
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        if coding in {"", "identity"} or response.is_stream_consumed:
+            return lambda piece: iter((piece,))
+        if coding in {"gzip", "x-gzip", "deflate"}:
+            return functools.partial(_inflated, zlib.decompressobj(zlib.MAX_WBITS | 32), request)
+        raise _unreadable(f"The answer is packed with {coding[:40]!r}, which was not asked for.", request)
 
     def guard(self, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event) -> Guard:
         """Around what may fail in the library."""
@@ -238,6 +270,11 @@ class Guard:
         self._late = late
         self._failure: RequestError | None = None
 
+    @property
+    def missed(self) -> bool:
+        """Whether no connection came to stand."""
+        return isinstance(self._failure, NotSentError)
+
     def __enter__(self) -> Self:
         return self
 
@@ -255,8 +292,22 @@ class Guard:
             raise self._failure
 
 
+def _inflated(unpack: Any, request: WireRequest, piece: bytes) -> Iterator[bytes]:
+    try:
+        while piece:
+            yield unpack.decompress(piece, _PIECE)
+            piece = unpack.unconsumed_tail
+    except zlib.error:
+        raise _unreadable("The answer is packed, and broken.", request) from None
+
+
 def _too_large(request: WireRequest) -> RequestError:
-    told = f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further."
+    return _unreadable(
+        f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further.", request
+    )
+
+
+def _unreadable(told: str, request: WireRequest) -> RequestError:
     if request.paid:
         return SubmissionUnconfirmedError(told)
     return RequestError(told, hint="Check base_url: this is not how the gateway answers.")

@@ -103,13 +103,22 @@ class AsyncRuntime:
             state = self._state()
             async with state.requests:
                 end = asyncio.get_running_loop().time() + timeout
-                client, built, options = exchange.prepare("AsyncClient", state.connections, request, stall or timeout)
                 left = exchange.leaving()
                 with exchange.guard(request, timeout, late, left) as guard:
-                    if exchange.own_client is None:
-                        built.extensions["trace"] = functools.partial(_trace, left)
                     async with asyncio.timeout_at(end):
-                        response = await client.send(built, **options)
+                        places = await exchange.places(request, asyncio.get_running_loop().getaddrinfo)
+                guard.check()
+                for place in places:
+                    client, built, options = exchange.prepare(
+                        "AsyncClient", state.connections, request, place, stall or timeout
+                    )
+                    with exchange.guard(request, timeout, late, left) as guard:
+                        if exchange.own_client is None:
+                            built.extensions["trace"] = functools.partial(_trace, left)
+                        async with asyncio.timeout_at(end):
+                            response = await client.send(built, **options)
+                    if not guard.missed or place is places[-1]:
+                        break
                 guard.check()
                 try:
                     yield Stream(
@@ -129,14 +138,17 @@ class AsyncRuntime:
         late: threading.Event,
         left: threading.Event,
     ) -> AsyncIterator[bytes]:
-        pieces = response.aiter_bytes()
-        with self._exchange.guard(request, timeout, late, left) as guard:
+        exchange = self._exchange
+        pieces = getattr(response, f"a{exchange.pieces(response)}")()
+        with exchange.guard(request, timeout, late, left) as guard:
+            decode = exchange.decoder(response, request)
             while True:
                 async with asyncio.timeout_at(end):
-                    chunk = await anext(pieces, None)
-                if chunk is None:
+                    piece = await anext(pieces, None)
+                if piece is None:
                     break
-                yield chunk
+                for chunk in decode(piece):
+                    yield chunk
         guard.check()
 
     def _state(self) -> _LoopState:

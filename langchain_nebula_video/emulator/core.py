@@ -42,6 +42,8 @@ class Core:
     """What a Vidu task's query is answered where it was submitted, if it is answered elsewhere."""
     url_lifetime: float
     """Seconds by the emulator's clock, from the end of the task."""
+    signs_anew: bool
+    """Whether they are counted from each look at the task instead."""
 
     def add_account(
         self,

@@ -59,6 +59,7 @@ class Emulator:
         max_concurrent_tasks: int | None = None,
         clock: SupportsNow | None = None,
         url_lifetime: float = DAY,
+        signs_anew: bool = False,
         idle_close: float = 75.0,
         known_images: Mapping[str, bytes] | None = None,
         documented_limits: bool = False,
@@ -79,6 +80,7 @@ class Emulator:
             clock: What tells the time; default: real time. Whatever it is, `Emulator.clock` can be
                 paused and advanced.
             url_lifetime: Seconds that a video's address is good for after its task has ended.
+            signs_anew: Whether each look at a task gives a new address, good for `url_lifetime` from then on.
             idle_close: Seconds after which the server closes a connection that nothing comes on.
             known_images: Pictures by the address that requests will name them by.
             documented_limits: Whether DashScope's limits are kept: so many submits and queries a
@@ -112,6 +114,7 @@ class Emulator:
             rates=Rates(self.clock, kept=documented_limits),
             vidu_query_refusal=vidu_query_refusal,
             url_lifetime=url_lifetime,
+            signs_anew=signs_anew,
         )
         self._host = host
         self._port = port

@@ -31,10 +31,12 @@ _MAGIC = (
 
 
 def address(exchange: Exchange, record: TaskRecord) -> str:
-    """Where a finished task's video is: signed, and good for `Core.url_lifetime` from the task's end."""
+    """Where a finished task's video is: signed, and good for `Core.url_lifetime`."""
     path = RESULT_PATH.format(task_id=record.id)
-    expires = int(record.finished_at + exchange.core.url_lifetime)
-    return f"{exchange.origin}{path}?{exchange.core.signer.query(path, expires)}"
+    core = exchange.core
+    since = core.clock.now() if core.signs_anew else record.finished_at
+    expires = int(since + core.url_lifetime)
+    return f"{exchange.origin}{path}?{core.signer.query(path, expires)}"
 
 
 async def download(exchange: Exchange) -> Answer:

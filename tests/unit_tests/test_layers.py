@@ -13,11 +13,12 @@ PACKAGE = "langchain_nebula_video"
 
 # From the ground up; a module may import what stands in the rows before its own.
 LAYERS = [
-    {"errors", "_urls"},
+    {"errors", "_urls", "_mp4"},
     {"schema", "_formats"},
     {"models", "gateways", "images", "protocols"},
     {"journal", "_runtime", "_offers", "registry"},
     {"_options", "_retry", "_schedule", "_watch"},
+    {"_targets"},
     {"storage"},
     {"_tasks", "_orders"},
     {"_context"},

@@ -19,7 +19,7 @@ from PIL import Image
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient
 from langchain_nebula_video._offers import offers
 from langchain_nebula_video.gateways import GATEWAYS
-from tests.conftest import KEY, FakeClock, Gateway, MakeClient, settle
+from tests.conftest import KEY, MOCKED, FakeClock, Gateway, MakeClient, settle
 
 CAT, DOG = "https://example.com/cat.jpg", "https://example.com/dog.jpg"
 EFFECTS = [
@@ -120,6 +120,7 @@ class Desk:
             model=model,
             api_key=KEY,
             clock=FakeClock(),
+            download_hosts=MOCKED,
             base_url="https://gateway.example.com",
             http_client=httpx.Client(transport=httpx.MockTransport(self.sent)),
         )

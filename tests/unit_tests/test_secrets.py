@@ -160,7 +160,7 @@ def test_the_key_does_not_follow_a_redirect(options: dict[str, Any], gateway: Ga
 def test_a_signed_url_gets_neither_the_key_nor_what_a_client_of_ones_own_adds(
     gateway: Gateway, clock: FakeClock, tmp_path: Any
 ) -> None:
-    movie = b"\0\0\0\x20ftypisom" + bytes(100)
+    movie = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
     seen: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -172,7 +172,8 @@ def test_a_signed_url_gets_neither_the_key_nor_what_a_client_of_ones_own_adds(
     headers = {"Authorization": "Bearer other", "Cookie": "session=1"}
     transport = httpx.MockTransport(handle)
     with httpx.Client(transport=transport, headers=headers, auth=("user", "password")) as client:
-        NebulaVideoClient(api_key=KEY, clock=clock, http_client=client, save_to=tmp_path).generate(**ASK)
+        settings: dict[str, Any] = {"api_key": KEY, "clock": clock, "http_client": client}
+        NebulaVideoClient(**settings, save_to=tmp_path, download_hosts=["results.example.com"]).generate(**ASK)
     assert len(seen) == 1
     assert not {"authorization", "cookie"} & set(seen[0].headers)
 
