@@ -121,16 +121,17 @@ class Reach:
 def _ascii(parts: SplitResult) -> str:
     """The host as name servers read it; look-alike digits and dots become plain ones."""
     host = (parts.hostname or "").rstrip(".")
-    try:
-        return host if host.isascii() else host.encode("idna").decode().rstrip(".")
-    except UnicodeError:
-        raise InvalidRequestError(
-            "What the gateway names is no plain web address.", hint="Nothing was fetched."
-        ) from None
+    with contextlib.suppress(UnicodeError):
+        host = host if host.isascii() else host.encode("idna").decode().rstrip(".")
+    if not host or not host.isascii():
+        raise InvalidRequestError("What the gateway names is no plain web address.", hint="Nothing was fetched.")
+    return host
 
 
 def _literal(host: str) -> IPAddress | None:
     """The address that a host is, in any of the spellings that resolvers read: decimal, octal, hexadecimal, short."""
+    if host.rpartition(".")[2] == "localhost":  # whatever a name server or a proxy says to it (RFC 6761, 6.3)
+        return ipaddress.IPv4Address("127.0.0.1")
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host)
     with contextlib.suppress(OSError):

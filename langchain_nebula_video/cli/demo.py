@@ -29,12 +29,13 @@ __all__ = ["demo"]
 
 _WISH = "Make my cat come alive."
 _PROMPT = "The camera glides towards the cat, which looks straight ahead and slowly blinks."
+_HERE = Path("nebula-demo.mp4")
 _STATUS = {"PENDING": "queued", "RUNNING": "running", "SUCCEEDED": "saving", "FAILED": "failed"}
 
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option(help="Save to this folder, or to this .mp4 file.")] = Path("nebula-demo.mp4"),
+    out: Annotated[Path, typer.Option(help="Save to this folder, or to this .mp4 file.")] = _HERE,
     audio: Annotated[bool, typer.Option("--audio", help="With sound.")] = False,
     speed: Annotated[float, typer.Option(min=1.0, help="How many times faster than the gateway.")] = 20.0,
 ) -> None:
@@ -42,6 +43,8 @@ def demo(
     voice = Voice()
     with voice.reporting():
         check_target(out)
+        if out == _HERE:  # a demo's video of before is nobody's work
+            out.unlink(missing_ok=True)
         with extra_needed(voice):
             from langchain_nebula_video.emulator import Emulator, render  # noqa: F401, PLC0415 an extra
         with Emulator(speed=speed) as emulator, _no_proxy():

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +20,7 @@ from langchain_nebula_video.cli.voice import Voice
 from langchain_nebula_video.errors import NebulaVideoError
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.schema import Video, dollars
-from langchain_nebula_video.storage import check_target
+from langchain_nebula_video.storage import check_target, is_there
 
 __all__ = ["resume", "tasks"]
 
@@ -99,6 +98,7 @@ def resume(
     ctx: typer.Context,
     *,
     out: opt.Out = opt.HERE,
+    download_host: opt.DownloadHosts = None,
     gateway: _Gateway = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
@@ -116,7 +116,9 @@ def resume(
         saved: list[Video] = []
         failed: list[dict[str, Any]] = []
         for name in _gateways(book, gateway):
-            access = Access(place=opt.Place(gateway=name), out=out, settings=settings, journal=book)
+            access = Access(
+                place=opt.Place(gateway=name), out=out, download_hosts=download_host, settings=settings, journal=book
+            )
             for outcome in _finished(voice, access, book):
                 (saved if isinstance(outcome, Video) else failed).append(outcome)  # type: ignore[arg-type]
         unconfirmed = book.entries(states=[EntryState.UNCONFIRMED], gateway=gateway)
@@ -178,7 +180,7 @@ def _unsaved(book: Book, gateway: str) -> list[Entry]:
 
 def _is_saved(entry: Entry) -> bool:
     path = (entry.video or {}).get("path")
-    return path is not None and Path(path).is_file()
+    return path is not None and is_there(path)
 
 
 def _expires(entry: Entry) -> datetime:

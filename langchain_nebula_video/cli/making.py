@@ -25,6 +25,7 @@ def generate(
     place: opt.Place,
     *,
     out: opt.Out = opt.HERE,
+    download_host: opt.DownloadHosts = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     as_json: opt.AsJson = False,
@@ -32,7 +33,7 @@ def generate(
     """Make a video of an image, wait for it, and save it."""
     voice = Voice(as_json=as_json)
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
-    access = Access(place=place, terms=terms, out=out, settings=settings)
+    access = Access(place=place, terms=terms, out=out, download_hosts=download_host, settings=settings)
     with voice.reporting(resume=access.resume, interrupted=partial(interrupted, access.journal)):
         check_target(out)
         client = access.client()

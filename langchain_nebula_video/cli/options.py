@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +19,7 @@ __all__ = [
     "HERE",
     "NO_IMAGE",
     "AsJson",
+    "DownloadHosts",
     "Duration",
     "GatewayName",
     "GroupRatio",
@@ -39,7 +39,7 @@ __all__ = [
 
 
 GATEWAY = "nebula"
-HERE = Path()
+HERE = "."
 NO_IMAGE = "none"
 
 
@@ -77,7 +77,22 @@ Duration = Annotated[
     typer.Option("--duration", help=f"Seconds of video, {min(_every_length)} to {max(_every_length)}; {_SEE}."),
 ]
 Resolution = Annotated[str | None, typer.Option("--resolution", help=f"One of: {_tiers}; {_SEE}.")]
-Out = Annotated[Path, typer.Option("--out", help="Save to this folder, or to this .mp4 file.")]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="PLACE",
+        help="Save to this folder, this .mp4 file, or a bucket (s3://…); in names: {date}, {model}, {task_id}, …",
+    ),
+]
+DownloadHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--download-host",
+        metavar="HOST",
+        help="Fetch from this host though it is not on the public internet; may be repeated.",
+    ),
+]
 GroupRatio = Annotated[
     Decimal,
     typer.Option(

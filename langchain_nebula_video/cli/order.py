@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
@@ -54,8 +54,10 @@ class Access:
 
     place: opt.Place
     terms: opt.Terms = field(default_factory=opt.Terms)
-    out: Path | None = None
+    out: str | None = None
     """Where videos are saved; `None`: they are not."""
+    download_hosts: Sequence[str] | None = None
+    """Whence they may be fetched though it is not public."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords for the client."""
     journal: Book = field(default_factory=Book)
@@ -96,7 +98,7 @@ class Access:
             group_ratio=self.terms.group_ratio,
             save_to=self.out,
             journal=self.journal,
-            **self.settings,
+            **{"download_hosts": self.download_hosts or (), **self.settings},
         )
 
     def resume(self, task_id: str) -> str:
@@ -108,6 +110,8 @@ class Access:
                 words += [opt.name_of(each), value]
         if self.out not in {None, opt.HERE}:
             words += ["--out", str(self.out)]
+        for host in self.download_hosts or ():
+            words += ["--download-host", host]
         return shlex.join(words)
 
 

@@ -23,6 +23,7 @@ def wait(
     place: opt.Place,
     *,
     out: opt.Out = opt.HERE,
+    download_host: opt.DownloadHosts = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     as_json: opt.AsJson = False,
@@ -30,7 +31,7 @@ def wait(
     """Wait for a task that was submitted, here or elsewhere, and save its video. Costs nothing more."""
     voice = Voice(as_json=as_json)
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
-    access = Access(place=place, out=out, settings=settings)
+    access = Access(place=place, out=out, download_hosts=download_host, settings=settings)
     with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
         check_target(out)
         bar = Bar(voice, status="looking")

@@ -24,13 +24,13 @@ from langchain_nebula_video.cli.order import image_of, picture
 from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.models import MODELS
 from langchain_nebula_video.schema import VideoRequest
-from tests.conftest import KEY, FakeClock, Gateway, failed, jpeg, png, running, succeeded
+from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, running, succeeded
 
 COMMANDS = [
     *("cancel", "demo", "emulator", "generate", "models", "quote"),
     *("resume", "status", "submit", "tasks", "wait"),
 ]
-MP4 = b"\0\0\0\x18ftypisom" + bytes(100)
+MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov"
 URL = "https://example.com/cat.jpg"
 LAST = "https://example.com/dog.jpg"
 UNIALL = ["--gateway", "uniall", "--base-url", "https://uniall.example.com"]
@@ -53,7 +53,12 @@ def run(gateway: Gateway, clock: FakeClock) -> Run:
     gateway.fetches = [succeeded(), httpx.Response(200, content=MP4)]
 
     def run(*args: str, handler: Any = gateway, stdin: bytes | None = None) -> Result:
-        settings = {"api_key": KEY, "clock": clock, "http_client": httpx.Client(transport=httpx.MockTransport(handler))}
+        settings = {
+            "api_key": KEY,
+            "clock": clock,
+            "download_hosts": MOCKED,
+            "http_client": httpx.Client(transport=httpx.MockTransport(handler)),
+        }
         return CliRunner().invoke(app, args, obj=settings, input=stdin, catch_exceptions=False)
 
     return run
