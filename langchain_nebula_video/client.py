@@ -77,8 +77,8 @@ class NebulaVideoClient:
 
     Args:
         options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `prices`, `poll_interval`,
-            `timeout`, `budget`, `journal`, `save_to`, `image_folder`, `group_ratio`, `rate_limiter`,
-            `http_client`, `http_async_client`, `clock`.
+            `timeout`, `budget`, `journal`, `save_to`, `image_folder`, `download_hosts`, `group_ratio`,
+            `rate_limiter`, `http_client`, `http_async_client`, `clock`.
 
     Raises:
         InvalidRequestError: an option cannot work, or there is no key.
@@ -166,7 +166,12 @@ class NebulaVideoClient:
         return run_sync(self._lifecycle.cancel(task))
 
     def download(self, video: Video, path: str | Path) -> Video:
-        """Save a video to a file, or into a folder; the video with its `path`.
+        """Save a video; the video with its `path`, and with a new `url` if the old one had expired.
+
+        Args:
+            video: From this gateway.
+            path: A folder, a file's name that ends in `.mp4`, or an fsspec URL of either; `{date}`, `{model}` and
+                others in braces are filled in. Another video that is there is never overwritten.
 
         Raises:
             DownloadError: it could not be saved; it is still at its URL.

@@ -266,6 +266,15 @@ def test_every_gateway_has_a_page_and_stands_in_the_index() -> None:
         assert f"`{row.url_variable}`" in pages
 
 
+def test_every_threat_names_tests_that_are_there() -> None:
+    rows = [line for line in (DOCS / "security.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = [re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", row.split(" | ")[-1]) for row in rows]
+    assert sum(map(bool, named)) == len(rows) - 3  # the heads of the tables name none
+    for file, test in itertools.chain.from_iterable(named):
+        found = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)]
+        assert any(f"def {test}(" in text for text in found) if test else found, (file, test)
+
+
 def test_every_public_name_is_in_the_api_page() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     assert [name for name in langchain_nebula_video.__all__ if f"`{name}`" not in text] == []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSentError
 from langchain_nebula_video._runtime.reach import Place, Reach
 from langchain_nebula_video._urls import checked_host, is_public
+from tests.conftest import Gateway, MakeClient, settle
 
 PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 
@@ -217,6 +218,19 @@ async def test_of_a_client_of_ones_own_no_proxies_are_known(monkeypatch: pytest.
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
     (place,) = await at(own_client=True).places("https://files.example.com/x", resolver([PUBLIC]))
     assert place.pinned
+
+
+# --- images ---
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/admin", "http://169.254.169.254/latest", "https://minio.corp/x"])
+async def test_an_image_s_address_is_handed_on_and_never_fetched(
+    make_client: MakeClient, gateway: Gateway, url: str
+) -> None:
+    """What a model names is fetched by the gateway, from where the gateway is."""
+    await settle(make_client().generate(prompt="x", image=url))
+    assert {request.url.host for request in gateway.requests} == {"llm.ai-nebula.com"}
+    assert url in str(gateway.bodies[0])
 
 
 # --- whatever else there is ---
