@@ -4,10 +4,15 @@
 temporary folder, and for PostgreSQL if its URL is given (a database to write to): CPU of this process, the time that
 passes, and generations per second from one process and from four. Each is told as a multiple of SQLite's own work as
 well: the same six transactions said to the bare driver, with the same syncs.
+
+And how long an event loop stands still while an async client makes as many generations on it against the emulator:
+with the journal in memory, with SQLite, and with SQLite whose file another process holds for two seconds meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 import sys
 import tempfile
@@ -20,7 +25,8 @@ from decimal import Decimal
 from multiprocessing import get_context
 from typing import Any
 
-from langchain_nebula_video import Budget, MemoryJournal, SqlJournal
+from langchain_nebula_video import AsyncNebulaVideoClient, Budget, MemoryJournal, SqlJournal
+from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 
 REQUEST = {"prompt": "The cat blinks, and the camera moves closer", "image": f"sha256:{'a' * 64}", "duration": 5}
@@ -82,6 +88,62 @@ def crowd(url: str, rounds: int) -> float:
     return time.perf_counter() - began
 
 
+async def pauses(journal: Journal, rounds: int, emulator: Emulator) -> list[float]:
+    """Milliseconds by which a timer of one millisecond is late, while generations run on the same loop."""
+    late: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late.append((time.perf_counter() - began) * 1000 - 1)
+
+    client = AsyncNebulaVideoClient(
+        base_url=emulator.url, api_key=emulator.api_key, journal=journal, poll_interval=0.05, timeout=600
+    )
+    places = asyncio.Semaphore(16)
+
+    async def one() -> None:
+        async with places:
+            await client.generate(prompt="x", image="https://example.com/cat.png", key=uuid.uuid4().hex)
+
+    async with client:
+        await one()  # imports, connections
+        ticking = asyncio.create_task(tick())
+        await asyncio.gather(*(one() for _ in range(rounds)))
+        ticking.cancel()
+    return sorted(late)
+
+
+def hold(path: str, seconds: float) -> None:
+    """Keep the journal's file to oneself."""
+    time.sleep(0.5)
+    with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+
+
+def standstill(folder: str, rounds: int) -> None:
+    """How long the event loop is kept waiting."""
+    path = f"{folder}/loop.db"
+    print(f"\n{'event loop, late by ms':34}{'median':>8}{'99 %':>8}{'most':>8}{'ratio of 99 %':>16}")
+    base = 0.0
+    for name, held in (("memory", False), ("SQLite", False), ("SQLite, held for 2 s", True)):
+        journal: Journal = MemoryJournal() if name == "memory" else SqlJournal(f"sqlite:///{path}")
+        other = get_context("spawn").Process(target=hold, args=(path, 2.0)) if held else None
+        with Emulator(speed=1000, balance=WIDE) as emulator:
+            if other is not None:
+                other.start()
+            late = asyncio.run(pauses(journal, rounds, emulator))
+        if other is not None:
+            other.join()
+        journal.close()
+        high = late[int(len(late) * 0.99)]
+        base = base or high
+        print(f"{name:34}{late[len(late) // 2]:8.2f}{high:8.2f}{late[-1]:8.1f}{high / base:16.1f}")
+
+
 def main(rounds: int, server: str | None) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -105,6 +167,7 @@ def main(rounds: int, server: str | None) -> None:
                 with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
                     took = list(pool.map(crowd, [url] * PROCESSES, [rounds] * PROCESSES))
                 print(f"{PROCESSES * rounds / max(took):11.0f}")
+        standstill(folder, min(rounds, 300))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The database under a `SqlJournal`: connections, transactions, what is repeated, and what its faults mean.
 
-| fault                                          |                                                             |
-|------------------------------------------------|-------------------------------------------------------------|
-| locked, busy, restarting, connection lost      | repeated on a fresh connection, as long as patience lasts   |
-| anything else, and when patience is over       | a `JournalError` that says what it means for the money      |
+| fault                                           |                                                             |
+|-------------------------------------------------|-------------------------------------------------------------|
+| locked, busy, restarting, connection lost       | repeated on a fresh connection, as long as patience lasts   |
+| a full disk, while a task's id is to be written | the same: it is paid for, and nobody else knows it          |
+| anything else, and when patience is over        | a `JournalError` that says what it means for the money      |
 
 Every transaction can be repeated, also if it was committed and only the answer was lost: it is told that it is run
 again, and looks for its own traces then.
@@ -53,6 +54,8 @@ _PASSING_SQLITE = frozenset({5, 6, 15})
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: too many connections, a lock that was not available,
 # a deadlock, a serialization failure, and a server that goes down or comes up
 _PASSING_POSTGRES = frozenset({"53300", "55P03", "40P01", "40001", "57P01", "57P02", "57P03", "25P03"})
+# A disk that is full, or fails: nothing else is waited for then, but a task's id that nobody else knows.
+_FULL = frozenset({10, 13, "53100"})
 # What libpq says when it cannot connect has no code.
 _LASTING_WORDS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
 
@@ -126,11 +129,11 @@ class FileSession(Session):
 
     def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
         """See `Session.rows`."""
-        return self._run(*_compiled(statement, self.connection.dialect, tuple(values or ())), values).fetchall()
+        return self._run(*_compiled(statement, self.connection.dialect, tuple(values or ())), values)[0]
 
     def count(self, statement: Executable, values: Mapping[str, Any]) -> int:
         """See `Session.count`."""
-        return self._run(*_compiled(statement, self.connection.dialect, tuple(values)), values).rowcount
+        return self._run(*_compiled(statement, self.connection.dialect, tuple(values)), values)[1]
 
     def say(self, text: str) -> None:
         """See `Session.say`."""
@@ -147,10 +150,14 @@ class FileSession(Session):
         if self._driver.in_transaction:  # SQLite ends it by itself on some faults
             self.say("ROLLBACK")
 
-    def _run(self, text: str, names: tuple[tuple[str, Any], ...], values: Mapping[str, Any] | None) -> sqlite3.Cursor:
+    def _run(
+        self, text: str, names: tuple[tuple[str, Any], ...], values: Mapping[str, Any] | None
+    ) -> tuple[list[Any], int]:
+        """Its rows, and how many it changed; a full disk may show at the last row only, with the commit."""
         given = values or {}
         try:
-            return self._driver.execute(text, [given.get(name, fixed) for name, fixed in names])
+            cursor = self._driver.execute(text, [given.get(name, fixed) for name, fixed in names])
+            return cursor.fetchall(), cursor.rowcount
         except sqlite3.Error as error:
             raise _wrapped(text, error) from error
 
@@ -227,6 +234,9 @@ class Database:
             JournalError: it cannot be done.
         """
 
+        def passing(error: BaseException) -> bool:
+            return _passing(error) or (task_id is not None and _code(error) in _FULL)
+
         def once(*, again: bool) -> T:
             with self._turn if self.sqlite else nullcontext():
                 if not self._ready:
@@ -237,12 +247,12 @@ class Database:
             try:
                 return once(again=False)
             except SQLAlchemyError as error:
-                if not _passing(error):
+                if not passing(error):
                     raise
             retrying = Retrying(
                 stop=stop_after_delay(self._patience),
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                retry=retry_if_exception(_passing),
+                retry=retry_if_exception(passing),
                 reraise=True,
             )
             return retrying(once, again=True)

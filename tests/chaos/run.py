@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from typing import Any, BinaryIO
 from langchain_nebula_video import MemoryJournal, NebulaVideoClient, SqlJournal
 from langchain_nebula_video.emulator import Emulator, pictures
 from langchain_nebula_video.journal import Entry, EntryState
+from tests.chaos.worker import FULL
 from tests.postgres import Server, programs_folder
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,8 @@ class Figures:
     kills: int = 0
     restarts: int = 0
     faults: int = 0
+    full_disks: int = 0
+    locks: int = 0
     peak_submits: int = 0
     seconds: float = 0.0
 
@@ -125,10 +130,11 @@ def run(plan: Plan, folder: Path) -> Figures:
                    "--budget", str(budget), "--image", image, "--count", str(plan.generations),
                    "--step", str(plan.processes)]  # fmt: skip
         command += [f"--{name.replace('_', '-')}={value}" for name, value in reach.items()]
-        kills, restarts = _storm(plan, rng, command, folder)
+        storm = _storm(plan, rng, command, folder)
         _settle(plan, url, reach, videos)
         figures = _judged(plan, url, emulator, videos, budget)
-        figures.kills, figures.restarts = kills, restarts
+        figures.kills, figures.restarts, figures.locks = storm
+        figures.full_disks = (folder / "workers.log").read_text(errors="replace").count(FULL)
         figures.faults = sum(record.played for record in emulator.faults.records())
         figures.peak_submits = emulator.peaks.submits
     figures.seconds = round(time.monotonic() - began, 1)
@@ -165,7 +171,7 @@ class _Herd:
     def _start(self, first: int) -> None:
         jump = self._rng.choice([0.0, 0.0, -20.0, 20.0]) if self._plan.clock_jumps else 0.0
         self._running[first] = subprocess.Popen(
-            [*self._command, "--first", str(first), f"--jump={jump}"],
+            [*self._command, "--first", str(first), f"--jump={jump}", f"--seed={self._rng.randrange(1 << 30)}"],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=self._log, stderr=self._log,
         )  # fmt: skip
 
@@ -197,9 +203,10 @@ class _Herd:
             process.wait()
 
 
-def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> tuple[int, int]:
+def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> tuple[int, int, int]:
     """The processes, killed at random moments and started again until all have come to their end."""
     deadline = time.monotonic() + 60 + plan.generations * 0.5
+    locks = 0
     with (folder / "workers.log").open("ab") as log:
         herd = _Herd(plan, rng, command, log)
         try:
@@ -209,11 +216,24 @@ def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> 
                 time.sleep(rng.uniform(0.6, 2.2) if herd.kills < plan.kills else 0.5)
                 if plan.between is not None:
                     plan.between(rng)
+                elif rng.random() < 0.1:
+                    _lock(folder / "journal.db", rng.uniform(0.1, 2.0))
+                    locks += 1
                 herd.look_after()
                 herd.kill_one()
         finally:
             herd.end()
-    return herd.kills, herd.restarts
+    return herd.kills, herd.restarts, locks
+
+
+def _lock(journal: Path, seconds: float) -> None:
+    """Hold the journal's file for oneself, as a backup or a hung process does."""
+    if not journal.exists():
+        return
+    with contextlib.closing(sqlite3.connect(journal, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
 
 
 def _settle(plan: Plan, url: str, reach: dict[str, Any], videos: Path) -> None:

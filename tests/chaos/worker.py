@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import random
+import resource
 import sys
 from pathlib import Path
 
@@ -19,7 +22,24 @@ from langchain_nebula_video import (
 from tests.chaos.clock import JumpingClock
 
 AT_ONCE = 12
+FULL = "disk full\n"
 PATIENCE = 30.0
+
+
+def say(text: str) -> None:
+    """Into the log, which is on the disk that may be full."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+
+
+async def fill_the_disk(rng: random.Random) -> None:
+    """Now and then, for a moment, this process cannot make any file longer: to it, the disk is full."""
+    while True:
+        await asyncio.sleep(rng.uniform(2.0, 6.0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        await asyncio.sleep(rng.uniform(0.2, 0.8))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        say(FULL)
 
 
 async def one(client: AsyncNebulaVideoClient, image: str, number: int, places: asyncio.Semaphore) -> None:
@@ -38,7 +58,7 @@ async def one(client: AsyncNebulaVideoClient, image: str, number: int, places: a
             except (SubmissionUnconfirmedError, TaskFailedError, BudgetExceededError):
                 return
             except NebulaVideoError as error:
-                sys.stderr.write(f"k{number}: {type(error).__name__}: {error}\n")
+                say(f"k{number}: {type(error).__name__}: {error}\n")
                 await asyncio.sleep(0.2)
             else:
                 return
@@ -59,16 +79,18 @@ async def main(asked: argparse.Namespace) -> None:
         clock=JumpingClock(asked.jump),
     )
     places = asyncio.Semaphore(AT_ONCE)
+    filling = asyncio.create_task(fill_the_disk(random.Random(asked.seed)))
     async with client, asyncio.TaskGroup() as group:
         for number in range(asked.first, asked.count, asked.step):
             group.create_task(one(client, asked.image, number, places))
+    filling.cancel()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name in ("--journal", "--gateway", "--base-url", "--api-key", "--budget", "--folder", "--image"):
         parser.add_argument(name, required=True)
-    for name in ("--first", "--step", "--count"):
+    for name in ("--first", "--step", "--count", "--seed"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--jump", type=float, default=0.0)
     asyncio.run(main(parser.parse_args()))

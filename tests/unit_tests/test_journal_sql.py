@@ -7,6 +7,9 @@ import os
 import pickle
 import sqlite3
 import stat
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -155,6 +158,31 @@ def test_a_locked_file_is_waited_for(url: str, path: Path) -> None:
     patient.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_task_id_is_written_as_soon_as_the_disk_has_room_again(url: str) -> None:
+    """In a process that may make no file longer for half a second, which is what a full disk is to it."""
+    code = """
+        import resource, sys, threading
+        from langchain_nebula_video import JournalError, SqlJournal
+        from langchain_nebula_video.journal import EntryState
+        from tests.journals import entry
+        journal = SqlJournal(sys.argv[1], patience=20)
+        journal.reserve(entry(), None)
+        limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        limit(1024)
+        threading.Timer(0.5, limit, [resource.RLIM_INFINITY]).start()
+        try:
+            journal.reserve(entry(id="2"), None)
+        except JournalError as error:
+            print(error.spent)
+        print(journal.update("1", task_id="task-7", state=EntryState.SUBMITTED).task_id)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), url], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split() == ["False", "task-7"], done.stderr
+
+
 def test_before_a_submit_a_locked_file_means_that_nothing_was_sent(journal: SqlJournal, path: Path) -> None:
     journal.reserve(entry(), None)
     with _locked(path):
@@ -250,11 +278,10 @@ def _losing(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     (session,) = journal._store.database._held
     run = session._run
 
-    def lose(text: str, names: Any, values: Any) -> sqlite3.Cursor:
-        cursor = run(text, names, values)
+    def lose(text: str, names: Any, values: Any) -> tuple[list[Any], int]:
+        answer = run(text, names, values)
         if "PRAGMA" in text or session._driver.in_transaction:
-            return cursor
-        cursor.fetchall()
+            return answer
         lost = sqlite3.OperationalError("the answer is lost")
         lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise sqlalchemy.exc.OperationalError(text, (), lost)
