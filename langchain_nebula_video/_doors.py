@@ -16,7 +16,6 @@ from langchain_nebula_video._options import Options
 if TYPE_CHECKING:
     from langchain_nebula_video._lifecycle import Lifecycle
     from langchain_nebula_video._runtime import Endpoint
-    from langchain_nebula_video.schema import Video, VideoRequest
 
 __all__ = ["LifecycleOptions"]
 
@@ -45,11 +44,11 @@ class LifecycleOptions(Options):
             lifecycle: Lifecycle = self._blocking
         return lifecycle
 
-    def generate_now(self, request: VideoRequest, *, key: str | None, adopt: bool | None = None) -> Video:
-        """The blocking lifecycle's `generate`, run to its end."""
+    def now(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """A verb of the blocking lifecycle, run to its end."""
         from langchain_nebula_video._runtime import run_sync
 
-        return run_sync(self.blocking_lifecycle().generate(request, key=key, adopt=adopt))
+        return run_sync(getattr(self.blocking_lifecycle(), verb)(*args, **kwargs))
 
     def async_lifecycle(self) -> Lifecycle:
         """The lifecycle of event loops."""

@@ -6,6 +6,7 @@ The code is `async` and waits for nothing but its `Runtime` (see `_runtime`).
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -81,7 +82,7 @@ class Lifecycle:
         on_progress: OnProgress | None = None,
     ) -> Video:
         """Submit and wait; save if the options say where."""
-        check_progress(on_progress)
+        self._check_progress(on_progress)
         adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
@@ -91,14 +92,15 @@ class Lifecycle:
             )
             return await self._to_the_end(task, entry, holder, deadline, on_progress)
 
-    async def submit(self, request: VideoRequest, *, key: str | None = None) -> Task:
+    async def submit(self, request: VideoRequest, *, key: str | None = None, adopt: bool | None = None) -> Task:
         """One paid POST, at most; the task."""
+        adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
             until = min(deadline, self.runtime.now() + _SEARCH_SECONDS)
             holder = new_holder()
             task, entry = await self._submitting.submit(
-                order, key, deadline, holder=holder, adopt=key is None, search_until=until
+                order, key, deadline, holder=holder, adopt=adopt, search_until=until
             )
             await Lease(self._context, entry, holder).release()
             return task
@@ -121,7 +123,7 @@ class Lifecycle:
         """Fetch until the task is finished."""
         task_id = checked_id(task, self._context.gateway)
         check_timeout(timeout)
-        check_progress(on_progress)
+        self._check_progress(on_progress)
         async with self.runtime.session():
             entry = await self._context.find(task_id)
             known = task if isinstance(task, Task) else self._context.known(task_id, entry)
@@ -189,7 +191,20 @@ class Lifecycle:
         """Let no submit begin any more; wait for those under way."""
         return await self._submitting.drain(grace)
 
+    async def budget_left(self) -> Decimal | None:
+        """What the budget still holds; `None`: there is none."""
+        budget = self.options.budget
+        if budget is None:
+            return None
+        since = None if budget.per is None else self.runtime.utcnow() - budget.per
+        spent: Decimal = await self._context.call(self._context.journal.spent, since)
+        return max(budget.usd - spent, Decimal(0))
+
     # --- the steps between ---
+
+    def _check_progress(self, on_progress: OnProgress | None) -> None:
+        if not self.runtime.can_wait:
+            check_progress(on_progress)
 
     async def _ready(self, request: VideoRequest, key: str | None) -> tuple[Order, float]:
         """The order, in a thread of its own where that matters, as images may have to be read; and its deadline."""

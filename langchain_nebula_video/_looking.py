@@ -65,7 +65,7 @@ class Looking:
         watch = Watch(runtime, task, latest, on_progress)
         pause = 0.0
         if task.raw or entry:  # of a task that another process submitted nothing is known yet
-            watch.tell(task)
+            await watch.tell(task)
             ended = entry is not None and entry.state in _ENDED
             pause = 0.0 if ended else schedule.first(watch.elapsed())
         last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - runtime.now()))
@@ -85,7 +85,7 @@ class Looking:
             else:
                 faults = missing = 0
                 task = await self.note(task, entry, answer)
-                watch.polled(task)
+                await watch.polled(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
                     return tasks.succeeded(task)
                 if watch.without_url > _MISSING:

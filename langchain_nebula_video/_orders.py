@@ -104,7 +104,7 @@ def check_progress(on_progress: object) -> None:
     """Whether a callback can be called from blocking code too."""
     if inspect.iscoroutinefunction(on_progress):
         raise InvalidRequestError(
-            "on_progress is a coroutine function.", hint="Give a plain function; it may start a task."
+            "on_progress is a coroutine function.", hint="Give a plain function; only async clients await it."
         )
 
 

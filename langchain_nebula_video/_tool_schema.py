@@ -14,7 +14,7 @@ from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.models import Model
 from langchain_nebula_video.schema import money
 
-__all__ = ["args_schema", "description"]
+__all__ = ["args_schema", "description", "quote_schema", "submit_description"]
 
 
 def _price_list(offer: Offer, group_ratio: Decimal) -> str:
@@ -48,15 +48,29 @@ def _what_it_does(offer: Offer) -> str:
     )
 
 
-def description(offer: Offer, group_ratio: Decimal) -> str:
-    """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
+def _wait(offer: Offer) -> str:
     slowest = offer.model.slowest
-    wait = f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
+    return f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
+
+
+def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None) -> str:
+    """The same of the tool that does not wait."""
+    then = f"Call {asks_with} with that task_id for the video" if asks_with else "The video can be had by it"
+    return (
+        f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at once with a "
+        f"task_id; the video takes up to {_wait(offer)}. {then}. Call it once for each video that is wanted, and never "
+        "again for one that was started: that would be paid for twice."
+    )
+
+
+def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None) -> str:
+    """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
+    late = f" If the time is over first, go on with {asks_with}; never start it again." if asks_with else ""
     return (
         f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
-        f"that is wanted. It returns when the video is ready, after up to {wait}, with JSON: "
-        "url (works for 24 hours), cost_usd, duration, resolution, task_id. If it answers with an error, do what "
-        "the error says; when the error says that money may have been spent, do not call it again for the same video."
+        f"that is wanted. It returns when the video is ready, after up to {_wait(offer)}, with JSON: "
+        f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
+        "what the error says; when it says that money may have been spent, do not call it again for the same video."
     )
 
 
@@ -157,6 +171,15 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
 def args_schema(offer: Offer) -> type[BaseModel]:
     """The arguments of the tool for this offer: only what is taken there, with its own choices and limits."""
     return _made(offer.model, offer.gateway)
+
+
+def quote_schema(offer: Offer) -> type[BaseModel]:
+    """What a price depends on."""
+    fields = {name: field for name, field in _fields(offer).items() if name in {"duration", "resolution"}}
+    made: type[BaseModel] = create_model(
+        "QuoteVideo", __config__=ConfigDict(extra="forbid", hide_input_in_errors=True), **fields
+    )  # type: ignore[call-overload]
+    return made
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from datetime import datetime
 
@@ -27,18 +28,20 @@ class Watch:
     def elapsed(self) -> float:
         return max(0.0, (self._runtime.utcnow() - self._since).total_seconds())
 
-    def polled(self, task: Task) -> None:
+    async def polled(self, task: Task) -> None:
         self.polls += 1
         self.without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
         self._since = task.submitted_at
-        self.tell(task)
+        await self.tell(task)
 
-    def tell(self, task: Task) -> None:
+    async def tell(self, task: Task) -> None:
         """A callback that fails is not a reason to leave a paid task."""
         if self._on_progress is None:
             return
         try:
-            self._on_progress(self._event(task))
+            told = self._on_progress(self._event(task))
+            if inspect.isawaitable(told) and self._runtime.can_wait:
+                await told
         except Exception:
             logger.exception("on_progress failed; the generation goes on")
 

@@ -10,8 +10,10 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request
+from langchain_nebula_video._tracing import noted, redacted
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.progress import graph_runtime, progress_to, progress_to_async
 from langchain_nebula_video.schema import Video, VideoRequest
 
 __all__ = ["NebulaVideoRunnable"]
@@ -94,20 +96,23 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             kwargs: Fields of `VideoRequest`, over all else.
         """
 
-        def run(given: Any) -> Video:
-            return self.generate_now(self._request(given, kwargs), key=key)
+        def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
+            request = self._request(input, kwargs)
+            return _noted(self.now("generate", request, **_named(key), on_progress=progress_to(config)))
 
-        return self._call_with_config(run, input, config, run_type="tool")
+        return self._call_with_config(run, redacted(input), config, run_type="tool")
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any
     ) -> Video:
         """The async twin of `invoke`."""
 
-        async def run(given: Any) -> Video:
-            return await self.async_lifecycle().generate(self._request(given, kwargs), key=key)
+        async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
+            request = self._request(input, kwargs)
+            tell = progress_to_async(config)
+            return _noted(await self.async_lifecycle().generate(request, **_named(key), on_progress=tell))
 
-        return await self._acall_with_config(run, input, config, run_type="tool")
+        return await self._acall_with_config(run, redacted(input), config, run_type="tool")
 
     def batch(
         self,
@@ -147,6 +152,19 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
         return as_request({**defaults, **given}, fields)
+
+
+def _named(key: str | None) -> dict[str, Any]:
+    """The caller's key; inside a graph's node the node's stable task id, so that a replayed node does not pay again."""
+    if key is not None:
+        return {"key": key}
+    info = getattr(graph_runtime(), "execution_info", None)
+    return {"key": f"node:{info.task_id}", "adopt": True} if info is not None else {"key": None}
+
+
+def _noted(video: Video) -> Video:
+    noted(gateway=video.gateway, model=video.model, task_id=video.task_id, cost=video.cost)
+    return video
 
 
 def _fields_of(given: Any, defaults: Mapping[str, Any], *, imageless: bool) -> dict[str, Any]:

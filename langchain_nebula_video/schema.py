@@ -233,8 +233,22 @@ class VideoProgress:
     """How often the task was asked after."""
     cost: Cost
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data, with a `type`: what LangChain's and LangGraph's streams carry."""
+        return {
+            "type": "nebula_video_progress",
+            "task_id": self.task_id,
+            "status": self.status.value,
+            "elapsed": round(self.elapsed, 3),
+            "expected": self.expected,
+            "fraction": round(self.fraction, 4),
+            "polls": self.polls,
+            "cost_usd": None if self.cost.usd is None else float(self.cost.usd),
+        }
+
 
 OnProgress = Callable[[VideoProgress], object]
+"""Called at each look at a task. In an async client it may be a coroutine function."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ class Stream:
 class Runtime(Protocol):
     """All that the lifecycle may wait for."""
 
+    can_wait: bool
+    """Whether a caller's own coroutines can be awaited."""
+
     def now(self) -> float:
         """Monotonic seconds."""
         ...

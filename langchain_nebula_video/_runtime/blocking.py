@@ -30,6 +30,8 @@ class BlockingRuntime:
     that thread's own socket, which no timeout of a blocking read does (it begins anew with each byte).
     """
 
+    can_wait = False
+
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)

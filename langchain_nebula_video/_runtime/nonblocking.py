@@ -36,6 +36,8 @@ class _LoopState:
 class AsyncRuntime:
     """Everything happens on the running event loop; each loop has its own connections."""
 
+    can_wait = True
+
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)

@@ -29,13 +29,18 @@ LAYERS = [
     {"_lifecycle"},
     {"_doors"},
     {"client"},
-    {"conversation", "_tool_schema"},
+    {"conversation", "_tool_schema", "_tool_errors", "_tracing", "progress"},
+    {"_tool_base"},
     {"tools", "runnable"},
+    {"toolkit"},
     {"cli"},
 ]
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
-LANGCHAIN = {"conversation", "_tool_schema", "tools", "runnable", "cli"}
+LANGCHAIN = {
+    *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing"),
+    *("tools", "runnable", "toolkit", "cli"),
+}
 
 
 def _home(path: Path) -> str:
