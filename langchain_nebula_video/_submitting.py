@@ -256,11 +256,12 @@ class Submitting:
             stopped.add_note(_IN_DOUBT)
             raise
         if task_id is None:
+            if await context.call(context.journal.forget, entry.id):
+                return None
             now = next((e for e in await context.call(context.journal.entries) if e.id == entry.id), None)
-            if now is not None and now.task_id is not None:  # somebody else has found it meanwhile
-                return context.known(now.task_id, now), now
-            await context.call(context.journal.forget, entry.id)
-            return None
+            if now is None or now.task_id is None:
+                raise error
+            return context.known(now.task_id, now), now  # somebody else has found it meanwhile
         owner: Entry | None = await context.call(context.journal.claim, entry.id, task_id)
         if owner is None:  # somebody else was quicker
             raise error

@@ -35,7 +35,18 @@ from typing import Any
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
 from langchain_nebula_video.schema import Budget, dollars
 
-__all__ = ["FREE", "REMEMBERED", "Entry", "EntryState", "Journal", "check_budget", "counted", "gone", "not_to_be_sent"]
+__all__ = [
+    "FREE",
+    "LOSABLE",
+    "REMEMBERED",
+    "Entry",
+    "EntryState",
+    "Journal",
+    "check_budget",
+    "counted",
+    "gone",
+    "not_to_be_sent",
+]
 
 
 class EntryState(StrEnum):
@@ -52,6 +63,8 @@ class EntryState(StrEnum):
 
 FREE = frozenset({EntryState.FAILED, EntryState.CANCELED})
 """States in which nothing is billed."""
+LOSABLE = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
+"""States in which it can turn out that there is no task."""
 REMEMBERED = timedelta(hours=24)
 """How long gateways remember a task."""
 _EXACT = Decimal("1e-12")
@@ -124,7 +137,7 @@ class Journal(typing.Protocol):
 
         With `adopt`, an abandoned entry of the very same request is given back too, and has the key from now on:
         what is repeated by itself, or by a language model, goes on with what may have been paid for. It is no
-        longer abandoned then, unless it is unconfirmed.
+        longer abandoned then, unless it has no task yet: the next repetition must find it too.
 
         An entry that was left in mid-submit (see above) is not given back as it is: if nothing was sent, it makes
         room for the new one; if the POST had left, it becomes unconfirmed first. `entry.created_at` is the present.
@@ -168,14 +181,19 @@ class Journal(typing.Protocol):
         ...
 
     def claim(self, entry_id: str, task_id: str) -> Entry | None:
-        """Give an unconfirmed entry the task that was found to be its own, and give it back.
+        """Give an unconfirmed entry without a task the one that was found to be its own, and give it back.
 
-        `None`: another entry has that task by now, or this one is gone.
+        An entry that has that very task already is given back as it is. `None`: another entry has that task by now;
+        or this one is gone, has another task, or is not unconfirmed.
         """
         ...
 
-    def forget(self, entry_id: str) -> None:
-        """Take an entry out whose task was provably not accepted; its keys and its reservation are free again."""
+    def forget(self, entry_id: str) -> bool:
+        """Take an entry out whose task was provably not accepted; its keys and its reservation are free again.
+
+        Only one without a task that is `submitting` or `unconfirmed` goes: somebody else may have found its task
+        meanwhile. Whether it is gone; `False`: it stays, unchanged.
+        """
         ...
 
     def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
