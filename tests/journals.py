@@ -197,6 +197,13 @@ class JournalContract:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
         assert journal.reserve(entry(id="2", **other), None, adopt=True).id == "2"
 
+    @pytest.mark.parametrize(("model", "days"), [("m", 1), ("wan2.5-i2v-preview", 1), ("viduq3p-720p-offpeak", 3)])
+    def test_a_repetition_goes_on_as_long_as_the_model_may_take(self, journal: Journal, model: str, days: int) -> None:
+        journal.reserve(entry(model=model, state=EntryState.SUBMITTED, task_id="t", abandoned=True), None)
+        late, later = (MOMENT + timedelta(days=days, seconds=seconds) for seconds in (0, -1))
+        assert journal.reserve(entry(id="2", created_at=late), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="3", created_at=later), None, adopt=True).id == "1"
+
     @pytest.mark.parametrize("fields", [{"abandoned": False}, {"abandoned": True, "state": EntryState.FAILED}])
     def test_what_was_delivered_or_is_free_is_not_gone_on_with(self, journal: Journal, fields: dict[str, Any]) -> None:
         journal.reserve(entry(**{"state": EntryState.SUCCEEDED, **fields}), None)

@@ -24,6 +24,7 @@ moment before a POST leaves. So an entry left at `submitting` by a process that 
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from enum import StrEnum
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
+from langchain_nebula_video.models import MODELS
 from langchain_nebula_video.schema import Budget, dollars
 
 __all__ = [
@@ -65,8 +67,8 @@ FREE = frozenset({EntryState.FAILED, EntryState.CANCELED})
 """States in which nothing is billed."""
 LOSABLE = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
 """States in which it can turn out that there is no task."""
-REMEMBERED = timedelta(hours=24)
-"""How long gateways remember a task."""
+_DAY = timedelta(days=1)
+"""How long gateways remember a task that takes minutes."""
 _EXACT = Decimal("1e-12")
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
 
@@ -121,9 +123,22 @@ class Entry:
         return self.state is EntryState.SUBMITTING and self.held_until is not None and self.held_until <= now
 
     def is_like(self, other: Entry) -> bool:
-        """Whether the other is a repetition: the very same request to the same gateway, within a day."""
-        same = self.gateway == other.gateway and self.request == other.request
-        return same and other.created_at - self.created_at < REMEMBERED
+        """Whether the other is a repetition: the very same request, within reach."""
+        return self.request == other.request and self.is_in_reach(other)
+
+    def is_in_reach(self, other: Entry) -> bool:
+        """Whether a repetition may still go on with it: at the same gateway, while that remembers its task."""
+        return self.gateway == other.gateway and other.created_at - self.created_at < _remembered(self.model)
+
+
+def _remembered(model: str) -> timedelta:
+    """Whole days, in which a task of this model comes to its end: one, and three for what waits off-peak."""
+    row = MODELS.get(model)
+    return _DAY * math.ceil(row.timeout / _DAY.total_seconds()) if row else _DAY
+
+
+REMEMBERED = max(map(_remembered, MODELS))
+"""How long a repetition goes on with a task, at the longest."""
 
 
 class Journal(typing.Protocol):

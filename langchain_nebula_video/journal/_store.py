@@ -92,8 +92,8 @@ class Store:
         asked = {"of_digest": row["digest"], "since": micros(entry.created_at - REMEMBERED), "now": now}
         for candidate in session.rows(sql.LIKES, asked):
             other = as_entry(candidate)
-            if as_row(other)["request"] != row["request"] or other.gateway != entry.gateway:
-                continue  # a digest met by chance
+            if as_row(other)["request"] != row["request"] or not other.is_in_reach(entry):
+                continue  # another request with its digest, or one that is over
             like = self._alive(session, other, now)
             if like is None or not like.abandoned:
                 continue
