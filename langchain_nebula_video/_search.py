@@ -56,12 +56,7 @@ class Search:
             SubmissionUnconfirmedError: it cannot be told; the error names the tasks that it may be.
             RequestError: the gateway does not answer.
         """
-        extras = self._context.protocol.extras
-        if extras is None:
-            raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
-        runtime = self._context.runtime
-        if runtime.utcnow() - entry.created_at > _KEPT:
-            raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
+        extras, runtime = self._list_with(entry), self._context.runtime
         enough = runtime.now() + _AGAIN
         verdicts: dict[str, bool | None] = {}
         while True:
@@ -81,6 +76,17 @@ class Search:
             if runtime.now() + _PAUSE >= deadline:
                 raise _undecided(entry, [])
             await runtime.sleep(_PAUSE)
+
+    def _list_with(self, entry: Entry) -> Extras:
+        """What can list the tasks among which the entry's own would be."""
+        extras = self._context.protocol.extras
+        if extras is None:
+            raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
+        if entry.account != self._context.account:
+            raise RequestError("It was submitted with another key or address: this one's list does not have its task.")
+        if self._context.runtime.utcnow() - entry.created_at > _KEPT:
+            raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
+        return extras
 
     async def _listed(self, extras: Extras, entry: Entry, deadline: float) -> list[Listed]:
         """The tasks of the submit's model that were made in its moment, by the gateway's clock."""

@@ -100,6 +100,7 @@ class Submitting:
                 id=uuid.uuid4().hex,
                 key=key,
                 gateway=context.gateway.name,
+                account=context.account,
                 model=order.offer.model.name,
                 request=order.summary,
                 created_at=now,

@@ -58,7 +58,7 @@ class JournalContract:
             state=EntryState.SUCCEEDED, task_id="t", reserved_usd=Decimal("0.3690"), billed_usd=Decimal("0.36"),
             video={"url": "https://example.com/v.mp4?sig=1", "cost": {"usd": "0.36"}}, reason="because",
             sent_at=LATER, lost_at=LATER + timedelta(microseconds=1), abandoned=True, holder="b", held_until=LATER,
-            updated_at=LATER,
+            updated_at=LATER, account="me",
         )  # fmt: skip
         journal.reserve(whole, None)
         (found,) = journal.entries()
@@ -191,11 +191,21 @@ class JournalContract:
         "other",
         [
             {"request": {"prompt": "x"}}, {"gateway": "other"}, {"created_at": MOMENT + timedelta(days=1)},
+            {"account": "other"},
         ],
     )  # fmt: skip
     def test_another_request_does_not_go_on_with_it(self, journal: Journal, other: dict[str, Any]) -> None:
+        journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True, account="me"), None)
+        assert journal.reserve(entry(id="2", **{"account": "me", **other}), None, adopt=True).id == "2"
+
+    def test_what_an_older_version_wrote_may_be_anybodys(self, journal: Journal) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
-        assert journal.reserve(entry(id="2", **other), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="2", account="me"), None, adopt=True).id == "1"
+
+    def test_a_budget_holds_for_all_accounts_together(self, journal: Journal) -> None:
+        journal.reserve(entry(account="me"), Budget("0.50"))
+        with pytest.raises(BudgetExceededError):
+            journal.reserve(entry(id="2", account="other"), Budget("0.50"))
 
     @pytest.mark.parametrize(("model", "days"), [("m", 1), ("wan2.5-i2v-preview", 1), ("viduq3p-720p-offpeak", 3)])
     def test_a_repetition_goes_on_as_long_as_the_model_may_take(self, journal: Journal, model: str, days: int) -> None:

@@ -105,6 +105,8 @@ class Entry:
     """When its lease runs out; `None`: it has none, and counts as alive."""
     updated_at: datetime | None = None
     """When it was last changed, its lease aside; `None`: not since it was made."""
+    account: str | None = None
+    """Tells apart the accounts of a gateway, and names none; `None`: an older version wrote it and did not say."""
 
     @property
     def spent_usd(self) -> Decimal:
@@ -127,8 +129,9 @@ class Entry:
         return self.request == other.request and self.is_in_reach(other)
 
     def is_in_reach(self, other: Entry) -> bool:
-        """Whether a repetition may still go on with it: at the same gateway, while that remembers its task."""
-        return self.gateway == other.gateway and other.created_at - self.created_at < _remembered(self.model)
+        """Whether a repetition may still go on with it: by the same account, while the gateway remembers its task."""
+        same = self.gateway == other.gateway and self.account in {None, other.account}
+        return same and other.created_at - self.created_at < _remembered(self.model)
 
 
 def _remembered(model: str) -> timedelta:
@@ -150,7 +153,7 @@ class Journal(typing.Protocol):
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """Write the entry and reserve its cost, or give back the one that has its key already.
 
-        With `adopt`, an abandoned entry of the very same request is given back too, and has the key from now on:
+        With `adopt`, an account's abandoned entry of the very same request is given back too, and has the key then:
         what is repeated by itself, or by a language model, goes on with what may have been paid for. It is no
         longer abandoned then, unless it has no task yet: the next repetition must find it too.
 

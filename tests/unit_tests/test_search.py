@@ -214,6 +214,36 @@ async def test_a_list_that_does_not_answer_leaves_the_submit_unconfirmed(make: M
     assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
 
 
+async def test_accounts_that_share_a_journal_do_not_look_for_each_others_submits(make: Make, account: Account) -> None:
+    account.list_status = 403
+    journal = MemoryJournal()
+    mine = make(journal=journal)
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(mine.generate(**ASK, key="k"))
+    account.list_status = 200
+    lists = account.lists
+    other = make(journal=journal, api_key="sk-another-0123456789")
+    with pytest.raises(SubmissionUnconfirmedError) as caught:
+        await settle(other.generate(**ASK, key="k"))
+    assert "another key" in "".join(caught.value.__notes__)
+    assert await settle(other.resume()) == []
+    assert (account.posts, account.lists) == (1, lists)
+    assert (await settle(other.generate(**ASK))).task_id == "own-2"
+    account.tasks = {"t1": Listed(PROMPT)}
+    assert (await settle(mine.generate(**ASK))).task_id == "t1"
+
+
+async def test_a_row_names_its_account_and_not_its_key(make: Make, account: Account) -> None:
+    account.lost = 0
+    journal = MemoryJournal()
+    for options in ({}, {"api_key": f"{KEY}2"}, {"base_url": "https://example.com"}):
+        await settle(make(journal=journal, **options).submit(**ASK))
+    rows = journal.entries()
+    assert len({row.account for row in rows}) == 3
+    assert all(row.account is not None and len(row.account) == 16 for row in rows)
+    assert KEY not in repr(rows)
+
+
 async def test_a_repetition_under_the_same_key_looks_again(make: Make, account: Account) -> None:
     account.list_status = 403
     client = make()
