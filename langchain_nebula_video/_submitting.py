@@ -249,9 +249,10 @@ class Submitting:
             task_id = await self._search.task_id(entry, until)
         except RequestError as failure:
             logger.warning("a submit is unconfirmed: %s may have been spent", tasks.at_stake(entry))
-            if isinstance(failure, SubmissionUnconfirmedError):
-                raise
-            error.add_note(failure.what)
+            if isinstance(failure, SubmissionUnconfirmedError):  # what is known of the submit itself is kept
+                error.what, error.hint = f"{error.what} {failure.what}", failure.hint
+            else:
+                error.add_note(failure.what)
             raise error from None
         except BaseException as stopped:
             stopped.add_note(_IN_DOUBT)
