@@ -86,19 +86,16 @@ class Lifecycle:
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
             holder = new_holder()
-            task, entry = await self._submitting.submit(
-                order, key, deadline, holder=holder, adopt=adopt, search_until=deadline
-            )
+            task, entry = await self._submitting.submit(order, key, deadline, holder=holder, adopt=adopt)
             return await self._to_the_end(task, entry, holder, deadline, on_progress)
 
     async def submit(self, request: VideoRequest, *, key: str | None = None) -> Task:
         """One paid POST, at most; the task."""
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
-            until = min(deadline, self.runtime.now() + _SEARCH_SECONDS)
             holder = new_holder()
             task, entry = await self._submitting.submit(
-                order, key, deadline, holder=holder, adopt=key is None, search_until=until
+                order, key, deadline, holder=holder, adopt=key is None, search=_SEARCH_SECONDS
             )
             await Lease(self._context, entry, holder).release()
             return task

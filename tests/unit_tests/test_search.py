@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -18,6 +19,7 @@ from langchain_nebula_video import (
     InvalidRequestError,
     MemoryJournal,
     NebulaVideoClient,
+    NotSentError,
     RequestError,
     SubmissionUnconfirmedError,
 )
@@ -56,6 +58,10 @@ class Account:
     tasks: dict[str, Listed] = field(default_factory=dict)
     lost: int = 1
     """How many submits get no answer."""
+    takes: float = 0.0
+    """Seconds until a submit has its answer, or none."""
+    answer: httpx.Response | None = None
+    """What is answered instead of nothing."""
     ahead: float = 0.0
     """Seconds that the gateway's clock is ahead of ours."""
     list_status: int = 200
@@ -74,7 +80,10 @@ class Account:
         path = request.url.path
         if path.endswith("/video-synthesis"):
             self.posts += 1
+            self.clock.sleep(self.takes)
             if self.posts <= self.lost:
+                if self.answer is not None:
+                    return self.answer
                 raise httpx.ReadTimeout("no answer", request=request)
             made = Listed(json.loads(request.content)["input"]["prompt"], made=self.clock.now)
             self.tasks[f"own-{self.posts}"] = made
@@ -219,6 +228,83 @@ async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account
     account.ahead = ahead
     account.tasks = {"t1": Listed(PROMPT)}
     assert (await settle(make().generate(**ASK))).task_id == "t1"
+
+
+# --- what a caller is told ---
+
+
+async def test_what_is_known_of_the_lost_submit_itself_is_told_too(make: Make, account: Account) -> None:
+    account.answer = httpx.Response(502, headers={"X-Request-Id": "req-9"}, text="<html>bad gateway</html>")
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed(PROMPT)}
+    with pytest.raises(SubmissionUnconfirmedError, match=r"HTTP 502.*t1, t2") as caught:
+        await settle(make().generate(**ASK))
+    error = caught.value
+    assert (error.status_code, error.request_id, error.body) == (502, "req-9", "<html>bad gateway</html>")
+    assert "fetch(id)" in error.hint
+
+
+async def test_the_time_that_a_submit_took_is_not_taken_from_the_search(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.takes = 100
+    account.tasks = {"t1": Listed(PROMPT, made=1100.0, finishes_after=8)}
+    assert (await settle(make().submit(**ASK))).task_id == "t1"
+    assert clock.now - 1000 <= 160
+
+
+async def test_whose_time_ends_while_another_call_submits_is_told_so(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.lost = 0
+    await settle(make(journal=(first := MemoryJournal())).submit(**ASK, key="k"))
+    (row,) = first.entries()
+    journal = MemoryJournal()
+    until = clock.utcnow() + timedelta(seconds=150)
+    fields: dict[str, Any] = {
+        "state": EntryState.SUBMITTING,
+        "task_id": None,
+        "holder": "elsewhere:1:x",
+        "held_until": until,
+    }
+    journal.reserve(replace(row, id="other", **fields), None)
+    client = make(journal=journal, timeout=20)
+    begun = clock.now
+    with pytest.raises(NotSentError, match=r"Another call has been submitting.*This call has sent nothing") as caught:
+        await settle(client.generate(**ASK, key="k"))
+    assert caught.value.spent is None
+    assert "Repeat the same call" in caught.value.hint
+    assert clock.now - begun < 25
+    assert (account.posts, account.lists, len(journal.entries())) == (1, 0, 1)
+
+
+async def test_cancelled_while_a_lost_submit_is_written_down_it_says_that_money_may_have_been_spent(
+    account: Account, clock: FakeClock
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryJournal):
+        blocking = True
+
+        def update(self, entry_id: str, **changes: Any) -> Entry:
+            if changes.get("state") is EntryState.UNCONFIRMED:
+                writing.set()
+                go_on.wait(10)
+            return super().update(entry_id, **changes)
+
+    journal = Slow()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(account))
+    client = AsyncNebulaVideoClient(
+        gateway="dashscope", api_key=KEY, clock=clock, journal=journal, http_async_client=http
+    )
+    call = asyncio.create_task(client.generate(**ASK))
+    await asyncio.to_thread(writing.wait, 10)
+    call.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await call
+    assert "Money may have been spent" in "".join(caught.value.__notes__)
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
 
 
 # --- prompts, as a vendor may give them back ---
