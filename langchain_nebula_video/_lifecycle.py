@@ -135,12 +135,16 @@ class Lifecycle:
         """Take a task back, where the gateway can; the task as it is then."""
         gateway, extras = self._context.gateway, self._context.protocol.extras
         task_id = checked_id(task, gateway)
+        entry = await self._context.find(task_id)
+        seen = tasks.last_seen(self._context.known(task_id, entry), entry)
         if extras is None:
+            goes_on = Money.RUNNING, "It goes on to its end; leave it, or wait for it."
+            money, hint = tasks.outlook(seen) or goes_on
             raise InvalidRequestError(
                 f"The gateway {gateway.name!r} documents no way to cancel a task.",
-                money=Money.RUNNING,
+                money=money,
                 task_id=task_id,
-                hint="It goes on to its end; leave it, or wait for it.",
+                hint=hint,
             )
         deadline = self.runtime.now() + _FETCH_SECONDS
         attempt = partial(self._context.ask, extras.build_cancel(task_id), deadline)
@@ -151,8 +155,7 @@ class Lifecycle:
                 # An answer that was lost, and the repetition refused because the first one had worked.
                 fresh = await self.fetch(task_id) if isinstance(error, RefusedError) else None
                 if fresh is None or fresh.status is not TaskStatus.CANCELED:
-                    known = fresh or self._context.known(task_id, await self._context.find(task_id))
-                    raise tasks.about(error, known) from None
+                    raise tasks.about(error, fresh or seen) from None
                 return fresh
             return await self.fetch(task_id)
 
