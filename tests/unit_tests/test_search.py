@@ -536,6 +536,17 @@ async def test_a_row_names_its_account_and_not_its_key(make: Make, account: Acco
     assert KEY not in repr(rows)
 
 
+async def test_what_somebody_else_finds_while_one_looks_is_gone_on_with(make: Make, account: Account) -> None:
+    class Busy(MemoryJournal):
+        def forget(self, entry_id: str) -> bool:
+            self.update(entry_id, task_id="t9", state=EntryState.SUBMITTED)
+            return super().forget(entry_id)
+
+    account.tasks = {"t9": Listed(PROMPT, made=1.0)}
+    assert (await settle(make(journal=Busy()).generate(**ASK))).task_id == "t9"
+    assert account.posts == 1
+
+
 async def test_a_repetition_under_the_same_key_looks_again(make: Make, account: Account) -> None:
     account.list_status = 403
     client = make()
