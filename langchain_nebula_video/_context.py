@@ -35,6 +35,7 @@ class Context:
         self.protocol = PROTOCOLS[self.gateway.protocol]
         self.journal: Journal = options.journal
         self.group_ratio = options.group_ratio
+        self.account = options.account()
 
     # --- the gateway ---
 

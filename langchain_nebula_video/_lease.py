@@ -6,10 +6,12 @@ left is taken over.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video._context import Context
@@ -18,18 +20,35 @@ from langchain_nebula_video.journal import Entry
 __all__ = ["LEASE", "Lease", "is_dead", "new_holder"]
 
 LEASE = timedelta(seconds=60)
+_BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 _PEER_PAUSE = 1.0
 
 
 def new_holder() -> str:
     """A name for one call, which says what process it is in."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    return f"{_here()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+def _here() -> str:
+    """Within what a process's number names one process: this machine, since it was started, and on Linux one container.
+
+    Containers may have the same host name, and a process 7 each.
+    """
+    host = socket.gethostname()
+    try:
+        told = f"{_BOOT.read_text()}{_NAMESPACE.stat().st_ino}"
+    except OSError:  # not on Linux
+        return host
+    return f"{host}/{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
 
 
 def is_dead(holder: str | None) -> bool:
-    """Whether a holder was in a process of this machine that is gone; of any other, its lease alone tells."""
-    host, _, process = (holder or "").rpartition(":")[0].rpartition(":")
-    if os.name != "posix" or host != socket.gethostname() or not process.isdigit():  # elsewhere signal 0 is no test
+    """Whether a holder was in a process within reach that is gone; of any other, its lease alone tells.
+
+    So it is with a name of an older version, which does not say where its number holds.
+    """
+    here, _, process = (holder or "").rpartition(":")[0].rpartition(":")
+    if os.name != "posix" or here != _here() or not process.isdigit():  # elsewhere signal 0 is no test
         return False
     try:
         os.kill(int(process), 0)

@@ -87,9 +87,7 @@ class Lifecycle:
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
             holder = new_holder()
-            task, entry = await self._submitting.submit(
-                order, key, deadline, holder=holder, adopt=adopt, search_until=deadline
-            )
+            task, entry = await self._submitting.submit(order, key, deadline, holder=holder, adopt=adopt)
             return await self._to_the_end(task, entry, holder, deadline, on_progress)
 
     async def submit(self, request: VideoRequest, *, key: str | None = None, adopt: bool | None = None) -> Task:
@@ -97,10 +95,9 @@ class Lifecycle:
         adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
             order, deadline = await self._ready(request, key)
-            until = min(deadline, self.runtime.now() + _SEARCH_SECONDS)
             holder = new_holder()
             task, entry = await self._submitting.submit(
-                order, key, deadline, holder=holder, adopt=adopt, search_until=until
+                order, key, deadline, holder=holder, adopt=adopt, search=_SEARCH_SECONDS
             )
             await Lease(self._context, entry, holder).release()
             return task
@@ -140,12 +137,16 @@ class Lifecycle:
         """Take a task back, where the gateway can; the task as it is then."""
         gateway, extras = self._context.gateway, self._context.protocol.extras
         task_id = checked_id(task, gateway)
+        entry = await self._context.find(task_id)
+        seen = tasks.last_seen(self._context.known(task_id, entry), entry)
         if extras is None:
+            goes_on = Money.RUNNING, "It goes on to its end; leave it, or wait for it."
+            money, hint = tasks.outlook(seen) or goes_on
             raise InvalidRequestError(
                 f"The gateway {gateway.name!r} documents no way to cancel a task.",
-                money=Money.RUNNING,
+                money=money,
                 task_id=task_id,
-                hint="It goes on to its end; leave it, or wait for it.",
+                hint=hint,
             )
         deadline = self.runtime.now() + _FETCH_SECONDS
         attempt = partial(self._context.ask, extras.build_cancel(task_id), deadline)
@@ -156,8 +157,7 @@ class Lifecycle:
                 # An answer that was lost, and the repetition refused because the first one had worked.
                 fresh = await self.fetch(task_id) if isinstance(error, RefusedError) else None
                 if fresh is None or fresh.status is not TaskStatus.CANCELED:
-                    known = fresh or self._context.known(task_id, await self._context.find(task_id))
-                    raise tasks.about(error, known) from None
+                    raise tasks.about(error, fresh or seen) from None
                 return fresh
             return await self.fetch(task_id)
 

@@ -27,6 +27,15 @@ _ENDED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED
 _NO_SUCH_PATH = frozenset({404, 405})
 
 
+def _weight(failure: RequestError) -> int:
+    """How much a failed way to ask says against the task: nothing, if it is there and cannot be read at the moment."""
+    if failure.status_code not in _NO_SUCH_PATH:
+        return 0
+    if is_unknown_task(failure):
+        return 1 if failure.code else 2
+    return 3
+
+
 class Looking:
     """Looks at the tasks of one gateway."""
 
@@ -36,23 +45,30 @@ class Looking:
         """Which of the protocol's ways to ask has worked."""
 
     async def look(self, task_id: str, deadline: float) -> Answer:
-        """One look; where no page says how, each way is tried until one is there."""
+        """One look; where no page says how, each way is tried until one is there.
+
+        Raises:
+            RequestError: none of them gave an answer about the task; the failure that says least against it.
+        """
         context = self._context
         ways = context.protocol.build_fetch(task_id)
+        failures: list[RequestError] = []
         for turn in range(len(ways)):
             way = (self._route + turn) % len(ways)
             try:
                 reply = await context.ask(ways[way], deadline)
+                answer = context.protocol.parse_fetch(reply)
+                if answer is None:
+                    failures.append(tasks.silent(RequestError, reply, "says nothing of the task"))
+                    continue
             except RequestError as error:
-                if error.status_code not in _NO_SUCH_PATH or turn == len(ways) - 1:
+                if error.status_code not in _NO_SUCH_PATH:
                     raise
-                continue
-            self._route = way
-            answer = context.protocol.parse_fetch(reply)
-            if answer is None:
-                raise tasks.silent(RequestError, reply, "says nothing of the task")
-            return answer
-        raise AssertionError("unreachable")
+                failures.append(error)
+            else:
+                self._route = way
+                return answer
+        raise min(failures, key=_weight)
 
     async def poll(
         self, task: Task, entry: Entry | None, lease: Lease, deadline: float, on_progress: OnProgress | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from langchain_nebula_video._search import Search
 from langchain_nebula_video._uploads import Uploads
 from langchain_nebula_video.errors import (
     InvalidRequestError,
+    Money,
     NebulaVideoError,
     NotSentError,
     RequestError,
@@ -44,11 +46,12 @@ _IN_DOUBT = "The submit was under way: money may have been spent. Its journal en
 
 
 async def afterwards(runtime: Runtime, error: BaseException, flow: Coroutine[Any, Any, object]) -> None:
-    """Bring the record to its end; a second cancellation meanwhile says what the first one would have said."""
+    """Bring the record to its end; a cancellation meanwhile says what the error would have said."""
     try:
         await runtime.finish(flow)
     except BaseException as second:
-        for note in getattr(error, "__notes__", ()):
+        told = [str(error)] if isinstance(error, NebulaVideoError) else []
+        for note in (*told, *getattr(error, "__notes__", ())):
             second.add_note(note)
         raise
 
@@ -73,7 +76,7 @@ class Submitting:
         return not self._leaving
 
     async def submit(
-        self, order: Order, key: str | None, deadline: float, *, holder: str, adopt: bool, search_until: float
+        self, order: Order, key: str | None, deadline: float, *, holder: str, adopt: bool, search: float = math.inf
     ) -> tuple[Task, Entry]:
         """The task of an order, and its row: a new one, or the one that the key has already.
 
@@ -83,7 +86,7 @@ class Submitting:
             deadline: When the caller's time is over, on the runtime's clock.
             holder: This call's name in the journal.
             adopt: Whether a repetition goes on with what the first call may have paid for.
-            search_until: How long a lost submit may be looked for.
+            search: Seconds for which a lost submit may be looked for, within the caller's time.
         """
         context, options = self._context, self._context.options
         if options.budget is not None and order.cost.usd is None:
@@ -100,6 +103,7 @@ class Submitting:
                 id=uuid.uuid4().hex,
                 key=key,
                 gateway=context.gateway.name,
+                account=context.account,
                 model=order.offer.model.name,
                 request=order.summary,
                 created_at=now,
@@ -112,14 +116,14 @@ class Submitting:
                 owner = await self._reserve(entry, deadline, adopt=adopt)
                 if owner.id == entry.id:
                     return await self._pay(order, entry, sent, deadline)
-                if owner.task_id is not None or owner.state is not EntryState.UNCONFIRMED:
-                    return self._replayed(owner, order)
-                _check_same(owner, order)
+                replayed = self._replayed(owner, order)
+                if replayed is not None:
+                    return replayed
             except BaseException as error:
                 await afterwards(context.runtime, error, self._give_up(entry, sent, error))
-                if not isinstance(error, SubmissionUnconfirmedError):
+                if sent.lost is None or not isinstance(error, SubmissionUnconfirmedError):
                     raise
-                found = await self.found(sent.entry or entry, search_until, error)
+                found = await self.found(sent.lost, min(deadline, context.runtime.now() + search), error)
                 if found is None:
                     raise RequestError(
                         "The submit got no answer, and half a minute later the gateway's list shows no task of it: "
@@ -127,7 +131,7 @@ class Submitting:
                         hint="Submit it again.",
                     ) from None
                 return found
-            found = await self.found(owner, search_until)
+            found = await self.found(owner, min(deadline, context.runtime.now() + search))
             if found is not None:
                 return found
 
@@ -161,6 +165,15 @@ class Submitting:
             else:
                 await context.runtime.sleep(_PEER_PAUSE)
             entry = replace(entry, created_at=context.runtime.utcnow())
+
+    def _replayed(self, owner: Entry, order: Order) -> tuple[Task, Entry] | None:
+        """The task of the row that has the key; `None`: its submit was lost. Nothing is sent."""
+        _check_same(owner, order)
+        if owner.task_id is not None:
+            return self._context.known(owner.task_id, owner), owner
+        if owner.state is EntryState.SUBMITTING:
+            raise _in_mid_submit(owner)
+        return None
 
     async def _begin(self, entry: Entry, latest: float, deadline: float) -> None:
         """Have it on disk that the POST leaves now, once fewer than four are under way in all processes together."""
@@ -230,7 +243,7 @@ class Submitting:
             now = context.runtime.utcnow()
             lost = {"state": EntryState.UNCONFIRMED, "abandoned": True, "lost_at": now}
             lost |= {"holder": None, "held_until": None}
-            sent.entry = await context.write(entry, **lost)
+            sent.lost = await context.write(entry, **lost)
         else:
             await context.call(context.journal.forget, entry.id)
 
@@ -248,31 +261,26 @@ class Submitting:
             task_id = await self._search.task_id(entry, until)
         except RequestError as failure:
             logger.warning("a submit is unconfirmed: %s may have been spent", tasks.at_stake(entry))
-            if isinstance(failure, SubmissionUnconfirmedError):
-                raise
-            error.add_note(failure.what)
+            if isinstance(failure, SubmissionUnconfirmedError):  # what is known of the submit itself is kept
+                error.what, error.hint = f"{error.what} {failure.what}", failure.hint
+            else:
+                error.add_note(failure.what)
             raise error from None
         except BaseException as stopped:
             stopped.add_note(_IN_DOUBT)
             raise
         if task_id is None:
+            if await context.call(context.journal.forget, entry.id):
+                return None
             now = next((e for e in await context.call(context.journal.entries) if e.id == entry.id), None)
-            if now is not None and now.task_id is not None:  # somebody else has found it meanwhile
-                return context.known(now.task_id, now), now
-            await context.call(context.journal.forget, entry.id)
-            return None
+            if now is None or now.task_id is None:
+                raise error
+            return context.known(now.task_id, now), now  # somebody else has found it meanwhile
         owner: Entry | None = await context.call(context.journal.claim, entry.id, task_id)
         if owner is None:  # somebody else was quicker
             raise error
         logger.info("the submit of %s was found: it is task %s", entry.created_at, task_id)
         return context.known(task_id, owner), owner
-
-    def _replayed(self, owner: Entry, order: Order) -> tuple[Task, Entry]:
-        """The task of a key that is known already; nothing is sent."""
-        _check_same(owner, order)
-        if owner.task_id is None:
-            raise _unconfirmed(owner)
-        return self._context.known(owner.task_id, owner), owner
 
 
 def _check_same(owner: Entry, order: Order) -> None:
@@ -294,11 +302,20 @@ def _unconfirmed(owner: Entry) -> SubmissionUnconfirmedError:
     )
 
 
+def _in_mid_submit(owner: Entry) -> NotSentError:
+    return NotSentError(
+        f"Another call has been submitting this very video since {owner.sent_at or owner.created_at:%H:%M:%S} UTC, and "
+        "had no answer when this call's time was over. This call has sent nothing.",
+        money=Money.MAYBE,
+        hint="Repeat the same call: it goes on with the other one's task.",
+    )
+
+
 @dataclass(slots=True)
 class _Sent:
     """How far a submit got, for whoever has to clean up after it."""
 
     under_way: bool = False
     task_id: str | None = None
-    entry: Entry | None = None
+    lost: Entry | None = None
     """The row, once it is unconfirmed."""

@@ -26,8 +26,10 @@ __all__ = [
     "PriceOf",
     "about",
     "known",
+    "last_seen",
     "merged",
     "no_url",
+    "outlook",
     "plain",
     "silent",
     "succeeded",
@@ -45,6 +47,7 @@ STATE = {
     TaskStatus.FAILED: EntryState.FAILED,
     TaskStatus.CANCELED: EntryState.CANCELED,
 }
+_STATUS = {state: status for status, state in STATE.items()}
 
 
 def known(
@@ -77,6 +80,12 @@ def known(
         seed=request.get("seed"),
         submitted_at=entry.created_at if entry else now,
     )
+
+
+def last_seen(task: Task, entry: Entry | None) -> Task:
+    """The task with the status that its row has, the end included."""
+    status = _STATUS.get(entry.state) if entry else None
+    return task if status is None else task.model_copy(update={"status": status})
 
 
 def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
@@ -200,11 +209,35 @@ def silent(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
     )
 
 
+_ENDS = {
+    TaskStatus.SUCCEEDED: (Money.SPENT, "It has succeeded: wait({!r}) gives its video."),
+    TaskStatus.FAILED: (Money.FREE, "It has failed: there is nothing left to do for it."),
+    TaskStatus.CANCELED: (Money.FREE, "It is canceled: there is nothing left to do for it."),
+}
+
+
+def outlook(task: Task) -> tuple[Money, str] | None:
+    """What the end of a task means for the account, and what to do then; `None`: it goes on."""
+    if task.status not in _ENDS:
+        return None
+    money, hint = _ENDS[task.status]
+    return money, hint.format(task.task_id)
+
+
 def about(error: RequestError, task: Task) -> Exception:
-    """A failed look, told as what it means for the task: it is paid for and goes on."""
+    """A request about a task that did not work, told as what it means: unless it has ended, it is paid for and goes on.
+
+    Args:
+        error: What the request ended in.
+        task: The task as last seen.
+    """
     if is_unknown_task(error):
         return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task)
     error.task_id = task.task_id
+    end = outlook(task)
+    if end is not None:
+        error.money, error.hint = end
+        return error
     error.money = Money.RUNNING
     error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
     return error

@@ -70,7 +70,8 @@ def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None
         f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
         f"that is wanted. It returns when the video is ready, after up to {_wait(offer)}, with JSON: "
         f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
-        "what the error says; when it says that money may have been spent, do not call it again for the same video."
+        "what the error says. When money may have been spent, do not call it again for the same video unless the "
+        "error itself tells you to."
     )
 
 

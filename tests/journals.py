@@ -58,7 +58,7 @@ class JournalContract:
             state=EntryState.SUCCEEDED, task_id="t", reserved_usd=Decimal("0.3690"), billed_usd=Decimal("0.36"),
             video={"url": "https://example.com/v.mp4?sig=1", "cost": {"usd": "0.36"}}, reason="because",
             sent_at=LATER, lost_at=LATER + timedelta(microseconds=1), abandoned=True, holder="b", held_until=LATER,
-            updated_at=LATER,
+            updated_at=LATER, account="me",
         )  # fmt: skip
         journal.reserve(whole, None)
         (found,) = journal.entries()
@@ -116,17 +116,22 @@ class JournalContract:
 
     def test_forgetting_frees_key_and_reservation(self, journal: Journal) -> None:
         journal.reserve(entry(key="a"), None)
-        journal.forget("1")
-        journal.forget("1")
+        assert journal.forget("1")
+        assert journal.forget("1")
         assert journal.find(key="a") is None
         assert journal.spent() == 0
         assert journal.reserve(entry(id="2", key="a"), None).id == "2"
 
-    def test_what_is_forgotten_has_no_task_any_more(self, journal: Journal) -> None:
-        journal.reserve(entry(), None)
-        journal.update("1", task_id="t")
-        journal.forget("1")
-        assert journal.find(gateway="nebula", task_id="t") is None
+    @pytest.mark.parametrize("state", list(EntryState))
+    def test_only_what_can_have_no_task_is_forgotten(self, journal: Journal, state: EntryState) -> None:
+        journal.reserve(entry(id="1", key="a", state=state), None)
+        journal.reserve(entry(id="2", key="b", state=state, task_id="t"), None)
+        before = journal.entries()
+        can_go = state in {EntryState.SUBMITTING, EntryState.UNCONFIRMED}
+        assert (journal.forget("1"), journal.forget("2")) == (can_go, False)
+        assert journal.entries() == before[1 if can_go else 0 :]
+        found = journal.find(gateway="nebula", task_id="t")
+        assert found == journal.find(key="b") == before[1]
 
     # --- going on ---
 
@@ -145,21 +150,69 @@ class JournalContract:
         journal.forget("1")
         assert [journal.reserve(entry(id=key, key=key), None).id for key in "ab"] == ["a", "b"]
 
+    def test_a_further_key_of_what_was_forgotten_works_like_a_new_one(self, journal: Journal) -> None:
+        """It can be an entry's own, or be given to one that a repetition goes on with."""
+        for moment in (MOMENT, LATER):
+            journal.reserve(entry(key="a", state=EntryState.UNCONFIRMED, abandoned=True, created_at=moment), None)
+            assert journal.reserve(entry(id="2", key="b", created_at=moment), None, adopt=True).id == "1"
+            assert journal.forget("1")
+            assert journal.find(key="b") is None
+        assert journal.reserve(entry(id="3", key="b", created_at=LATER), None).id == "3"
+        assert journal.find(key="b") == journal.entries()[0]
+
+    @pytest.mark.parametrize("swept", [True, False])
+    def test_a_further_key_of_what_was_never_sent_works_like_a_new_one(self, journal: Journal, swept: bool) -> None:
+        lost = {"request": {"n": 1}, "state": EntryState.UNCONFIRMED, "abandoned": True}
+        journal.reserve(entry(id="1", key="a", abandoned=True, **LEASE), None)
+        journal.reserve(entry(id="2", **lost), None)
+        assert journal.reserve(entry(id="3", key="b"), None, adopt=True).id == "1"
+        if swept:
+            journal.sweep(LATER)
+        assert journal.reserve(entry(id="4", key="a", created_at=LATER), None).id == "4"
+        assert journal.find(key="b") is None
+        found = journal.reserve(entry(id="5", key="b", request={"n": 1}, created_at=LATER), None, adopt=True)
+        assert found.id == "2"
+        assert journal.find(key="b") == found
+
     def test_what_is_unconfirmed_stays_abandoned(self, journal: Journal) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
         for name in "23":
             found = journal.reserve(entry(id=name), None, adopt=True)
             assert (found.id, found.abandoned) == ("1", True)
 
+    def test_what_is_in_mid_submit_stays_abandoned(self, journal: Journal) -> None:
+        """Nobody has its video yet: whoever repeats it must find it."""
+        journal.reserve(entry(abandoned=True), None)
+        for name in "23":
+            found = journal.reserve(entry(id=name), None, adopt=True)
+            assert (found.id, found.abandoned, found.state) == ("1", True, EntryState.SUBMITTING)
+
     @pytest.mark.parametrize(
         "other",
         [
             {"request": {"prompt": "x"}}, {"gateway": "other"}, {"created_at": MOMENT + timedelta(days=1)},
+            {"account": "other"},
         ],
     )  # fmt: skip
     def test_another_request_does_not_go_on_with_it(self, journal: Journal, other: dict[str, Any]) -> None:
+        journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True, account="me"), None)
+        assert journal.reserve(entry(id="2", **{"account": "me", **other}), None, adopt=True).id == "2"
+
+    def test_what_an_older_version_wrote_may_be_anybodys(self, journal: Journal) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
-        assert journal.reserve(entry(id="2", **other), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="2", account="me"), None, adopt=True).id == "1"
+
+    def test_a_budget_holds_for_all_accounts_together(self, journal: Journal) -> None:
+        journal.reserve(entry(account="me"), Budget("0.50"))
+        with pytest.raises(BudgetExceededError):
+            journal.reserve(entry(id="2", account="other"), Budget("0.50"))
+
+    @pytest.mark.parametrize(("model", "days"), [("m", 1), ("wan2.5-i2v-preview", 1), ("viduq3p-720p-offpeak", 3)])
+    def test_a_repetition_goes_on_as_long_as_the_model_may_take(self, journal: Journal, model: str, days: int) -> None:
+        journal.reserve(entry(model=model, state=EntryState.SUBMITTED, task_id="t", abandoned=True), None)
+        late, later = (MOMENT + timedelta(days=days, seconds=seconds) for seconds in (0, -1))
+        assert journal.reserve(entry(id="2", created_at=late), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="3", created_at=later), None, adopt=True).id == "1"
 
     @pytest.mark.parametrize("fields", [{"abandoned": False}, {"abandoned": True, "state": EntryState.FAILED}])
     def test_what_was_delivered_or_is_free_is_not_gone_on_with(self, journal: Journal, fields: dict[str, Any]) -> None:
@@ -173,10 +226,19 @@ class JournalContract:
         assert claimed is not None
         assert (claimed.task_id, claimed.state, claimed.abandoned) == ("t", EntryState.SUBMITTED, False)
         assert journal.claim("2", "t") is None
-        again = journal.claim("1", "t")
-        assert again is not None
-        assert again.id == "1"
+        running = journal.update("1", state=EntryState.RUNNING)
+        assert journal.claim("1", "t") == running
         assert journal.claim("3", "u") is None
+
+    @pytest.mark.parametrize("state", list(EntryState))
+    def test_only_a_lost_submit_without_a_task_takes_one(self, journal: Journal, state: EntryState) -> None:
+        journal.reserve(entry(id="1", state=state), None)
+        journal.reserve(entry(id="2", state=state, task_id="u"), None)
+        before = journal.entries()
+        claimed = journal.claim("1", "t")
+        assert (claimed is not None) is (state is EntryState.UNCONFIRMED)
+        assert journal.claim("2", "t") is None
+        assert journal.entries() == [claimed or before[0], before[1]]
 
     # --- money ---
 

@@ -24,6 +24,7 @@ moment before a POST leaves. So an entry left at `submitting` by a process that 
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -33,9 +34,21 @@ from enum import StrEnum
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
+from langchain_nebula_video.models import MODELS
 from langchain_nebula_video.schema import Budget, dollars
 
-__all__ = ["FREE", "REMEMBERED", "Entry", "EntryState", "Journal", "check_budget", "counted", "gone", "not_to_be_sent"]
+__all__ = [
+    "FREE",
+    "LOSABLE",
+    "REMEMBERED",
+    "Entry",
+    "EntryState",
+    "Journal",
+    "check_budget",
+    "counted",
+    "gone",
+    "not_to_be_sent",
+]
 
 
 class EntryState(StrEnum):
@@ -52,8 +65,10 @@ class EntryState(StrEnum):
 
 FREE = frozenset({EntryState.FAILED, EntryState.CANCELED})
 """States in which nothing is billed."""
-REMEMBERED = timedelta(hours=24)
-"""How long gateways remember a task."""
+LOSABLE = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
+"""States in which it can turn out that there is no task."""
+_DAY = timedelta(days=1)
+"""How long gateways remember a task that takes minutes."""
 _EXACT = Decimal("1e-12")
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
 
@@ -90,6 +105,8 @@ class Entry:
     """When its lease runs out; `None`: it has none, and counts as alive."""
     updated_at: datetime | None = None
     """When it was last changed, its lease aside; `None`: not since it was made."""
+    account: str | None = None
+    """Tells apart the accounts of a gateway, and names none; `None`: an older version wrote it and did not say."""
 
     @property
     def spent_usd(self) -> Decimal:
@@ -108,9 +125,23 @@ class Entry:
         return self.state is EntryState.SUBMITTING and self.held_until is not None and self.held_until <= now
 
     def is_like(self, other: Entry) -> bool:
-        """Whether the other is a repetition: the very same request to the same gateway, within a day."""
-        same = self.gateway == other.gateway and self.request == other.request
-        return same and other.created_at - self.created_at < REMEMBERED
+        """Whether the other is a repetition: the very same request, within reach."""
+        return self.request == other.request and self.is_in_reach(other)
+
+    def is_in_reach(self, other: Entry) -> bool:
+        """Whether a repetition may still go on with it: by the same account, while the gateway remembers its task."""
+        same = self.gateway == other.gateway and self.account in {None, other.account}
+        return same and other.created_at - self.created_at < _remembered(self.model)
+
+
+def _remembered(model: str) -> timedelta:
+    """Whole days, in which a task of this model comes to its end: one, and three for what waits off-peak."""
+    row = MODELS.get(model)
+    return _DAY * math.ceil(row.timeout / _DAY.total_seconds()) if row else _DAY
+
+
+REMEMBERED = max(map(_remembered, MODELS))
+"""How long a repetition goes on with a task, at the longest."""
 
 
 class Journal(typing.Protocol):
@@ -122,9 +153,9 @@ class Journal(typing.Protocol):
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """Write the entry and reserve its cost, or give back the one that has its key already.
 
-        With `adopt`, an abandoned entry of the very same request is given back too, and has the key from now on:
+        With `adopt`, an account's abandoned entry of the very same request is given back too, and has the key then:
         what is repeated by itself, or by a language model, goes on with what may have been paid for. It is no
-        longer abandoned then, unless it is unconfirmed.
+        longer abandoned then, unless it has no task yet: the next repetition must find it too.
 
         An entry that was left in mid-submit (see above) is not given back as it is: if nothing was sent, it makes
         room for the new one; if the POST had left, it becomes unconfirmed first. `entry.created_at` is the present.
@@ -168,14 +199,19 @@ class Journal(typing.Protocol):
         ...
 
     def claim(self, entry_id: str, task_id: str) -> Entry | None:
-        """Give an unconfirmed entry the task that was found to be its own, and give it back.
+        """Give an unconfirmed entry without a task the one that was found to be its own, and give it back.
 
-        `None`: another entry has that task by now, or this one is gone.
+        An entry that has that very task already is given back as it is. `None`: another entry has that task by now;
+        or this one is gone, has another task, or is not unconfirmed.
         """
         ...
 
-    def forget(self, entry_id: str) -> None:
-        """Take an entry out whose task was provably not accepted; its keys and its reservation are free again."""
+    def forget(self, entry_id: str) -> bool:
+        """Take an entry out whose task was provably not accepted; its keys and its reservation are free again.
+
+        Only one without a task that is `submitting` or `unconfirmed` goes: somebody else may have found its task
+        meanwhile. Whether it is gone; `False`: it stays, unchanged.
+        """
         ...
 
     def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:

@@ -12,7 +12,16 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from langchain_nebula_video.journal._entries import FREE, Entry, EntryState, check_budget, counted, gone, not_to_be_sent
+from langchain_nebula_video.journal._entries import (
+    FREE,
+    LOSABLE,
+    Entry,
+    EntryState,
+    check_budget,
+    counted,
+    gone,
+    not_to_be_sent,
+)
 from langchain_nebula_video.schema import Budget
 
 __all__ = ["MemoryJournal"]
@@ -48,7 +57,7 @@ class MemoryJournal:
             if adopt and (like := self._like(entry)):
                 if entry.key is not None:
                     self._by_key[entry.key] = like.id
-                if like.state is not EntryState.UNCONFIRMED:
+                if like.state not in LOSABLE:
                     like = replace(like, abandoned=False, updated_at=entry.created_at)
                     self._put(like)
                 return like
@@ -107,12 +116,18 @@ class MemoryJournal:
             entry = self._entries.get(entry_id)
             if entry is None or {*self._by_task.get((entry.gateway, task_id), ())} - {entry_id}:
                 return None
+            if entry.task_id is not None or entry.state is not EntryState.UNCONFIRMED:
+                return entry if entry.task_id == task_id else None
             return self._changed(entry_id, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
 
-    def forget(self, entry_id: str) -> None:
+    def forget(self, entry_id: str) -> bool:
         """See `Journal.forget`."""
         with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is not None and (entry.task_id is not None or entry.state not in LOSABLE):
+                return False
             self._remove(entry_id)
+            return True
 
     def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
         """See `Journal.find`."""

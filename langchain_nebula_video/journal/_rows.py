@@ -15,7 +15,7 @@ __all__ = ["FIELDS", "as_entry", "as_row", "changed", "digest", "micros", "named
 
 FIELDS = (
     "id", "gateway", "model", "request", "created_at", "state", "key", "task_id", "reserved_usd", "billed_usd",
-    "video", "reason", "sent_at", "lost_at", "abandoned", "holder", "held_until", "updated_at",
+    "video", "reason", "sent_at", "lost_at", "abandoned", "holder", "held_until", "updated_at", "account",
 )  # fmt: skip
 """The columns that are fields of an entry, in the order in which rows are read."""
 
@@ -81,7 +81,7 @@ _TO_ROW: dict[str, Any] = {
     "key": _optional(named), "task_id": _optional(named), "reserved_usd": str, "billed_usd": _optional(str),
     "video": _optional(_json), "reason": _optional(text), "sent_at": _optional(micros),
     "lost_at": _optional(micros), "abandoned": bool, "holder": _optional(text), "held_until": _optional(micros),
-    "updated_at": _optional(micros),
+    "updated_at": _optional(micros), "account": _optional(text),
 }  # fmt: skip
 _FROM_ROW: tuple[Any, ...] = tuple(
     {

@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 
@@ -56,6 +57,7 @@ ENTRIES = Table(
     Column("held_until", BigInteger),
     Column("updated_at", BigInteger),
     Column("adopted_by", Text),
+    Column("account", Text),
     Column("reserved", BigInteger, nullable=False),
     Column("billed", BigInteger),
     Column("counted", BigInteger, nullable=False),  # generated ones do not count as covered by an index in SQLite
@@ -86,7 +88,11 @@ class Schema:
     steps: Mapping[int, Migration] = field(default_factory=dict)
 
 
-CURRENT = Schema(1)
+def _tell_accounts_apart(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE nebula_entries ADD COLUMN account TEXT"))
+
+
+CURRENT = Schema(2, {1: _tell_accounts_apart})
 
 
 def prepare(connection: Connection, schema: Schema = CURRENT) -> None:

@@ -79,9 +79,9 @@ class SqlJournal:
         """See `Journal.claim`."""
         return self._store.claim(entry_id, task_id)
 
-    def forget(self, entry_id: str) -> None:
+    def forget(self, entry_id: str) -> bool:
         """See `Journal.forget`."""
-        self._store.forget(entry_id)
+        return self._store.forget(entry_id)
 
     def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
         """See `Journal.find`."""

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from langchain_nebula_video.journal._entries import FREE, EntryState
+from langchain_nebula_video.journal._entries import FREE, LOSABLE, EntryState
 from langchain_nebula_video.journal._rows import FIELDS
 from langchain_nebula_video.journal._schema import ADOPTED, ENTRIES
 
@@ -34,12 +34,15 @@ __all__ = [
     "AGAIN",
     "BEGIN",
     "CLAIM",
+    "CLAIMED",
     "DELETE",
     "DELETE_KEYS",
     "FIND",
     "FIND_BY_TASK",
+    "FORGET",
     "HOLD",
     "INSERT",
+    "IS_THERE",
     "LIKES",
     "LOSE",
     "MAY_BEGIN",
@@ -124,12 +127,15 @@ def changing(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate[Any
 NAME = insert(ADOPTED)
 ADOPT = update(ENTRIES).where(_E.id == _ID).values(abandoned=False, adopted_by=_BY, updated_at=_NOW).returning(*_ROW)
 DELETE = delete(ENTRIES).where(_E.id == _ID)
+_losable = or_(*(_E.state == state.value for state in sorted(LOSABLE)))
+FORGET = DELETE.where(_E.task_id.is_(None), _losable)
+IS_THERE = select(_E.id).where(_E.id == _ID)
 DELETE_KEYS = delete(ADOPTED).where(ADOPTED.c.entry_id == _ID)
 
 _lost: dict[str, Any] = {"state": _UNCONFIRMED, "abandoned": True, "lost_at": _E.held_until, "updated_at": _NOW}
 LOSE = update(ENTRIES).where(_E.id == _ID).values(**_lost).returning(*_ROW)
 SWEEP_SENT = update(ENTRIES).where(_dead, _E.sent_at.is_not(None)).values(**_lost)
-SWEEP_UNSENT = delete(ENTRIES).where(_dead, _E.sent_at.is_(None))
+SWEEP_UNSENT = delete(ENTRIES).where(_dead, _E.sent_at.is_(None)).returning(_E.id)
 SWEPT = (
     select(*_ROW)
     .where(_E.state == _UNCONFIRMED, _E.updated_at == _NOW, _E.lost_at.is_not(None))
@@ -142,7 +148,8 @@ _under_way = (
     .select_from(_other)
     .where(
         _other.c.state == _SUBMITTING,
-        _other.c.gateway == _E.gateway,
+        # Not by an index: SQLite might take the one of tasks, and read all rows of the gateway for a few of this state.
+        _other.c.gateway.concat(literal_column("''")) == _E.gateway,
         _other.c.sent_at.is_not(None),
         _other.c.held_until > _NOW,
         _other.c.id != _E.id,
@@ -163,7 +170,7 @@ RELEASE = update(ENTRIES).where(_E.id == _ID, _E.holder == _HOLDER).values(holde
 _taken = select(_other.c.id).where(_other.c.gateway == _E.gateway, _other.c.task_id == _TASK, _other.c.id != _E.id)
 CLAIM = (
     update(ENTRIES)
-    .where(_E.id == _ID, ~_taken.exists())
+    .where(_E.id == _ID, _E.task_id.is_(None), _E.state == _UNCONFIRMED, ~_taken.exists())
     .values(
         task_id=_TASK,
         state=EntryState.SUBMITTED.value,
@@ -173,6 +180,7 @@ CLAIM = (
     )
     .returning(*_ROW)
 )
+CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
 
 # --- adding up, listing ---
 

@@ -12,6 +12,7 @@ from langchain_nebula_video.journal import _statements as sql
 from langchain_nebula_video.journal._database import Database, Session, checked
 from langchain_nebula_video.journal._entries import (
     FREE,
+    LOSABLE,
     REMEMBERED,
     Entry,
     EntryState,
@@ -91,14 +92,14 @@ class Store:
         asked = {"of_digest": row["digest"], "since": micros(entry.created_at - REMEMBERED), "now": now}
         for candidate in session.rows(sql.LIKES, asked):
             other = as_entry(candidate)
-            if as_row(other)["request"] != row["request"] or other.gateway != entry.gateway:
-                continue  # a digest met by chance
+            if as_row(other)["request"] != row["request"] or not other.is_in_reach(entry):
+                continue  # another request with its digest, or one that is over
             like = self._alive(session, other, now)
             if like is None or not like.abandoned:
                 continue
             if row["key"] is not None:
                 session.count(sql.NAME, {"key": row["key"], "entry_id": like.id})
-            if like.state is EntryState.UNCONFIRMED:
+            if like.state in LOSABLE:
                 return like
             changes = {"of_id": like.id, "by_id": row["id"], "now": now}
             return as_entry(session.rows(sql.ADOPT, changes)[0])
@@ -110,7 +111,8 @@ class Store:
             return entry
         if entry.sent_at is not None:
             return as_entry(session.rows(sql.LOSE, {"of_id": entry.id, "now": now})[0])
-        self._delete(session, entry.id)
+        session.count(sql.DELETE_KEYS, {"of_id": entry.id})
+        session.count(sql.DELETE, {"of_id": entry.id})
         return None
 
     def begin(self, entry_id: str, *, holder: str, now: datetime, until: datetime, cap: int) -> bool:
@@ -159,25 +161,25 @@ class Store:
 
         def work(_: bool) -> list[Any]:
             with self.database.transaction(_RESERVING, synced=True) as session:
-                return session.rows(sql.CLAIM, values)
+                return session.rows(sql.CLAIM, values) or session.rows(sql.CLAIMED, values)
 
         found = self.database.run(
             work, money=Money.RUNNING, hint=f"wait({task_id!r}) fetches the video.", task_id=task_id
         )
         return as_entry(found[0]) if found else None
 
-    def forget(self, entry_id: str) -> None:
+    def forget(self, entry_id: str) -> bool:
         """See `Journal.forget`."""
+        named = {"of_id": entry_id}
 
-        def work(_: bool) -> None:
+        def work(_: bool) -> bool:
             with self.database.transaction(_RESERVING) as session:
-                self._delete(session, entry_id)
+                if session.count(sql.FORGET, named):
+                    session.count(sql.DELETE_KEYS, named)
+                    return True
+                return not session.rows(sql.IS_THERE, named)
 
-        self.database.run(work, money=Money.REFUSED, hint=_STAYS)
-
-    def _delete(self, session: Session, entry_id: str) -> None:
-        session.count(sql.DELETE_KEYS, {"of_id": entry_id})
-        session.count(sql.DELETE, {"of_id": entry_id})
+        return self.database.run(work, money=Money.REFUSED, hint=_STAYS)
 
     def hold(self, entry_id: str, *, holder: str, now: datetime, until: datetime) -> Entry | None:
         """See `Journal.hold`."""
@@ -205,7 +207,8 @@ class Store:
 
         def work(_: bool) -> list[Any]:
             with self.database.transaction(_RESERVING) as session:
-                session.count(sql.SWEEP_UNSENT, values)
+                for row in session.rows(sql.SWEEP_UNSENT, values):
+                    session.count(sql.DELETE_KEYS, {"of_id": row[0]})
                 session.count(sql.SWEEP_SENT, values)
                 return session.rows(sql.SWEPT, values)
 

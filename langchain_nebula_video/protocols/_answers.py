@@ -96,7 +96,7 @@ def _answer(body: dict[str, Any], reply: Reply) -> Answer:
         resolution=_resolution(body),
         billed=read.at(body, "metadata.billing_pending") is False,
         model=read.text_at(body, "model", "data.properties.origin_model_name"),
-        prompt=read.text_at(body, "metadata.output.orig_prompt", "output.orig_prompt"),
+        prompt=read.prompt_at(body, "metadata.output.orig_prompt", "output.orig_prompt"),
         actual_prompt=read.text_at(body, "metadata.output.actual_prompt", "output.actual_prompt"),
         request_id=request_id_of(reply, body),
         raw=body,

@@ -27,6 +27,7 @@ __all__ = [
     "find_url",
     "int_at",
     "parse_object",
+    "prompt_at",
     "status_of",
     "text_at",
 ]
@@ -34,6 +35,7 @@ __all__ = [
 _BEIJING = timezone(timedelta(hours=8))
 _MAX_TASK_ID = 512
 _MAX_TEXT = 2000
+_MAX_PROMPT = 20_000
 
 # Status words by class, whatever their case. `""` and `unknown` are what a gateway says before its own first
 # poll of the vendor, or when that poll failed: passing states, not ends.
@@ -90,15 +92,20 @@ def at(body: object, path: str) -> Any:
     return body
 
 
-def text_at(body: object, *paths: str) -> str | None:
+def text_at(body: object, *paths: str, longest: int = _MAX_TEXT) -> str | None:
     """The first of these that is a text, or a number as one; bounded, and free of half characters."""
     for path in paths:
         value = at(body, path)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value) if abs(value) < 10**30 else None
         if isinstance(value, str) and value:
-            return value[:_MAX_TEXT].encode("utf-8", "replace").decode("utf-8")
+            return value[:longest].encode("utf-8", "replace").decode("utf-8")
     return None
+
+
+def prompt_at(body: object, *paths: str) -> str | None:
+    """`text_at` of a prompt, which is compared, and may be longer than what is only shown."""
+    return text_at(body, *paths, longest=_MAX_PROMPT)
 
 
 def decimal_at(body: object, *paths: str) -> Decimal | None:

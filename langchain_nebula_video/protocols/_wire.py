@@ -87,6 +87,8 @@ class Listed:
 
     task_id: str
     created_at: datetime
+    model: str | None = None
+    """The gateway's name for the model, where it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ class Extras(typing.Protocol):
         """One page, from 1, of the account's tasks of a model that were made in a window."""
         ...
 
-    def parse_list(self, reply: Reply) -> tuple[list[Listed], bool] | None:
-        """The tasks of one page, and whether there are more pages; `None`: it is no list."""
+    def parse_list(self, reply: Reply) -> tuple[list[Listed], int] | None:
+        """The tasks of one page, and how many there are on all pages; `None`: it is no list, or does not say."""
         ...
 
     def build_policy(self, model: str) -> WireRequest:

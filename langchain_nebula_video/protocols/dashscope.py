@@ -90,20 +90,19 @@ class _AtHome(_DashScope):
         asked = {**window, "model_name": model, "page_no": page, "page_size": _PAGE}
         return WireRequest("GET", f"{_TASKS}/?{urlencode(asked)}")
 
-    def parse_list(self, reply: Reply) -> tuple[list[Listed], bool] | None:
+    def parse_list(self, reply: Reply) -> tuple[list[Listed], int] | None:
         body = read.parse_object(reply.body)
-        rows = read.at(body, "data")
-        if not isinstance(rows, list):
+        rows, total = read.at(body, "data"), read.decimal_at(body, "total")
+        if not isinstance(rows, list) or total is None or total < len(rows):
             return None
         found = [
-            Listed(task_id, created_at)
+            Listed(task_id, created_at, read.text_at(row, "model_name"))
             for row in rows
             if (task_id := read.text_at(row, "task_id")) and (created_at := read.find_time(row, "gmt_create"))
         ]
         if len(found) < len(rows):  # a row that cannot be read may be the one that is looked for
             return None
-        seen = (read.int_at(body, "page_no") or 1) * (read.int_at(body, "page_size") or _PAGE)
-        return found, bool(rows) and seen < (read.int_at(body, "total") or 0)
+        return found, int(total)
 
     def build_policy(self, model: str) -> WireRequest:
         return WireRequest("GET", f"/api/v1/uploads?{urlencode({'action': 'getPolicy', 'model': model})}")

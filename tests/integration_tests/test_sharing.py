@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,10 +50,12 @@ def downloads(emulator: Emulator) -> int:
     return sum(request.point == "download" for request in emulator.requests)
 
 
+HOLDER = "from langchain_nebula_video._lease import new_holder; print(new_holder())"
+
+
 def gone() -> str:
     """The holder that a process was which has ended."""
-    told = "from langchain_nebula_video._lease import new_holder; print(new_holder())"
-    return subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run([sys.executable, "-c", HOLDER], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_the_same_key_in_several_clients_at_once_is_paid_and_downloaded_once(
@@ -160,6 +163,32 @@ def test_a_holder_is_dead_when_its_process_is() -> None:
     assert not is_dead(None)
     assert not is_dead("another-machine:1:x")
     assert not is_dead("nonsense")
+
+
+def test_a_holder_of_another_container_or_boot_is_judged_by_its_lease_alone() -> None:
+    """Two containers of one image may have one host name, and each a process of that number."""
+    here, process, call = gone().rsplit(":", 2)
+    host = here.partition("/")[0]
+    assert is_dead(f"{here}:{process}:{call}")
+    assert not is_dead(f"{host}/00000000:{process}:{call}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux's")
+def test_a_holder_of_an_older_version_is_read_and_judged_by_its_lease_alone() -> None:
+    here, process, call = gone().rsplit(":", 2)
+    assert not is_dead(f"{here.partition('/')[0]}:{process}:{call}")
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_pid_namespace_of_its_own_has_holders_of_its_own() -> None:
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", HOLDER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"unshare does not work here: {done.stderr.strip()[:80]}")
+    there = done.stdout.strip()
+    assert there.partition("/")[0] == new_holder().partition("/")[0]
+    assert there.rsplit(":", 2)[0] != new_holder().rsplit(":", 2)[0]
+    assert not is_dead(there)
 
 
 def test_resume_finds_a_lost_submit_where_tasks_are_listed(emulator: Emulator, journal: SqlJournal) -> None:

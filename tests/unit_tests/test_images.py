@@ -1155,6 +1155,43 @@ def test_the_digest_of_an_address_leaves_out_the_signature() -> None:
     assert signed == {f"url:{URL}"}
 
 
+# What services add to an address that they sign; each from its own pages.
+SIGNED = {
+    "oss": "OSSAccessKeyId=LTAI&Expires={0}&Signature=s{0}&security-token=t{0}",
+    "oss4": "x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-date={0}&x-oss-expires=60&x-oss-signature=s{0}",
+    "s3": "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={0}&X-Amz-Security-Token=t&X-Amz-Signature=s{0}",
+    "gcs": "GoogleAccessId=me&Expires={0}&Signature=s{0}",
+    "azure": "sv=2024-11-04&se={0}&sr=b&sp=r&sig=s{0}",
+    "cloudfront": "Policy=p{0}&Signature=s{0}&Key-Pair-Id=K",
+    "tencent": "q-sign-algorithm=sha1&q-ak=AKID&q-sign-time={0}&q-key-time={0}&q-header-list=host&q-url-param-list="
+    "&q-signature=s{0}&x-cos-security-token=t{0}",
+    "volcano": "X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Date={0}&X-Tos-Signature=s{0}",
+    "cdn": "auth_key={0}-0-0-md5",
+    "qiniu": "e={0}&token=0123456789012345678901234567890123456789:s{0}",
+}
+
+
+@pytest.mark.parametrize("query", SIGNED.values(), ids=list(SIGNED))
+def test_however_an_address_is_signed_it_names_the_same_picture(query: str) -> None:
+    assert {wire(f"{URL}?{query.format(moment)}").digest for moment in (1, 2)} == {f"url:{URL}"}
+    tailed = {wire(f"{URL}?v=7&{query.format(moment)}").digest for moment in (1, 2)}
+    assert len(tailed) == 1
+    assert tailed != {f"url:{URL}"}
+
+
+@pytest.mark.parametrize(
+    "query", ["token={0}", "e={0}", "s={0}", "se={0}", "policy={0}", "expires={0}", "token={0}&e={0}", "signed={0}"]
+)
+def test_what_only_looks_like_a_signature_may_tell_pictures_apart(query: str) -> None:
+    assert len({wire(f"{URL}?{query.format(value)}").digest for value in ("", 1, 2)}) == 3
+
+
+@pytest.mark.parametrize("name", ["x-oss-process", "x-tos-process", "x-cos-process"])
+def test_what_a_storage_is_to_make_of_a_picture_tells_pictures_apart(name: str) -> None:
+    made = {wire(f"{URL}?{name}=image/resize,w_{width}&Signature=s").digest for width in (100, 200)}
+    assert len(made) == 2
+
+
 def test_another_address_has_another_digest() -> None:
     assert wire("https://example.com/dog.jpg").digest != wire(URL).digest
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"_options", "_retry", "_schedule", "_watch"},
     {"_targets"},
     {"storage"},
-    {"_tasks", "_orders"},
+    {"_tasks", "_orders", "_likeness"},
     {"_context"},
     {"_lease"},
     {"_looking", "_uploads"},

@@ -189,6 +189,62 @@ async def test_a_task_that_stays_unknown_is_reported_as_not_found(make_client: M
     assert caught.value.task_id == "task-9"
 
 
+# --- two ways to ask ---
+
+GONE = httpx.Response(404, json={"code": "task_not_exist", "message": "no", "data": None})
+NO_PATH, NO_METHOD, PAGE = httpx.Response(404), httpx.Response(405), httpx.Response(200, html="<html>hello</html>")
+
+
+class TwoWays:
+    """A gateway of a protocol with two ways to ask; each answers with the next of its own."""
+
+    def __init__(self, first: list[Any], second: list[Any]) -> None:
+        self.answers = {"/v1/video/generations": first, "/v1/videos": second}
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.rpartition("/")[0]
+        self.asked.append(path)
+        queue = self.answers[path]
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(answer, httpx.Response):
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        return httpx.Response(200, json=answer)
+
+    def client(self, clock: FakeClock) -> NebulaVideoClient:
+        http = httpx.Client(transport=httpx.MockTransport(self))
+        return NebulaVideoClient(
+            gateway="uniall", base_url="https://uniall.example.com", api_key=KEY, clock=clock, http_client=http
+        )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(GONE, NO_METHOD), (NO_METHOD, GONE), (NO_PATH, NO_METHOD), (NO_PATH, GONE), (GONE, NO_PATH)]
+)
+def test_that_one_way_to_ask_is_not_there_does_not_end_the_wait(
+    first: httpx.Response, second: httpx.Response, clock: FakeClock
+) -> None:
+    """What the other way says counts: a task may be unknown for a moment."""
+    later = TwoWays([first, first, succeeded()], [second])
+    assert later.client(clock).wait("task-1").task_id == "task-1"
+    never = TwoWays([first], [second])
+    with pytest.raises(TaskNotFoundError):
+        never.client(clock).wait("task-1")
+    assert len(never.asked) == 6
+
+
+def test_a_page_that_says_nothing_is_a_passing_fault_and_no_missing_task(clock: FakeClock) -> None:
+    for other in (GONE, NO_PATH, NO_METHOD):
+        gateway = TwoWays([*[PAGE] * 6, running(), succeeded()], [other])
+        assert gateway.client(clock).wait("task-1").task_id == "task-1"
+
+
+def test_a_way_to_ask_is_remembered_once_it_has_told_something(clock: FakeClock) -> None:
+    gateway = TwoWays([PAGE], [running(), running(), succeeded()])
+    gateway.client(clock).wait("task-1")
+    assert gateway.asked == ["/v1/video/generations", "/v1/videos", "/v1/videos", "/v1/videos"]
+
+
 # --- ends ---
 
 
@@ -277,6 +333,48 @@ async def test_a_gateway_without_cancel_says_so(make_client: MakeClient, gateway
     with pytest.raises(InvalidRequestError, match="no way to cancel"):
         await settle(make_client().cancel("task-1"))
     assert gateway.requests == []
+
+
+async def test_a_task_that_has_ended_is_not_said_to_go_on_where_nothing_can_be_canceled(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    client = make_client()
+    await settle(client.generate(**ASK))
+    with pytest.raises(
+        InvalidRequestError, match=r"the video is paid for\. It has succeeded: wait\('task-1'\)"
+    ) as caught:
+        await settle(client.cancel("task-1"))
+    assert caught.value.spent is True
+
+
+@pytest.mark.parametrize(
+    ("status", "spent", "told"),
+    [("SUCCEEDED", True, "It has succeeded: wait('t')"), ("FAILED", False, "It has failed")],
+)
+async def test_a_task_that_has_ended_is_not_said_to_go_on_when_it_cannot_be_canceled(
+    make_client: MakeClient, gateway: Gateway, status: str, spent: bool, told: str
+) -> None:
+    code = "UnsupportedOperation"
+    gateway.submits = [httpx.Response(400, json={"code": code, "message": "Failed to cancel the task"})]
+    video = "https://results.example.com/v.mp4"
+    gateway.fetches = [{"output": {"task_id": "t", "task_status": status, "video_url": video, "message": "no"}}]
+    with pytest.raises(RequestError, match=code) as caught:
+        await settle(make_client(gateway="dashscope").cancel("t"))
+    assert caught.value.spent is spent
+    assert told in str(caught.value)
+    assert "do not submit again" not in str(caught.value)
+
+
+async def test_what_the_journal_knows_to_have_ended_is_not_said_to_go_on(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    output = {"task_id": "t", "task_status": "SUCCEEDED", "video_url": "https://results.example.com/v.mp4"}
+    gateway.submits, gateway.fetches = [{"output": {"task_id": "t", "task_status": "PENDING"}}], [{"output": output}]
+    client = make_client(gateway="dashscope")
+    await settle(client.generate(**ASK))
+    gateway.submits = [httpx.ReadTimeout("slow")]
+    with pytest.raises(RequestError, match="the video is paid for"):
+        await settle(client.cancel("t"))
 
 
 # --- refusals of a submit ---

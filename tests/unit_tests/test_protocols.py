@@ -608,8 +608,11 @@ def test_the_list_is_asked_for_in_beijing_wall_time() -> None:
     )
 
 
-def test_a_list_gives_each_task_its_moment_and_says_whether_it_goes_on() -> None:
-    rows = [{"task_id": f"t{n}", "status": "PENDING", "gmt_create": 1762254911000 + n} for n in range(2)]
+def test_a_list_gives_each_task_its_moment_and_says_how_many_there_are() -> None:
+    rows: list[dict[str, Any]] = [
+        {"task_id": f"t{n}", "status": "PENDING", "gmt_create": 1762254911000 + n} for n in range(2)
+    ]
+    rows[0]["model_name"] = "wan2.5-i2v-preview"
     body = {"request_id": "r", "total": 3, "page_no": 1, "page_size": 2, "data": rows}
     first = EXTRAS.parse_list(reply(body))
     assert first is not None
@@ -617,15 +620,18 @@ def test_a_list_gives_each_task_its_moment_and_says_whether_it_goes_on() -> None
         ("t0", 1762254911.0),
         ("t1", pytest.approx(1762254911.001)),
     ]
-    assert first[1] is True
-    last = EXTRAS.parse_list(reply({**body, "page_no": 2, "data": rows[:1]}))
-    assert last is not None
-    assert last[1] is False
+    assert [row.model for row in first[0]] == ["wan2.5-i2v-preview", None]
+    assert first[1] == 3
+    assert EXTRAS.parse_list(reply({"data": [], "total": 0})) == ([], 0)
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], {"data": {}}, {"data": "x"}, {"data": None}, "<html>", {"data": {"task_id": "t"}}]
-)
+    "body",
+    [
+        {}, [], {"data": {}}, {"data": "x"}, {"data": None}, "<html>", {"data": {"task_id": "t"}}, {"data": []},
+        {"data": [{"task_id": "t", "gmt_create": 1762254911000}], "total": 0}, {"data": [], "total": "many"},
+    ],
+)  # fmt: skip
 def test_what_is_no_list_is_none(body: object) -> None:
     assert EXTRAS.parse_list(reply(body)) is None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -18,10 +19,11 @@ from langchain_nebula_video import (
     InvalidRequestError,
     MemoryJournal,
     NebulaVideoClient,
+    NotSentError,
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.journal import Entry, EntryState
 from tests.conftest import KEY, FakeClock, settle
 
 PROMPT = "The cat blinks"
@@ -42,6 +44,10 @@ class Listed:
     finishes_after: int = 0
     """It is finished from that query on."""
     queries: int = 0
+    duration: int = 5
+    lines: int = 720
+    listed_as: str | None = None
+    """The model's name in the list, if it is another one than in the filter."""
 
 
 @dataclass
@@ -52,17 +58,32 @@ class Account:
     tasks: dict[str, Listed] = field(default_factory=dict)
     lost: int = 1
     """How many submits get no answer."""
+    takes: float = 0.0
+    """Seconds until a submit has its answer, or none."""
+    answer: httpx.Response | None = None
+    """What is answered instead of nothing."""
     ahead: float = 0.0
     """Seconds that the gateway's clock is ahead of ours."""
     list_status: int = 200
     posts: int = 0
     lists: int = 0
+    page: dict[str, Any] = field(default_factory=dict)
+    """What a page of the list says, if it is something else."""
+    size: int = 100
+    """How many rows a page has at most, whatever was asked for."""
+    date: str | None = None
+    """The `Date` of the list, if it is something else."""
+    on_query: Callable[[], object] = lambda: None
+    """Called at each look at a task."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         if path.endswith("/video-synthesis"):
             self.posts += 1
+            self.clock.sleep(self.takes)
             if self.posts <= self.lost:
+                if self.answer is not None:
+                    return self.answer
                 raise httpx.ReadTimeout("no answer", request=request)
             made = Listed(json.loads(request.content)["input"]["prompt"], made=self.clock.now)
             self.tasks[f"own-{self.posts}"] = made
@@ -78,27 +99,31 @@ class Account:
     def _list(self, request: httpx.Request) -> httpx.Response:
         self.lists += 1
         rows = [
-            {"task_id": name, "model_name": task.model,
+            {"task_id": name, "model_name": task.listed_as or task.model,
              "gmt_create": int((self._at(task.made)).timestamp() * 1000)}
             for name, task in self.tasks.items()
             if task.appears_after < self.lists and task.model == request.url.params["model_name"]
         ]  # fmt: skip
-        headers = {"Date": format_datetime(self._at(self.clock.now), usegmt=True)}
-        return httpx.Response(self.list_status, headers=headers, json={"total": len(rows), "page_no": 1, "data": rows})
+        headers = {"Date": self.date or format_datetime(self._at(self.clock.now), usegmt=True)}
+        number = int(request.url.params["page_no"])
+        page = rows[(number - 1) * self.size : number * self.size]
+        body = {"total": len(rows), "page_no": number, "page_size": self.size, "data": page, **self.page}
+        return httpx.Response(self.list_status, headers=headers, json=body)
 
     def _query(self, name: str) -> httpx.Response:
         task = self.tasks.get(name)
         if task is None:
             return httpx.Response(200, json={"output": {"task_id": name, "task_status": "UNKNOWN"}})
         task.queries += 1
+        self.on_query()
         status = task.status if task.queries > task.finishes_after else "RUNNING"
         output: dict[str, Any] = {"task_id": name, "task_status": status}
         if status == "SUCCEEDED":
             output["video_url"] = "https://results.example.com/v.mp4"
             if task.prompt is not None:
                 output["orig_prompt"] = task.prompt
-        usage = {"duration": 5, "SR": 720, "video_count": 1}
-        return httpx.Response(200, json={"output": output, "usage": usage})
+        usage = {"duration": task.duration, "SR": task.lines, "video_count": 1}
+        return httpx.Response(200, json={"output": output, "usage": usage if status == "SUCCEEDED" else None})
 
 
 Make = Callable[..., Any]
@@ -205,6 +230,273 @@ async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account
     assert (await settle(make().generate(**ASK))).task_id == "t1"
 
 
+# --- what a caller is told ---
+
+
+async def test_what_is_known_of_the_lost_submit_itself_is_told_too(make: Make, account: Account) -> None:
+    account.answer = httpx.Response(502, headers={"X-Request-Id": "req-9"}, text="<html>bad gateway</html>")
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed(PROMPT)}
+    with pytest.raises(SubmissionUnconfirmedError, match=r"HTTP 502.*t1, t2") as caught:
+        await settle(make().generate(**ASK))
+    error = caught.value
+    assert (error.status_code, error.request_id, error.body) == (502, "req-9", "<html>bad gateway</html>")
+    assert "fetch(id)" in error.hint
+
+
+async def test_the_time_that_a_submit_took_is_not_taken_from_the_search(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.takes = 100
+    account.tasks = {"t1": Listed(PROMPT, made=1100.0, finishes_after=8)}
+    assert (await settle(make().submit(**ASK))).task_id == "t1"
+    assert clock.now - 1000 <= 160
+
+
+async def test_whose_time_ends_while_another_call_submits_is_told_so(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.lost = 0
+    await settle(make(journal=(first := MemoryJournal())).submit(**ASK, key="k"))
+    (row,) = first.entries()
+    journal = MemoryJournal()
+    until = clock.utcnow() + timedelta(seconds=150)
+    fields: dict[str, Any] = {
+        "state": EntryState.SUBMITTING,
+        "task_id": None,
+        "holder": "elsewhere:1:x",
+        "held_until": until,
+    }
+    journal.reserve(replace(row, id="other", **fields), None)
+    client = make(journal=journal, timeout=20)
+    begun = clock.now
+    with pytest.raises(NotSentError, match=r"Another call has been submitting.*This call has sent nothing") as caught:
+        await settle(client.generate(**ASK, key="k"))
+    assert caught.value.spent is None
+    assert "Repeat the same call" in caught.value.hint
+    assert clock.now - begun < 25
+    assert (account.posts, account.lists, len(journal.entries())) == (1, 0, 1)
+
+
+async def test_cancelled_while_a_lost_submit_is_written_down_it_says_that_money_may_have_been_spent(
+    account: Account, clock: FakeClock
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryJournal):
+        blocking = True
+
+        def update(self, entry_id: str, **changes: Any) -> Entry:
+            if changes.get("state") is EntryState.UNCONFIRMED:
+                writing.set()
+                go_on.wait(10)
+            return super().update(entry_id, **changes)
+
+    journal = Slow()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(account))
+    client = AsyncNebulaVideoClient(
+        gateway="dashscope", api_key=KEY, clock=clock, journal=journal, http_async_client=http
+    )
+    call = asyncio.create_task(client.generate(**ASK))
+    await asyncio.to_thread(writing.wait, 10)
+    call.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await call
+    assert "Money may have been spent" in "".join(caught.value.__notes__)
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+# --- prompts, as a vendor may give them back ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "Cafe\N{COMBINING ACUTE ACCENT}"),
+        ("A cat\n\nblinks ", " A  cat blinks"),
+        ("A cat blinks. " * 100, "A cat blinks. " * 100),
+    ],
+    ids=["composed", "gaps", "long"],
+)
+async def test_a_prompt_is_the_same_however_it_is_spelt(make: Make, account: Account, asked: str, told: str) -> None:
+    account.tasks = {"t1": Listed(told)}
+    assert (await settle(make().generate(**{**ASK, "prompt": asked}))).task_id == "t1"
+
+
+LONG = "The cat on the red sofa opens its eyes, yawns, and looks into the camera while the light changes slowly"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [LONG[:60], LONG[:60] + "…", LONG + " in 4k", LONG.replace("red", "***"), LONG.replace(",", "\N{FULLWIDTH COMMA}")],
+    ids=["cut", "cut with dots", "longer", "masked", "other commas"],
+)
+async def test_a_prompt_that_the_vendor_may_have_changed_proves_nothing(
+    make: Make, account: Account, told: str
+) -> None:
+    account.tasks = {"t1": Listed(told)}
+    journal = MemoryJournal()
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(make(journal=journal).generate(**{**ASK, "prompt": LONG}))
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+async def test_a_prompt_like_it_does_not_hide_the_very_one(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(LONG[:60]), "t2": Listed(LONG)}
+    assert (await settle(make().generate(**{**ASK, "prompt": LONG}))).task_id == "t2"
+
+
+@pytest.mark.parametrize("figures", [{"duration": 10}, {"lines": 1080}], ids=["duration", "resolution"])
+async def test_a_task_with_other_figures_is_not_taken_and_proves_nothing(
+    make: Make, account: Account, figures: dict[str, int]
+) -> None:
+    account.tasks = {"t1": Listed(PROMPT, **figures)}  # type: ignore[arg-type]
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(make().generate(**ASK))
+    account.tasks["t2"] = Listed(PROMPT)
+    assert (await settle(make().generate(**ASK))).task_id == "own-2"
+
+
+async def test_a_task_that_has_ended_and_tells_no_prompt_is_left_to_a_person_at_once(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    account.tasks = {"t1": Listed(None)}
+    begun = clock.now
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(make().generate(**ASK))
+    assert clock.now - begun < 5
+
+
+# --- siblings ---
+
+
+def _sibling(state: EntryState, account: str | None, **fields: Any) -> Entry:
+    moment = FakeClock().utcnow()
+    request = {"prompt": PROMPT, "duration": 5, "resolution": "720p", "image": "url:https://example.com/dog.jpg"}
+    return Entry(
+        **{
+            "id": "sibling", "gateway": "dashscope", "model": "wan2.5-i2v-preview", "request": request, "key": "s",
+            "created_at": moment, "sent_at": moment, "state": state, "account": account, **fields,
+        }
+    )  # fmt: skip
+
+
+async def test_two_lost_submits_with_one_prompt_do_not_take_each_others_task(make: Make, account: Account) -> None:
+    """One image each, one prompt for both: the list cannot tell whose the one task is."""
+    account.lost = 2
+    account.list_status = 403
+    journal = MemoryJournal()
+    client = make(journal=journal)
+    for key in ("a", "b"):
+        with pytest.raises(SubmissionUnconfirmedError):
+            await settle(client.submit(**{**ASK, "image": f"https://example.com/{key}.jpg"}, key=key))
+    account.list_status = 200
+    account.tasks = {"t1": Listed(PROMPT)}
+    for key in ("a", "b"):
+        with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+            await settle(client.submit(**{**ASK, "image": f"https://example.com/{key}.jpg"}, key=key))
+    assert [entry.task_id for entry in journal.entries()] == [None, None]
+    assert account.posts == 2
+
+
+async def test_a_task_is_left_to_the_sibling_that_is_in_mid_submit_until_it_has_its_answer(
+    make: Make, account: Account
+) -> None:
+    client = make(journal=(journal := MemoryJournal()))
+    journal.reserve(_sibling(EntryState.SUBMITTING, client._lifecycle._context.account), None)
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed(PROMPT, appears_after=3)}
+
+    def answered() -> None:
+        if account.lists == 3:
+            journal.update("sibling", task_id="t1", state=EntryState.SUBMITTED)
+
+    account.on_query = answered
+    assert (await settle(client.generate(**ASK))).task_id == "t2"
+
+
+async def test_while_a_sibling_stays_in_mid_submit_its_task_may_be_either(make: Make, account: Account) -> None:
+    client = make(journal=(journal := MemoryJournal()), timeout=100)
+    journal.reserve(_sibling(EntryState.SUBMITTING, client._lifecycle._context.account), None)
+    account.tasks = {"t1": Listed(PROMPT)}
+    with pytest.raises(SubmissionUnconfirmedError, match="t1"):
+        await settle(client.generate(**ASK))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"request": {"prompt": "Another"}}, {"request": {"prompt": PROMPT, "resolution": "1080p"}},
+        {"model": "wan2.2-i2v-plus"}, {"gateway": "dashscope-intl"}, {"account": "another"},
+        {"state": EntryState.SUBMITTING, "sent_at": None},
+        {"sent_at": FakeClock().utcnow() - timedelta(hours=1), "lost_at": FakeClock().utcnow() - timedelta(minutes=50)},
+        {"sent_at": FakeClock().utcnow() + timedelta(hours=1)},
+    ],
+    ids=["prompt", "resolution", "model", "gateway", "account", "unsent", "earlier", "later"],
+)  # fmt: skip
+async def test_a_submit_that_cannot_have_made_it_is_no_rival(
+    make: Make, account: Account, other: dict[str, Any]
+) -> None:
+    client = make(journal=(journal := MemoryJournal()))
+    mine = client._lifecycle._context.account
+    journal.reserve(_sibling(**{"state": EntryState.UNCONFIRMED, "account": mine, **other}), None)
+    account.tasks = {"t1": Listed(PROMPT)}
+    assert (await settle(client.generate(**ASK))).task_id == "t1"
+
+
+# --- lists that are not whole ---
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"total": 3}, {"total": None}, {"total": 0}, {"data": [], "total": 1}, {"page_no": 7, "total": 101}],
+    ids=["fewer rows", "no total", "more rows", "no rows", "always one page"],
+)
+async def test_a_list_that_is_not_whole_proves_nothing(make: Make, account: Account, page: dict[str, Any]) -> None:
+    account.tasks = {"t1": Listed("Somebody else's")}
+    account.page = page
+    journal = MemoryJournal()
+    with pytest.raises(SubmissionUnconfirmedError) as caught:
+        await settle(make(journal=journal).generate(**ASK))
+    assert "list of tasks" in "".join(caught.value.__notes__)
+    assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+async def test_pages_may_be_of_any_size(make: Make, account: Account) -> None:
+    account.size = 2
+    account.tasks = {f"t{number}": Listed("Somebody else's") for number in range(6)} | {"t6": Listed(PROMPT)}
+    assert (await settle(make().generate(**ASK))).task_id == "t6"
+
+
+async def test_a_listed_task_of_another_model_is_not_taken(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT, listed_as="wan2.2-i2v-flash")}
+    with pytest.raises(RequestError, match="counts as not accepted"):
+        await settle(make().generate(**ASK))
+
+
+async def test_a_model_may_be_listed_with_its_date(make: Make, account: Account) -> None:
+    account.tasks = {"t1": Listed(PROMPT, listed_as="wan2.5-i2v-preview-2025-09-24")}
+    assert (await settle(make().generate(**ASK))).task_id == "t1"
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 0001 00:00:00 +1200"]
+)
+async def test_a_gateway_in_another_age_proves_nothing(make: Make, account: Account, date: str) -> None:
+    account.date = date
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(make().generate(**ASK))
+
+
+@pytest.mark.parametrize("made", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+async def test_a_task_of_another_age_is_no_accident(make: Make, account: Account, made: str) -> None:
+    for account.ahead in (-300.0, 300.0):
+        account.page = {"data": [{"task_id": "t1", "gmt_create": made}], "total": 1}
+        with pytest.raises(RequestError, match="counts as not accepted"):
+            await settle(make().generate(**ASK, key=made + str(account.ahead)))
+        account.lost += 1
+
+
 async def test_a_list_that_does_not_answer_leaves_the_submit_unconfirmed(make: Make, account: Account) -> None:
     account.list_status = 403
     journal = MemoryJournal()
@@ -212,6 +504,47 @@ async def test_a_list_that_does_not_answer_leaves_the_submit_unconfirmed(make: M
         await settle(make(journal=journal).generate(**ASK))
     assert "403" in "".join(caught.value.__notes__)
     assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
+
+
+async def test_accounts_that_share_a_journal_do_not_look_for_each_others_submits(make: Make, account: Account) -> None:
+    account.list_status = 403
+    journal = MemoryJournal()
+    mine = make(journal=journal)
+    with pytest.raises(SubmissionUnconfirmedError):
+        await settle(mine.generate(**ASK, key="k"))
+    account.list_status = 200
+    lists = account.lists
+    other = make(journal=journal, api_key="sk-another-0123456789")
+    with pytest.raises(SubmissionUnconfirmedError) as caught:
+        await settle(other.generate(**ASK, key="k"))
+    assert "another key" in "".join(caught.value.__notes__)
+    assert await settle(other.resume()) == []
+    assert (account.posts, account.lists) == (1, lists)
+    assert (await settle(other.generate(**ASK))).task_id == "own-2"
+    account.tasks = {"t1": Listed(PROMPT)}
+    assert (await settle(mine.generate(**ASK))).task_id == "t1"
+
+
+async def test_a_row_names_its_account_and_not_its_key(make: Make, account: Account) -> None:
+    account.lost = 0
+    journal = MemoryJournal()
+    for options in ({}, {"api_key": f"{KEY}2"}, {"base_url": "https://example.com"}):
+        await settle(make(journal=journal, **options).submit(**ASK))
+    rows = journal.entries()
+    assert len({row.account for row in rows}) == 3
+    assert all(row.account is not None and len(row.account) == 16 for row in rows)
+    assert KEY not in repr(rows)
+
+
+async def test_what_somebody_else_finds_while_one_looks_is_gone_on_with(make: Make, account: Account) -> None:
+    class Busy(MemoryJournal):
+        def forget(self, entry_id: str) -> bool:
+            self.update(entry_id, task_id="t9", state=EntryState.SUBMITTED)
+            return super().forget(entry_id)
+
+    account.tasks = {"t9": Listed(PROMPT, made=1.0)}
+    assert (await settle(make(journal=Busy()).generate(**ASK))).task_id == "t9"
+    assert account.posts == 1
 
 
 async def test_a_repetition_under_the_same_key_looks_again(make: Make, account: Account) -> None:
@@ -297,8 +630,6 @@ async def test_cancelled_while_it_looks_it_says_that_money_may_have_been_spent(
 
 
 def test_one_task_is_claimed_by_one_row_alone() -> None:
-    from langchain_nebula_video.journal import Entry
-
     journal = MemoryJournal()
     for name in ("a", "b"):
         entry = Entry(id=name, gateway="dashscope", model="m", request={}, created_at=datetime.now(UTC), key=name)

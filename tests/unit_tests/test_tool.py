@@ -59,6 +59,15 @@ def test_the_description_tells_the_price_and_when_not_to_call_again(options: dic
     assert "do not call it again" in told
 
 
+def test_where_an_error_says_to_call_again_the_description_lets_it(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [running()]
+    tool = NebulaVideoTool(**options, timeout=100)
+    told = tool.invoke(ARGS)
+    assert "Money may be spent" in told
+    assert "Call this tool again" in told
+    assert "unless the error itself tells you to" in tool.description
+
+
 def test_the_price_told_is_that_of_the_accounts_group(options: dict[str, Any]) -> None:
     assert "$0.738 at 720p" in NebulaVideoTool(**options, group_ratio=Decimal(2)).description
 
