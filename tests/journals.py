@@ -270,6 +270,12 @@ class JournalContract:
         assert journal.spent(LATER) == 0
         assert journal.spent() == Decimal("0.738")
 
+    def test_entries_can_be_found_by_how_their_keys_begin(self, journal: Journal) -> None:
+        for number, key in enumerate(["chat-1:a", "chat-1:b", "Chat-1:a", "chat-10:a", "chat_1:a", None]):
+            journal.reserve(entry(id=str(number), key=key, request={"n": number}), None)
+        assert [found.key for found in journal.entries(key_prefix="chat-1:")] == ["chat-1:a", "chat-1:b"]
+        assert journal.entries(key_prefix="%") == []
+
     def test_a_budget_is_kept_and_its_window_slides(self, journal: Journal) -> None:
         budget = Budget("0.50", per=timedelta(minutes=2))
         journal.reserve(entry(), budget)

@@ -224,10 +224,14 @@ class Journal(typing.Protocol):
         states: Collection[EntryState] | None = None,
         gateway: str | None = None,
         since: datetime | None = None,
+        key_prefix: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
-        """All entries, or those in one of these states, of this gateway, made after that moment; oldest first."""
+        """All entries, or those in one of these states, of this gateway, made after that moment, with such a key.
+
+        Oldest first, unless said otherwise.
+        """
         ...
 
     def spent(self, since: datetime | None = None) -> Decimal:

@@ -143,6 +143,7 @@ class MemoryJournal:
         states: Collection[EntryState] | None = None,
         gateway: str | None = None,
         since: datetime | None = None,
+        key_prefix: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -155,6 +156,7 @@ class MemoryJournal:
             if (states is None or entry.state in states)
             and (gateway is None or entry.gateway == gateway)
             and (since is None or entry.created_at > since)
+            and (key_prefix is None or (entry.key or "").startswith(key_prefix))
         )
         return list(islice(chosen, limit))
 

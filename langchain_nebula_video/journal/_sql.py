@@ -93,11 +93,14 @@ class SqlJournal:
         states: Collection[EntryState] | None = None,
         gateway: str | None = None,
         since: datetime | None = None,
+        key_prefix: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
         """See `Journal.entries`."""
-        return self._store.entries(states=states, gateway=gateway, since=since, limit=limit, newest_first=newest_first)
+        return self._store.entries(
+            states=states, gateway=gateway, since=since, key_prefix=key_prefix, limit=limit, newest_first=newest_first
+        )
 
     def spent(self, since: datetime | None = None) -> Decimal:
         """See `Journal.spent`."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnElement,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -75,6 +76,8 @@ _BY: BindParameter[str] = bindparam("by_id")
 _NOW: BindParameter[int] = bindparam("now", type_=BigInteger())
 _UNTIL: BindParameter[int] = bindparam("until", type_=BigInteger())
 _SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
+_PREFIX: BindParameter[str] = bindparam("prefix")
+_LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
 _LIMIT: BindParameter[int] = bindparam("most", type_=BigInteger())
 _CAP: BindParameter[int] = bindparam("cap", type_=BigInteger())
 
@@ -202,6 +205,8 @@ def _listing(states: int | None, filters: frozenset[str], *, newest: bool) -> Se
         statement = statement.where(_E.gateway == _GATEWAY)
     if "since" in filters:
         statement = statement.where(_E.created_at > _SINCE)
+    if "prefix" in filters:
+        statement = statement.where(func.substr(_E.key, 1, _LENGTH) == _PREFIX)
     return statement.limit(_LIMIT) if "most" in filters else statement
 
 

@@ -235,11 +235,18 @@ class Store:
         states: Collection[EntryState] | None,
         gateway: str | None,
         since: datetime | None,
+        key_prefix: str | None,
         limit: int | None,
         newest_first: bool,
     ) -> list[Entry]:
         """See `Journal.entries`."""
-        filters = {"of_gateway": gateway, "since": None if since is None else micros(since), "most": limit}
+        filters = {
+            "of_gateway": gateway,
+            "since": None if since is None else micros(since),
+            "prefix": key_prefix,
+            "length": None if key_prefix is None else len(key_prefix),
+            "most": limit,
+        }
         statement, values = sql.listing(states, filters, newest=newest_first)
 
         def work(_: bool) -> list[Any]:
