@@ -45,6 +45,12 @@ if TYPE_CHECKING:
         VideoProgress,
         VideoRequest,
     )
+    from langchain_nebula_video.toolkit import (
+        NebulaGetVideoTool,
+        NebulaQuoteVideoTool,
+        NebulaSubmitVideoTool,
+        NebulaVideoToolkit,
+    )
     from langchain_nebula_video.tools import NebulaVideoTool
 
 _HOMES = {
@@ -76,6 +82,7 @@ _HOMES = {
     "registry": ("register_gateway", "register_model"),
     "runnable": ("NebulaVideoRunnable",),
     "schema": ("Budget", "Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
+    "toolkit": ("NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"),
     "tools": ("NebulaVideoTool",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -95,10 +102,14 @@ __all__ = [
     "MemoryJournal",
     "Model",
     "ModerationError",
+    "NebulaGetVideoTool",
+    "NebulaQuoteVideoTool",
+    "NebulaSubmitVideoTool",
     "NebulaVideoClient",
     "NebulaVideoError",
     "NebulaVideoRunnable",
     "NebulaVideoTool",
+    "NebulaVideoToolkit",
     "NotSentError",
     "QuotaError",
     "RateLimitError",

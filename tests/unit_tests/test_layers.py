@@ -32,14 +32,15 @@ LAYERS = [
     {"conversation", "_tool_schema", "_tool_errors", "_tracing", "progress"},
     {"_tool_base"},
     {"tools", "runnable"},
-    {"toolkit"},
+    {"toolkit", "graph"},
+    {"middleware"},
     {"cli"},
 ]
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
 LANGCHAIN = {
     *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing"),
-    *("tools", "runnable", "toolkit", "cli"),
+    *("tools", "runnable", "toolkit", "graph", "middleware", "cli"),
 }
 
 

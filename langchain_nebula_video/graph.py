@@ -1,0 +1,237 @@
+"""LangGraph nodes, and a graph of them: submit, wait, save. Needs the extra `langgraph`.
+
+```text
+START ─► approve ─► submit ─► wait ─► save ─► END
+            └─ declined ─────────────────────► END
+```
+
+| node      | pays    | replayed or retried                                                        |
+|-----------|---------|----------------------------------------------------------------------------|
+| `approve` | nothing | asks again; nothing has been sent                                          |
+| `submit`  | a video | goes on with its task: the key is the node's own task id, which stays      |
+| `wait`    | nothing | looks again                                                                |
+| `save`    | nothing | saves again, or finds the file                                             |
+
+Compile with a checkpointer and run with `durability="sync"`: then what `submit` has returned is kept before `wait`
+begins. With a `SqlJournal` a process may die anywhere, in `submit` too, and the run that is resumed pays once. The
+state holds plain data only, so every checkpointer keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypedDict, cast
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
+from langchain_nebula_video._offers import as_request
+from langchain_nebula_video._tracing import noted, redacted
+from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
+from langchain_nebula_video.errors import (
+    DownloadError,
+    InvalidRequestError,
+    NotSentError,
+    RefusedError,
+    RequestError,
+    SubmissionUnconfirmedError,
+)
+from langchain_nebula_video.progress import graph_runtime, progress_to, progress_to_async
+from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
+
+try:
+    from langgraph.graph import END, START, StateGraph
+    from langgraph.types import Command, RetryPolicy, interrupt
+except ImportError as error:  # pragma: no cover - the extra is there in every test environment
+    raise ImportError('This wants LangGraph: pip install "langchain-nebula-video[langgraph]"') from error
+
+__all__ = ["VideoState", "approval_node", "save_node", "submit_node", "video_graph", "wait_node"]
+
+Client = NebulaVideoClient | AsyncNebulaVideoClient
+Node = Runnable[Any, dict[str, Any]]
+
+
+class VideoState(TypedDict, total=False):
+    """What the nodes read and write; all of it plain data."""
+
+    request: dict[str, Any]
+    """Fields of a `VideoRequest`; images as addresses, `data:` URIs, bytes or content blocks."""
+    key: str
+    """Your own name for the video; left out, the node's own task id is it."""
+    task: dict[str, Any]
+    """Fields of a `Task`, from `submit` on."""
+    video: dict[str, Any]
+    """Fields of a `Video`, from `wait` on; with its `path` after `save`."""
+    declined: str
+    """Why it was not submitted, if a person said no."""
+
+
+def submit_node(client: Client) -> Node:
+    """A node that submits `state["request"]` and writes `task`. One paid POST, at most.
+
+    Args:
+        client: Of either kind; the node works in `invoke` and in `ainvoke`.
+    """
+    options = client._options  # noqa: SLF001 of this package
+
+    def submit(state: VideoState) -> dict[str, Any]:
+        return _submitted(options.now("submit", _request(state), **_named(state)))
+
+    async def asubmit(state: VideoState) -> dict[str, Any]:
+        return _submitted(await options.async_lifecycle().submit(_request(state), **_named(state)))
+
+    return RunnableLambda(submit, asubmit, name="nebula_submit")
+
+
+def wait_node(client: Client) -> Node:
+    """A node that waits for `state["task"]` and writes `video`. Costs nothing more.
+
+    Its progress goes to the graph's custom stream and to callbacks.
+    """
+    options = client._options  # noqa: SLF001
+
+    def wait(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
+        return _finished(options.now("wait", _task(state), on_progress=progress_to(config)))
+
+    async def await_(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
+        lifecycle = options.async_lifecycle()
+        return _finished(await lifecycle.wait(_task(state), on_progress=progress_to_async(config)))
+
+    return RunnableLambda(wait, await_, name="nebula_wait")
+
+
+def save_node(client: Client, save_to: Any) -> Node:
+    """A node that saves `state["video"]` and writes its `path` into it. `save_to`: as for a client."""
+    options = client._options  # noqa: SLF001
+
+    def save(state: VideoState) -> dict[str, Any]:
+        return {"video": _plain(options.now("download", _video(state), save_to))}
+
+    async def asave(state: VideoState) -> dict[str, Any]:
+        return {"video": _plain(await options.async_lifecycle().download(_video(state), save_to))}
+
+    return RunnableLambda(save, asave, name="nebula_save")
+
+
+def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any:
+    """A node that asks a person before anything is spent, by `interrupt`; it goes on to `submit` or to the end.
+
+    What the person is shown: `{"type": "nebula_video_approval", "question", "cost_usd", "request"}`. What may be
+    answered with `Command(resume=…)`: `True`; a dict of fields to change, as in `{"resolution": "480p"}`, which is
+    consent too; `False`, or a text that says why not.
+
+    Args:
+        client: Whose prices count.
+        over_usd: Ask only if the video costs more than this. An unknown price is always asked about.
+    """
+    limit = Decimal(str(over_usd))
+
+    def approve(state: VideoState) -> Command[Any]:
+        request = _request(state)
+        cost = client.quote(request)
+        if cost.usd is not None and cost.usd <= limit:
+            return Command(goto="submit")
+        price = "an unknown price" if cost.usd is None else dollars(cost.usd)
+        answer = interrupt(
+            {
+                "type": "nebula_video_approval",
+                "question": f"Make this video for {price}?",
+                "cost_usd": None if cost.usd is None else float(cost.usd),
+                "request": redacted(state["request"]),
+            }
+        )
+        if isinstance(answer, Mapping):
+            changed = {**state["request"], **answer}
+            client.quote(as_request(changed, {}))  # a change that cannot work is told here
+            return Command(goto="submit", update={"request": changed})
+        if answer is True:
+            return Command(goto="submit")
+        return Command(goto=END, update={"declined": answer if isinstance(answer, str) else "declined"})
+
+    return approve
+
+
+def video_graph(
+    client: Client,
+    *,
+    save_to: Any = None,
+    approve_over_usd: Decimal | float | str | None = None,
+    wait_timeout: Any = None,
+    checkpointer: Any = None,
+) -> Any:
+    """Submit, wait and save as a compiled graph, to run by itself or to be a node of another.
+
+    Args:
+        client: Its budget, journal and model are the graph's.
+        save_to: As for a client; `None`: the video is not saved. Give it here rather than to the client.
+        approve_over_usd: Ask a person before what costs more; `None`: do not ask. Needs a checkpointer.
+        wait_timeout: A LangGraph `TimeoutPolicy` for the node that waits; LangGraph has it for async runs only.
+        checkpointer: As for `StateGraph.compile`; inside another graph leave it out.
+
+    Only the nodes that cost nothing are retried. A run that failed in `wait` goes on there when it is resumed.
+    """
+    graph = StateGraph(VideoState)
+    if approve_over_usd is not None:
+        graph.add_node("approve", approval_node(client, over_usd=approve_over_usd), destinations=("submit", END))
+    graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
+    graph.add_node("submit", cast("Any", submit_node(client)))
+    again = RetryPolicy(max_attempts=3, retry_on=_costs_nothing_to_repeat)
+    more = {} if wait_timeout is None else {"timeout": wait_timeout}
+    graph.add_node("wait", cast("Any", wait_node(client)), retry_policy=again, **more)
+    graph.add_edge("submit", "wait")
+    if save_to is not None:
+        graph.add_node("save", cast("Any", save_node(client, save_to)), retry_policy=again)
+        graph.add_edge("wait", "save")
+    graph.add_edge("wait" if save_to is None else "save", END)
+    return graph.compile(checkpointer=checkpointer, name="nebula_video")
+
+
+def _costs_nothing_to_repeat(error: Exception) -> bool:
+    """What may be over in a moment, of nodes that pay nothing."""
+    if isinstance(error, DownloadError | NotSentError):
+        return True
+    return isinstance(error, RequestError) and not isinstance(error, RefusedError | SubmissionUnconfirmedError)
+
+
+# --- state ---
+
+
+def _request(state: VideoState) -> VideoRequest:
+    if not state.get("request"):
+        raise InvalidRequestError(
+            "The state has no request.", hint='Give {"request": {"prompt": "…", "image": "https://…"}}.'
+        )
+    return as_request(state["request"], {})
+
+
+def _named(state: VideoState) -> dict[str, Any]:
+    key = state.get("key")
+    if key:
+        return {"key": key}
+    info = getattr(graph_runtime(), "execution_info", None)
+    return {"key": f"node:{info.task_id}", "adopt": True} if info is not None else {}
+
+
+def _submitted(task: Task) -> dict[str, Any]:
+    return {"task": task.model_dump(mode="json", exclude={"raw"})}
+
+
+def _finished(video: Video) -> dict[str, Any]:
+    noted(gateway=video.gateway, model=video.model, task_id=video.task_id, cost=video.cost)
+    return {"video": _plain(video)}
+
+
+def _plain(video: Video) -> dict[str, Any]:
+    return video.model_dump(mode="json", exclude={"raw"})
+
+
+def _task(state: VideoState) -> Task:
+    if not state.get("task"):
+        raise InvalidRequestError("The state has no task.", hint="Let submit_node write it first.")
+    return Task.model_validate(state["task"])
+
+
+def _video(state: VideoState) -> Video:
+    if not state.get("video"):
+        raise InvalidRequestError("The state has no video.", hint="Let wait_node write it first.")
+    return Video.model_validate(state["video"])
