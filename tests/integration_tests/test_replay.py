@@ -1,0 +1,249 @@
+"""A replayed step never pays again: agents that are killed and resumed, retry policies, retry middleware.
+
+The emulator's ledger is the judge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ToolRetryMiddleware
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import RetryPolicy
+
+from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool, SqlJournal
+from langchain_nebula_video.emulator import Emulator
+from tests.agents import ScriptedModel, animates
+
+ROOT = Path(__file__).parents[2]
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
+OTHER = {**ASK, "prompt": "The cat yawns"}
+NEVER = 10_000
+DIED = 9
+
+
+def submits(emulator: Emulator) -> int:
+    return sum(request.point == "submit" for request in emulator.requests)
+
+
+def live(emulator: Emulator, folder: Path, dies_at: int, *calls: dict[str, Any], **more: Any) -> Any:
+    """One life of the agent; its answer, or `None` if it was killed."""
+    options = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.02}
+    asked = {
+        "journal": f"sqlite:///{folder}/journal.db",
+        "checkpoints": f"{folder}/checkpoints.db",
+        "dies_at": dies_at,
+        "calls": calls or [ASK],
+        "options": options,
+        **more,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.replay.worker", json.dumps(asked)],
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    if done.returncode == DIED:
+        return None
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def moments(emulator: Emulator, folder: Path) -> int:
+    """How many there are in an undisturbed life."""
+    folder.mkdir()
+    return int(live(emulator, folder, NEVER)["moments"])
+
+
+def test_an_agent_that_is_killed_at_any_moment_and_resumed_pays_once(emulator: Emulator, tmp_path: Path) -> None:
+    """From the model's call to the tool's answer: each life ends one moment later than the one before."""
+    count = moments(emulator, tmp_path / "undisturbed")
+    assert count >= 10
+    for dies_at in range(count):
+        folder = tmp_path / str(dies_at)
+        folder.mkdir()
+        before, paid = len(emulator.tasks), emulator.bill.usd
+        assert live(emulator, folder, dies_at) is None
+        answer = live(emulator, folder, NEVER)
+        assert answer["last"] == "Done."
+        assert len(emulator.tasks) - before <= 1, dies_at
+        assert emulator.bill.usd - paid <= paid or not before
+        (told,) = answer["answers"]
+        if len(emulator.tasks) - before == 1 and "may have been spent" not in told:
+            assert json.loads(told)["status"] == "succeeded", (dies_at, told)
+        else:  # killed within the POST: paid at most once, and the model is told
+            assert "Do not ask for this video again" in told, (dies_at, told)
+
+
+def test_one_that_is_killed_again_and_again_pays_once_too(emulator: Emulator, tmp_path: Path) -> None:
+    for dies_at in (12, 3, 5, 2, 4, 1):
+        live(emulator, tmp_path, dies_at)
+    assert live(emulator, tmp_path, NEVER)["last"] == "Done."
+    assert len(emulator.tasks) == 1
+
+
+def test_two_calls_at_once_one_of_which_fails_are_two_submits_in_all(emulator: Emulator, tmp_path: Path) -> None:
+    """The failing one ends the agent, and with it its sibling; resumed, neither submits again."""
+    emulator.faults.add("submit", "reset_after")
+    first = subprocess.run(
+        [sys.executable, "-m", "tests.replay.worker", json.dumps({
+            "journal": f"sqlite:///{tmp_path}/journal.db", "checkpoints": f"{tmp_path}/checkpoints.db",
+            "dies_at": NEVER, "calls": [ASK, OTHER], "handled": False,
+            "options": {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.02}})],
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert "SubmissionUnconfirmedError" in first.stderr
+    answer = live(emulator, tmp_path, NEVER, ASK, OTHER)
+    assert answer["last"] == "Done."
+    assert sum("succeeded" in told for told in answer["answers"]) == 1
+    assert submits(emulator) == 2
+    assert len(emulator.tasks) == 2
+
+
+# --- what repeats by itself, at its defaults ---
+
+
+@pytest.fixture
+def lost(emulator: Emulator) -> Emulator:
+    """Every answer to a submit is lost after it was accepted."""
+    emulator.faults.add("submit", "reset_after", times=None)
+    return emulator
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_tool_retry_middleware(lost: Emulator, options: dict[str, Any], handled: bool) -> None:
+    tool = NebulaVideoTool(**options, handle_tool_error=handled)
+    retries = ToolRetryMiddleware(initial_delay=0, jitter=False)
+    agent: Any = create_agent(animates(**ASK), [tool], middleware=[retries])
+    with contextlib.nullcontext() if handled else pytest.raises(RuntimeError, match="may have been spent"):
+        agent.invoke({"messages": [("user", "Go")]})
+    assert submits(lost) == 1
+
+
+class State(TypedDict, total=False):
+    url: str
+
+
+def _graph(node: Any, **more: Any) -> Any:
+    return (
+        StateGraph(State)
+        .add_node("node", node, **more)
+        .add_edge(START, "node")
+        .add_edge("node", END)
+        .compile(checkpointer=InMemorySaver())
+    )
+
+
+def test_a_node_s_retry_policy_with_the_tool(lost: Emulator, options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options, handle_tool_error=False)
+
+    def node(state: State) -> State:
+        return {"url": tool.invoke(dict(ASK))}
+
+    with pytest.raises(RuntimeError, match="may have been spent"):
+        _graph(node, retry_policy=RetryPolicy(initial_interval=0.01)).invoke({}, {"configurable": {"thread_id": "1"}})
+    assert submits(lost) == 1
+
+
+def test_a_node_s_retry_policy_that_retries_everything(lost: Emulator, options: dict[str, Any]) -> None:
+    animate = NebulaVideoRunnable(**options)
+
+    def node(state: State) -> State:
+        return {"url": animate.invoke(ASK).url}
+
+    policy = RetryPolicy(initial_interval=0.01, retry_on=Exception)
+    with pytest.raises(RuntimeError, match="may have been spent"):
+        _graph(node, retry_policy=policy).invoke({}, {"configurable": {"thread_id": "1"}})
+    assert submits(lost) == 1
+
+
+def test_a_node_that_fails_after_its_video_was_made_does_not_make_another(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    """The node's own task id is the key: it stays the same when the node is retried, and when the run is resumed."""
+    animate = NebulaVideoRunnable(**options)
+    falls = iter([True, True, False])
+
+    def node(state: State) -> State:
+        url = animate.invoke(ASK).url
+        if next(falls):
+            raise ConnectionError("after the video was made")
+        return {"url": url}
+
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph = _graph(node, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01))
+    with pytest.raises(ConnectionError):
+        graph.invoke({}, thread)
+    assert graph.invoke(None, thread)["url"]
+    assert submits(emulator) == 1
+
+
+def test_a_node_that_is_visited_again_makes_another_video(emulator: Emulator, options: dict[str, Any]) -> None:
+    animate = NebulaVideoRunnable(**options)
+
+    def node(state: State) -> State:
+        return {"url": animate.invoke(ASK).url}
+
+    graph = _graph(node)
+    for _ in range(2):
+        graph.invoke({}, {"configurable": {"thread_id": "1"}})
+    assert submits(emulator) == 2
+
+
+async def test_an_async_node_is_named_alike(emulator: Emulator, options: dict[str, Any]) -> None:
+    animate = NebulaVideoRunnable(**options)
+    falls = iter([True, False])
+
+    async def node(state: State) -> State:
+        url = (await animate.ainvoke(ASK)).url
+        if next(falls):
+            raise ConnectionError("after the video was made")
+        return {"url": url}
+
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph = _graph(node)
+    with pytest.raises(ConnectionError):
+        await graph.ainvoke({}, thread)
+    assert (await graph.ainvoke(None, thread))["url"]
+    assert submits(emulator) == 1
+
+
+def test_a_thread_s_call_ids_may_begin_anew_each_turn(emulator: Emulator, options: dict[str, Any]) -> None:
+    model = ScriptedModel(
+        lines=[
+            AIMessage("", tool_calls=[{"name": "nebula_image_to_video", "args": args, "id": "call_0"}])
+            if args
+            else AIMessage("Done.")
+            for args in (ASK, None, OTHER, None)
+        ]
+    )
+    agent: Any = create_agent(model, [NebulaVideoTool(**options)], checkpointer=InMemorySaver())
+    for _ in range(2):
+        agent.invoke({"messages": [("user", "Go")]}, {"configurable": {"thread_id": "1"}})
+    assert submits(emulator) == 2
+
+
+def test_a_graph_whose_process_died_in_mid_wait_goes_on(
+    emulator: Emulator, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Submit and wait as two nodes; the journal outlives the client as it would the process."""
+    from langchain_nebula_video.graph import video_graph
+
+    url = f"sqlite:///{tmp_path}/journal.db"
+    saver = InMemorySaver()
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    emulator.faults.add("query", "status", code=500, times=None)
+    hasty = NebulaVideoClient(**options, journal=SqlJournal(url), timeout=0.3)
+    with pytest.raises(RuntimeError, match="still"):
+        video_graph(hasty, checkpointer=saver).invoke({"request": ASK}, thread, durability="sync")
+    emulator.faults.clear()
+    graph = video_graph(NebulaVideoClient(**options, journal=SqlJournal(url)), checkpointer=saver)
+    assert graph.invoke(None, thread)["video"]["url"]
+    assert submits(emulator) == 1
