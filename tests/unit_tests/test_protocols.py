@@ -679,10 +679,46 @@ def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
         {"upload_host": None},
         {"upload_host": "storage.example.com"},
         {"upload_host": "http://storage.example.com"},
+        {"upload_host": "http://127.0.0.1.example.com"},
         {"upload_host": "file:///etc"},
-        {"upload_dir": None},
+        {"upload_host": "https://user@storage.example.com"},
+        {"upload_host": "https://user:pass@storage.example.com"},
+        {"upload_host": "https://@storage.example.com"},
+        {"upload_host": "https://storage.example.com\\@evil.example"},
+        {"upload_host": "https://storage.example.com\\.evil.example"},
+        {"upload_host": "https://storage.example.com/\\evil.example"},
     ],
 )
 def test_leave_without_a_safe_address_is_no_leave(change: dict[str, object]) -> None:
     """Over plain http anybody on the way could read the image."""
     assert EXTRAS.parse_policy(reply({"data": {**POLICY, **change}})) is None
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8000/oss", "http://localhost/oss", "http://[::1]:8000"])
+def test_a_storage_on_this_machine_may_speak_plain_http(host: str) -> None:
+    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, "upload_host": host}}))
+    assert policy is not None
+    assert policy.host == host
+
+
+@pytest.mark.parametrize("name", ["policy", "signature", "upload_dir", "upload_host", "oss_access_key_id"])
+@pytest.mark.parametrize("value", [None, "", 7, True, ["x"], {}, "\ud800"])
+def test_leave_that_lacks_what_the_storage_checks_is_no_leave(name: str, value: object) -> None:
+    assert EXTRAS.parse_policy(reply({"data": {**POLICY, name: value}})) is None
+    assert EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}})) is None
+
+
+@pytest.mark.parametrize("name", ["x_oss_object_acl", "x_oss_forbid_overwrite"])
+def test_leave_holds_without_what_a_storage_need_not_ask_for(name: str) -> None:
+    policy = EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
+    assert policy is not None
+    assert len(policy.form) == 4
+
+
+def test_what_was_signed_is_handed_on_whole_however_long_it_is() -> None:
+    long = {name: f"{name}-".ljust(5000, "x") for name in ("policy", "signature", "upload_dir", "oss_access_key_id")}
+    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, **long}}))
+    assert policy is not None
+    assert (policy.folder, policy.form["policy"], policy.form["Signature"], policy.form["OSSAccessKeyId"]) == (
+        long["upload_dir"], long["policy"], long["signature"], long["oss_access_key_id"],
+    )  # fmt: skip
