@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from langchain_nebula_video._context import Context
-from langchain_nebula_video._orders import Order
+from langchain_nebula_video._orders import Order, check_time
 from langchain_nebula_video._retry import retrying
 from langchain_nebula_video.errors import RateLimitError, RefusedError, RequestError
 from langchain_nebula_video.images import WireImage
@@ -24,6 +24,7 @@ _KEPT = 47 * 3600.0
 """An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
 _REMEMBERED = 256
 _UPLOAD_SECONDS = 120.0
+_PEER_PAUSE = 0.05
 _GAVE_UP = 408
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 
@@ -35,6 +36,8 @@ class Uploads:
         self._context = context
         self._lying: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         """By digest and model: the address, and until when it is sure to work."""
+        self._under_way: dict[tuple[str, str], object] = {}
+        """By digest and model: the call that sees to it now."""
 
     async def addresses(self, order: Order, deadline: float) -> Mapping[str, str]:
         """Of each image that is held here: where it lies, by its digest. Costs nothing.
@@ -50,16 +53,23 @@ class Uploads:
         return {digest: await self._address(extras, image, model, deadline) for digest, image in local.items()}
 
     async def _address(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
-        name = (image.digest, model)
-        found = self._lying.get(name)
-        if found is not None and found[1] > self._context.runtime.now():
+        """Where the image lies; the first of those who want it uploads it, and if that fails, the next one."""
+        runtime, name, me = self._context.runtime, (image.digest, model), object()
+        try:
+            while self._under_way.setdefault(name, me) is not me:  # one step: of many threads one is the first
+                check_time(runtime.now(), deadline)
+                await runtime.sleep(_PEER_PAUSE)
+            found = self._lying.get(name)
+            if found is None or found[1] <= runtime.now():
+                attempt = partial(self._upload, extras, image, model, deadline)
+                found = await retrying(runtime, attempt, deadline=deadline), runtime.now() + _KEPT
+                self._lying[name] = found
+                while len(self._lying) > _REMEMBERED:
+                    self._lying.popitem(last=False)
             return found[0]
-        attempt = partial(self._upload, extras, image, model, deadline)
-        address = await retrying(self._context.runtime, attempt, deadline=deadline)
-        self._lying[name] = (address, self._context.runtime.now() + _KEPT)
-        while len(self._lying) > _REMEMBERED:
-            self._lying.popitem(last=False)
-        return address
+        finally:
+            if self._under_way.get(name) is me:
+                del self._under_way[name]
 
     async def _upload(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
         """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""

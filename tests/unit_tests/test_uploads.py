@@ -16,8 +16,10 @@ from langchain_nebula_video import (
     AsyncNebulaVideoClient,
     NebulaVideoClient,
     NebulaVideoError,
+    NotSentError,
     RefusedError,
     RequestError,
+    Task,
 )
 from tests.conftest import KEY, MOCKED, FakeClock, jpeg, settle
 
@@ -164,6 +166,76 @@ async def until(met: Callable[[], bool], pause: Callable[[], Awaitable[object]] 
 
 def asked(number: int, image: bytes = CAT, **fields: Any) -> dict[str, Any]:
     return {"prompt": f"Boat {number}", "image": image, **fields}
+
+
+# --- one upload for all who want it ---
+
+
+async def test_calls_at_once_with_one_image_upload_it_once(busy: Desk, beijing: Beijing) -> None:
+    tasks = await busy.at_once(*map(asked, range(3)))
+    assert all(isinstance(task, Task) for task in tasks), tasks
+    assert (beijing.policies, beijing.uploads, beijing.submits) == (1, 1, 3)
+
+
+async def test_when_the_upload_of_one_fails_the_next_one_uploads(busy: Desk, beijing: Beijing) -> None:
+    beijing.answers = [httpx.Response(400)]
+    tasks = await busy.at_once(*map(asked, range(3)))
+    assert sorted(type(task).__name__ for task in tasks) == ["RefusedError", "Task", "Task"]
+    assert (beijing.uploads, beijing.submits) == (2, 2)
+
+
+async def test_when_the_first_is_cancelled_the_next_one_uploads(beijing: Beijing, peers: PeerClock) -> None:
+    desk = Async(beijing, peers)
+    stuck = asyncio.Event()
+    beijing.before = stuck.wait
+    first = asyncio.create_task(desk.client.submit(**asked(0)))
+    await until(lambda: beijing.uploads == 1)
+    others = [asyncio.create_task(desk.client.submit(**asked(number))) for number in (1, 2)]
+    await until(lambda: len(peers.paused) == 2)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert all(isinstance(task, Task) for task in await asyncio.gather(*others))
+    assert (beijing.uploads, beijing.submits) == (2, 2)
+
+
+async def test_one_who_is_cancelled_while_waiting_hinders_nobody(beijing: Beijing, peers: PeerClock) -> None:
+    desk = Async(beijing, peers)
+    waited = asyncio.Event()
+    beijing.before = waited.wait
+    first, second, third = (asyncio.create_task(desk.client.submit(**asked(number))) for number in range(3))
+    await until(lambda: len(peers.paused) == 2)
+    second.cancel()
+    waited.set()
+    assert isinstance(await first, Task)
+    assert isinstance(await third, Task)
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert (beijing.uploads, beijing.submits) == (1, 2)
+
+
+async def test_who_waits_for_another_s_upload_waits_no_longer_than_its_own_time(
+    beijing: Beijing, peers: PeerClock
+) -> None:
+    desk = Async(beijing, peers)
+    stuck = asyncio.Event()
+    beijing.before = stuck.wait
+    first, second = (asyncio.create_task(desk.client.submit(**asked(number))) for number in range(2))
+    await until(lambda: len(peers.paused) == 1)
+    peers.ahead = 900.0
+    with pytest.raises(NotSentError, match="The time was over"):
+        await second
+    stuck.set()
+    with pytest.raises(NotSentError, match="The time was over"):
+        await first
+    assert beijing.submits == 0
+
+
+async def test_different_images_and_models_do_not_wait_for_each_other(desk: Desk, beijing: Beijing) -> None:
+    given = [asked(0), asked(1, DOG), asked(2, model=MODELS[1]), asked(3), asked(4, DOG), asked(5, model=MODELS[1])]
+    for fields in given:
+        await settle(desk.client.submit(**fields))
+    assert (beijing.uploads, beijing.submits) == (3, 6)
 
 
 # --- what is repeated ---
