@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import partial
 
 from langchain_nebula_video._context import Context
@@ -20,7 +21,7 @@ from langchain_nebula_video.protocols import Extras, Reply, retry_after_of
 
 __all__ = ["Uploads"]
 
-_KEPT = 47 * 3600.0
+_KEPT = timedelta(hours=47)
 """An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
 _REMEMBERED = 256
 _UPLOAD_SECONDS = 120.0
@@ -34,8 +35,9 @@ class Uploads:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._lying: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
-        """By digest and model: the address, and until when it is sure to work."""
+        self._lying: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+        """By digest and model: the address, and until when it is sure to work. By the wall clock, since the storage
+        goes on counting while this machine sleeps."""
         self._under_way: dict[tuple[str, str], object] = {}
         """By digest and model: the call that sees to it now."""
 
@@ -60,9 +62,9 @@ class Uploads:
                 check_time(runtime.now(), deadline)
                 await runtime.sleep(_PEER_PAUSE)
             found = self._lying.get(name)
-            if found is None or found[1] <= runtime.now():
+            if found is None or found[1] <= runtime.utcnow():
                 attempt = partial(self._upload, extras, image, model, deadline)
-                found = await retrying(runtime, attempt, deadline=deadline), runtime.now() + _KEPT
+                found = await retrying(runtime, attempt, deadline=deadline), runtime.utcnow() + _KEPT
                 self._lying[name] = found
                 while len(self._lying) > _REMEMBERED:
                     self._lying.popitem(last=False)

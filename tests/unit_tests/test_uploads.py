@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -236,6 +237,22 @@ async def test_different_images_and_models_do_not_wait_for_each_other(desk: Desk
     for fields in given:
         await settle(desk.client.submit(**fields))
     assert (beijing.uploads, beijing.submits) == (3, 6)
+
+
+# --- how long it lies ---
+
+
+@pytest.mark.parametrize(("hours", "uploads"), [(46.9, 1), (47.1, 2)])
+async def test_it_is_uploaded_anew_after_47_hours_of_the_calendar(
+    desk: Desk, beijing: Beijing, clock: FakeClock, hours: float, uploads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other clock may stand still while the machine sleeps."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(clock, "utcnow", lambda: moment)
+    await settle(desk.client.submit(**asked(1)))
+    moment += timedelta(hours=hours)
+    await settle(desk.client.submit(**asked(2)))
+    assert beijing.uploads == uploads
 
 
 # --- what is repeated ---
