@@ -16,6 +16,8 @@ __all__ = ["register_gateway", "register_model"]
 
 _MOST = 1_000_000
 _FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+_ALWAYS = frozenset({"duration", "resolution"})
+"""What every request has; a protocol without a place for one tells it by the model's name."""
 
 
 def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
@@ -35,9 +37,10 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
-    _check(
-        {"duration", "resolution"} <= row.carries, "A gateway carries duration and resolution: every request has them"
-    )
+    _check(row.carries >= _ALWAYS, "A gateway carries duration and resolution: every request has them")
+    _check_places(row, row.carries - _ALWAYS)
+    lacking = ", ".join(sorted(row.requires - row.carries))
+    _check(not lacking, f"{row.name} requires {lacking}, which it does not carry")
     GATEWAYS[row.name] = row
     return row
 
@@ -58,6 +61,9 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
         homeless = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
         _check(not homeless, f"{row.name} requires {homeless}, for which the gateway {gateway!r} has no place")
+        choices = {"duration": row.durations, "resolution": tuple(prices) or row.resolutions}
+        told = frozenset(name for name, made in choices.items() if len(made) > 1)  # of one the model's name tells
+        _check_places(GATEWAYS[gateway], told)
         strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
         amounts: list[Any] = list(prices.values())
@@ -84,6 +90,12 @@ def _is_safe(url: str) -> bool:
 def _check_fields(named: frozenset[str]) -> None:
     strange = ", ".join(sorted(named - _FIELDS))
     _check(not strange, f"A request has no field {strange}: it has {', '.join(sorted(_FIELDS))}")
+
+
+def _check_places(row: Gateway, named: frozenset[str]) -> None:
+    """Whether the gateway's protocol can say all this: else it would be asked for and paid for, and not be made."""
+    homeless = ", ".join(sorted(named - PROTOCOLS[row.protocol].places))
+    _check(not homeless, f"The protocol {row.protocol!r} of {row.name!r} has no place for {homeless}")
 
 
 def _check(fine: bool, what: str) -> None:

@@ -38,9 +38,12 @@ _PARAMETERS = {
     "watermark": "watermark",
     "seed": "seed",
 }
+_FRAMES = frozenset({"image", "last_image"})
 
 
 class _DashScope(Reader):
+    places = frozenset({*_INPUT, *_PARAMETERS}) | _FRAMES
+
     def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
         said = {name: value for name, value in asked.items() if value is not None}
         if "resolution" in said:
@@ -56,7 +59,8 @@ class _DashScope(Reader):
         headers = {"X-DashScope-Async": "enable"}
         if any(str(address).startswith("oss://") for address in frames.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
-        body = {"model": model, "input": {**given, **frames}, "parameters": wanted}
+        shown = {name: address for name, address in frames.items() if address is not None}
+        body = {"model": model, "input": {**given, **shown}, "parameters": wanted}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
