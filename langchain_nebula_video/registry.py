@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import get_args
 
 from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.models import MODELS, Model
 from langchain_nebula_video.protocols import PROTOCOLS
-from langchain_nebula_video.schema import VideoRequest
+from langchain_nebula_video.schema import Currency, VideoRequest
 
 __all__ = ["register_gateway", "register_model"]
 
@@ -41,6 +41,15 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     _check_places(row, row.carries - _ALWAYS)
     lacking = ", ".join(sorted(row.requires - row.carries))
     _check(not lacking, f"{row.name} requires {lacking}, which it does not carry")
+    known = get_args(Currency)
+    _check(
+        row.currency in known,
+        f"{row.name} has prices in {row.currency!r}, which are converted from {' or '.join(known)} only",
+    )
+    _check(
+        _is_amount(row.cny_per_usd) and row.cny_per_usd > 0,
+        f"{row.name} has {row.cny_per_usd!r} yuan to the dollar, which is no sensible Decimal",
+    )
     GATEWAYS[row.name] = row
     return row
 
@@ -66,9 +75,7 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         _check_places(GATEWAYS[gateway], told)
         strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
-        amounts: list[Any] = list(prices.values())
-        exact = all(isinstance(amount, Decimal) and amount.is_finite() and 0 <= amount < _MOST for amount in amounts)
-        _check(exact, f"{row.name} has a price that is no Decimal, or no sensible one")
+        _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
@@ -85,6 +92,10 @@ def _is_safe(url: str) -> bool:
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
         return False
     return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _MOST
 
 
 def _check_fields(named: frozenset[str]) -> None:

@@ -378,3 +378,18 @@ async def test_a_small_row_on_uniall_s_protocol_makes_videos(make_client: MakeCl
     register_model(replace(CLIP, requires=frozenset({"image"}), prices={"acme": {"480p": Decimal("0.02")}}))
     await settle(make_client(gateway="acme").generate(image=CAT))
     assert gateway.bodies == [{"model": "clip-v7", "image": CAT, "duration": 4, "extra_body": {"bgm": False}}]
+
+
+# --- money ---
+
+
+@pytest.mark.parametrize("rate", [Decimal(0), Decimal(-7), Decimal("NaN"), Decimal("Infinity"), 7.2, "7.2", None, True])
+def test_a_gateway_whose_rate_converts_nothing_is_refused(rate: Any) -> None:
+    refused(f"acme has {rate!r} yuan to the dollar, which is no sensible Decimal", replace(ACME, cny_per_usd=rate))
+
+
+@pytest.mark.parametrize("currency", ["EUR", "usd", "", None, ["USD"]])
+def test_a_gateway_with_prices_in_no_known_currency_is_refused(currency: Any) -> None:
+    refused(
+        f"acme has prices in {currency!r}, which are converted from USD or CNY only", replace(ACME, currency=currency)
+    )
