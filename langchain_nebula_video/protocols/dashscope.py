@@ -57,9 +57,9 @@ class _DashScope(Reader):
                 {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
             )
         headers = {"X-DashScope-Async": "enable"}
-        if any(str(address).startswith("oss://") for address in frames.values()):
+        shown = {name: _spelled(address) for name, address in frames.items() if address is not None}
+        if any(address.startswith("oss://") for address in shown.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
-        shown = {name: address for name, address in frames.items() if address is not None}
         body = {"model": model, "input": {**given, **shown}, "parameters": wanted}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
@@ -126,6 +126,11 @@ class _AtHome(_DashScope):
 
     def uploaded(self, policy: Policy, name: str) -> str:
         return f"oss://{policy.folder}/{name}"
+
+
+def _spelled(address: str) -> str:
+    """A scheme is one in capitals too; the storage's own spelling is the one that is sure to be understood."""
+    return f"oss{address[3:]}" if address[:6].lower() == "oss://" else address
 
 
 # The form's name -> the policy's.

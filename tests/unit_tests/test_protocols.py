@@ -599,6 +599,28 @@ def test_only_dashscope_itself_lists_cancels_and_keeps_images() -> None:
     assert [name for name, protocol in PROTOCOLS.items() if protocol.extras is not None] == ["dashscope"]
 
 
+@pytest.mark.parametrize("scheme", ["oss", "OSS", "Oss"])
+@pytest.mark.parametrize(
+    ("model", "fields", "sent"),
+    [
+        ("wan2.5-i2v-preview", {"image": "{}://dashscope-instant/A/x.jpg"}, "img_url"),
+        ("wan2.2-kf2v-flash", {"last_image": "{}://dashscope-instant/A/x.jpg"}, "last_frame_url"),
+    ],
+)
+def test_an_address_in_the_storage_is_one_in_capitals_too(
+    scheme: str, model: str, fields: dict[str, str], sent: str
+) -> None:
+    wire = build("dashscope", model, **{name: address.format(scheme) for name, address in fields.items()})
+    assert wire.headers == {"X-DashScope-Async": "enable", "X-DashScope-OssResourceResolve": "enable"}
+    assert wire.json is not None
+    assert wire.json["input"][sent] == "oss://dashscope-instant/A/x.jpg"
+
+
+def test_an_address_elsewhere_asks_nothing_of_the_storage() -> None:
+    wire = build("dashscope", image="https://example.com/oss://x.jpg")
+    assert wire.headers == {"X-DashScope-Async": "enable"}
+
+
 def test_the_list_is_asked_for_in_beijing_wall_time() -> None:
     since, until = datetime(2025, 11, 4, 23, 59, 58, tzinfo=UTC), datetime(2025, 11, 5, 0, 1, tzinfo=UTC)
     assert EXTRAS.build_list("wan2.5-i2v-preview", since, until, 2) == WireRequest(
