@@ -359,6 +359,35 @@ def test_a_long_answer_is_kept_bounded() -> None:
     assert len(str(refusal)) < 1000
 
 
+UNREACHED = "Unable to download the media resource during the data inspection process."
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameter.DataInspection", UNREACHED),
+        ("InvalidParameter.DataInspection", "unable to download the media resource"),
+        ("***.DataInspection", UNREACHED),
+        ("DataInspectionFailed", UNREACHED),
+        ("image_download_failed", "no"),
+        ("image_download_failed", None),
+        ("audio_download_failed", None),
+        ("InvalidParameter.DownloadFailed", None),
+    ],
+)
+def test_a_picture_that_could_not_be_fetched_is_asked_for_at_a_public_address(code: str, message: str | None) -> None:
+    """Another picture, which is what a content check asks for, would not help."""
+    assert "give a public https address" in hint_for(code, message)
+    refusal = NEBULA.refusal(reply({"code": code, "message": message or ""}, status=400), paid=True)
+    assert type(refusal) is errors.InvalidInputError
+    assert "give a public https address" in refusal.hint
+
+
+@pytest.mark.parametrize("message", [None, "", "Input data may contain inappropriate content.", "Unable to download"])
+def test_a_picture_that_was_looked_at_is_to_be_changed(message: str | None) -> None:
+    assert hint_for("InvalidParameter.DataInspection", message) == errors.ModerationError.default_hint
+
+
 @pytest.mark.parametrize(
     ("code", "part"),
     [
