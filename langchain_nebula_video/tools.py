@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
+from langchain_core.callbacks import Callbacks
 from langchain_core.exceptions import ModelError
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request, request_problems
+from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.conversation import newest_image
 from langchain_nebula_video.errors import (
@@ -35,6 +37,23 @@ if TYPE_CHECKING:
 __all__ = ["NebulaVideoTool"]
 
 _tool_call_id: ContextVar[str | None] = ContextVar("nebula_video_tool_call_id", default=None)
+
+
+class ToolOptions(ClientOptions, total=False):
+    """The keywords of the tool: those of the clients, of `BaseTool`, and its own."""
+
+    name: str
+    description: str
+    return_direct: bool
+    verbose: bool
+    callbacks: Callbacks
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    handle_tool_error: Any
+    handle_validation_error: Any
+    response_format: Literal["content", "content_and_artifact"]
+    extras: dict[str, Any] | None
+    url_in_content: bool
 
 
 class NebulaVideoTool(LifecycleOptions, BaseTool):
@@ -93,6 +112,10 @@ class NebulaVideoTool(LifecycleOptions, BaseTool):
     url_in_content: bool = True
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
+
+    if TYPE_CHECKING:
+        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     @model_validator(mode="after")
     def _made_from_the_row(self) -> Self:
