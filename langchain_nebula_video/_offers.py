@@ -95,7 +95,7 @@ class Offer:
             update={
                 "model": model.name,
                 "duration": model.default_duration if request.duration is None else request.duration,
-                "resolution": request.resolution or self.default_resolution,
+                "resolution": self.default_resolution if request.resolution is None else request.resolution,
             },
         )
         for name, default in _DEFAULTS.items():
@@ -151,7 +151,8 @@ class Offer:
         if value not in choices:
             offered = _told([choice for choice in choices if choice is not None])
             raise InvalidRequestError(
-                f"{name} is {value}; {self.model.name} makes {offered}.", hint=f"Choose one of: {offered}."
+                f"{name} is {value or repr(value)}; {self.model.name} makes {offered}.",
+                hint=f"Choose one of: {offered}.",
             )
 
     def _check_images(self, request: VideoRequest) -> None:

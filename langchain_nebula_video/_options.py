@@ -23,7 +23,7 @@ from pydantic import (
 from langchain_nebula_video._offers import Offer, find_offer, own_prices
 from langchain_nebula_video._urls import checked_host, is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.gateways import Gateway, find_gateway
+from langchain_nebula_video.gateways import GATEWAYS, Gateway, find_gateway
 from langchain_nebula_video.journal import MemoryJournal
 from langchain_nebula_video.schema import Budget
 
@@ -131,8 +131,9 @@ class Options(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        return None if value is None else _checked_url(value, "base_url")
+    def _web_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        row = GATEWAYS.get(info.data.get("gateway", ""))
+        return None if value is None else _checked_url(value, "base_url", row)
 
     @field_validator("api_key")
     @classmethod
@@ -222,7 +223,7 @@ class Options(BaseModel):
         row = self.gateway_row
         found = self.base_url or os.environ.get(row.url_variable)
         if found:
-            found = _checked_url(found, "base_url" if self.base_url else row.url_variable)
+            found = _checked_url(found, "base_url" if self.base_url else row.url_variable, row)
         elif row.base_url is not None:
             found = row.base_url
         else:
@@ -279,10 +280,11 @@ def _checked_key(key: str, name: str) -> SecretStr:
     return SecretStr(key)
 
 
-def _checked_url(url: str, name: str) -> str:
+def _checked_url(url: str, name: str, row: Gateway | None) -> str:
     parts = split_url(url, ("https", "http"))
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
-        raise InvalidRequestError(f"{name} is no web address.", hint="Give one like https://llm.ai-nebula.com.")
+        like = (row and row.base_url) or "https://gateway.example.com"
+        raise InvalidRequestError(f"{name} is no web address.", hint=f"Give one like {like}.")
     if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
         raise InvalidRequestError(
             f"{name} is plain http, over which anybody on the way can read the key.",

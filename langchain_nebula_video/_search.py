@@ -12,7 +12,8 @@ they are open, and looked at again.
 | none has it, and none after half a minute either     | the submit was not accepted: free to repeat  |
 | several have it, one stays open or tells nothing, or | a person must decide: they are named         |
 | another submit in doubt has the same prompt          |                                              |
-| none has it, and one has a prompt like it            | the same                                     |
+| none has it, and one has a prompt like it, or has it | the same                                     |
+| and was made up to a minute before or after          |                                              |
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _AGAIN = 30.0
 _PAUSE = 5.0
 _BEFORE, _AFTER = timedelta(seconds=10), timedelta(seconds=30)
 """How much earlier and later than the submit the gateway may have noted the task."""
+_APART = timedelta(seconds=60)
+"""How wrong the clock of a process may have been that is gone: what lies so near proves nothing, and is not taken."""
 _LONGEST_SUBMIT = timedelta(minutes=15)
 _SKEW = timedelta(minutes=10)
 """How wrong a clock may be whose gateway tells no time."""
@@ -61,11 +64,14 @@ class Search:
         """
         extras, runtime = self._list_with(entry), self._context.runtime
         enough = runtime.now() + _AGAIN
+        listed: dict[str, bool] = {}
         found: dict[str, Likeness] = {}
         while True:
-            found = dict.fromkeys(await self._listed(extras, entry, deadline), Likeness.OPEN) | found
-            for task_id in [name for name, kind in found.items() if kind is not Likeness.OTHER]:
-                found[task_id] = await self._weighed(task_id, entry, deadline)
+            listed |= await self._listed(extras, entry, deadline)
+            for task_id in [name for name in listed if found.get(name) is not Likeness.OTHER]:
+                kind = await self._weighed(task_id, entry, deadline)
+                vague = kind in {Likeness.SAME, Likeness.UNCLEAR} and not listed[task_id]
+                found[task_id] = Likeness.NEAR if vague else kind
             same, near, still_open, unclear = (
                 [name for name, kind in found.items() if kind is wanted]
                 for wanted in (Likeness.SAME, Likeness.NEAR, Likeness.OPEN, Likeness.UNCLEAR)
@@ -93,8 +99,10 @@ class Search:
             raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
         return extras
 
-    async def _listed(self, extras: Extras, entry: Entry, deadline: float) -> list[str]:
-        """The tasks of the submit's model that were made in its moment, by the gateway's clock.
+    async def _listed(self, extras: Extras, entry: Entry, deadline: float) -> dict[str, bool]:
+        """The tasks of the submit's model that were made about its moment, and of each whether right in it.
+
+        The gateway's clock is reckoned with.
 
         Raises:
             RequestError: the gateway does not answer, or its list is not whole.
@@ -102,7 +110,7 @@ class Search:
         since, until = _moment(entry)
         model = self._context.options.offer(entry.model).wire_name
         seen: set[str] = set()
-        found: list[str] = []
+        found: dict[str, bool] = {}
         for page in range(1, _MAX_PAGES + 1):
             wire = extras.build_list(model, since - _SKEW, until + _SKEW, page)
             reply = await retrying(self._context.runtime, partial(self._context.ask, wire, deadline), deadline=deadline)
@@ -114,7 +122,11 @@ class Search:
             if abs(ahead) > _SKEW:
                 raise RequestError("The gateway's clock and this one are too far apart to tell the moment.")
             earliest, latest = since - _BEFORE - slack + ahead, until + _AFTER + slack + ahead
-            found += [row.task_id for row in rows if earliest <= row.created_at <= latest and _is_of(row, model)]
+            found |= {
+                row.task_id: earliest <= row.created_at <= latest
+                for row in rows
+                if earliest - _APART <= row.created_at <= latest + _APART and _is_of(row, model)
+            }
             before = len(seen)
             seen |= {row.task_id for row in rows}
             if len(seen) >= total:

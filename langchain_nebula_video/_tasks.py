@@ -16,7 +16,7 @@ from langchain_nebula_video.errors import (
     TaskNotFoundError,
     TaskTimeoutError,
 )
-from langchain_nebula_video.gateways import Gateway
+from langchain_nebula_video.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.protocols import Answer, Reply, hint_for, is_unknown_task
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
@@ -232,7 +232,7 @@ def about(error: RequestError, task: Task) -> Exception:
         task: The task as last seen.
     """
     if is_unknown_task(error):
-        return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task)
+        return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task, hint=_lost(task))
     error.task_id = task.task_id
     end = outlook(task)
     if end is not None:
@@ -241,3 +241,11 @@ def about(error: RequestError, task: Task) -> Exception:
     error.money = Money.RUNNING
     error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
     return error
+
+
+def _lost(task: Task) -> str | None:
+    """What to do about a task that is not known; with the figure, where a gateway's page has one."""
+    row = GATEWAYS.get(task.gateway)
+    if row is None or row.task_hours is None:
+        return None
+    return f"Check the task id, the gateway and the account; a task older than {row.task_hours} hours is gone."

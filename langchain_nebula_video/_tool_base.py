@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from langchain_core.callbacks import Callbacks
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._tool_errors import told_to_the_model
 from langchain_nebula_video._tracing import shown
 from langchain_nebula_video.errors import DownloadError
@@ -38,6 +40,24 @@ class _Call:
 _call: ContextVar[_Call | None] = ContextVar("nebula_video_tool_call", default=None)
 
 
+class ToolOptions(ClientOptions, total=False):
+    """The keywords of a tool: those of the clients, of `BaseTool`, and its own."""
+
+    name: str
+    description: str
+    return_direct: bool
+    verbose: bool
+    callbacks: Callbacks
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    handle_tool_error: Any
+    handle_validation_error: Any
+    response_format: Literal["content", "content_and_artifact"]
+    extras: dict[str, Any] | None
+    url_in_content: bool
+    asks_with: str | None
+
+
 class VideoTool(LifecycleOptions, BaseTool):
     """A tool on a client of its own, or on one that it shares with its siblings."""
 
@@ -50,6 +70,10 @@ class VideoTool(LifecycleOptions, BaseTool):
     url_in_content: bool = True
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
+
+    if TYPE_CHECKING:
+        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, and keeps image data out of what is traced."""

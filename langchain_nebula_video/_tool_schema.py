@@ -36,6 +36,8 @@ def _what_it_does(offer: Offer) -> str:
             f"Makes a short MP4 video with {title}: the reference images show who or what appears in it, the prompt "
             "says what happens."
         )
+    if not offer.accepts("image"):
+        return f"Makes a short MP4 video with {title}: the prompt says what is seen and what happens."
     frames = "the image is the first frame"
     if offer.requires("last_image"):
         frames = "image is the first frame, last_image the last"

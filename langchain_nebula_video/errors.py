@@ -260,10 +260,10 @@ class TaskCanceledError(TaskError):
 
 
 class TaskNotFoundError(TaskError):
-    """The gateway does not know the task, or not any more: it keeps tasks for about a day."""
+    """The gateway does not know the task, or not any more: some keep tasks for a day."""
 
     default_money = Money.LOOKED
-    default_hint = "Check the task id, the gateway and the account; a task older than 24 hours is gone."
+    default_hint = "Check the task id, the gateway and the account; a task that is old may be gone."
 
 
 class TaskTimeoutError(TaskError, TimeoutError):

@@ -63,6 +63,8 @@ class Gateway:
     """Seconds between two looks at a task, the shortest and the longest."""
     stores_images: bool = False
     """Whether it has a temporary storage, into which local images are laid."""
+    task_hours: int | None = None
+    """For how many hours a task can be asked after; `None`: no page says."""
     key_hint: str | None = None
     """What else can be wrong with a key that it refuses."""
 
@@ -96,6 +98,7 @@ GATEWAYS: dict[str, Gateway] = {
             carries=_NEBULA,
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
+            task_hours=24,
         ),
         # Hosts, keys by region, at most 20 looks a second for the whole account: Alibaba's page, 2025-12.
         Gateway(
@@ -115,6 +118,7 @@ GATEWAYS: dict[str, Gateway] = {
             stores_images=True,
             steps=(5.0, 15.0),
             key_hint=_REGIONS.format("Singapore", "dashscope-intl"),
+            task_hours=24,
         ),
         Gateway(
             name="dashscope-intl",
@@ -130,6 +134,7 @@ GATEWAYS: dict[str, Gateway] = {
             images=_DASHSCOPE_IMAGES,
             steps=(5.0, 15.0),
             key_hint=_REGIONS.format("Beijing", "dashscope"),
+            task_hours=24,
         ),
         # The page of one of its resellers (doc.aimanyi.top, read 2025-12) has the vendor's body under a prefix,
         # and no price. It documents neither a list nor a way to cancel or upload.
@@ -147,6 +152,7 @@ GATEWAYS: dict[str, Gateway] = {
             carries=_DASHSCOPE,
             images=_DASHSCOPE_IMAGES,
             steps=(5.0, 15.0),
+            task_hours=24,
         ),
         # UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03: no base URL, no price, and nothing of
         # images but that they are addresses; formats and size are those that Vidu's own pages give.

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import get_args
 
 from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.models import MODELS, Model
 from langchain_nebula_video.protocols import PROTOCOLS
-from langchain_nebula_video.schema import VideoRequest
+from langchain_nebula_video.schema import Currency, VideoRequest
 
 __all__ = ["register_gateway", "register_model"]
 
 _MOST = 1_000_000
 _FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+_ALWAYS = frozenset({"duration", "resolution"})
+"""What every request has; a protocol without a place for one tells it by the model's name."""
 
 
 def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
@@ -35,8 +37,18 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
+    _check(row.carries >= _ALWAYS, "A gateway carries duration and resolution: every request has them")
+    _check_places(row, row.carries - _ALWAYS)
+    lacking = ", ".join(sorted(row.requires - row.carries))
+    _check(not lacking, f"{row.name} requires {lacking}, which it does not carry")
+    known = get_args(Currency)
     _check(
-        {"duration", "resolution"} <= row.carries, "A gateway carries duration and resolution: every request has them"
+        row.currency in known,
+        f"{row.name} has prices in {row.currency!r}, which are converted from {' or '.join(known)} only",
+    )
+    _check(
+        _is_amount(row.cny_per_usd) and row.cny_per_usd > 0,
+        f"{row.name} has {row.cny_per_usd!r} yuan to the dollar, which is no sensible Decimal",
     )
     GATEWAYS[row.name] = row
     return row
@@ -58,11 +70,12 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
         homeless = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
         _check(not homeless, f"{row.name} requires {homeless}, for which the gateway {gateway!r} has no place")
+        choices = {"duration": row.durations, "resolution": tuple(prices) or row.resolutions}
+        told = frozenset(name for name, made in choices.items() if len(made) > 1)  # of one the model's name tells
+        _check_places(GATEWAYS[gateway], told)
         strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
-        amounts: list[Any] = list(prices.values())
-        exact = all(isinstance(amount, Decimal) and amount.is_finite() and 0 <= amount < _MOST for amount in amounts)
-        _check(exact, f"{row.name} has a price that is no Decimal, or no sensible one")
+        _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
@@ -81,9 +94,19 @@ def _is_safe(url: str) -> bool:
     return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
 
 
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _MOST
+
+
 def _check_fields(named: frozenset[str]) -> None:
     strange = ", ".join(sorted(named - _FIELDS))
     _check(not strange, f"A request has no field {strange}: it has {', '.join(sorted(_FIELDS))}")
+
+
+def _check_places(row: Gateway, named: frozenset[str]) -> None:
+    """Whether the gateway's protocol can say all this: else it would be asked for and paid for, and not be made."""
+    homeless = ", ".join(sorted(named - PROTOCOLS[row.protocol].places))
+    _check(not homeless, f"The protocol {row.protocol!r} of {row.name!r} has no place for {homeless}")
 
 
 def _check(fine: bool, what: str) -> None:

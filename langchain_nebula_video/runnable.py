@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request
+from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._tracing import noted, redacted
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
@@ -19,6 +20,23 @@ from langchain_nebula_video.schema import Video, VideoRequest
 __all__ = ["NebulaVideoRunnable"]
 
 _DEFAULT_CONCURRENCY = 4
+
+
+class RunnableOptions(ClientOptions, total=False):
+    """The keywords of the runnable: those of the clients, and the defaults of a request."""
+
+    name: str | None
+    prompt: str | None
+    duration: int | None
+    resolution: str | None
+    smart_rewrite: bool | None
+    generate_audio: bool | None
+    audio_url: str | None
+    seed: int | None
+    negative_prompt: str | None
+    template: str | None
+    watermark: bool | None
+    aspect_ratio: str | None
 
 
 class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
@@ -58,6 +76,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     template: str | None = None
     watermark: bool | None = None
     aspect_ratio: str | None = None
+
+    if TYPE_CHECKING:
+        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
+        def __init__(self, **options: Unpack[RunnableOptions]) -> None: ...
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

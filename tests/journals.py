@@ -576,6 +576,18 @@ class SharedJournalContract:
         assert len(journal.entries()) == _PROCESSES
         journal.close()
 
+    def test_a_journal_of_the_first_schema_is_brought_up_to_date(self, url: str) -> None:
+        journal = opened(url)
+        first = journal.reserve(entry(key="a"), None)
+        with journal._store.database.transaction(0) as session:
+            session.say("ALTER TABLE nebula_entries DROP COLUMN account")
+            session.say("UPDATE nebula_schema SET version = 1")
+        journal.close()
+        second = entry(id="2", account="me", created_at=LATER)
+        assert journal.reserve(second, None) == second
+        assert journal.entries() == [first, second]
+        journal.close()
+
     def test_processes_never_share_a_key_nor_overdraw_the_budget(self, crowd: Crowd, url: str) -> None:
         keys = [f"k{number}" for number in range(40)]
         made = [name for names in crowd(_hammer, url, keys) for name in names]

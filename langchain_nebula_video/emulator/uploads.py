@@ -29,6 +29,7 @@ SCHEME = "oss://"
 LIFETIME = 48 * 3600.0
 POLICY_LIFETIME = 300.0
 _MAX_MEGABYTES = 100
+_NOT_ACCEPTED = "The form was not accepted."
 
 _GONE = "Unable to download the media resource during the data inspection process."
 
@@ -94,22 +95,24 @@ class Uploads:
             "x_oss_forbid_overwrite": "true",
         }
 
-    def put(self, form: Mapping[str, bytes]) -> str | None:
-        """Keep a file; what is wrong with the form, in the storage's code, or None."""
+    def put(self, form: Mapping[str, bytes]) -> tuple[str, str] | None:
+        """Keep a file; what is wrong with the form, in the storage's code and words, or None."""
         fields = {name: value.decode("utf-8", "replace") for name, value in form.items() if name != "file"}
         now, key = self._clock.now(), fields.get("key", "")
         with self._lock:
             grant = self._grants.get(fields.get("policy", ""))
             if grant is None or grant.signature != fields.get("Signature"):
-                return "SignatureDoesNotMatch"
+                return "SignatureDoesNotMatch", _NOT_ACCEPTED
             if fields.get("OSSAccessKeyId") != self._access_key_id:
-                return "InvalidAccessKeyId"
-            if now >= grant.until or not key.startswith(grant.directory + "/"):
-                return "AccessDenied"
+                return "InvalidAccessKeyId", _NOT_ACCEPTED
+            if now >= grant.until:
+                return "AccessDenied", "Invalid according to Policy: Policy expired."
+            if not key.startswith(grant.directory + "/"):
+                return "AccessDenied", _NOT_ACCEPTED
             if key in self._kept:
-                return "FileAlreadyExists"
+                return "FileAlreadyExists", _NOT_ACCEPTED
             if "file" not in form:
-                return "InvalidArgument"
+                return "InvalidArgument", _NOT_ACCEPTED
             self._kept[key] = _Upload(form["file"], grant, now)
             return None
 
@@ -154,9 +157,10 @@ async def upload(exchange: Exchange) -> Answer:
     """The form's own address: a multipart POST."""
     check_key(exchange)
     form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
-    code = exchange.core.uploads.put(form)
-    if code is not None:
-        return storage_error(_STATUSES.get(code, 403), code, "The form was not accepted.")
+    wrong = exchange.core.uploads.put(form)
+    if wrong is not None:
+        code, message = wrong
+        return storage_error(_STATUSES.get(code, 403), code, message)
     wanted = form.get("success_action_status", b"204")
     return Answer(int(wanted) if wanted in {b"200", b"201"} else 204)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, nebula, uniall
-from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task
+from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task, retry_after_of
 from langchain_nebula_video.protocols._wire import (
     Answer,
     Extras,
@@ -27,6 +27,7 @@ __all__ = [
     "WireRequest",
     "hint_for",
     "is_unknown_task",
+    "retry_after_of",
 ]
 
 PROTOCOLS: dict[str, Protocol] = {

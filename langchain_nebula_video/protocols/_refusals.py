@@ -45,7 +45,7 @@ _RULES = [
     _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
     _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT),
     _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE),
-    _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|DownloadFailed|"
+    _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|(\w+_)?Download_?Failed|"
           r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _REACH),
     _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
           InvalidInputError, "Correct what the message names."),
@@ -71,6 +71,8 @@ _BY_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
 }
 _REDIRECT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
+_UNREACHED = re.compile(r"unable to download the media resource", re.IGNORECASE)
+"""Alibaba's page on error codes, 2026-11: what its content check says of a file that it could not fetch."""
 _UNKNOWN_TASK = re.compile(
     r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
 )
@@ -100,6 +102,8 @@ def classify(code: str | None, message: str | None) -> tuple[type[RefusedError],
         if pattern.search((code or "").strip()):
             if rule.error is RateLimitError and _FREE_QUOTA.search(f"{code} {message}"):
                 return QuotaError, _MONEY  # waiting brings no new free quota
+            if rule.error is ModerationError and _UNREACHED.search(message or ""):
+                return InvalidInputError, _REACH  # nothing was looked at, so nothing in it is wrong
             return rule.error, rule.hint
     return None
 

@@ -105,6 +105,11 @@ class Protocol(typing.Protocol):
     """How a kind of gateway speaks. Implementations hold no state."""
 
     @property
+    def places(self) -> frozenset[str]:
+        """The fields of a `VideoRequest` that a submit has a place for; of every other nothing would be said."""
+        ...
+
+    @property
     def extras(self) -> Extras | None:
         """What few gateways can; `None`: this one cannot."""
         ...
@@ -114,7 +119,8 @@ class Protocol(typing.Protocol):
 
         Args:
             model: The gateway's name for the model.
-            asked: The fields that the model takes there, images left out; `None` where nothing was said.
+            asked: The fields that the model takes there, all of them among `places` or with one choice only; images
+                left out; `None` where nothing was said.
             images: The wire texts of its image fields; a list of them for `reference_images`.
         """
         ...

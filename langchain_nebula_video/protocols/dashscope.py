@@ -17,6 +17,7 @@ from langchain_nebula_video.protocols import _reading as read
 from langchain_nebula_video.protocols._answers import Reader, segment
 from langchain_nebula_video.protocols._refusals import GONE, refusal_of, request_id_of
 from langchain_nebula_video.protocols._wire import Extras, Listed, Policy, Protocol, Reply, WireRequest
+from langchain_nebula_video.schema import encodable
 
 __all__ = ["PASSTHROUGH", "PROTOCOL"]
 
@@ -37,9 +38,12 @@ _PARAMETERS = {
     "watermark": "watermark",
     "seed": "seed",
 }
+_FRAMES = frozenset({"image", "last_image"})
 
 
 class _DashScope(Reader):
+    places = frozenset({*_INPUT, *_PARAMETERS}) | _FRAMES
+
     def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
         said = {name: value for name, value in asked.items() if value is not None}
         if "resolution" in said:
@@ -53,9 +57,10 @@ class _DashScope(Reader):
                 {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
             )
         headers = {"X-DashScope-Async": "enable"}
-        if any(str(address).startswith("oss://") for address in frames.values()):
+        shown = {name: _spelled(address) for name, address in frames.items() if address is not None}
+        if any(address.startswith("oss://") for address in shown.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
-        body = {"model": model, "input": {**given, **frames}, "parameters": wanted}
+        body = {"model": model, "input": {**given, **shown}, "parameters": wanted}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
@@ -109,14 +114,11 @@ class _AtHome(_DashScope):
 
     def parse_policy(self, reply: Reply) -> Policy | None:
         data = read.at(read.parse_object(reply.body), "data")
-        host, folder = read.text_at(data, "upload_host"), read.text_at(data, "upload_dir")
-        parts = split_url(host or "", ("https", "http"))
-        if parts is None or host is None or folder is None:
+        host, folder = _whole(data, "upload_host"), _whole(data, "upload_dir")
+        form = {theirs: value for theirs, ours in _FORM.items() if (value := _whole(data, ours)) is not None}
+        if host is None or folder is None or not _is_safe(host) or not form.keys() >= _SIGNED:
             return None
-        if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
-            return None
-        form = {theirs: read.text_at(data, ours) for theirs, ours in _FORM.items()}
-        return Policy(host, folder, {name: value for name, value in form.items() if value is not None})
+        return Policy(host, folder, form)
 
     def build_upload(self, policy: Policy, name: str, data: bytes, mime: str) -> WireRequest:
         form = {**policy.form, "key": f"{policy.folder}/{name}", "success_action_status": "200"}
@@ -124,6 +126,11 @@ class _AtHome(_DashScope):
 
     def uploaded(self, policy: Policy, name: str) -> str:
         return f"oss://{policy.folder}/{name}"
+
+
+def _spelled(address: str) -> str:
+    """A scheme is one in capitals too; the storage's own spelling is the one that is sure to be understood."""
+    return f"oss{address[3:]}" if address[:6].lower() == "oss://" else address
 
 
 # The form's name -> the policy's.
@@ -134,6 +141,23 @@ _FORM = {
     "x-oss-object-acl": "x_oss_object_acl",
     "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
 }
+_SIGNED = frozenset({"OSSAccessKeyId", "Signature", "policy"})
+"""Without these it is no signed form."""
+
+
+def _whole(data: object, name: str) -> str | None:
+    """A text exactly as it came: cut short, it is not what was signed."""
+    value = read.at(data, name)
+    return value if isinstance(value, str) and value and encodable(value) else None
+
+
+def _is_safe(host: str) -> bool:
+    """Whether an image may go there: where it is read so by everybody, and by nobody on the way."""
+    parts = split_url(host, ("https", "http"))
+    if parts is None or "@" in parts.netloc or "\\" in host:
+        return False
+    return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
+
 
 PROTOCOL: Protocol = _AtHome()
 PASSTHROUGH: Protocol = _DashScope()

@@ -17,7 +17,15 @@ __all__ = ["PROTOCOL"]
 _PATH = "/v1/video/generations"
 
 
+_PLACES = frozenset(
+    {"prompt", "image", "duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed"}
+)
+"""All that the page names: what else stood in the body would be passed over without a word."""
+
+
 class _Nebula(Reader):
+    places = _PLACES
+
     def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
         # Our fields are the page's; the defaults are said, so that no gateway's own decide.
         said = {name: value for name, value in asked.items() if value is not None}

@@ -16,22 +16,24 @@ __all__ = ["PROTOCOL"]
 
 _SUBMIT_PATH = "/v1/video/generations"
 _FETCH_PATHS = ("/v1/video/generations", "/v1/videos")
-_NAMES = {"reference_images": "reference_image_urls"}
+_IMAGES = {"image": "image", "last_image": "last_image", "reference_images": "reference_image_urls"}
+_PLAIN = ("prompt", "aspect_ratio", "duration")  # of duration the page's table says text, all of its examples a number
+_EXTRA = {"generate_audio": "audio", "seed": "seed"}
 
 
 class _UniAll(Reader):
+    # The resolution is part of the model's name.
+    places = frozenset({*_PLAIN, *_EXTRA, *_IMAGES})
+
     def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        extra = {"audio": asked["generate_audio"], "bgm": False, "seed": asked["seed"]}
+        said = {name: value for name, value in asked.items() if value is not None}
         body = {
             "model": model,
-            "prompt": asked["prompt"],
-            **{_NAMES.get(name, name): image for name, image in images.items()},
-            "aspect_ratio": asked["aspect_ratio"],
-            "duration": asked["duration"],  # the page's table says text, all of its examples a number
-            "extra_body": {name: value for name, value in extra.items() if value is not None},
+            **{name: said[name] for name in _PLAIN if name in said},
+            **{theirs: images[ours] for ours, theirs in _IMAGES.items() if ours in images},
+            "extra_body": {"bgm": False, **{theirs: said[ours] for ours, theirs in _EXTRA.items() if ours in said}},
         }
-        said = {name: value for name, value in body.items() if value is not None}
-        return WireRequest("POST", _SUBMIT_PATH, json=said, paid=True)
+        return WireRequest("POST", _SUBMIT_PATH, json=body, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
         return tuple(WireRequest("GET", f"{path}/{segment(task_id)}") for path in _FETCH_PATHS)

@@ -152,7 +152,9 @@ async def test_policy_expires_and_nothing_is_overwritten(http: httpx.AsyncClient
     assert (await upload(http, data)).status_code == 200
     assert (await upload(http, data)).status_code == 409
     emulator.clock.advance(300)
-    assert (await upload(http, data, "dog.jpg")).status_code == 403
+    answer = await upload(http, data, "dog.jpg")
+    assert answer.status_code == 403
+    assert "<Message>Invalid according to Policy: Policy expired.</Message>" in answer.text
 
 
 async def test_key_sent_to_the_storage_is_a_violation(http: httpx.AsyncClient, emulator: Emulator) -> None:

@@ -369,19 +369,6 @@ def test_an_older_schema_is_brought_forward_step_by_step(url: str, journal: SqlJ
     assert _prepare(url, _later(3)) == ["later0", "later1", "later2"]
 
 
-def test_a_journal_of_the_first_schema_is_brought_up_to_date(url: str, journal: SqlJournal) -> None:
-    first = journal.reserve(entry(key="a"), None)
-    journal.close()
-    engine = sqlalchemy.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE nebula_entries DROP COLUMN account"))
-        connection.execute(text("UPDATE nebula_schema SET version = 1"))
-    engine.dispose()
-    second = entry(id="2", account="me", created_at=LATER)
-    assert journal.reserve(second, None) == second
-    assert journal.entries() == [first, second]
-
-
 def test_a_step_that_fails_changes_nothing(url: str, journal: SqlJournal) -> None:
     journal.reserve(entry(key="a"), None)
     journal.close()

@@ -187,6 +187,16 @@ async def test_a_task_that_stays_unknown_is_reported_as_not_found(make_client: M
     with pytest.raises(TaskNotFoundError) as caught:
         await settle(make_client().wait("task-9"))
     assert caught.value.task_id == "task-9"
+    assert "a task older than 24 hours is gone" in caught.value.hint
+
+
+async def test_how_long_a_task_is_kept_is_told_only_where_a_page_says_so(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [httpx.Response(404, json={"code": "task_not_exist", "message": "no"})]
+    with pytest.raises(TaskNotFoundError, match="a task that is old may be gone") as caught:
+        await settle(make_client(gateway="uniall", base_url="https://gateway.example.com").fetch("task-9"))
+    assert "24" not in str(caught.value)
 
 
 # --- two ways to ask ---

@@ -382,7 +382,8 @@ class ImageDesk(Desk):
             super().takes(**fields)
             return
         stored = sum(isinstance(value, bytes) for value in fields.values())
-        self.sent.fetches = [{"data": {"upload_host": "https://storage.example.com", "upload_dir": "x"}}]
+        signed = {"policy": "eyJ9", "signature": "c2ln", "oss_access_key_id": "LTAI"}
+        self.sent.fetches = [{"data": {"upload_host": "https://storage.example.com", "upload_dir": "x", **signed}}]
         self.sent.submits = [*[httpx.Response(200)] * stored, PENDING]
         before = self.sent.posts
         self.client.submit(**self.ask(fields))

@@ -157,6 +157,15 @@ def test_the_caller_s_prices_do_not_change_what_is_made() -> None:
     refused(flash, "resolution is 1080p; wan2.2-i2v-flash makes 480p, 720p", resolution="1080p")
 
 
+@pytest.mark.parametrize("resolution", ["", " ", "720"])
+def test_a_resolution_that_is_none_is_refused_and_not_taken_for_the_default(resolution: str) -> None:
+    """As a form sends that was left empty."""
+    offer = find_offer(WAN.name, NEBULA)
+    told = refused(offer, "wan2.5-i2v-preview makes 480p, 720p, 1080p", resolution=resolution)
+    assert "resolution is ;" not in told
+    assert offer.complete(as_request(smallest(offer), {"resolution": None})).resolution == "720p"
+
+
 # --- fields ---
 
 

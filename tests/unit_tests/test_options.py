@@ -207,6 +207,23 @@ def test_an_address_in_the_environment_is_checked_alike(url: str, monkeypatch: p
     refused("NEBULA_BASE_URL is")
 
 
+@pytest.mark.parametrize(
+    ("gateway", "like"),
+    [
+        *[(name, row.base_url or "https://gateway.example.com") for name, row in GATEWAYS.items()],
+        ("no such gateway", "https://gateway.example.com"),
+    ],
+)
+def test_an_address_that_is_none_is_answered_with_one_of_that_gateway(
+    gateway: str, like: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = refused(f"Give one like {like}.", gateway=gateway, base_url="example.com")
+    assert ("nebula" in told) is (gateway == "nebula")
+    if gateway in GATEWAYS:
+        monkeypatch.setenv(GATEWAYS[gateway].url_variable, "example.com")
+        refused(f"{GATEWAYS[gateway].url_variable} is no web address", f"Give one like {like}.", gateway=gateway)
+
+
 # --- each gateway ---
 
 # Gateway, model for those who name none, variables of key and address, and the address that its page gives.

@@ -359,6 +359,35 @@ def test_a_long_answer_is_kept_bounded() -> None:
     assert len(str(refusal)) < 1000
 
 
+UNREACHED = "Unable to download the media resource during the data inspection process."
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameter.DataInspection", UNREACHED),
+        ("InvalidParameter.DataInspection", "unable to download the media resource"),
+        ("***.DataInspection", UNREACHED),
+        ("DataInspectionFailed", UNREACHED),
+        ("image_download_failed", "no"),
+        ("image_download_failed", None),
+        ("audio_download_failed", None),
+        ("InvalidParameter.DownloadFailed", None),
+    ],
+)
+def test_a_picture_that_could_not_be_fetched_is_asked_for_at_a_public_address(code: str, message: str | None) -> None:
+    """Another picture, which is what a content check asks for, would not help."""
+    assert "give a public https address" in hint_for(code, message)
+    refusal = NEBULA.refusal(reply({"code": code, "message": message or ""}, status=400), paid=True)
+    assert type(refusal) is errors.InvalidInputError
+    assert "give a public https address" in refusal.hint
+
+
+@pytest.mark.parametrize("message", [None, "", "Input data may contain inappropriate content.", "Unable to download"])
+def test_a_picture_that_was_looked_at_is_to_be_changed(message: str | None) -> None:
+    assert hint_for("InvalidParameter.DataInspection", message) == errors.ModerationError.default_hint
+
+
 @pytest.mark.parametrize(
     ("code", "part"),
     [
@@ -599,6 +628,28 @@ def test_only_dashscope_itself_lists_cancels_and_keeps_images() -> None:
     assert [name for name, protocol in PROTOCOLS.items() if protocol.extras is not None] == ["dashscope"]
 
 
+@pytest.mark.parametrize("scheme", ["oss", "OSS", "Oss"])
+@pytest.mark.parametrize(
+    ("model", "fields", "sent"),
+    [
+        ("wan2.5-i2v-preview", {"image": "{}://dashscope-instant/A/x.jpg"}, "img_url"),
+        ("wan2.2-kf2v-flash", {"last_image": "{}://dashscope-instant/A/x.jpg"}, "last_frame_url"),
+    ],
+)
+def test_an_address_in_the_storage_is_one_in_capitals_too(
+    scheme: str, model: str, fields: dict[str, str], sent: str
+) -> None:
+    wire = build("dashscope", model, **{name: address.format(scheme) for name, address in fields.items()})
+    assert wire.headers == {"X-DashScope-Async": "enable", "X-DashScope-OssResourceResolve": "enable"}
+    assert wire.json is not None
+    assert wire.json["input"][sent] == "oss://dashscope-instant/A/x.jpg"
+
+
+def test_an_address_elsewhere_asks_nothing_of_the_storage() -> None:
+    wire = build("dashscope", image="https://example.com/oss://x.jpg")
+    assert wire.headers == {"X-DashScope-Async": "enable"}
+
+
 def test_the_list_is_asked_for_in_beijing_wall_time() -> None:
     since, until = datetime(2025, 11, 4, 23, 59, 58, tzinfo=UTC), datetime(2025, 11, 5, 0, 1, tzinfo=UTC)
     assert EXTRAS.build_list("wan2.5-i2v-preview", since, until, 2) == WireRequest(
@@ -679,10 +730,46 @@ def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
         {"upload_host": None},
         {"upload_host": "storage.example.com"},
         {"upload_host": "http://storage.example.com"},
+        {"upload_host": "http://127.0.0.1.example.com"},
         {"upload_host": "file:///etc"},
-        {"upload_dir": None},
+        {"upload_host": "https://user@storage.example.com"},
+        {"upload_host": "https://user:pass@storage.example.com"},
+        {"upload_host": "https://@storage.example.com"},
+        {"upload_host": "https://storage.example.com\\@evil.example"},
+        {"upload_host": "https://storage.example.com\\.evil.example"},
+        {"upload_host": "https://storage.example.com/\\evil.example"},
     ],
 )
 def test_leave_without_a_safe_address_is_no_leave(change: dict[str, object]) -> None:
     """Over plain http anybody on the way could read the image."""
     assert EXTRAS.parse_policy(reply({"data": {**POLICY, **change}})) is None
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8000/oss", "http://localhost/oss", "http://[::1]:8000"])
+def test_a_storage_on_this_machine_may_speak_plain_http(host: str) -> None:
+    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, "upload_host": host}}))
+    assert policy is not None
+    assert policy.host == host
+
+
+@pytest.mark.parametrize("name", ["policy", "signature", "upload_dir", "upload_host", "oss_access_key_id"])
+@pytest.mark.parametrize("value", [None, "", 7, True, ["x"], {}, "\ud800"])
+def test_leave_that_lacks_what_the_storage_checks_is_no_leave(name: str, value: object) -> None:
+    assert EXTRAS.parse_policy(reply({"data": {**POLICY, name: value}})) is None
+    assert EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}})) is None
+
+
+@pytest.mark.parametrize("name", ["x_oss_object_acl", "x_oss_forbid_overwrite"])
+def test_leave_holds_without_what_a_storage_need_not_ask_for(name: str) -> None:
+    policy = EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
+    assert policy is not None
+    assert len(policy.form) == 4
+
+
+def test_what_was_signed_is_handed_on_whole_however_long_it_is() -> None:
+    long = {name: f"{name}-".ljust(5000, "x") for name in ("policy", "signature", "upload_dir", "oss_access_key_id")}
+    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, **long}}))
+    assert policy is not None
+    assert (policy.folder, policy.form["policy"], policy.form["Signature"], policy.form["OSSAccessKeyId"]) == (
+        long["upload_dir"], long["policy"], long["signature"], long["oss_access_key_id"],
+    )  # fmt: skip

@@ -31,12 +31,14 @@ from langchain_nebula_video import (
 from langchain_nebula_video._options import Options
 from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.protocols import PROTOCOLS
 from tests.agents import animates
 from tests.conftest import KEY, MakeClient, settle, succeeded
 from tests.conftest import Gateway as Answers
 
 CAT = "https://example.com/cat.jpg"
-FIELDS = frozenset({"prompt", "image", "duration", "resolution"})
+ALWAYS = frozenset({"duration", "resolution"})
+FIELDS = ALWAYS | {"prompt", "image"}
 ACME = Gateway(
     name="acme",
     title="Acme",
@@ -234,6 +236,11 @@ def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
         ({"requires": frozenset({"sound", "colour"})}, "A request has no field colour, sound: it has "),
         ({"carries": FIELDS - {"duration"}}, "A gateway carries duration and resolution"),
         ({"carries": FIELDS - {"resolution"}}, "A gateway carries duration and resolution"),
+        ({"requires": frozenset({"image", "seed"})}, "acme requires seed, which it does not carry"),
+        (
+            {"carries": FIELDS | {"watermark", "template"}},
+            "The protocol 'nebula' of 'acme' has no place for template, wa",
+        ),
     ],
 )
 def test_a_gateway_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
@@ -304,3 +311,85 @@ def test_a_gateway_whose_model_is_not_registered_yet_says_so_when_it_is_used() -
     register_gateway(ACME)
     with pytest.raises(InvalidRequestError, match="There is no model 'acme-clip'"):
         Options(gateway="acme", api_key=KEY)
+
+
+# --- what the protocols have a place for ---
+
+GIVEN: dict[str, Any] = {
+    "prompt": "A boat", "image": CAT, "last_image": f"{CAT}?last", "reference_images": [f"{CAT}?reference"],
+    "duration": 7, "resolution": "333p", "smart_rewrite": True, "generate_audio": True, "seed": 4711, "watermark": True,
+    "audio_url": "https://example.com/a.mp3", "negative_prompt": "blur", "template": "flying", "aspect_ratio": "16:9",
+}  # fmt: skip
+IMAGES = frozenset({"image", "last_image", "reference_images"})
+HOMELESS = [(name, field) for name, row in PROTOCOLS.items() for field in sorted(set(GIVEN) - row.places - ALWAYS)]
+
+
+def sent(protocol: str, fields: frozenset[str]) -> str:
+    """The submit with these fields; the last frame comes with a first one."""
+    images = {name: GIVEN[name] for name in IMAGES & fields}
+    asked = {name: GIVEN[name] for name in fields - IMAGES}
+    return json.dumps(PROTOCOLS[protocol].build_submit("clip", asked, images).json, sort_keys=True)
+
+
+@pytest.mark.parametrize(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
+                                                 if field in row.places])  # fmt: skip
+def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field: str) -> None:
+    places = PROTOCOLS[protocol].places
+    every, without = sent(protocol, places), sent(protocol, places - {field})
+    assert every != without
+    value = json.dumps(GIVEN[field])
+    assert (value.upper() if field == "resolution" and protocol.startswith("dash") else value) in every
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("field", GIVEN)
+def test_a_submit_is_built_of_whatever_a_gateway_carries(protocol: str, field: str) -> None:
+    """Of a row that carries little nothing is missed."""
+    sent(protocol, frozenset())
+    sent(protocol, frozenset({field}))
+
+
+@pytest.mark.parametrize(("protocol", "field"), HOMELESS)
+def test_a_gateway_that_carries_what_its_protocol_would_drop_is_refused(protocol: str, field: str) -> None:
+    told = f"The protocol '{protocol}' of 'acme' has no place for {field}"
+    refused(told, replace(ACME, protocol=protocol, carries=FIELDS | {field}))
+
+
+def test_the_rows_that_come_with_the_package_are_such_as_can_be_registered() -> None:
+    for gateway in [*GATEWAYS.values()]:
+        assert register_gateway(gateway, replace=True) is gateway
+    for model in [*MODELS.values()]:
+        assert register_model(model, replace=True) is model
+
+
+def test_where_the_model_s_name_tells_the_resolution_there_is_one_for_each_name() -> None:
+    """UniAll has no field for it: of two, one would be made whichever was asked for."""
+    register_gateway(replace(ACME, protocol="uniall"))
+    refused("The protocol 'uniall' of 'acme' has no place for resolution", CLIP)
+    refused("The protocol 'uniall' of 'acme' has no place for resolution", replace(CLIP, prices={"acme": {}}))
+    register_model(replace(CLIP, prices={"acme": {"480p": Decimal("0.02")}}))
+    register_model(
+        replace(CLIP, name="acme-720", resolutions=("720p",), default_resolution="720p", prices={"acme": {}})
+    )
+
+
+async def test_a_small_row_on_uniall_s_protocol_makes_videos(make_client: MakeClient, gateway: Answers) -> None:
+    register_gateway(replace(ACME, protocol="uniall", carries=FIELDS - {"prompt"}))
+    register_model(replace(CLIP, requires=frozenset({"image"}), prices={"acme": {"480p": Decimal("0.02")}}))
+    await settle(make_client(gateway="acme").generate(image=CAT))
+    assert gateway.bodies == [{"model": "clip-v7", "image": CAT, "duration": 4, "extra_body": {"bgm": False}}]
+
+
+# --- money ---
+
+
+@pytest.mark.parametrize("rate", [Decimal(0), Decimal(-7), Decimal("NaN"), Decimal("Infinity"), 7.2, "7.2", None, True])
+def test_a_gateway_whose_rate_converts_nothing_is_refused(rate: Any) -> None:
+    refused(f"acme has {rate!r} yuan to the dollar, which is no sensible Decimal", replace(ACME, cny_per_usd=rate))
+
+
+@pytest.mark.parametrize("currency", ["EUR", "usd", "", None, ["USD"]])
+def test_a_gateway_with_prices_in_no_known_currency_is_refused(currency: Any) -> None:
+    refused(
+        f"acme has prices in {currency!r}, which are converted from USD or CNY only", replace(ACME, currency=currency)
+    )

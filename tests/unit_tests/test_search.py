@@ -230,6 +230,17 @@ async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account
     assert (await settle(make().generate(**ASK))).task_id == "t1"
 
 
+@pytest.mark.parametrize("made", [1000.0 - 30, 1000.0 + 70])
+async def test_a_task_that_was_made_about_that_moment_is_not_taken_and_proves_nothing(
+    make: Make, account: Account, made: float
+) -> None:
+    """The clock of the process that died in mid-submit may have been wrong, unlike that of the one that looks."""
+    account.tasks = {"t1": Listed(PROMPT, made=made), "t2": Listed("Somebody else's", made=made)}
+    with pytest.raises(SubmissionUnconfirmedError, match=r": t1\."):
+        await settle(make().generate(**ASK))
+    assert account.posts == 1
+
+
 # --- what a caller is told ---
 
 

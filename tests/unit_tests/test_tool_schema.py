@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video._offers import Offer, as_request, find_offer
-from langchain_nebula_video._tool_schema import args_schema
+from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.gateways import GATEWAYS
 from tests.conftest import KEY
 from tests.unit_tests.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
@@ -174,6 +176,23 @@ def test_an_agent_with_plain_vidu_is_told_that_text_is_enough() -> None:
     told = tool_of("uniall", "viduq3p-720p").description
     assert "made of the prompt alone" in told
     assert "made of the prompt alone" not in tool_of("nebula", "wan2.5-i2v-preview").description
+
+
+@pytest.mark.parametrize("dropped", ["model", "gateway"])
+def test_an_agent_with_text_alone_hears_nothing_of_an_image(dropped: str) -> None:
+    """Whether it is the model that takes none, or its gateway that has no place for one."""
+    offer = find_offer("viduq3p-720p", GATEWAYS["uniall"])
+    images = {"image", "last_image"}
+    if dropped == "model":
+        offer = replace(offer, model=replace(offer.model, takes=offer.model.takes - images))
+    else:
+        offer = replace(offer, gateway=replace(offer.gateway, carries=offer.gateway.carries - images))
+    told = description(offer, Decimal(1))
+    assert told.startswith(
+        "Makes a short MP4 video with Vidu Q3 Pro: the prompt says what is seen and what happens. It costs money"
+    )
+    assert not re.search("image|animate|frame|picture", told, re.IGNORECASE)
+    assert not images & set(args_schema(offer).model_fields)
 
 
 def test_an_agent_with_two_frames_is_told_which_is_which() -> None:
