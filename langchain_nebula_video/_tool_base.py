@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.messages.content import create_video_block
@@ -21,7 +21,7 @@ from langchain_nebula_video._tracing import shown
 from langchain_nebula_video.errors import DownloadError
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 
-__all__ = ["VideoTool", "messages_of", "replay_key", "restored", "text_of", "unsaved"]
+__all__ = ["ToolOptions", "VideoTool", "messages_of", "replay_key", "restored", "text_of", "unsaved"]
 
 _IMAGES = ("image", "last_image", "reference_images")
 
@@ -70,10 +70,6 @@ class VideoTool(LifecycleOptions, BaseTool):
     url_in_content: bool = True
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
-
-    if TYPE_CHECKING:
-        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
-        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, and keeps image data out of what is traced."""

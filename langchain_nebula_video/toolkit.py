@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
-from langchain_nebula_video._tool_base import VideoTool, replay_key, text_of, unsaved
+from langchain_nebula_video._tool_base import ToolOptions, VideoTool, replay_key, text_of, unsaved
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import quote_schema, submit_description
 from langchain_nebula_video._tracing import noted
@@ -35,6 +35,10 @@ class NebulaSubmitVideoTool(RequestTool):
     """
 
     name: str = _SUBMIT
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def _describe(self) -> str:
         return submit_description(self.offer(), self.group_ratio, self.asks_with)
@@ -94,6 +98,10 @@ class NebulaGetVideoTool(VideoTool):
         "fresh url of a finished video."
     )
     args_schema: Any = _Which
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def _run(
         self,
@@ -157,6 +165,10 @@ class NebulaQuoteVideoTool(VideoTool):
         "Tells what a video would cost, in US dollars, and how much of the budget is left, if there is one. It costs "
         "nothing. Call it when the user asks for the price, or when several lengths or resolutions are possible."
     )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     @model_validator(mode="after")
     def _made_from_the_row(self) -> Self:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolArg
 from pydantic import model_validator
 
 from langchain_nebula_video._offers import as_request
-from langchain_nebula_video._tool_base import VideoTool, messages_of, replay_key, restored, unsaved
+from langchain_nebula_video._tool_base import ToolOptions, VideoTool, messages_of, replay_key, restored, unsaved
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video._tracing import noted
@@ -111,6 +111,10 @@ class NebulaVideoTool(RequestTool):
     """
 
     name: str = "nebula_image_to_video"
+
+    if TYPE_CHECKING:
+        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def _describe(self) -> str:
         return description(self.offer(), self.group_ratio, self.asks_with)
