@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-
-from _gateway import PHOTOGRAPH, gateway
+from _gateway import PHOTOGRAPH, gateway, picture
 from langchain_core.messages import AIMessage
-from langchain_core.messages.content import create_image_block
 from langchain_core.runnables import RunnableLambda
 
 from langchain_nebula_video import NebulaVideoRunnable
@@ -15,8 +12,7 @@ from langchain_nebula_video import NebulaVideoRunnable
 def draw(subject: str) -> AIMessage:
     """Stands for a model that draws: it answers with a base64 image block."""
     print("Drawn:", subject)
-    return AIMessage(content_blocks=[create_image_block(base64=base64.b64encode(PHOTOGRAPH).decode(),
-                                                        mime_type="image/jpeg")])  # fmt: skip
+    return AIMessage(content_blocks=[picture(PHOTOGRAPH)])
 
 
 with gateway() as options:

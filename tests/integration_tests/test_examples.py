@@ -13,8 +13,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 TELLING = {
     "agent.py": '"status": "succeeded"',
+    "approval.py": """\
+nebula_image_to_video makes a video for about $1.233.
+Person: five seconds at 480p will do.
+Made for 0.1845 dollars: 5 s at 480p
+""",
     "budget_and_keys.py": "Same key, same task: True",
     "chain_after_image.py": "Video: 5 s at 480p for $0.1845",
+    "crash_and_resume.py": "Tasks in the journal: 1",
     "five_gateways.py": """\
 nebula: wan2.5-i2v-preview, 5 s at 720p, cost $0.369
 dashscope: wan2.5-i2v-preview, 5 s at 720p, cost ¥3.00 (about $0.42, estimated)
@@ -24,6 +30,13 @@ uniall: viduq3p-720p, 5 s at 720p, cost unknown
 Videos paid for: 5
 """,
     "lost_answer.py": "POSTs sent: 1",
+    "storyboard.py": "8 of 10 made for $1.4760 of $1.50",
+    "streaming_progress.py": "[####################] succeeded",
+    "two_gateways.py": """\
+The first one refuses: made by dashscope for ¥1.50 (about $0.21, estimated)
+Its answer is lost: not sent to the second one, as it may be paid for.
+Tasks in all: 2
+""",
 }
 
 

@@ -1,0 +1,36 @@
+"""How far a video is, while an agent makes it: in the graph's stream, and in a callback of plain Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from _gateway import PHOTOGRAPH, ScriptedModel, gateway, picture
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages.content import create_text_block
+
+from langchain_nebula_video import NebulaVideoClient, NebulaVideoTool, VideoProgress
+
+call = {"name": "nebula_image_to_video", "id": "call_1", "args": {"prompt": "The cat blinks", "resolution": "480p"}}
+model = ScriptedModel(responses=[AIMessage("", tool_calls=[call]), AIMessage("There it is.")])
+question = HumanMessage(content_blocks=[create_text_block("Make my cat blink."), picture(PHOTOGRAPH)])
+
+
+def bar(fraction: float, status: str) -> None:
+    """One line a look."""
+    print(f"[{'#' * round(20 * fraction):20}] {status}")
+
+
+def told(progress: VideoProgress) -> None:
+    """Called at each look at the task."""
+    bar(progress.fraction, progress.status)
+
+
+with gateway(speed=60) as options:
+    agent: Any = create_agent(model, [NebulaVideoTool(**options)])
+    print("An agent:")
+    for event in agent.stream({"messages": [question]}, stream_mode="custom"):
+        bar(event["fraction"], event["status"])
+
+    print("Plain Python:")
+    NebulaVideoClient(**options).generate(prompt="It yawns", image=PHOTOGRAPH, resolution="480p", on_progress=told)

@@ -1,0 +1,34 @@
+"""A second gateway for when the first one refuses; and why a lost answer must not lead to it."""
+
+from __future__ import annotations
+
+import logging
+
+from _gateway import PHOTOGRAPH, five_gateways
+
+from langchain_nebula_video import (
+    NebulaVideoRunnable,
+    NotSentError,
+    RefusedError,
+    SubmissionUnconfirmedError,
+)
+
+logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the errors below say it all
+
+# Always on the emulator: only there can a gateway be made to refuse.
+with five_gateways() as emulator:
+    first = NebulaVideoRunnable(gateway="nebula", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
+    second = NebulaVideoRunnable(gateway="dashscope", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
+    # Only after errors in which nothing was sent or accepted: a fallback on every error could pay at both.
+    animate = first.with_fallbacks([second], exceptions_to_handle=(RefusedError, NotSentError))
+
+    emulator.faults.add("submit", "status", code=403)
+    video = animate.invoke(PHOTOGRAPH)
+    print("The first one refuses: made by", video.gateway, "for", video.cost)
+
+    emulator.faults.add("submit", "reset_after")
+    try:
+        animate.invoke(PHOTOGRAPH)
+    except SubmissionUnconfirmedError:
+        print("Its answer is lost: not sent to the second one, as it may be paid for.")
+    print("Tasks in all:", len(emulator.tasks))
