@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from _gateway import PHOTOGRAPH, five_gateways
+from _gateway import five_gateways
 
 from langchain_nebula_video import (
     NebulaVideoRunnable,
@@ -15,6 +15,8 @@ from langchain_nebula_video import (
 
 logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the errors below say it all
 
+CAT = "https://example.com/cat.jpg"  # the emulator knows a picture for every address there
+
 # Always on the emulator: only there can a gateway be made to refuse.
 with five_gateways() as emulator:
     first = NebulaVideoRunnable(gateway="nebula", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
@@ -23,12 +25,12 @@ with five_gateways() as emulator:
     animate = first.with_fallbacks([second], exceptions_to_handle=(RefusedError, NotSentError))
 
     emulator.faults.add("submit", "status", code=403)
-    video = animate.invoke(PHOTOGRAPH)
+    video = animate.invoke(CAT)
     print("The first one refuses: made by", video.gateway, "for", video.cost)
 
     emulator.faults.add("submit", "reset_after")
     try:
-        animate.invoke(PHOTOGRAPH)
+        animate.invoke(CAT)
     except SubmissionUnconfirmedError:
         print("Its answer is lost: not sent to the second one, as it may be paid for.")
     print("Tasks in all:", len(emulator.tasks))
