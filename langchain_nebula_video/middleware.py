@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from langchain_core.messages import AIMessage, ToolMessage
 
@@ -28,8 +28,6 @@ try:
     from langchain.agents.middleware.types import PrivateStateAttr
 except ImportError as error:  # pragma: no cover - the extra is there in every test environment
     raise ImportError('This wants LangChain\'s agents: pip install "langchain-nebula-video[agents]"') from error
-
-from typing import Annotated, NotRequired
 
 __all__ = ["VideoBudgetMiddleware", "spend_approval"]
 
@@ -80,9 +78,21 @@ def spend_approval(
     return {name: dict(entry) for name in _PAYING}
 
 
+class _Run(TypedDict):
+    """What is remembered of a run."""
+
+    since: str
+    """When it began."""
+    let: str
+    """What the calls that were let through are to cost together, in dollars."""
+    turn: dict[str, str]
+    """The same of each call of this turn."""
+    left: str
+    """What is left of the budget when they are paid."""
+
+
 class _Spending(AgentState[Any]):
-    nebula_video_calls: NotRequired[Annotated[list[str], PrivateStateAttr]]
-    """The calls of this run that pay."""
+    nebula_video_run: NotRequired[Annotated[_Run, PrivateStateAttr]]
 
 
 class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -96,8 +106,8 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     Args:
         usd: The amount.
         per: `"run"`: one `invoke` of the agent; `"thread"`: one conversation, in all its runs; `"day"`: 24 hours of
-            everything that the journal holds. Without a thread id in the configuration, a call that ended in an error
-            counts in full.
+            everything that the journal holds. Without a thread id in the configuration, each call of the run counts
+            in full, whatever it ended in.
 
     Raises:
         InvalidRequestError: the amount or the window is none.
@@ -117,7 +127,8 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002 LangChain's signature
         """A new run begins."""
-        return {"nebula_video_calls": []}
+        began = datetime.now(UTC).isoformat()
+        return {"nebula_video_run": _Run(since=began, let="0", turn={}, left=str(self.usd))}
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """See `before_agent`."""
@@ -136,66 +147,74 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """Decide on all calls of the turn."""
         calls = self._paying(state)
-        return self._decided(state, runtime, calls, self._spent(state, runtime)) if calls else None
+        return self._decided(state, calls, self._spent(state, runtime)) if calls else None
 
     async def aafter_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """See `after_model`."""
         calls = self._paying(state)
-        if not calls:
-            return None
-        return self._decided(state, runtime, calls, await asyncio.to_thread(self._spent, state, runtime))
+        return self._decided(state, calls, await asyncio.to_thread(self._spent, state, runtime)) if calls else None
 
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """Refuse what a person has made dearer since; tell with each video what is left."""
-        if request.tool_call["name"] not in self._tools:
+        """Refuse what a person has made too dear since; tell with each video what is left."""
+        self._tools |= _by_name([request.tool])
+        if not self._bounds(request):
             return handler(request)
-        refusal = self._too_dear(request, self._spent(request.state, request.runtime, but=request.tool_call["id"]))
-        if refusal is not None:
-            return refusal
-        answer = handler(request)
+        answer = self._too_dear(request, self._spent(request.state, request.runtime)) or handler(request)
         return self._with_rest(answer, self._spent(request.state, request.runtime))
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
-        if request.tool_call["name"] not in self._tools:
+        self._tools |= _by_name([request.tool])
+        if not self._bounds(request):
             return await handler(request)
-        state, runtime = request.state, request.runtime
-        before = await asyncio.to_thread(self._spent, state, runtime, but=request.tool_call["id"])
-        refusal = self._too_dear(request, before)
-        if refusal is not None:
-            return refusal
-        answer = await handler(request)
-        return self._with_rest(answer, await asyncio.to_thread(self._spent, state, runtime))
+        before = await asyncio.to_thread(self._spent, request.state, request.runtime)
+        answer = self._too_dear(request, before) or await handler(request)
+        return self._with_rest(answer, await asyncio.to_thread(self._spent, request.state, request.runtime))
 
     # --- deciding ---
 
     def _paying(self, state: Any) -> list[Any]:
-        last = next((each for each in reversed(state["messages"]) if isinstance(each, AIMessage)), None)
-        answered = {each.tool_call_id for each in state["messages"] if isinstance(each, ToolMessage)}
-        calls = last.tool_calls if last is not None else []
-        return [call for call in calls if call["name"] in self._tools and call["id"] not in answered]
+        """The calls of this turn that pay and have no answer yet."""
+        turn: list[Any] = []
+        for message in reversed(state["messages"]):
+            turn.append(message)
+            if isinstance(message, AIMessage):
+                break
+        if not turn or not isinstance(turn[-1], AIMessage):
+            return []
+        answered = {each.tool_call_id for each in turn if isinstance(each, ToolMessage)}
+        return [call for call in turn[-1].tool_calls if call["name"] in self._tools and call["id"] not in answered]
 
-    def _decided(self, state: Any, runtime: Any, calls: list[Any], spent: Decimal) -> dict[str, Any]:
-        del runtime
-        refused, allowed, left = [], [], self.usd - spent
+    def _decided(self, state: Any, calls: list[Any], spent: Decimal) -> dict[str, Any]:
+        run: _Run = state["nebula_video_run"]
+        left, turn, refused = self.usd - spent, {}, []
         for call in calls:
             cost = _cost(self._tools[call["name"]], call["args"])
-            if cost is None:  # what cannot be made at all is told by the tool
-                allowed.append(call["id"])
-            elif cost.usd is None or cost.usd > left:
+            if cost is not None and (cost.usd is None or cost.usd > left):
                 refused.append(self._refusal(call, cost, left))
-            else:
+            elif cost is not None and cost.usd is not None:  # what cannot be made at all is told by the tool
                 left -= cost.usd
-                allowed.append(call["id"])
-        known = list(dict.fromkeys([*state.get("nebula_video_calls", []), *allowed]))
-        return {"nebula_video_calls": known, **({"messages": refused} if refused else {})}
+                turn[call["id"]] = str(cost.usd)
+        let = Decimal(run["let"]) + sum(map(Decimal, turn.values()), Decimal(0))
+        known = _Run(since=run["since"], let=str(let), turn=turn, left=str(left))
+        return {"nebula_video_run": known, **({"messages": refused} if refused else {})}
+
+    def _bounds(self, request: Any) -> bool:
+        return request.tool_call["name"] in self._tools and "nebula_video_run" in request.state
 
     def _too_dear(self, request: Any, spent: Decimal) -> ToolMessage | None:
-        call = request.tool_call
+        """A refusal, if what is left does not hold the call as it is now: a person may have made it dearer.
+
+        A call of which nothing was decided is one of a run that another process began, and this one resumed before
+        the model spoke again: only now are the tools known.
+        """
+        call, run = request.tool_call, request.state["nebula_video_run"]
         cost = _cost(self._tools[call["name"]], call["args"])
-        if cost is None or (cost.usd is not None and cost.usd <= self.usd - spent):
+        if cost is None:
             return None
-        return self._refusal(call, cost, self.usd - spent)
+        let = run["turn"].get(call["id"])
+        left = self.usd - spent if let is None else Decimal(run["left"]) + Decimal(let)
+        return None if cost.usd is not None and cost.usd <= left else self._refusal(call, cost, left)
 
     def _refusal(self, call: Mapping[str, Any], cost: Cost, left: Decimal) -> ToolMessage:
         price = "has no known price" if cost.usd is None else f"would cost {dollars(cost.usd)}"
@@ -223,43 +242,21 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     # --- what was spent ---
 
-    def _spent(self, state: Any, runtime: Any, *, but: str | None = None) -> Decimal:
-        """What counts already; `but`: without this call, which is being decided on."""
-        if not self._tools:
-            return Decimal(0)
-        journals = {id(tool.journal): tool.journal for tool in self._tools.values()}.values()
-        if self.per == "day":
-            since = datetime.now(UTC) - timedelta(days=1)
-            return _sum(entry for journal in journals for entry in journal.entries(since=since) if _not(entry, but))
+    def _spent(self, state: Any, runtime: Any) -> Decimal:
+        """What counts already."""
+        run: _Run = state["nebula_video_run"]
         thread_id = _thread_of(runtime)
-        if thread_id is None:
-            return self._told(state, but)
-        found = [entry for journal in journals for entry in journal.entries(key_prefix=f"{thread_id}:")]
-        if self.per == "run":
-            calls = tuple(f"{thread_id}:{call}:" for call in state.get("nebula_video_calls", []))
-            found = [entry for entry in found if (entry.key or "").startswith(calls)]
-        return _sum(entry for entry in found if _not(entry, but))
-
-    def _told(self, state: Any, but: str | None) -> Decimal:
-        """Without a thread the journal's rows do not name the calls: then their answers and prices count."""
-        messages = state["messages"]
-        answers = {each.tool_call_id: each for each in messages if isinstance(each, ToolMessage)}
-        wanted = {call["id"]: call for each in messages if isinstance(each, AIMessage) for call in each.tool_calls}
-        total = Decimal(0)
-        for name in state.get("nebula_video_calls", []):
-            if name == but or name not in wanted:
-                continue
-            artifact = getattr(answers.get(name), "artifact", None)
-            if isinstance(artifact, Mapping) and artifact.get("cost_usd") is not None:
-                total += Decimal(str(artifact["cost_usd"]))
-                continue
-            cost = _cost(self._tools[wanted[name]["name"]], wanted[name]["args"])
-            total += (cost.usd if cost is not None else None) or Decimal(0)
-        return total
-
-
-def _not(entry: Entry, call: str | None) -> bool:
-    return call is None or f":{call}:" not in (entry.key or "")
+        chosen: dict[str, Any] = {}
+        if self.per == "day":
+            chosen = {"since": datetime.now(UTC) - timedelta(days=1)}
+        elif thread_id is None:  # the journal's rows do not name the calls then
+            return Decimal(run["let"])
+        elif self.per == "thread":
+            chosen = {"key_prefix": f"{thread_id}:"}
+        else:
+            chosen = {"key_prefix": f"{thread_id}:", "since": datetime.fromisoformat(run["since"])}
+        journals = {id(tool.journal): tool.journal for tool in self._tools.values()}.values()
+        return _sum(entry for journal in journals for entry in journal.entries(**chosen))
 
 
 def _sum(entries: Iterable[Entry]) -> Decimal:

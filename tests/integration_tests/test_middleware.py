@@ -190,6 +190,24 @@ def test_a_person_who_makes_it_dearer_is_held_to_it_too(emulator: Emulator, opti
     assert submits(emulator) == 0
 
 
+def test_a_run_that_another_process_resumes_is_held_to_it_too(emulator: Emulator, options: dict[str, Any]) -> None:
+    """The new process has not seen the model's call: it learns the tools when they are called."""
+    saver, journal = InMemorySaver(), MemoryJournal()
+    tool = NebulaVideoTool(**options, journal=journal)
+    for life in range(2):
+        asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool))
+        model = ScriptedModel(lines=[calls(ASK, {**ASK, "duration": 10}), AIMessage("Done.")], turn=life)
+        middleware = [VideoBudgetMiddleware("0.30"), asks]
+        graph: Any = create_agent(model, [tool], middleware=middleware, checkpointer=saver)
+        if life == 0:
+            assert "__interrupt__" in graph.invoke(GO, THREAD)
+        else:
+            approved = {"decisions": [{"type": "approve"}] * 2}
+            answer = graph.invoke(Command(resume=approved), THREAD)
+            assert sorted(message.status for message in told(answer)) == ["error", "success"]
+    assert submits(emulator) == 1
+
+
 def test_starting_counts_like_making_and_asking_counts_nothing(emulator: Emulator, options: dict[str, Any]) -> None:
     quote = AIMessage("", tool_calls=[{"name": "nebula_quote_video", "args": {}, "id": "q"}])
     lines = [quote, calls(*numbered(2), name="nebula_submit_video")]
