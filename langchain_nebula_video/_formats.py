@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["MIME_TYPES", "ImageInfo", "any_of", "inspect_image", "with_pillow"]
+__all__ = ["MIME_TYPES", "ImageInfo", "any_of", "format_of", "inspect_image", "with_pillow"]
 
 MIME_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
 
@@ -42,7 +42,7 @@ def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> 
     Raises:
         InvalidRequestError: another format than these, or a damaged file.
     """
-    name = _format_of(data)
+    name = format_of(data)
     if name is None:
         raise InvalidRequestError(
             "The bytes are no image that is known here.",
@@ -70,7 +70,8 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"mif1", b"msf1"),
 _NOT_PILLOWS = frozenset({"SVG", "PDF", "HTML", "HEIC", "HEIF"})
 
 
-def _format_of(data: bytes) -> str | None:
+def format_of(data: bytes) -> str | None:
+    """What a file is by how it begins, 64 bytes of it at most; `None` if that is not known here."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
