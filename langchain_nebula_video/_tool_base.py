@@ -21,9 +21,9 @@ from langchain_nebula_video._tracing import shown
 from langchain_nebula_video.errors import DownloadError
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 
-__all__ = ["ToolOptions", "VideoTool", "messages_of", "replay_key", "restored", "text_of", "unsaved"]
+__all__ = ["IMAGE_FIELDS", "ToolOptions", "VideoTool", "messages_of", "replay_key", "restored", "text_of", "unsaved"]
 
-_IMAGES = ("image", "last_image", "reference_images")
+IMAGE_FIELDS = ("image", "last_image", "reference_images")
 
 
 class _Call:
@@ -149,7 +149,7 @@ def _called(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
         return name
 
     if isinstance(tool_input, Mapping):
-        tool_input = {name: hide(value) if name in _IMAGES else value for name, value in tool_input.items()}
+        tool_input = {name: hide(value) if name in IMAGE_FIELDS else value for name, value in tool_input.items()}
     token = _call.set(_Call(tool_call_id, hidden))
     try:
         yield tool_input
@@ -167,7 +167,7 @@ def restored(fields: dict[str, Any]) -> dict[str, Any]:
             return [restore(item) for item in value]
         return hidden.get(value, value) if isinstance(value, str) else value
 
-    return {name: restore(value) if name in _IMAGES else value for name, value in fields.items()}
+    return {name: restore(value) if name in IMAGE_FIELDS else value for name, value in fields.items()}
 
 
 def replay_key(config: RunnableConfig | None) -> str | None:

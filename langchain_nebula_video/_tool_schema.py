@@ -95,15 +95,17 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             str | None,
             Field(
                 default=None,
-                description=f"The https URL of the {formats} image to animate. Leave it out to animate the newest "
-                "image of the conversation; never copy base64 data here.",
+                description=f"The https URL of the {formats} image to animate, or the number of an image of the "
+                "conversation, the oldest being 1. Leave it out to animate the newest image of the conversation; never "
+                "copy base64 data here.",
             ),
         ),
         "last_image": (
             str if offer.requires("last_image") else str | None,
             Field(
                 default=... if offer.requires("last_image") else None,
-                description="The https URL of the image that the video ends with.",
+                description="The https URL of the image that the video ends with, or the number of an image of the "
+                "conversation.",
             ),
         ),
         "reference_images": (
@@ -111,8 +113,9 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             Field(
                 default=None,
                 max_length=model.max_references or None,
-                description=f"The https URLs of up to {model.max_references} images that show who or what appears. "
-                "Leave it out to use the newest image of the conversation; never copy base64 data here.",
+                description=f"The https URLs of up to {model.max_references} images that show who or what appears, or "
+                "the numbers of images of the conversation. Leave it out to use the newest image of the conversation; "
+                "never copy base64 data here.",
             ),
         ),
         "duration": (
@@ -176,12 +179,14 @@ def args_schema(offer: Offer) -> type[BaseModel]:
     return _made(offer.model, offer.gateway)
 
 
+# Language models write the number of an image, or a prompt such as 1984, as a number.
+_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+
 def quote_schema(offer: Offer) -> type[BaseModel]:
     """What a price depends on."""
     fields = {name: field for name, field in _fields(offer).items() if name in {"duration", "resolution"}}
-    made: type[BaseModel] = create_model(
-        "QuoteVideo", __config__=ConfigDict(extra="forbid", hide_input_in_errors=True), **fields
-    )  # type: ignore[call-overload]
+    made: type[BaseModel] = create_model("QuoteVideo", __config__=_CONFIG, **fields)  # type: ignore[call-overload]
     return made
 
 
@@ -192,7 +197,5 @@ def _made(model: Model, gateway: Gateway) -> type[BaseModel]:
     # The name is the contract: LangGraph's ToolNode fills a field called `runtime`. Excluded, so that a call
     # does not copy the whole state along.
     fields["runtime"] = (Annotated[Any, InjectedToolArg], Field(default=None, exclude=True))
-    made: type[BaseModel] = create_model(
-        "AnimateImage", __config__=ConfigDict(extra="forbid", hide_input_in_errors=True), **fields
-    )  # type: ignore[call-overload]
+    made: type[BaseModel] = create_model("AnimateImage", __config__=_CONFIG, **fields)  # type: ignore[call-overload]
     return made

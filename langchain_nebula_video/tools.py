@@ -9,11 +9,11 @@ from langchain_core.tools import InjectedToolArg
 from pydantic import model_validator
 
 from langchain_nebula_video._offers import as_request
-from langchain_nebula_video._tool_base import ToolOptions, VideoTool, messages_of, replay_key, restored, unsaved
+from langchain_nebula_video._tool_base import IMAGE_FIELDS, ToolOptions, VideoTool, messages_of, replay_key, restored, unsaved
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video._tracing import noted
-from langchain_nebula_video.conversation import newest_image
+from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.progress import progress_to, progress_to_async
 
@@ -51,10 +51,12 @@ class RequestTool(VideoTool):
 
     def _request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
         """The request; checked again, since a language model is shown the schema without its validators."""
-        fields, offer = restored(fields), self.offer()
+        offer, messages = self.offer(), messages_of(runtime)
+        fields = restored(fields)
+        fields |= {name: self._found(given, messages) for name in IMAGE_FIELDS if (given := fields.get(name))}
         name = "reference_images" if offer.requires("reference_images") else "image"
         if offer.accepts(name) and not fields.get(name):
-            newest = newest_image(messages_of(runtime))
+            newest = newest_image(messages)
             if newest is None and offer.requires(name):
                 raise InvalidRequestError(
                     "No image was given, and there is none in the conversation.",
@@ -62,6 +64,16 @@ class RequestTool(VideoTool):
                 )
             fields[name] = newest if name == "image" else (newest,)
         return as_request(None, fields)
+
+    def _found(self, given: Any, messages: list[Any]) -> Any:
+        """The image of the conversation that is named; an address as it is. Of other words it tells what there is."""
+        if isinstance(given, list | tuple):
+            return [self._found(item, messages) for item in given]
+        if not isinstance(given, str) or is_address(given):
+            return given
+        if handle_of(given) or (self.image_folder is None and images(messages)):
+            return chosen(given, messages).source
+        return given  # a file in that folder; else it is refused where images are read
 
 
 class NebulaVideoTool(RequestTool):
@@ -100,7 +112,8 @@ class NebulaVideoTool(RequestTool):
 
     Arguments are those of `Options` and of `BaseTool`, and `url_in_content`. The schema that a language model
     sees is made from the model's row: it holds what that model takes and nothing else. `image` may be left out
-    in a graph or an agent: then the newest image of the conversation is animated.
+    in a graph or an agent: then the newest image of the conversation is animated. It and the other images may be
+    named by their number in the conversation, the oldest being 1; see `langchain_nebula_video.conversation`.
 
     Errors reach the language model as text that says whether money was spent and what to do. With
     `handle_tool_error=False` they are raised: as the class of `langchain_nebula_video.errors`, which is then a

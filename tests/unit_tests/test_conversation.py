@@ -1,0 +1,525 @@
+"""The images of a conversation, whoever made them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from PIL import Image
+
+from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
+from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image
+from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.images import wire_image
+from tests.agents import animates
+from tests.conftest import Gateway, jpeg, png
+from tests.conversations import PRODUCERS, Producer, answering, called, dalle, encoded, openai_answer
+
+CAT = "https://pictures.example.com/cat.png"
+DOG = "https://pictures.example.com/dog.jpg"
+BARE = "https://pictures.example.com/v1.2/8f14e45f"
+PNG = png()
+LIMITS = GATEWAYS["nebula"].images
+
+
+def sources(*messages: Any) -> list[Any]:
+    return [image.source for image in images(messages)]
+
+
+def answer(content: Any, artifact: Any = None, **fields: Any) -> ToolMessage:
+    return ToolMessage(content, artifact=artifact, tool_call_id="1", **{"name": "draw", **fields})
+
+
+# --- who makes them ---
+
+
+@pytest.mark.parametrize("producer", PRODUCERS, ids=repr)
+def test_a_picture_is_found_whoever_made_it(producer: Producer) -> None:
+    (image,) = images(producer.make(PNG, CAT))
+    assert (image.handle, image.made_by) == ("1", producer.made_by)
+    wired = wire_image(image.source, LIMITS)
+    if producer.by_address:
+        assert wired.url in {CAT, CAT.removesuffix(".png")}
+    elif producer.rendered:
+        assert Image.open(io.BytesIO(wired.data or b"")).tobytes() == Image.open(io.BytesIO(PNG)).tobytes()
+    else:
+        assert wired.data == PNG
+
+
+def test_in_one_conversation_each_keeps_its_number_as_it_grows() -> None:
+    messages: list[Any] = []
+    for number, producer in enumerate(PRODUCERS, 1):
+        picture, address = png(64, 40 + number), f"https://pictures.example.com/{number}.png"
+        messages += producer.make(picture, address)
+        (*_, newest) = images(messages)
+        assert (newest.handle, newest.made_by) == (str(number), producer.made_by), producer
+    assert len(images(messages)) == len(PRODUCERS)
+
+
+def test_openai_s_picture_in_two_places_counts_once() -> None:
+    raw, old = openai_answer(PNG, "responses/v1"), openai_answer(PNG, "v0")
+    both = AIMessage(raw.content, additional_kwargs=old.additional_kwargs)
+    assert len(images([both])) == 1
+
+
+def test_a_tool_s_several_addresses_are_several_images() -> None:
+    for separator in ("\n", ",", ", ", " ", " | ", ";"):
+        _, message = called(dalle(CAT, BARE, DOG, separator=separator), query="A cat and a dog")
+        assert sources(message) == [CAT, BARE, DOG], separator
+
+
+def test_addresses_with_commas_stay_whole() -> None:
+    address = "https://pictures.example.com/w_200,h_300/cat"
+    assert sources(answer(f"{address},{CAT}")) == [address, CAT]
+
+
+def test_a_dict_s_tool_is_known_by_its_call() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "paint", "arguments": "{}"}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    told = {"role": "tool", "content": CAT, "tool_call_id": "1"}
+    (image,) = images([asked, told])
+    assert (image.source, image.made_by) == (CAT, "tool paint")
+    assert images([told])[0].made_by == "tool"
+
+
+def test_a_tool_without_a_name_is_known_by_its_call() -> None:
+    (image,) = images([AIMessage("", tool_calls=[{"name": "paint", "args": {}, "id": "1"}]), answer(CAT, name=None)])
+    assert image.made_by == "tool paint"
+
+
+def test_a_picture_in_the_instructions_is_the_system_s() -> None:
+    (image,) = images([SystemMessage([{"type": "image", "url": CAT}])])
+    assert image.made_by == "the system"
+
+
+# --- what is one, and what is not ---
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"Look at {CAT}, please.", [CAT]),
+        (f"[my cat]({CAT}) and (see {DOG}).", [CAT, DOG]),
+        (f"**{CAT}**", [CAT]),
+        (f"<{CAT}> '{DOG}'", [CAT, DOG]),
+        (f"![a]({BARE})![b]({DOG})", [BARE, DOG]),
+        (f"{CAT}?Expires=1&Signature=x", [f"{CAT}?Expires=1&Signature=x"]),
+        ("https://pictures.example.com/cat_(cropped).JPG!", ["https://pictures.example.com/cat_(cropped).JPG"]),
+        (f"![a](data:image/png;base64,{encoded(PNG)})", [f"data:image/png;base64,{encoded(PNG)}"]),
+        (f"data:image/png;base64,{encoded(PNG)}", [f"data:image/png;base64,{encoded(PNG)}"]),
+        (f"Look at {BARE}", []),
+        (BARE, []),
+        ("https://example.com/", []),
+        ("https://example.com/video.mp4 https://example.com/cat.png.html", []),
+        ("![a clip](https://example.com/video.mp4)", []),
+        ("cat.png", []),
+        ("![a](cat.png) file:///etc/cat.png ftp://example.com/cat.png", []),
+        (json.dumps({"image_url": BARE}), []),
+        ("", []),
+    ],
+)
+def test_in_prose_an_address_counts_if_it_says_that_it_is_an_image(text: str, found: list[str]) -> None:
+    for message in (HumanMessage(text), AIMessage(text), HumanMessage([{"type": "text", "text": text}])):
+        assert sources(message) == found
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "webm", "mp3", "wav", "html", "json", "pdf", "gif", "svg", "MP4?x=1.png"])
+def test_a_tool_s_address_of_something_else_is_no_image(suffix: str) -> None:
+    address = f"https://example.com/made.{suffix}"
+    for content in (address, f"{CAT}\n{address}", {"url": address}, {"image_url": address}):
+        told = content if isinstance(content, str) else json.dumps(content)
+        assert address not in sources(answer(told), answer("Done.", content))
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        (BARE, [BARE]),
+        ([BARE, CAT], [BARE, CAT]),
+        ({"url": BARE}, [BARE]),
+        ({"output": [BARE]}, [BARE]),
+        ({"created": 1, "data": [{"url": BARE, "revised_prompt": CAT}]}, [BARE]),
+        ({"output": {"task_id": "t", "results": [{"url": BARE}]}}, [BARE]),
+        ({"title": "A cat", "imageUrl": BARE}, [BARE]),
+        ({"input": {"image": DOG}, "output": CAT}, [CAT]),
+        ({"images": [{"url": CAT}], "thumbnail_url": DOG, "icon": DOG}, [CAT]),
+        ({"url": BARE, "duration": 5}, []),
+        ({"video": {"url": BARE}}, []),
+        ({"url": "https://example.com/"}, []),
+        ({"results": [{"title": "Cats", "url": BARE, "content": f"Of cats: {CAT}"}]}, []),
+        ([{"snippet": "Cats", "link": BARE}], []),
+        ({"answer": "Cats purr.", "sources": [BARE]}, []),
+        ({"status": "queued", "status_url": BARE, "request_id": "r"}, []),
+        ({"file_id": "file-1", "image_id": "cat.png"}, []),
+        ("Saved as cat.png.", []),
+        (f"Read more at {BARE}.", []),
+        (f"Of cats, at length. {'Cats purr. ' * 300} {CAT}", []),
+        ({"embedding": [0.1] * 1000, "text": "A cat"}, []),
+        ("iVBORw0KGgo is how a PNG begins in base64, and it goes on like this: it is no picture but prose", []),
+    ],
+    ids=str,
+)
+def test_a_tool_s_answer_counts_where_it_tells_of_an_image(told: Any, found: list[str]) -> None:
+    text = told if isinstance(told, str) else json.dumps(told)
+    assert sources(answer(text)) == found
+    assert sources(answer([{"type": "text", "text": text}])) == found
+    assert sources(answer("Done.", told)) == (found if not isinstance(told, str) or told == BARE else [])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "file_id": "file-1"},
+        {"type": "image", "source": {"type": "file", "file_id": "file-1"}},
+        {"type": "input_image", "file_id": "file-1", "image_url": None},
+        {"type": "image", "url": "cat.png"},
+        {"type": "image", "url": "gs://bucket/cat.png"},
+        {"type": "image", "base64": "", "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": "data:video/mp4;base64,AAAA"}},
+        {"type": "image_url", "image_url": [{"detail": "auto"}]},
+        {"type": "video", "url": "https://example.com/cat.png"},
+        {"type": "tool_use", "id": "1", "name": "animate", "input": {"image": CAT}},
+        {"type": "function_call", "arguments": json.dumps({"image": CAT}), "image": CAT},
+        {"type": "image_generation_call", "id": "ig_1", "status": "in_progress"},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": CAT}]},
+    ],
+    ids=str,
+)
+def test_a_block_without_an_image_of_use_is_passed_over(block: dict[str, Any]) -> None:
+    content: Any = [{"type": "image", "url": DOG}, block]
+    assert len(images([{"role": "user", "content": content}, {"role": "assistant", "content": content}])) == 1
+
+
+def test_what_a_provider_s_own_blocks_hold_is_found_inside_them() -> None:
+    block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": encoded(PNG)}}
+    for outer in (
+        {"type": "tool_result", "tool_use_id": "1", "content": [block]},
+        {"type": "non_standard", "value": block},
+        {"image": {"format": "png", "source": {"bytes": PNG}}},
+        {"type": "code_interpreter_call", "outputs": [{"type": "image", "url": f"data:;base64,{encoded(PNG)}"}]},
+    ):
+        (image,) = images([HumanMessage([outer])])
+        assert wire_image(image.source, LIMITS).data == PNG, outer
+
+
+def test_bytes_count_by_how_they_begin() -> None:
+    assert sources(answer("Done.", {"a": b"not an image", "b": jpeg(), "c": bytearray(PNG)})) == [jpeg(), PNG]
+    assert sources(answer("Done.", "not an image" * 20)) == []
+
+
+async def test_our_own_video_is_no_image(options: dict[str, Any]) -> None:
+    """Nor is what the assistant then says of it."""
+    for tool in (NebulaVideoTool(**options), NebulaVideoTool(**options, name="animate")):
+        call: Any = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"prompt": "x", "image": CAT}}
+        message = tool.invoke(call)
+        assert message.status == "success"
+        assert sources(message, AIMessage(f"Here is your video: {message.artifact['url']}")) == []
+    assert sources(answer("no JSON", {"url": CAT}, name="nebula_get_video")) == []
+
+
+def test_a_tool_that_failed_made_no_image() -> None:
+    assert sources(answer(f"Error: {CAT} could not be read", {"image": PNG}, status="error")) == []
+
+
+# --- twice is once ---
+
+
+def test_the_same_image_twice_in_a_row_counts_once() -> None:
+    data = f"data:image/png;base64,{encoded(PNG)}"
+    block = {"type": "image", "base64": encoded(PNG), "mime_type": "image/png"}
+    same: list[Any] = [
+        HumanMessage([block]),
+        AIMessage([{"type": "image_url", "image_url": {"url": data}}]),
+        answer("Done.", PNG),
+        HumanMessage([block, block]),
+    ]
+    assert len(images(same)) == 1
+    assert [image.handle for image in images([*same, HumanMessage(CAT), *same])] == ["1", "2", "3"]
+
+
+def test_a_tool_s_pictures_shown_to_the_model_once_more_count_once() -> None:
+    shown: Any = [{"type": "image", "url": CAT}, {"type": "image", "url": DOG}]
+    assert sources(answer(f"{CAT}\n{DOG}"), HumanMessage(shown)) == [CAT, shown[1]["url"]]
+
+
+def test_what_the_assistant_says_of_an_image_makes_no_new_one() -> None:
+    """Language models corrupt long addresses: the tool's own is kept."""
+    signed = f"{CAT}?st=2026-11-21&se=2026-11-22&sig=abc%3D"
+    said = AIMessage(f"![your cat]({CAT}?st=2026-11-21&se=2026-11-22&sig=abd) after ![it]({DOG}), from {BARE}.png")
+    assert sources(HumanMessage(DOG), answer(signed), said) == [DOG, signed, f"{BARE}.png"]
+
+
+def test_a_user_who_shows_an_image_again_makes_it_the_newest() -> None:
+    assert sources(HumanMessage(CAT), HumanMessage(DOG), HumanMessage(f"No, {CAT}")) == [CAT, DOG, CAT]
+
+
+@pytest.mark.parametrize(
+    ("content", "artifact", "found"),
+    [
+        (CAT, {"url": DOG}, [CAT]),
+        (BARE, {"image": PNG}, [PNG]),
+        (CAT, {"images": [PNG, jpeg()]}, [PNG, jpeg()]),
+        (f"{CAT}\n{DOG}", {"image": PNG}, [CAT, DOG]),
+        ("Done.", None, []),
+    ],
+)
+def test_of_a_tool_s_content_and_artifact_what_holds_more_counts(content: Any, artifact: Any, found: Any) -> None:
+    assert sources(answer(content, artifact)) == found
+
+
+# --- in a line, and by their number ---
+
+SHOWN: list[Any] = [
+    HumanMessage(f"{CAT}?Expires=1&Signature=secret"),
+    HumanMessage([{"type": "image", "base64": encoded(PNG)}]),
+    *answering("Done.", {"image": Image.new("RGB", (640, 480))}),
+]
+
+
+def test_an_image_is_described_in_a_line_without_its_data() -> None:
+    assert [image.describe() for image in images(SHOWN)] == [
+        "1: https://pictures.example.com/cat.png, by the user",
+        "2: PNG, 1 kB, by the user",
+        "3: picture of 640 x 480 pixels, by tool draw",
+    ]
+    big = images([answer("Done.", b"\xff\xd8\xff" + bytes(2_340_000), name="x\ny")])[0].describe()
+    assert big == "1: JPEG, 2.3 MB, by tool x y"
+    long = images([HumanMessage(f"https://example.com/{'x' * 3000}.png")])[0].describe()
+    assert len(long) < 110
+    assert "secret" not in repr(images(SHOWN))
+    assert encoded(PNG) not in repr(images(SHOWN))
+
+
+def test_an_image_is_not_to_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        images(SHOWN)[0].handle = "2"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "handle"),
+    [
+        *[(text, "2") for text in ("2", " 2 ", "#2", "image 2", "Image #2", "image_2", "image-2", "picture 2")],
+        *[(text, "2") for text in ("no. 2", "02", "number 2", "the image 2", "image number 2", "img2")],
+        *[(text, "last") for text in ("last", "newest", "Latest", "the last image", "newest picture")],
+        *[(text, None) for text in ("", "two", "2.png", "2 3", "-2", "https://example.com/2", "image")],
+        *[(text, None) for text in ("@Image2", "first", "last of all", "data:image/png;base64,AAAA", "٢", "1" * 50)],
+    ],
+)  # fmt: skip
+def test_a_handle_is_a_number_or_the_newest(text: str, handle: str | None) -> None:
+    assert handle_of(text) == handle
+
+
+def test_an_address_says_by_itself_where_the_image_is() -> None:
+    assert all(map(is_address, (CAT, f" {BARE}", "DATA:image/png;base64,AAAA", "oss://bucket/cat.png", "http://a.b/c")))
+    assert not any(map(is_address, ("2", "last", "cat.png", "/etc/passwd", "file:///etc/passwd", "https://", "")))
+
+
+def test_an_image_is_chosen_by_its_handle() -> None:
+    assert chosen("#1", SHOWN).source.startswith(CAT)
+    assert [chosen(text, SHOWN).handle for text in ("2", "image 3", "last", "newest")] == ["2", "3", "3", "3"]
+    assert newest_image(SHOWN) is chosen("last", SHOWN).source
+    assert newest_image([]) is None
+
+
+@pytest.mark.parametrize("handle", ["4", "0", "image 9", "cat.png", "the cat", "x" * 5000])
+def test_who_names_none_is_told_what_there_is(handle: str) -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        chosen(handle, SHOWN)
+    told = str(refusal.value)
+    assert f"There is no image '{handle[:70]}" in told
+    assert "3: picture of 640 x 480 pixels, by tool draw; 2: PNG, 1 kB, by the user; 1: https" in told
+    assert "Nothing was sent and nothing was spent" in told
+    assert "secret" not in told
+    assert len(told) < 600
+
+
+def test_of_many_the_newest_ten_are_told() -> None:
+    many = [HumanMessage(f"https://example.com/{number}.png") for number in range(1, 15)]
+    with pytest.raises(InvalidRequestError) as refusal:
+        chosen("15", many)
+    assert [line.split(":")[0] for line in refusal.value.hint.split("first: ")[1].split("; ")] == [
+        str(number) for number in range(14, 4, -1)
+    ]
+
+
+@pytest.mark.parametrize("handle", ["1", "last", "cat.png"])
+def test_where_there_are_none_that_is_told(handle: str) -> None:
+    with pytest.raises(InvalidRequestError, match="There is none at all: give the image's https URL"):
+        chosen(handle, [HumanMessage("Animate my cat")])
+
+
+# --- in the tool ---
+
+MIX: dict[str, Any] = {"base_url": "https://gateway.example.com", "gateway": "uniall", "model": "viduq3p-mix-720p"}
+VIDU: dict[str, Any] = {**MIX, "model": "viduq3p-720p"}
+TWO: list[Any] = [HumanMessage(CAT), *answering(json.dumps({"url": DOG}))]
+
+
+def asked(options: dict[str, Any], **args: Any) -> ToolMessage:
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([NebulaVideoTool(**options)]))
+    graph.add_edge(START, "tools")
+    state: Any = {"messages": [*TWO, animates(**args).lines[0]]}
+    message = graph.compile().invoke(state)["messages"][-1]
+    assert isinstance(message, ToolMessage)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("where", "args", "sent"),
+    [
+        ({}, {}, {"image": DOG}),
+        ({}, {"image": "1"}, {"image": CAT}),
+        ({}, {"image": 1}, {"image": CAT}),
+        ({}, {"image": "image #2"}, {"image": DOG}),
+        ({}, {"image": "last"}, {"image": DOG}),
+        ({}, {"image": f"{CAT}?x=1"}, {"image": f"{CAT}?x=1"}),
+        (VIDU, {"image": "2", "last_image": "1"}, {"image": DOG, "last_image": CAT}),
+        (VIDU, {"last_image": "1"}, {"image": DOG, "last_image": CAT}),
+        (MIX, {"reference_images": ["2", "1", CAT + "?x=1"]}, {"reference_image_urls": [DOG, CAT, CAT + "?x=1"]}),
+        (MIX, {"reference_images": [1]}, {"reference_image_urls": [CAT]}),
+    ],
+)
+def test_the_tool_takes_the_number_of_an_image(
+    options: dict[str, Any], gateway: Gateway, where: Any, args: Any, sent: dict[str, Any]
+) -> None:
+    message = asked({**options, **where}, **args)
+    assert message.status == "success", message.content
+    (body,) = gateway.bodies
+    assert {name: body[name] for name in ("image", "last_image", "reference_image_urls") if name in body} == sent
+
+
+@pytest.mark.parametrize(
+    ("where", "args"),
+    [
+        ({}, {"image": "3"}),
+        ({}, {"image": "cat.png"}),
+        ({}, {"image": "attachment://1"}),
+        (VIDU, {"last_image": "7"}),
+        (MIX, {"reference_images": ["1", "9"]}),
+    ],
+)
+def test_the_tool_tells_what_there_is_where_none_is_named(
+    options: dict[str, Any], gateway: Gateway, where: Any, args: Any
+) -> None:
+    message = asked({**options, **where}, **args)
+    assert message.status == "error"
+    assert f"2: {DOG}, by tool draw; 1: {CAT}, by the user" in message.content
+    assert gateway.requests == []
+
+
+def test_without_a_conversation_a_number_names_nothing(options: dict[str, Any], gateway: Gateway) -> None:
+    told = NebulaVideoTool(**options).invoke({"prompt": "x", "image": "2"})
+    assert "There is no image '2' in the conversation" in told
+    assert gateway.requests == []
+
+
+def test_a_file_of_the_image_folder_is_still_named_by_its_name(
+    options: dict[str, Any], gateway: Gateway, tmp_path: Any
+) -> None:
+    (tmp_path / "cat.png").write_bytes(PNG)
+    assert asked({**options, "image_folder": tmp_path}, image="cat.png").status == "success"
+    assert gateway.bodies[0]["image"] == f"data:image/png;base64,{encoded(PNG)}"
+
+
+# --- whatever comes ---
+
+WORDS = st.sampled_from(
+    ["type", "image", "image_url", "url", "base64", "data", "source", "mime_type", "image/png", "text", "value", "role",
+     "content", "non_standard", "result", "input_image", CAT, BARE, "data:image/png;base64,", encoded(PNG), "https://[",
+     "id", "name", "function", "tool_calls", "tool", "user", "assistant", "artifact", "additional_kwargs", "{", "[1",
+     "data:,", "iVBORw0KGgo\u00e9" * 9, "tool_outputs", "http://\ud800", "![](", "status"]
+)  # fmt: skip
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=20) | st.just(PNG) | WORDS | st.text()
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(), inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+DICTS = st.fixed_dictionaries({}, optional={
+    **dict.fromkeys(("content", "artifact", "tool_calls", "name"), VALUES),
+    "role": st.sampled_from(["user", "assistant", "tool", "system", "human", None]), "additional_kwargs": VALUES,
+    "tool_call_id": VALUES, "status": VALUES,
+})  # fmt: skip
+CONTENT = st.text() | WORDS | st.lists(WORDS | st.dictionaries(WORDS, VALUES, max_size=5), max_size=4)
+MESSAGES = st.lists(
+    DICTS | VALUES | st.builds(HumanMessage, CONTENT) | st.builds(answer, CONTENT, VALUES),
+    max_size=5,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(MESSAGES)
+def test_whatever_a_conversation_holds_it_is_read(messages: list[Any]) -> None:
+    """Nothing raises; numbers stay as it grows; each image is one, or is refused as every other image is."""
+    found = images(messages)
+    assert [image.handle for image in found] == [str(number) for number in range(1, len(found) + 1)]
+    for length in range(len(messages)):
+        before = images(messages[:length])
+        assert [(image.handle, image.made_by) for image in before] == [
+            (image.handle, image.made_by) for image in found[: len(before)]
+        ]
+    for image in found:
+        assert len(image.describe()) < 200
+        with contextlib.suppress(InvalidRequestError):
+            wire_image(image.source, LIMITS)
+
+
+def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:
+    for address in ("https://example.com/?id=3", "https://example.com/image.php?id=3", "https://example.com/cat.gif"):
+        assert [image.describe()[:23] for image in images([HumanMessage([{"type": "image", "url": address}])])] == [
+            "1: https://example.com/"
+        ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![" * 50_000,
+        "https://a(" * 20_000,
+        "http " + " " * 100_000 + ",",
+        "[" * 100_000,
+        f"iVBORw0KGgo{' A' * 100_000}!",
+    ],
+    ids=["markdown", "address", "spaces", "JSON", "base64"],
+)
+def test_long_texts_take_no_long_time(text: str) -> None:
+    started = time.monotonic()
+    assert sources(HumanMessage(text), answer(text)) == []
+    assert time.monotonic() - started < 2
+
+
+def test_what_contains_itself_is_read_to_an_end() -> None:
+    loop: dict[str, Any] = {"image": CAT}
+    loop["images"] = [loop, loop]
+
+    class Odd:
+        def __init__(self) -> None:
+            self.image = self
+            self.images = [self, loop]
+            for number in range(30):
+                setattr(self, f"part_{number}", self)
+
+    assert CAT in sources(answer("Done.", loop))
+    assert CAT in sources(answer("Done.", Odd()))
+
+
+def test_no_message_is_changed() -> None:
+    messages: list[BaseMessage] = [
+        message for one in PRODUCERS for message in one.make(PNG, CAT) if not isinstance(message, dict)
+    ]
+    before = [message.model_dump_json() for message in messages if not getattr(message, "artifact", None)]
+    images(messages)
+    assert before == [message.model_dump_json() for message in messages if not getattr(message, "artifact", None)]
