@@ -217,7 +217,7 @@ def test_one_picture_turns_into_the_other_little_by_little() -> None:
 def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: list[str]) -> None:
     """All of them, side by side or one above the other, in their order."""
     shown = frames(
-        render(scene(first_frame=plain("gray", size), references=tuple(map(plain, colors)), pixels=640 * 360))
+        render(scene(first_frame=plain("gray", size), references=tuple(map(plain, colors)), pixels=320 * 180))
     )[0]
     for number, color in enumerate(colors):
         share = (number + 0.5) / len(colors)
