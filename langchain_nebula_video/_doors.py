@@ -5,6 +5,7 @@ The lifecycle and its HTTP library are imported when a door is first opened, not
 
 from __future__ import annotations
 
+import functools
 import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -79,5 +80,9 @@ class LifecycleOptions(Options):
 def _endpoint(options: Options) -> Endpoint:
     from langchain_nebula_video._runtime import Endpoint
 
-    agent = f"langchain-nebula-video/{version('langchain-nebula-video')}"
-    return Endpoint(options.address(), options.secret(), agent, options.download_hosts)
+    return Endpoint(options.address(), options.secret(), _agent(), options.download_hosts)
+
+
+@functools.cache
+def _agent() -> str:
+    return f"langchain-nebula-video/{version('langchain-nebula-video')}"

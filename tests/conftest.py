@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -153,9 +154,14 @@ def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
     return buffer.getvalue()
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("NEBULA_JOURNAL", f"sqlite:///{tmp_path_factory.mktemp('journal')}/journal.db")
+    # A name alone: a folder for each test would be looked for among thousands.
+    journal = tmp_path_factory.getbasetemp() / f"journal-{next(_numbers)}.db"
+    monkeypatch.setenv("NEBULA_JOURNAL", f"sqlite:///{journal}")
     variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
     for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
         monkeypatch.delenv(name, raising=False)

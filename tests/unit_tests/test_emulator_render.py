@@ -217,7 +217,9 @@ def test_one_picture_turns_into_the_other_little_by_little() -> None:
 def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: list[str]) -> None:
     """All of them, side by side or one above the other, in their order."""
     shown = frames(
-        render(scene(first_frame=plain("gray", size), references=tuple(map(plain, colors)), pixels=640 * 360))
+        render(
+            scene(first_frame=plain("gray", size), references=tuple(map(plain, colors)), pixels=320 * 180, frame_rate=4)
+        )
     )[0]
     for number, color in enumerate(colors):
         share = (number + 0.5) / len(colors)
@@ -232,8 +234,8 @@ def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: l
 def test_watermark_stays_in_the_lower_right_corner(size: tuple[int, int]) -> None:
     """Bright on any picture, from the first frame to the last, and nowhere else."""
     dark = plain("#203040", size)
-    marked = frames(render(scene(first_frame=dark, watermark=True, pixels=640 * 360)))
-    bare = frames(render(scene(first_frame=dark, pixels=640 * 360)))
+    marked = frames(render(scene(first_frame=dark, watermark=True, pixels=640 * 360, frame_rate=4)))
+    bare = frames(render(scene(first_frame=dark, pixels=640 * 360, frame_rate=4)))
     for one, other in ((marked[0], bare[0]), (marked[-1], bare[-1])):
         changed = ImageChops.difference(one, other).convert("L").point(lambda value: 255 * (value > 60))
         box = changed.getbbox()

@@ -131,6 +131,14 @@ def _connection(journal: SqlJournal) -> Iterator[sqlalchemy.Connection]:
 # --- faults ---
 
 
+@pytest.fixture
+def hasty(url: str) -> Iterator[SqlJournal]:
+    """One that loses patience at once: the file stays locked however long it waits."""
+    made = SqlJournal(url, patience=0.02)
+    yield made
+    made.close()
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     other = sqlite3.connect(path, isolation_level=None)
@@ -150,7 +158,7 @@ def test_a_locked_file_is_waited_for(url: str, path: Path) -> None:
     other.execute("CREATE TABLE other (x)")
     import threading
 
-    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+    timer = threading.Timer(0.1, other.execute, ["COMMIT"])
     timer.start()
     assert patient.reserve(entry(id="2"), None).id == "2"
     timer.join()
@@ -183,27 +191,29 @@ def test_a_task_id_is_written_as_soon_as_the_disk_has_room_again(url: str) -> No
     assert done.stdout.split() == ["False", "task-7"], done.stderr
 
 
-def test_before_a_submit_a_locked_file_means_that_nothing_was_sent(journal: SqlJournal, path: Path) -> None:
-    journal.reserve(entry(), None)
+def test_before_a_submit_a_locked_file_means_that_nothing_was_sent(hasty: SqlJournal, path: Path) -> None:
+    hasty.reserve(entry(), None)
     with _locked(path):
-        for work in (lambda: journal.reserve(entry(id="2"), None), lambda: begin(journal, "1")):
-            with pytest.raises(JournalError, match=r"for 0.2 seconds: database is locked\. Nothing was sent") as caught:
+        for work in (lambda: hasty.reserve(entry(id="2"), None), lambda: begin(hasty, "1")):
+            with pytest.raises(
+                JournalError, match=r"for 0.02 seconds: database is locked\. Nothing was sent"
+            ) as caught:
                 work()
             assert caught.value.spent is False
-    assert begin(journal, "1")
+    assert begin(hasty, "1")
 
 
 def test_a_task_id_that_cannot_be_written_is_named_and_written_with_the_next_change(
-    journal: SqlJournal, path: Path
+    hasty: SqlJournal, path: Path
 ) -> None:
-    journal.reserve(entry(), None)
+    hasty.reserve(entry(), None)
     with _locked(path):
         with pytest.raises(JournalError, match=r"Task task-7 was accepted.*wait\('task-7'\)") as caught:
-            journal.update("1", task_id="task-7", state=EntryState.SUBMITTED)
+            hasty.update("1", task_id="task-7", state=EntryState.SUBMITTED)
         assert (caught.value.task_id, caught.value.spent) == ("task-7", None)
         with pytest.raises(JournalError, match="task-7"):
-            journal.update("1", abandoned=True)
-    found = journal.update("1", reserved_usd=Decimal(1))
+            hasty.update("1", abandoned=True)
+    found = hasty.update("1", reserved_usd=Decimal(1))
     assert (found.task_id, found.state, found.abandoned) == ("task-7", EntryState.SUBMITTED, True)
 
 
@@ -211,11 +221,11 @@ def test_a_task_id_that_cannot_be_written_is_named_and_written_with_the_next_cha
     ("state", "spent"), [(EntryState.SUCCEEDED, True), (EntryState.FAILED, False), (EntryState.UNCONFIRMED, None)]
 )
 def test_what_cannot_be_written_says_what_it_means_for_the_money(
-    journal: SqlJournal, path: Path, state: EntryState, spent: bool | None
+    hasty: SqlJournal, path: Path, state: EntryState, spent: bool | None
 ) -> None:
-    journal.reserve(entry(), None)
+    hasty.reserve(entry(), None)
     with _locked(path), pytest.raises(JournalError) as caught:
-        journal.update("1", state=state)
+        hasty.update("1", state=state)
     assert caught.value.spent is spent
 
 
@@ -261,10 +271,10 @@ def test_a_file_that_is_damaged_is_told(journal: SqlJournal, path: Path) -> None
         journal.reserve(entry(id="x", key="k1"), None)
 
 
-def test_an_error_tells_no_prompt_and_no_address(journal: SqlJournal, path: Path) -> None:
-    journal.reserve(entry(), None)
+def test_an_error_tells_no_prompt_and_no_address(hasty: SqlJournal, path: Path) -> None:
+    hasty.reserve(entry(), None)
     with _locked(path), pytest.raises(JournalError) as caught:
-        journal.update("1", video={"url": "https://example.com/v.mp4?sig=5ecret"})
+        hasty.update("1", video={"url": "https://example.com/v.mp4?sig=5ecret"})
     cause = caught.value.__cause__
     assert "5ecret" not in f"{caught.value} {caught.value!r} {cause} {cause!r}"
     assert "5ecret" not in str(pickle.dumps(caught.value))
@@ -538,7 +548,7 @@ def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path, monkey
     monkeypatch.setenv("NEBULA_TEST_FOLDER", str(tmp_path))
     from hypothesis.stateful import run_state_machine_as_test
 
-    bounded = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    bounded = settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(SameAsInMemory, settings=bounded)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,8 +49,13 @@ def _home(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def _imports(path: Path) -> Iterator[str]:
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
     """What a module imports when it runs; imports for the type checker alone do not count."""
+    return tuple(_named(path))
+
+
+def _named(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     for_types = {
         node

@@ -184,7 +184,7 @@ async def test_a_client_looks_as_often_as_gateway_and_model_have_it(
 # --- properties ---
 
 SECONDS = st.floats(0, 1e7, allow_nan=False)
-QUICK = settings(max_examples=200, derandomize=True, deadline=None, database=None)
+QUICK = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
 
 @QUICK

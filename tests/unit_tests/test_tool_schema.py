@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import warnings
@@ -51,6 +52,7 @@ def tool_of(gateway: str, model: str, **options: Any) -> NebulaVideoTool:
     )
 
 
+@functools.cache
 def shown(gateway: str, model: str) -> dict[str, Any]:
     """The parameters as they go to a language model's provider."""
     parameters: dict[str, Any] = convert_to_openai_tool(tool_of(gateway, model))["function"]["parameters"]
