@@ -9,7 +9,15 @@ from langchain_core.tools import InjectedToolArg
 from pydantic import model_validator
 
 from langchain_nebula_video._offers import as_request
-from langchain_nebula_video._tool_base import IMAGE_FIELDS, ToolOptions, VideoTool, messages_of, replay_key, restored, unsaved
+from langchain_nebula_video._tool_base import (
+    IMAGE_FIELDS,
+    ToolOptions,
+    VideoTool,
+    messages_of,
+    replay_key,
+    restored,
+    unsaved,
+)
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video._tracing import noted
