@@ -252,10 +252,12 @@ class Lifecycle:
 
     async def _saved(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
         renew = partial(self._renewed, video) if video.gateway == self._context.gateway.name else None
-        video = await storage.save(self.runtime, video, save_to, renew)
+        keep = lease.keep if lease is not None else None
+        video = await storage.save(self.runtime, video, save_to, renew, keep)
         if entry is not None:
             given_back = lease.handed_back() if lease is not None else {}
-            await self._context.write(entry, video=tasks.plain(video), **given_back)
+            kept = tasks.plain(video) | {"path": storage.anchored(str(video.path))}
+            await self._context.write(entry, video=kept, **given_back)
         return video
 
     async def _renewed(self, video: Video) -> Video:
@@ -268,7 +270,8 @@ class Lifecycle:
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         video = Video.model_validate(entry.video)
-        if video.cost.basis != "billed" and self._context.gateway.bills:
-            return None
+        if await self._is_there(video):
+            return video
         fresh = video.url and video.expires_at > self.runtime.utcnow()
-        return video if fresh or await self._is_there(video) else None
+        final = video.cost.basis == "billed" or not self._context.gateway.bills
+        return video if fresh and final else None

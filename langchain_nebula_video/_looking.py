@@ -122,12 +122,14 @@ class Looking:
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
-                await context.write(
-                    entry,
-                    state=EntryState.SUCCEEDED,
-                    billed_usd=fresh.cost.usd,
-                    video=tasks.plain(tasks.video_of(fresh)),
-                )
-        elif fresh.status is not task.status:
+                await self._succeeded(entry, fresh)
+        elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a video that was made stays
             await context.write(entry, state=tasks.STATE[fresh.status], reason=fresh.reason)
         return fresh
+
+    async def _succeeded(self, entry: Entry, fresh: Task) -> None:
+        """Have the video in the journal; where it was saved meanwhile stays there."""
+        now = await self._context.find(fresh.task_id) or entry
+        video = tasks.plain(tasks.video_of(fresh)) | {"path": (now.video or {}).get("path")}
+        if now.state is not EntryState.SUCCEEDED or now.video != video or now.billed_usd != fresh.cost.usd:
+            await self._context.write(entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=video)

@@ -34,4 +34,5 @@ def flaw(path: Path) -> str | None:
             at += length
     if not found:
         return "what came is no MP4"
-    return "the video is cut off" if at > size or b"moov" not in found else None
+    whole = at <= size and b"moov" in found and not found.isdisjoint({b"mdat", b"moof"})
+    return None if whole else "the video is cut off"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import inspect
 import os
 import re
 import string
@@ -18,13 +19,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.schema import Video
 
-__all__ = ["Target", "check_target", "is_there", "target_of"]
+__all__ = ["Target", "anchored", "check_target", "is_there", "scrubbed", "target_of"]
 
 _FIELDS: dict[str, Callable[[Video], object]] = {
     "task_id": lambda video: video.task_id,
@@ -39,8 +40,10 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
 """What a template's braces may hold; moments are those of the task's end, in UTC."""
 _MAX_PART = 100
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
+_HERE = ("file://", "local://")
 _STALE_SECONDS = 6 * 3600.0
 """After which a part is what a dead process left: no download lasts that long."""
+_READ_ONLY = frozenset({"http", "https", "data", "github", "git", "zip", "tar"})
 _ALL_OR_NOTHING = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2", "memory"})
 """Where a file appears once it has been sent whole; elsewhere it is sent beside its name and renamed."""
 _NAMES = 10_000
@@ -83,11 +86,7 @@ def check_target(save_to: str | Path) -> None:
     Raises:
         InvalidRequestError: it could not.
     """
-    unknown = [name for name in _braces(str(save_to)) if name not in _FIELDS]
-    if unknown:
-        raise InvalidRequestError(
-            f"The name template has {unknown[0]!r} in braces.", hint=f"There are: {', '.join(_FIELDS)}."
-        )
+    _checked_braces(str(save_to))
     if _is_url(str(save_to)):
         _Remote(str(save_to), "")
         return
@@ -95,35 +94,59 @@ def check_target(save_to: str | Path) -> None:
     try:
         out = _local(fixed if fixed == str(save_to) else str(Path(f"{fixed}_").parent))
         folder = out.parent if _is_file(out) else out
-        while not folder.exists() and folder != folder.parent:
+        while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
-        fine = folder.is_dir() and os.access(folder, os.W_OK)
+        fine = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)  # a link to nowhere is no folder
     except (OSError, ValueError, RuntimeError):
         folder, fine = Path(str(save_to)[:80]), False
     if not fine:
         raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
 
 
+def anchored(name: str) -> str:
+    """The name under which another process finds the file, wherever it runs."""
+    return name if _is_url(name) else str(_local(name).absolute())
+
+
 def is_there(name: str) -> bool:
-    """Whether a video that was saved is still where it was saved to."""
-    if not _is_url(name):
-        return Path(name).is_file()
+    """Whether a video that was saved is still where it was saved to. What cannot be told counts: it was there once."""
     try:
+        if not _is_url(name):
+            return _local(name).stat().st_size > 0 and _local(name).is_file()
         filesystem, path = _filesystem(name)
-        return bool(filesystem.isfile(path))
-    except Exception:  # noqa: BLE001 whatever a store's library raises: it cannot be told, so it does not count
+        return bool(filesystem.info(path)["type"] == "file")
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except Exception:  # noqa: BLE001 a right that is missing, a store that is away, its library that is not installed
+        return True
+
+
+def scrubbed(text: str, place: object) -> str:
+    """A text without the secrets that a store's URL may hold: a password, a query."""
+    for url in str(place).split("::"):
+        parts = urlsplit(url)
+        for secret in (parts.netloc.rpartition("@")[0], parts.query, *_password(url)):
+            text = text.replace(secret, "…") if secret else text
+    return text
+
+
+def _password(url: str) -> tuple[str, ...]:
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return ()
+    return (password, unquote(password)) if password else ()
 
 
 # --- names ---
 
 
 def _is_url(text: str) -> bool:
-    return _URL.match(text) is not None and not text.lower().startswith("file://")
+    return _URL.match(text) is not None and not text.lower().startswith(_HERE)
 
 
 def _local(text: str) -> Path:
-    if text.lower().startswith("file://"):
+    if text.lower().startswith(_HERE):
         text = url2pathname(urlsplit(text).path)
     return Path(text).expanduser()
 
@@ -143,20 +166,25 @@ def _braces(template: str) -> Iterator[str]:
         ) from None
 
 
-def _filled(template: str, video: Video) -> str:
-    check = {name: _safe(_FIELDS[name](video)) for name in _braces(template) if name in _FIELDS}
-    try:
-        return template.format_map(check)
-    except (KeyError, AttributeError, IndexError, ValueError):
+def _checked_braces(template: str) -> list[str]:
+    names = list(_braces(template))
+    unknown = [name for name in names if name not in _FIELDS]
+    if unknown:
         raise InvalidRequestError(
-            "The name template cannot be filled in.", hint=f"There are: {', '.join(_FIELDS)}."
-        ) from None
+            f"The name template has {unknown[0]!r} in braces.", hint=f"There are: {', '.join(_FIELDS)}."
+        )
+    return names
+
+
+def _filled(template: str, video: Video) -> str:
+    return template.format_map({name: _safe(_FIELDS[name](video)) for name in _checked_braces(template)})
 
 
 def _safe(value: object) -> str:
     """What an answer says, as part of a name: it must not lead out of the folder."""
     text = "none" if value is None else str(value)
-    plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in text)[:_MAX_PART]
+    plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in text)
+    plain = plain.encode()[:_MAX_PART].decode(errors="ignore")  # file systems count bytes
     return plain if plain.strip(".") else "_"
 
 
@@ -181,7 +209,7 @@ class _Local:
     def begin(self) -> Path:
         folder, stem = self._path.parent, self._path.stem[:40]
         folder.mkdir(parents=True, exist_ok=True)
-        self._tidy(folder)
+        _tidy(folder, f".*-{'[0-9a-f]' * 32}.part")
         part = folder / f".{stem}-{uuid.uuid4().hex}.part"
         part.open("xb").close()
         return part
@@ -193,12 +221,6 @@ class _Local:
                 return name
         raise FileExistsError(0, "there are too many files of this name", str(self._path))
 
-    def _tidy(self, folder: Path) -> None:
-        for left in folder.glob(f".*-{'[0-9a-f]' * 32}.part"):
-            with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                    left.unlink()
-
     @staticmethod
     def _took(part: Path, name: str) -> bool:
         """Whether the name is free, and now the part's; or has these very bytes already."""
@@ -208,13 +230,23 @@ class _Local:
             with contextlib.suppress(OSError):
                 return filecmp.cmp(part, name, shallow=False)
             return False
-        except OSError:  # a disk without links
-            if os.path.lexists(name):
+        except OSError:  # a disk without links: the name is taken by an empty file first
+            try:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            except FileExistsError:
                 with contextlib.suppress(OSError):
                     return filecmp.cmp(part, name, shallow=False)
                 return False
             part.replace(name)
         return True
+
+
+def _tidy(folder: Path, pattern: str) -> None:
+    """Remove what dead processes have left."""
+    for left in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink()
 
 
 def _synced(folder: Path) -> None:
@@ -234,39 +266,63 @@ class _Remote:
         self._filesystem, path = _filesystem(url)
         self._path = PurePosixPath(path if path.lower().endswith(".mp4") else f"{path.rstrip('/')}/{default}")
         self._url = url
+        self._prefix = _prefix(url, path.strip("/"))
 
     def __str__(self) -> str:
-        return self._url
+        return scrubbed(self._url, self._url)
 
     def begin(self) -> Path:
+        _tidy(Path(tempfile.gettempdir()), "nebula-video-*.part")
         handle, name = tempfile.mkstemp(suffix=".part", prefix="nebula-video-")
         os.close(handle)
         return Path(name)
 
     def publish(self, part: Path) -> str:
         for name in _alternatives(self._path):
-            if not self._filesystem.exists(name):
-                self._put(part, name)
-            elif not self._same(part, name):
-                continue
-            return str(self._filesystem.unstrip_protocol(name))
+            if (self._is_free(name) and self._put(part, name)) or self._same(part, name):
+                return self._told(name)
         raise FileExistsError(0, "there are too many files of this name", str(self._path))
 
-    def _put(self, part: Path, name: str) -> None:
+    def _told(self, name: str) -> str:
+        """The name for people, and for a later look: as the URL was given, less its secrets."""
+        if self._prefix is None:
+            return scrubbed(str(self._filesystem.unstrip_protocol(name)), self._url)
+        return self._prefix + name.lstrip("/")
+
+    def _is_free(self, name: str) -> bool:
+        """Whether nothing has the name; a store that does not answer has not said so."""
+        try:
+            self._filesystem.info(name)
+        except FileNotFoundError:
+            return True
+        return False
+
+    def _put(self, part: Path, name: str) -> bool:
+        """Send the file there; `False`: somebody else was quicker. What has the name is never removed."""
         store = self._filesystem
         protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
         at = name if protocols & _ALL_OR_NOTHING else f"{name}.{uuid.uuid4().hex[:8]}.part"
         store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
+        new = {"mode": "create"} if "mode" in inspect.signature(store.put_file).parameters else {}
         try:
-            store.put_file(str(part), at)
-            if store.size(at) != part.stat().st_size:
-                raise OSError(0, "what arrived there is not as long as what was sent")  # noqa: TRY301
-            if at != name:
+            store.put_file(str(part), at, **new)
+        except FileExistsError:
+            return False
+        if at != name:
+            try:
+                self._hold_to(part, at)
+                if not self._is_free(name):
+                    return False
                 store.mv(at, name)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                store.rm_file(at)
-            raise
+            finally:
+                with contextlib.suppress(Exception):
+                    store.rm_file(at)
+        self._hold_to(part, name)
+        return True
+
+    def _hold_to(self, part: Path, name: str) -> None:
+        if self._filesystem.size(name) != part.stat().st_size:
+            raise OSError(0, "what arrived there is not as long as what was sent")
 
     def _same(self, part: Path, name: str) -> bool:
         if self._filesystem.size(name) != part.stat().st_size:
@@ -278,17 +334,29 @@ class _Remote:
         return True
 
 
+def _prefix(url: str, path: str) -> str | None:
+    """What a URL has before the store's own name of the place, less user and password; `None`: only the store knows."""
+    scheme, _, rest = url.partition("://")
+    host, found, _ = rest.rpartition(path) if path and "::" not in url else ("", "", "")
+    return f"{scheme}://{host.rpartition('@')[2]}" if found else None
+
+
 def _filesystem(url: str) -> tuple[Any, str]:
     try:
         import fsspec.core  # noqa: PLC0415 an extra
     except ImportError:
         raise InvalidRequestError(f"Saving to {url.partition('://')[0]}:// wants fsspec.", hint=f"{_EXTRA}.") from None
+    if url.partition("://")[0].partition("::")[0].lower() in _READ_ONLY:
+        raise InvalidRequestError(
+            f"Nothing can be saved to {url.partition('://')[0]}://.", hint="Name a folder, or a store's URL."
+        )
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:  # it names the package that speaks to this store
         raise InvalidRequestError(f"Nothing can be saved there yet: {error}.", hint="Install that package.") from None
     except Exception as error:  # noqa: BLE001 whatever a store's library says to a URL that it cannot read
         raise InvalidRequestError(
-            f"Nothing can be saved to {url.partition('://')[0]}://: {error}.", hint="Name a folder, or a store's URL."
+            f"Nothing can be saved to {url.partition('://')[0]}://: {scrubbed(str(error), url)}.",
+            hint="Name a folder, or a store's URL.",
         ) from None
     return filesystem, str(path)

@@ -50,8 +50,11 @@ def checked_host(text: str) -> str:
     text = text.strip().lower().rstrip(".")
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_network(text.strip("[]"), strict=False))
+    with contextlib.suppress(UnicodeError):
+        text = text if text.isascii() else text.encode("idna").decode()
     if (
         not text.strip(".")
+        or not text.isascii()
         or any(char in text for char in "/:@ *\\")
         or split_url(f"https://x{text}", ("https",)) is None
     ):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from langchain_nebula_video.emulator import Emulator
 
+Make = Callable[..., Any]
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 BEIJING, SINGAPORE = "sk-beijing-0123456789", "sk-singapore-0123456789"
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import socket
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -84,17 +85,18 @@ class BlockingRuntime:
     ) -> AsyncGenerator[Stream]:
         exchange = self._exchange
         async with self.session():
+            end = time.monotonic() + timeout
             with self._requests, self._watchdog(request, timeout) as late:
                 left = exchange.leaving()
                 for place in (places := await exchange.places(request, _resolve)):
                     client, built, options = exchange.prepare(
-                        "Client", self._connections(), request, place, stall or timeout
+                        "Client", self._connections(), request, place, min(stall or timeout, end - time.monotonic())
                     )
                     with exchange.guard(request, timeout, late, left) as guard:
                         if exchange.own_client is None:
-                            built.extensions["trace"] = functools.partial(self._trace, _lane(request), left)
+                            built.extensions["trace"] = functools.partial(self._trace, _lane(request), left, late)
                         response = client.send(built, **options)
-                    if not guard.missed or place is places[-1]:
+                    if not guard.missed or place is places[-1] or late.is_set():
                         break
                 guard.check()
                 try:
@@ -111,14 +113,15 @@ class BlockingRuntime:
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
         with exchange.guard(request, timeout, late, left) as guard:
-            decode = exchange.decoder(response, request)
+            unpacking = exchange.unpacking(response, request)
             for piece in getattr(response, exchange.pieces(response))():
-                for chunk in decode(piece):
+                for chunk in unpacking.feed(piece):
                     yield chunk
                 if late.is_set():
                     break
             if late.is_set():  # a body without a length ends as if it were whole when its socket is shut
                 raise TimeoutError
+            unpacking.end()
         guard.check()
 
     def _connections(self) -> Connections:
@@ -127,11 +130,13 @@ class BlockingRuntime:
         found: Connections = self._thread.connections
         return found
 
-    def _trace(self, lane: str, left: threading.Event, event: str, info: dict[str, Any]) -> None:
+    def _trace(self, lane: str, left: threading.Event, late: threading.Event, event: str, info: dict[str, Any]) -> None:
         if event in LEAVES:
             left.set()
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            self._connections().sockets[lane] = info["return_value"].get_extra_info("socket")
+            opened = self._connections().sockets[lane] = info["return_value"].get_extra_info("socket")
+            if late.is_set():  # the watchdog has barked before there was anything to shut
+                _shut(opened)
 
     @contextmanager
     def _watchdog(self, request: WireRequest, timeout: float) -> Iterator[threading.Event]:
@@ -148,8 +153,7 @@ class BlockingRuntime:
         def bark() -> None:
             late.set()
             if lane in sockets:
-                with contextlib.suppress(OSError):
-                    socket.socket.shutdown(sockets[lane], socket.SHUT_RDWR)
+                _shut(sockets[lane])
 
         timer = threading.Timer(timeout, bark)
         timer.daemon = True
@@ -158,6 +162,11 @@ class BlockingRuntime:
             yield late
         finally:
             timer.cancel()
+
+
+def _shut(opened: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
 
 async def _resolve(*args: Any, **kwargs: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -29,6 +29,8 @@ MAX_SUBMITS = 4
 MAX_REQUESTS = 32
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
 _PIECE = 64 * 1024
+_ANY_HEADER = zlib.MAX_WBITS | 32  # gzip's or zlib's
+_GZIP = 0x1F
 _KEEPALIVE = 60.0
 _CONNECT_TIMEOUT = 10.0
 _SHORTEST_KEY = 12
@@ -165,21 +167,20 @@ class Exchange:
         headers = {"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers}
         if place.pinned:  # a connection stands for one name: it is not kept for another at the same address
             headers |= {"Host": place.netloc, "Connection": "close"}
-        built = client.build_request(
-            request.method,
-            place.url,
-            json=request.json,
-            data=request.form,
-            files={"file": request.file} if request.file else None,
-            headers=headers,
-            # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
-            timeout=self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds)),
-        )
+        # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
+        limit = self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds))
+        said: dict[str, Any] = {
+            "json": request.json,
+            "data": request.form,
+            "files": {"file": request.file} if request.file else None,
+            "headers": headers,
+        }
+        if own:
+            built = client.build_request(request.method, place.url, timeout=limit, **said)
+        else:  # a signed address, or a redirect's: nothing that a caller's client adds by itself belongs there
+            built = self.http.Request(request.method, place.url, extensions={"timeout": limit.as_dict()}, **said)
         if place.pinned:
             built.extensions["sni_hostname"] = place.host
-        if not own:  # a signed address, or a redirect's: neither our key nor what a caller's client adds
-            for name in ("authorization", "cookie"):
-                built.headers.pop(name, None)
         auth = _bearer(self.http)(self.endpoint.api_key) if own else None
         return built, {"auth": auth, "stream": True, "follow_redirects": False}
 
@@ -200,16 +201,16 @@ class Exchange:
         """
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
 
-    def decoder(self, response: Any, request: WireRequest) -> Callable[[bytes], Iterator[bytes]]:
+    def unpacking(self, response: Any, request: WireRequest) -> Unpacking:
         """What unpacks an answer's body, in pieces that are small however much is packed into one.
 
         Requests ask for nothing packed; some servers pack all the same.
         """
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding in {"", "identity"} or response.is_stream_consumed:
-            return lambda piece: iter((piece,))
+            return Unpacking(request, packed=False)
         if coding in {"gzip", "x-gzip", "deflate"}:
-            return functools.partial(_inflated, zlib.decompressobj(zlib.MAX_WBITS | 32), request)
+            return Unpacking(request, packed=True)
         raise _unreadable(f"The answer is packed with {coding[:40]!r}, which was not asked for.", request)
 
     def guard(self, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event) -> Guard:
@@ -292,13 +293,34 @@ class Guard:
             raise self._failure
 
 
-def _inflated(unpack: Any, request: WireRequest, piece: bytes) -> Iterator[bytes]:
-    try:
-        while piece:
-            yield unpack.decompress(piece, _PIECE)
-            piece = unpack.unconsumed_tail
-    except zlib.error:
-        raise _unreadable("The answer is packed, and broken.", request) from None
+class Unpacking:
+    """Unpacks one body, member by member (RFC 1952, 2.2)."""
+
+    def __init__(self, request: WireRequest, *, packed: bool) -> None:
+        self._request = request
+        self._member: Any = zlib.decompressobj(_ANY_HEADER) if packed else None
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """What the next piece unpacks to."""
+        if self._member is None:
+            yield piece
+            return
+        try:
+            while piece:
+                if self._member.eof:
+                    if piece[0] != _GZIP:  # not another member: whatever it is, it would only be piled up
+                        raise _unreadable("The answer is packed, and something else follows.", self._request)
+                    self._member = zlib.decompressobj(_ANY_HEADER)
+                if unpacked := self._member.decompress(piece, _PIECE):
+                    yield unpacked
+                piece = self._member.unconsumed_tail or self._member.unused_data
+        except zlib.error:
+            raise _unreadable("The answer is packed, and broken.", self._request) from None
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self._member is not None and not self._member.eof:
+            raise _unreadable("The answer is packed, and cut off.", self._request)
 
 
 def _too_large(request: WireRequest) -> RequestError:

@@ -143,13 +143,14 @@ class AsyncRuntime:
         exchange = self._exchange
         pieces = getattr(response, f"a{exchange.pieces(response)}")()
         with exchange.guard(request, timeout, late, left) as guard:
-            decode = exchange.decoder(response, request)
+            unpacking = exchange.unpacking(response, request)
             while True:
                 async with asyncio.timeout_at(end):
                     piece = await anext(pieces, None)
                 if piece is None:
+                    unpacking.end()
                     break
-                for chunk in decode(piece):
+                for chunk in unpacking.feed(piece):
                     yield chunk
         guard.check()
 

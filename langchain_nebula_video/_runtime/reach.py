@@ -87,11 +87,16 @@ class Reach:
         if parts is None or "@" in parts.netloc or "\\" in url:
             raise InvalidRequestError("What the gateway names is no plain web address.", hint="Nothing was fetched.")
         host = _ascii(parts)
+        port = f":{parts.port}" if parts.port else ""
+        netloc = f"[{host}]{port}" if ":" in host else host + port
+        rest = url.partition("://")[2][len(parts.netloc) :]
+        # From here on the host is the one that was read here: libraries read letters beyond ASCII in other ways.
+        plain = f"{parts.scheme}://{netloc}{rest}"
         if host == self._home or self._is_named(host):
-            return (Place(url),)
+            return (Place(plain),)
         literal = _literal(host)
         if literal is None and not self._own_client and (proxy := _proxy(parts.scheme, host)):
-            return (Place(url, proxy=proxy),)
+            return (Place(plain, proxy=proxy),)
         found = [literal] if literal else await _resolved(host, parts, resolve)
         for address in found:  # one inside is enough: which one is taken would be chance
             if not is_public(address) and not any(
@@ -103,13 +108,11 @@ class Reach:
                     hint=f"Nothing was fetched. If your gateway keeps its files there, allow it: "
                     f'download_hosts=["{host}"].',
                 )
-        port = f":{parts.port}" if parts.port else ""
-        rest = url.partition("://")[2][len(parts.netloc) :]
         return tuple(
             Place(
                 url=f"{parts.scheme}://{f'[{address}]' if address.version == 6 else address}{port}{rest}",
                 host=host,
-                netloc=f"[{host}]{port}" if ":" in host else host + port,
+                netloc=netloc,
             )
             for address in found[:_MAX_PLACES]
         )

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from pytest_socket import enable_socket, socket_allow_hosts
 
+from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, Video
 from langchain_nebula_video.emulator import Emulator
+from tests.conftest import settle
+from tests.gateways import ASK, HurriedClock, Make
+from tests.storage import Storage, serving
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +22,9 @@ def _loopback_only() -> None:
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator(speed=1000) as running:
+def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """A gateway a thousand times as fast as a real one, or as fast as a test says."""
+    with Emulator(speed=getattr(request, "param", 1000)) as running:
         yield running
 
 
@@ -27,3 +32,23 @@ def emulator() -> Iterator[Emulator]:
 def options(emulator: Emulator) -> dict[str, Any]:
     """Keywords that point any of our classes at the emulator."""
     return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+
+
+@pytest.fixture(params=["sync", "async"])
+def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Make:
+    """Either client at the emulator, with a clock on which nobody waits long."""
+    kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
+    return lambda **more: kind(**{**options, "clock": HurriedClock(), **more})
+
+
+@pytest.fixture
+def files() -> Iterator[Storage]:
+    with serving(Storage()) as running:
+        yield running
+
+
+@pytest.fixture
+async def video(make: Make, files: Storage) -> Video:
+    """A finished video that lies in the storage."""
+    made: Video = await settle(make().generate(**ASK))
+    return made.model_copy(update={"url": f"{files.url}/video.mp4?Signature=x"})

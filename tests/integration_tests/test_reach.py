@@ -8,7 +8,7 @@ import socketserver
 import ssl
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,16 @@ import pytest
 import trustme
 
 from langchain_nebula_video import (
-    AsyncNebulaVideoClient,
     DownloadError,
     InvalidRequestError,
-    NebulaVideoClient,
     RequestError,
     Video,
 )
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg, settle
-from tests.gateways import HurriedClock
+from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Answer, Storage, serving
 
-ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 POLICY = {
     "policy": "eyJ9",
     "signature": "c2ln",
@@ -40,14 +37,6 @@ POLICY = {
     "x_oss_object_acl": "private",
     "x_oss_forbid_overwrite": "true",
 }
-Make = Callable[..., Any]
-
-
-@pytest.fixture(params=["sync", "async"])
-def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Make:
-    """Either client at the emulator, whose host is 127.0.0.1."""
-    kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
-    return lambda **more: kind(**{**options, "clock": HurriedClock(), **more})
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +177,25 @@ async def test_a_certificate_for_another_name_is_not_taken(
     with pytest.raises(DownloadError, match="did not open"):
         await settle(client.download(video.model_copy(update={"url": url}), tmp_path / "videos"))
     assert files_test.requests == []
+
+
+async def test_a_redirect_never_leaves_https(
+    make: Make, video: Video, files: Storage, files_test: Storage, tmp_path: Path
+) -> None:
+    """What is asked for in the open can be read, and changed, by anybody on the way."""
+    files_test.answers = [Answer(302, body=b"", headers={"Location": f"{files.url}/video.mp4"})]
+    client = make(download_hosts=["127.0.0.1"])
+    url = f"https://files.test:{files_test.url.rpartition(':')[2]}/video.mp4"
+    with pytest.raises(DownloadError, match="from https to http"):
+        await settle(client.download(video.model_copy(update={"url": url}), tmp_path / "videos"))
+    assert files.requests == []
+
+
+@pytest.mark.parametrize("url", ["ftp://files.test/x.mp4", "file:///etc/passwd", "nonsense", "https://"])
+async def test_only_web_addresses_are_fetched(make: Make, video: Video, tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="web address"):
+        await settle(make().download(video.model_copy(update={"url": url}), tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- proxies ---

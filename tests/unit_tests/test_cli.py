@@ -30,7 +30,7 @@ COMMANDS = [
     *("cancel", "demo", "emulator", "generate", "models", "quote"),
     *("resume", "status", "submit", "tasks", "wait"),
 ]
-MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov"
+MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
 URL = "https://example.com/cat.jpg"
 LAST = "https://example.com/dog.jpg"
 UNIALL = ["--gateway", "uniall", "--base-url", "https://uniall.example.com"]

@@ -144,6 +144,23 @@ async def test_a_name_is_resolved_once_and_its_addresses_are_what_is_connected_t
         await at().places("https://files.example.com/x", resolve)
 
 
+@pytest.mark.parametrize("host", ["fa\xdf.test", "b\xfccher.test", "FILES\uff0eTEST"])
+async def test_libraries_are_given_the_very_name_that_was_looked_at(host: str) -> None:
+    """They read letters beyond ASCII in ways of their own: the 2003 and the 2008 one lead to two names."""
+    asked: list[str] = []
+    resolve = resolver([PUBLIC])
+
+    async def noted(name: str, port: int, **more: object) -> list[Any]:
+        asked.append(name)
+        return list(await resolve(name, port, **more))
+
+    (pinned,) = await at().places(f"https://{host}/x", noted)
+    (named,) = await at(host).places(f"https://{host}/x", noted)
+    assert [pinned.host] == asked
+    assert named.url == f"https://{asked[0]}/x"
+    assert named.url.isascii()
+
+
 async def test_a_public_address_needs_no_name() -> None:
     (place,) = await at().places(f"http://[{OTHER}]/x", resolver([]))
     assert (place.url, place.netloc) == (f"http://[{OTHER}]/x", f"[{OTHER}]")

@@ -160,7 +160,7 @@ def test_the_key_does_not_follow_a_redirect(options: dict[str, Any], gateway: Ga
 def test_a_signed_url_gets_neither_the_key_nor_what_a_client_of_ones_own_adds(
     gateway: Gateway, clock: FakeClock, tmp_path: Any
 ) -> None:
-    movie = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
+    movie = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
     seen: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -169,13 +169,16 @@ def test_a_signed_url_gets_neither_the_key_nor_what_a_client_of_ones_own_adds(
         seen.append(request)
         return httpx.Response(200, content=movie)
 
-    headers = {"Authorization": "Bearer other", "Cookie": "session=1"}
+    headers = {"Authorization": "Bearer other", "Cookie": "session=1", "X-Token": "other"}
     transport = httpx.MockTransport(handle)
-    with httpx.Client(transport=transport, headers=headers, auth=("user", "password")) as client:
+    with httpx.Client(
+        transport=transport, headers=headers, auth=("user", "password"), params={"token": "other"}, cookies={"a": "b"}
+    ) as client:
         settings: dict[str, Any] = {"api_key": KEY, "clock": clock, "http_client": client}
         NebulaVideoClient(**settings, save_to=tmp_path, download_hosts=["results.example.com"]).generate(**ASK)
     assert len(seen) == 1
-    assert not {"authorization", "cookie"} & set(seen[0].headers)
+    assert not {"authorization", "cookie", "x-token"} & set(seen[0].headers)
+    assert b"token" not in seen[0].url.query
 
 
 def test_the_key_is_read_anew_from_the_environment_by_each_client(monkeypatch: pytest.MonkeyPatch) -> None:
