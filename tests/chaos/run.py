@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -75,8 +76,8 @@ class Plan:
     clock_jumps: bool = True
     budget_share: Decimal = Decimal("0.97")
     """Of what all generations together would cost: so it is reached."""
-    between: Callable[[random.Random], None] | None = None
-    """Called now and then while it runs: for what else may go wrong."""
+    between: Callable[[random.Random], bool] | None = None
+    """Called now and then while it runs: for what else may go wrong; whether it did."""
 
 
 @dataclass
@@ -94,7 +95,8 @@ class Figures:
     states: dict[str, int] = field(default_factory=dict)
     without_a_row_because_of_the_budget: int = 0
     kills: int = 0
-    restarts: int = 0
+    falls: int = 0
+    server_crashes: int = 0
     faults: int = 0
     full_disks: int = 0
     locks: int = 0
@@ -133,7 +135,7 @@ def run(plan: Plan, folder: Path) -> Figures:
         storm = _storm(plan, rng, command, folder)
         _settle(plan, url, reach, videos)
         figures = _judged(plan, url, emulator, videos, budget)
-        figures.kills, figures.restarts, figures.locks = storm
+        figures.kills, figures.falls, figures.server_crashes, figures.locks = storm
         figures.full_disks = (folder / "workers.log").read_text(errors="replace").count(FULL)
         figures.faults = sum(record.played for record in emulator.faults.records())
         figures.peak_submits = emulator.peaks.submits
@@ -164,7 +166,7 @@ class _Herd:
     def __init__(self, plan: Plan, rng: random.Random, command: list[str], log: BinaryIO) -> None:
         self._plan, self._rng, self._command, self._log = plan, rng, command, log
         self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self.kills = self.restarts = 0
+        self.kills = self.falls = 0
         for first in range(plan.processes):
             self._start(first)
 
@@ -186,7 +188,7 @@ class _Herd:
             if code == 0:
                 del self._running[first]
             elif code is not None:
-                self.restarts += 1
+                self.falls += 1
                 self._start(first)
 
     def kill_one(self) -> None:
@@ -203,10 +205,10 @@ class _Herd:
             process.wait()
 
 
-def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> tuple[int, int, int]:
+def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> tuple[int, int, int, int]:
     """The processes, killed at random moments and started again until all have come to their end."""
     deadline = time.monotonic() + 60 + plan.generations * 0.5
-    locks = 0
+    crashes = locks = 0
     with (folder / "workers.log").open("ab") as log:
         herd = _Herd(plan, rng, command, log)
         try:
@@ -215,7 +217,7 @@ def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> 
                     raise TimeoutError("the chaos run did not come to its end")
                 time.sleep(rng.uniform(0.6, 2.2) if herd.kills < plan.kills else 0.5)
                 if plan.between is not None:
-                    plan.between(rng)
+                    crashes += plan.between(rng)
                 elif rng.random() < 0.1:
                     _lock(folder / "journal.db", rng.uniform(0.1, 2.0))
                     locks += 1
@@ -223,7 +225,7 @@ def _storm(plan: Plan, rng: random.Random, command: list[str], folder: Path) -> 
                 herd.kill_one()
         finally:
             herd.end()
-    return herd.kills, herd.restarts, locks
+    return herd.kills, herd.falls, crashes, locks
 
 
 def _lock(journal: Path, seconds: float) -> None:
@@ -301,12 +303,17 @@ def on_postgres(asked: dict[str, Any], folder: Path) -> Figures:
         server.stop("immediate")
 
 
-def _now_and_then(server: Server) -> Callable[[random.Random], None]:
-    def between(rng: random.Random) -> None:
-        if rng.random() < 0.05:
+def _now_and_then(server: Server) -> Callable[[random.Random], bool]:
+    """Surely at the first call, later one time in five."""
+    calls = itertools.count()
+
+    def between(rng: random.Random) -> bool:
+        crashes = next(calls) == 0 or rng.random() < 0.2
+        if crashes:
             server.stop("immediate")
             time.sleep(rng.uniform(0.0, 1.0))
             server.start()
+        return crashes
 
     return between
 

@@ -407,7 +407,8 @@ async def test_cancelled_while_others_submit_nothing_is_sent_or_reserved() -> No
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as transport:
         client = AsyncNebulaVideoClient(api_key=KEY, http_async_client=transport, journal=journal)
         calls = [asyncio.create_task(client.submit(**ASK)) for _ in range(10)]
-        await asyncio.sleep(0.05)
+        while posts < 4:
+            await asyncio.sleep(0.01)
         for call in calls:
             call.cancel()
         await asyncio.sleep(0.05)
