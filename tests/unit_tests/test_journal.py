@@ -394,12 +394,14 @@ def test_a_memory_journal_unpickled_elsewhere_begins_with_the_entries_it_had() -
 
 
 async def test_cancelled_while_others_submit_nothing_is_sent_or_reserved() -> None:
-    answer = asyncio.Event()
+    answer, full = asyncio.Event(), asyncio.Event()
     posts = 0
 
     async def handle(request: httpx.Request) -> httpx.Response:
         nonlocal posts
         posts += 1
+        if posts == 4:
+            full.set()
         await answer.wait()
         return httpx.Response(200, json=submitted(f"task-{posts}"))
 
@@ -407,8 +409,7 @@ async def test_cancelled_while_others_submit_nothing_is_sent_or_reserved() -> No
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as transport:
         client = AsyncNebulaVideoClient(api_key=KEY, http_async_client=transport, journal=journal)
         calls = [asyncio.create_task(client.submit(**ASK)) for _ in range(10)]
-        while posts < 4:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(full.wait(), 10)
         for call in calls:
             call.cancel()
         await asyncio.sleep(0.05)
