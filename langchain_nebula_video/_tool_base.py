@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
+from langchain_nebula_video._replay import key_of_call
 from langchain_nebula_video._tool_errors import told_to_the_model
 from langchain_nebula_video._tracing import shown
 from langchain_nebula_video.errors import DownloadError
@@ -170,11 +171,10 @@ def restored(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: restore(value) if name in IMAGE_FIELDS else value for name, value in fields.items()}
 
 
-def replay_key(config: RunnableConfig | None) -> str | None:
-    """Thread id and tool call id; without a thread nothing is ever replayed, and call ids may repeat."""
-    thread_id = ((config or {}).get("configurable") or {}).get("thread_id")
+def replay_key(config: RunnableConfig | None, runtime: Any) -> str | None:
+    """The key of the call that is running; see `_replay`."""
     call = _call.get()
-    return f"{thread_id}:{call.id}" if thread_id and call is not None and call.id else None
+    return key_of_call(config, None if call is None else call.id, messages_of(runtime))
 
 
 def messages_of(runtime: Any) -> list[Any]:

@@ -26,6 +26,7 @@ from typing import Any, TypedDict, cast
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langchain_nebula_video._offers import as_request
+from langchain_nebula_video._replay import key_of_node
 from langchain_nebula_video._tracing import noted, redacted
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import (
@@ -36,7 +37,7 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.progress import graph_runtime, progress_to, progress_to_async
+from langchain_nebula_video.progress import progress_to, progress_to_async
 from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
 
 try:
@@ -206,10 +207,7 @@ def _request(state: VideoState) -> VideoRequest:
 
 def _named(state: VideoState) -> dict[str, Any]:
     key = state.get("key")
-    if key:
-        return {"key": key}
-    info = getattr(graph_runtime(), "execution_info", None)
-    return {"key": f"node:{info.task_id}", "adopt": True} if info is not None else {}
+    return {"key": key} if key else {"key": key_of_node(), "adopt": True}
 
 
 def _submitted(task: Task) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from pydantic import ConfigDict
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request
 from langchain_nebula_video._options import ClientOptions
+from langchain_nebula_video._replay import key_of_node
 from langchain_nebula_video._tracing import noted, redacted
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.progress import graph_runtime, progress_to, progress_to_async
+from langchain_nebula_video.progress import progress_to, progress_to_async
 from langchain_nebula_video.schema import Video, VideoRequest
 
 __all__ = ["NebulaVideoRunnable"]
@@ -177,11 +178,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
 
 def _named(key: str | None) -> dict[str, Any]:
-    """The caller's key; inside a graph's node the node's stable task id, so that a replayed node does not pay again."""
+    """The caller's key; inside a graph's node the node's, so that one that runs again does not pay again."""
     if key is not None:
         return {"key": key}
-    info = getattr(graph_runtime(), "execution_info", None)
-    return {"key": f"node:{info.task_id}", "adopt": True} if info is not None else {"key": None}
+    return {"key": key_of_node(), "adopt": True}
 
 
 def _noted(video: Video) -> Video:

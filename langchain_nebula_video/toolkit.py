@@ -53,7 +53,7 @@ class NebulaSubmitVideoTool(RequestTool):
     ) -> tuple[str, dict[str, Any]]:
         with as_tool_errors(self.asks_with):
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(self.now("submit", request, key=replay_key(config), adopt=True))
+            return self._answer(self.now("submit", request, key=replay_key(config, runtime), adopt=True))
 
     async def _arun(
         self,
@@ -65,7 +65,9 @@ class NebulaSubmitVideoTool(RequestTool):
     ) -> tuple[str, dict[str, Any]]:
         with as_tool_errors(self.asks_with):
             request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(await self.async_lifecycle().submit(request, key=replay_key(config), adopt=True))
+            return self._answer(
+                await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)
+            )
 
     def _answer(self, task: Task) -> tuple[str, dict[str, Any]]:
         noted(gateway=task.gateway, model=task.model, task_id=task.task_id, cost=task.cost)

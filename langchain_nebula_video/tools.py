@@ -152,7 +152,9 @@ class NebulaVideoTool(RequestTool):
             request = self._request({"prompt": prompt, **fields}, runtime)
             tell = progress_to(config, runtime)
             with unsaved() as found:
-                return self._answer(self.now("generate", request, key=replay_key(config), adopt=True, on_progress=tell))
+                return self._answer(
+                    self.now("generate", request, key=replay_key(config, runtime), adopt=True, on_progress=tell)
+                )
             return self._answer(*found)
 
     async def _arun(
@@ -168,7 +170,7 @@ class NebulaVideoTool(RequestTool):
             tell = progress_to_async(config, runtime)
             lifecycle = self.async_lifecycle()
             with unsaved() as found:
-                key = replay_key(config)
+                key = replay_key(config, runtime)
                 return self._answer(await lifecycle.generate(request, key=key, adopt=True, on_progress=tell))
             return self._answer(*found)
 

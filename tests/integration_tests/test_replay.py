@@ -9,6 +9,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,17 +17,22 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
 from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import RetryPolicy
+from langgraph.func import entrypoint
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.types import Command, RetryPolicy, Send, interrupt
 
 from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool, SqlJournal
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.graph import video_graph
 from tests.agents import ScriptedModel, animates
 
 ROOT = Path(__file__).parents[2]
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 OTHER = {**ASK, "prompt": "The cat yawns"}
+THREAD: Any = {"configurable": {"thread_id": "1"}}
 NEVER = 10_000
 DIED = 9
 
@@ -221,7 +227,7 @@ def test_a_thread_s_call_ids_may_begin_anew_each_turn(emulator: Emulator, option
             AIMessage("", tool_calls=[{"name": "nebula_image_to_video", "args": args, "id": "call_0"}])
             if args
             else AIMessage("Done.")
-            for args in (ASK, None, OTHER, None)
+            for args in (ASK, None, ASK, None)
         ]
     )
     agent: Any = create_agent(model, [NebulaVideoTool(**options)], checkpointer=InMemorySaver())
@@ -230,12 +236,165 @@ def test_a_thread_s_call_ids_may_begin_anew_each_turn(emulator: Emulator, option
     assert submits(emulator) == 2
 
 
+def test_a_wish_that_failed_for_free_may_be_repeated_in_the_next_turn(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    """Also by a model that numbers its calls anew."""
+    doomed = {**ASK, "prompt": "[fail] The cat blinks"}
+    call = {"name": "nebula_image_to_video", "args": doomed, "id": "call_0"}
+    lines = [AIMessage("", tool_calls=[call]), AIMessage("", tool_calls=[call]), AIMessage("Done.")]
+    agent: Any = create_agent(ScriptedModel(lines=lines), [NebulaVideoTool(**options)], checkpointer=InMemorySaver())
+    answer = agent.invoke({"messages": [("user", "Go")]}, THREAD)
+    told = [message.content for message in answer["messages"] if message.type == "tool"]
+    assert ["Nothing was spent" in each for each in told] == [True, True]
+    assert submits(emulator) == 2
+
+
+# --- what is made in a node, by whatever means ---
+
+
+def _with_a_dict(options: dict[str, Any]) -> Callable[[], str]:
+    animate = NebulaVideoTool(**options)
+    return lambda: str(json.loads(animate.invoke(dict(ASK)))["url"])
+
+
+def _with_a_call(options: dict[str, Any]) -> Callable[[], str]:
+    animate = NebulaVideoTool(**options)
+    call = {"type": "tool_call", "id": "call_1", "name": animate.name, "args": ASK}
+    return lambda: str(animate.invoke(call).artifact["url"])
+
+
+def _with_a_runnable(options: dict[str, Any]) -> Callable[[], str]:
+    runnable = NebulaVideoRunnable(**options)
+    return lambda: runnable.invoke(ASK).url
+
+
+def _with_a_graph(options: dict[str, Any]) -> Callable[[], str]:
+    graph = video_graph(NebulaVideoClient(**options))
+    return lambda: str(graph.invoke({"request": ASK})["video"]["url"])
+
+
+MAKERS = [_with_a_dict, _with_a_call, _with_a_runnable, _with_a_graph]
+
+
+@pytest.fixture(params=MAKERS, ids=[maker.__name__.strip("_") for maker in MAKERS])
+def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Callable[[], str]:
+    """Makes a video; its address."""
+    maker: Callable[[], str] = request.param(options)
+    return maker
+
+
+@pytest.fixture(params=[True, False], ids=["kept", "not kept"])
+def saver(request: pytest.FixtureRequest) -> InMemorySaver | None:
+    return InMemorySaver() if request.param else None
+
+
+@pytest.fixture
+def falls() -> Callable[[], None]:
+    """What goes wrong after the video was made, twice."""
+    times = iter([True, True])
+
+    def fall() -> None:
+        if next(times, False):
+            raise ConnectionError("for a moment")
+
+    return fall
+
+
+RETRY = RetryPolicy(initial_interval=0.01)
+
+
+def test_a_node_that_is_retried_makes_one(
+    emulator: Emulator, make: Callable[[], str], falls: Callable[[], None], saver: InMemorySaver | None
+) -> None:
+    def node(state: State) -> State:
+        url = make()
+        falls()
+        return {"url": url}
+
+    graph = StateGraph(State).add_node("node", node, retry_policy=RETRY).add_edge(START, "node")
+    assert graph.compile(checkpointer=saver).invoke({}, THREAD)["url"]
+    assert submits(emulator) == 1
+
+
+def test_a_graph_within_a_node_that_is_retried_makes_one(
+    emulator: Emulator, make: Callable[[], str], falls: Callable[[], None], saver: InMemorySaver | None
+) -> None:
+    """Its own tasks have new ids each time."""
+
+    def deliver(state: State) -> State:
+        falls()
+        return {}
+
+    inner = StateGraph(State).add_node("film", lambda _: {"url": make()}).add_node("deliver", deliver)
+    inner.add_edge(START, "film").add_edge("film", "deliver")
+    outer = StateGraph(State).add_node("inner", inner.compile(), retry_policy=RETRY).add_edge(START, "inner")
+    assert outer.compile(checkpointer=saver).invoke({}, THREAD)["url"]
+    assert submits(emulator) == 1
+
+
+def test_a_workflow_that_asks_in_between_makes_one(emulator: Emulator, make: Callable[[], str]) -> None:
+    @entrypoint(checkpointer=InMemorySaver())
+    def workflow(_: str) -> str:
+        url = make()
+        return url if interrupt("Use it?") else ""
+
+    workflow.invoke("go", THREAD)
+    assert workflow.invoke(Command(resume=True), THREAD)
+    assert submits(emulator) == 1
+
+
+def _sent_twice(make: Callable[[], str]) -> Any:
+    def film(state: State) -> State:
+        make()
+        return {}
+
+    def twice(state: State) -> list[Send]:
+        return [Send("film", {}), Send("film", {})]
+
+    return StateGraph(State).add_node("film", film).add_conditional_edges(START, twice, ["film"]).compile()
+
+
+def test_sent_to_one_node_twice_it_makes_two(emulator: Emulator, make: Callable[[], str]) -> None:
+    _sent_twice(make).invoke({})
+    assert submits(emulator) == 2
+
+
+def test_so_it_does_within_another_graph(emulator: Emulator, options: dict[str, Any]) -> None:
+    """Where tasks have no ids that stay."""
+    inner = _sent_twice(_with_a_runnable(options))
+    StateGraph(State).add_node("inner", inner).add_edge(START, "inner").compile().invoke({})
+    assert submits(emulator) == 2
+
+
+def test_tools_of_a_node_that_is_retried_make_one(
+    emulator: Emulator, options: dict[str, Any], falls: Callable[[], None]
+) -> None:
+    """Also without a thread: a sibling fails after the video was made."""
+
+    @tool
+    def deliver() -> str:
+        """Delivers it."""
+        falls()
+        return "done"
+
+    calls = [
+        {"name": "nebula_image_to_video", "args": ASK, "id": "call_1"},
+        {"name": "deliver", "args": {}, "id": "call_2"},
+    ]
+    node = ToolNode([NebulaVideoTool(**options), deliver], handle_tool_errors=False)
+    graph = StateGraph(MessagesState).add_node("tools", node, retry_policy=RETRY).add_edge(START, "tools").compile()
+    graph.invoke({"messages": [AIMessage("", tool_calls=calls)]})
+    assert submits(emulator) == 1
+
+
+# --- processes that die ---
+
+
 def test_a_graph_whose_process_died_in_mid_wait_goes_on(
     emulator: Emulator, options: dict[str, Any], tmp_path: Path
 ) -> None:
     """Submit and wait as two nodes; the journal outlives the client as it would the process."""
-    from langchain_nebula_video.graph import video_graph
-
     url = f"sqlite:///{tmp_path}/journal.db"
     saver = InMemorySaver()
     thread: Any = {"configurable": {"thread_id": "1"}}

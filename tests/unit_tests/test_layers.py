@@ -31,6 +31,7 @@ LAYERS = [
     {"_doors"},
     {"client"},
     {"conversation", "_tool_schema", "_tool_errors", "_tracing", "progress"},
+    {"_replay"},
     {"_tool_base"},
     {"tools", "runnable"},
     {"toolkit", "graph"},
@@ -40,7 +41,7 @@ LAYERS = [
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
 LANGCHAIN = {
-    *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing"),
+    *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing", "_replay"),
     *("tools", "runnable", "toolkit", "graph", "middleware", "cli"),
 }
 
