@@ -8,7 +8,7 @@ START ─► approve ─► submit ─► wait ─► save ─► END
 | node      | pays    | replayed or retried                                                        |
 |-----------|---------|----------------------------------------------------------------------------|
 | `approve` | nothing | asks again; nothing has been sent                                          |
-| `submit`  | a video | goes on with its task: the key is the node's own task id, which stays      |
+| `submit`  | a video | goes on with its task: its key is the node's; see `_replay`                |
 | `wait`    | nothing | looks again                                                                |
 | `save`    | nothing | saves again, or finds the file                                             |
 
@@ -32,6 +32,7 @@ from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoCli
 from langchain_nebula_video.errors import (
     DownloadError,
     InvalidRequestError,
+    NebulaVideoError,
     NotSentError,
     RefusedError,
     RequestError,
@@ -50,6 +51,8 @@ __all__ = ["VideoState", "approval_node", "save_node", "submit_node", "video_gra
 
 Client = NebulaVideoClient | AsyncNebulaVideoClient
 Node = Runnable[Any, dict[str, Any]]
+_MEANT_AS_CONSENT = frozenset({"", "true", "yes", "y", "ok", "okay", "approve", "approved"})
+"""Texts that are no reason for a no; nor do they spend money: it is asked again."""
 
 
 class VideoState(TypedDict, total=False):
@@ -58,7 +61,8 @@ class VideoState(TypedDict, total=False):
     request: dict[str, Any]
     """Fields of a `VideoRequest`; images as addresses, `data:` URIs, bytes or content blocks."""
     key: str
-    """Your own name for the video; left out, the node's own task id is it."""
+    """Your own name for the video; left out, it is named by the node. It stays in a thread's state: give another one
+    with the next request."""
     task: dict[str, Any]
     """Fields of a `Task`, from `submit` on."""
     video: dict[str, Any]
@@ -76,10 +80,10 @@ def submit_node(client: Client) -> Node:
     options = client._options  # noqa: SLF001 of this package
 
     def submit(state: VideoState) -> dict[str, Any]:
-        return _submitted(options.now("submit", _request(state), **_named(state)))
+        return _submitted(state, options.now("submit", _request(state), **_named(state)))
 
     async def asubmit(state: VideoState) -> dict[str, Any]:
-        return _submitted(await options.async_lifecycle().submit(_request(state), **_named(state)))
+        return _submitted(state, await options.async_lifecycle().submit(_request(state), **_named(state)))
 
     return RunnableLambda(submit, asubmit, name="nebula_submit")
 
@@ -119,7 +123,8 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
 
     What the person is shown: `{"type": "nebula_video_approval", "question", "cost_usd", "request"}`. What may be
     answered with `Command(resume=…)`: `True`; a dict of fields to change, as in `{"resolution": "480p"}`, which is
-    consent too; `False`, or a text that says why not.
+    consent too; `False`, or a text that says why not. After any other answer it asks again, with an `error` that says
+    what was wrong.
 
     Args:
         client: Whose prices count.
@@ -129,25 +134,30 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
 
     def approve(state: VideoState) -> Command[Any]:
         request = _request(state)
+        _check(client, request)
         cost = client.quote(request)
         if cost.usd is not None and cost.usd <= limit:
             return Command(goto="submit")
         price = "an unknown price" if cost.usd is None else dollars(cost.usd)
-        answer = interrupt(
-            {
-                "type": "nebula_video_approval",
-                "question": f"Make this video for {price}?",
-                "cost_usd": None if cost.usd is None else float(cost.usd),
-                "request": redacted(state["request"]),
-            }
-        )
-        if isinstance(answer, Mapping):
-            changed = {**state["request"], **answer}
-            client.quote(as_request(changed, {}))  # a change that cannot work is told here
-            return Command(goto="submit", update={"request": changed})
-        if answer is True:
-            return Command(goto="submit")
-        return Command(goto=END, update={"declined": answer if isinstance(answer, str) else "declined"})
+        asked: dict[str, Any] = {
+            "type": "nebula_video_approval",
+            "question": f"Make this video for {price}?",
+            "cost_usd": None if cost.usd is None else float(cost.usd),
+            "request": redacted(state["request"]),
+        }
+        while True:  # the first answer to a question stands for good: an unfit one takes another question
+            answer = interrupt(asked)
+            if answer is True:
+                return Command(goto="submit")
+            if answer is False or (isinstance(answer, str) and answer.strip().lower() not in _MEANT_AS_CONSENT):
+                why = answer or "declined"
+                return Command(goto=END, update={**_cleared(state), "declined": why})
+            try:
+                changed = _changed(client, state["request"], answer)
+            except NebulaVideoError as error:
+                asked = {**asked, "error": str(error)}
+            else:
+                return Command(goto="submit", update={"request": changed})
 
     return approve
 
@@ -175,7 +185,10 @@ def video_graph(
     if approve_over_usd is not None:
         graph.add_node("approve", approval_node(client, over_usd=approve_over_usd), destinations=("submit", END))
     graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
-    graph.add_node("submit", cast("Any", submit_node(client)))
+    submit = submit_node(client)
+    if wait_timeout is not None:
+        submit = RunnableLambda(_refuse_blocking, submit.ainvoke, name="nebula_submit")
+    graph.add_node("submit", cast("Any", submit))
     again = RetryPolicy(max_attempts=3, retry_on=_costs_nothing_to_repeat)
     more = {} if wait_timeout is None else {"timeout": wait_timeout}
     graph.add_node("wait", cast("Any", wait_node(client)), retry_policy=again, **more)
@@ -187,11 +200,31 @@ def video_graph(
     return graph.compile(checkpointer=checkpointer, name="nebula_video")
 
 
+def _refuse_blocking(_: VideoState) -> dict[str, Any]:
+    raise InvalidRequestError("wait_timeout bounds async runs only.", hint="Use ainvoke, or leave it out.")
+
+
 def _costs_nothing_to_repeat(error: Exception) -> bool:
     """What may be over in a moment, of nodes that pay nothing."""
     if isinstance(error, DownloadError | NotSentError):
         return True
     return isinstance(error, RequestError) and not isinstance(error, RefusedError | SubmissionUnconfirmedError)
+
+
+def _changed(client: Client, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
+    """The request as a person wants it, if such a video can be made."""
+    if not isinstance(answer, Mapping):
+        raise InvalidRequestError(
+            f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
+        )
+    changed = {**request, **answer}
+    _check(client, as_request(changed, {}))
+    return changed
+
+
+def _check(client: Client, request: VideoRequest) -> None:
+    """Whether such a video can be made: nobody is asked about one that cannot."""
+    client._options.offer(request.model).complete(request)  # noqa: SLF001
 
 
 # --- state ---
@@ -210,8 +243,13 @@ def _named(state: VideoState) -> dict[str, Any]:
     return {"key": key} if key else {"key": key_of_node(), "adopt": True}
 
 
-def _submitted(task: Task) -> dict[str, Any]:
-    return {"task": task.model_dump(mode="json", exclude={"raw"})}
+def _submitted(state: VideoState, task: Task) -> dict[str, Any]:
+    return {**_cleared(state), "task": task.model_dump(mode="json", exclude={"raw"})}
+
+
+def _cleared(state: VideoState) -> dict[str, Any]:
+    """What an earlier run on the thread has left, and would pass for this one's."""
+    return {name: None for name in ("task", "video", "declined") if state.get(name) is not None}
 
 
 def _finished(video: Video) -> dict[str, Any]:

@@ -92,6 +92,16 @@ async def test_waiting_may_have_a_timeout_of_langgraph(emulator: Emulator, optio
     assert (await video_graph(client).ainvoke({"request": ASK}))["video"]["url"]
 
 
+def test_a_blocking_run_with_such_a_timeout_is_refused_before_paying(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    """LangGraph would find out when it comes to the node that waits."""
+    graph = video_graph(NebulaVideoClient(**options), wait_timeout=TimeoutPolicy(run_timeout=60))
+    with pytest.raises(InvalidRequestError, match="async runs only"):
+        graph.invoke({"request": ASK})
+    assert submits(emulator) == 0
+
+
 def test_a_state_without_a_request_says_what_is_missing(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="The state has no request"):
         video_graph(NebulaVideoClient(**options)).invoke({"key": "x"})
@@ -186,12 +196,42 @@ def test_what_costs_no_more_is_not_asked_about(emulator: Emulator, options: dict
     assert graph.invoke({"request": ASK}, THREAD)["video"]["url"]
 
 
-def test_a_change_that_cannot_work_is_told_and_nothing_is_sent(emulator: Emulator, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"duration": 7}, "duration is 7"),
+        ({"resolution": "4k"}, "480p, 720p, 1080p"),
+        ({"image": None}, "image"),
+        ({"approved": True}, "approved"),
+        ({"type": "approve"}, "type"),
+        ("yes", "'yes' is no answer"),
+        (1, "1 is no answer"),
+        (["x"], "no answer"),
+    ],
+)
+def test_after_an_answer_that_cannot_be_followed_it_asks_again(
+    emulator: Emulator, options: dict[str, Any], answer: Any, told: str
+) -> None:
     graph = video_graph(NebulaVideoClient(**options), approve_over_usd=0, checkpointer=InMemorySaver())
     graph.invoke({"request": ASK}, THREAD)
-    with pytest.raises(InvalidRequestError, match="duration is 7"):
-        graph.invoke(Command(resume={"duration": 7}), THREAD)
+    asked = graph.invoke(Command(resume=answer), THREAD)
+    assert told in asked["__interrupt__"][0].value["error"]
     assert submits(emulator) == 0
+    assert graph.invoke(Command(resume={"resolution": "720p"}), THREAD)["video"]["resolution"] == "720p"
+    assert submits(emulator) == 1
+
+
+def test_what_an_earlier_run_has_left_never_passes_for_this_one_s(emulator: Emulator, options: dict[str, Any]) -> None:
+    graph = video_graph(NebulaVideoClient(**options), approve_over_usd=0, checkpointer=InMemorySaver())
+
+    def run(answer: Any) -> dict[str, Any]:
+        graph.invoke({"request": ASK}, THREAD)
+        return {name: value for name, value in graph.invoke(Command(resume=answer), THREAD).items() if value}
+
+    assert set(run("Too dear")) == {"request", "declined"}
+    assert set(run(True)) == {"request", "task", "video"}
+    assert set(run(False)) == {"request", "declined"}
+    assert submits(emulator) == 1
 
 
 def test_a_video_without_a_known_price_is_always_asked_about() -> None:
