@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
@@ -15,9 +16,12 @@ from langchain_nebula_video.models import MODELS, Model
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
 
-__all__ = ["Context"]
+__all__ = ["Context", "settled"]
 
 _ANSWER_SECONDS = 30.0
+
+settled: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
+"""Where somebody wants to know it: the tasks that the calls inside were the first to see succeed."""
 
 
 class Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from langchain_nebula_video import _tasks as tasks
-from langchain_nebula_video._context import Context
+from langchain_nebula_video._context import Context, settled
 from langchain_nebula_video._lease import Lease
 from langchain_nebula_video._retry import backoff, repeatable
 from langchain_nebula_video._schedule import Schedule
@@ -131,5 +131,7 @@ class Looking:
         """Have the video in the journal; where it was saved meanwhile stays there."""
         now = await self._context.find(fresh.task_id) or entry
         video = tasks.plain(tasks.video_of(fresh)) | {"path": (now.video or {}).get("path")}
+        if now.state is not EntryState.SUCCEEDED and (seen := settled.get()) is not None:
+            seen.add(fresh.task_id)
         if now.state is not EntryState.SUCCEEDED or now.video != video or now.billed_usd != fresh.cost.usd:
             await self._context.write(entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=video)

@@ -18,7 +18,7 @@ from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._replay import key_of_call
 from langchain_nebula_video._tool_errors import told_to_the_model
-from langchain_nebula_video._tracing import shown
+from langchain_nebula_video._tracing import counting, noted, shown
 from langchain_nebula_video.errors import DownloadError
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 
@@ -86,6 +86,7 @@ class VideoTool(LifecycleOptions, BaseTool):
 
     def _made(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:
         """A finished video, for the language model and for programs."""
+        noted(video)
         facts: dict[str, Any] = {
             "status": "succeeded",
             "url": video.url,
@@ -107,6 +108,7 @@ class VideoTool(LifecycleOptions, BaseTool):
 
     def _under_way(self, task: Task, **more: Any) -> tuple[str, dict[str, Any]]:
         """A task that has no video, yet or for good."""
+        noted(task)
         free = task.status in {TaskStatus.FAILED, TaskStatus.CANCELED}
         facts: dict[str, Any] = {
             "status": task.status.value,
@@ -153,7 +155,8 @@ def _called(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
         tool_input = {name: hide(value) if name in IMAGE_FIELDS else value for name, value in tool_input.items()}
     token = _call.set(_Call(tool_call_id, hidden))
     try:
-        yield tool_input
+        with counting():
+            yield tool_input
     finally:
         _call.reset(token)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_nebula_video.schema import Cost
+from langchain_nebula_video._context import settled
+from langchain_nebula_video.schema import Task, Video
 
-__all__ = ["noted", "redacted", "shown"]
+__all__ = ["counting", "noted", "redacted", "shown"]
 
 _LONG = 2000
 _DATA_URI = re.compile(r"data:([a-z]+/[a-z0-9.+-]+)?[^,]{0,200},", re.IGNORECASE)
@@ -52,8 +54,21 @@ def _size(count: int) -> str:
     return f"{count} bytes" if count < 1000 else f"{count // 1000} kB"
 
 
-def noted(*, gateway: str, model: str, task_id: str, cost: Cost) -> None:
-    """Put a generation's cost and name on the LangSmith run around it, if there is one.
+@contextmanager
+def counting() -> Iterator[None]:
+    """Around a run, whose videos are to be noted inside."""
+    token = settled.set(set())
+    try:
+        yield
+    finally:
+        settled.reset(token)
+
+
+def noted(made: Task | Video) -> None:
+    """Put a task's name on the LangSmith run around it, if there is one; and its cost, if it is this run's.
+
+    A video is asked after in several runs, is replayed and repeated. It costs once: in the run that was the first to
+    see it finished.
 
     https://docs.langchain.com/langsmith/log-llm-trace: `total_cost`, `ls_provider`, `ls_model_name`.
     """
@@ -62,13 +77,15 @@ def noted(*, gateway: str, model: str, task_id: str, cost: Cost) -> None:
     run = get_current_run_tree()
     if run is None:
         return
-    if cost.usd is not None:
-        run.set(usage_metadata={"total_cost": float(cost.usd)})
+    usd = None if made.cost.usd is None else float(made.cost.usd)
+    if usd is not None and made.task_id in (settled.get() or ()):
+        run.set(usage_metadata={"total_cost": usd})
     run.add_metadata(
         {
-            "ls_provider": gateway,
-            "ls_model_name": model,
-            "nebula_video_task_id": task_id,
-            "nebula_video_cost_basis": cost.basis,
+            "ls_provider": made.gateway,
+            "ls_model_name": made.model,
+            "nebula_video_task_id": made.task_id,
+            "nebula_video_cost_usd": usd,
+            "nebula_video_cost_basis": made.cost.basis,
         }
     )

@@ -27,7 +27,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langchain_nebula_video._offers import as_request
 from langchain_nebula_video._replay import key_of_node
-from langchain_nebula_video._tracing import noted, redacted
+from langchain_nebula_video._tracing import counting, noted, redacted
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import (
     DownloadError,
@@ -96,11 +96,13 @@ def wait_node(client: Client) -> Node:
     options = client._options  # noqa: SLF001
 
     def wait(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
-        return _finished(options.now("wait", _task(state), on_progress=progress_to(config)))
+        with counting():
+            return _finished(options.now("wait", _task(state), on_progress=progress_to(config)))
 
     async def await_(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         lifecycle = options.async_lifecycle()
-        return _finished(await lifecycle.wait(_task(state), on_progress=progress_to_async(config)))
+        with counting():
+            return _finished(await lifecycle.wait(_task(state), on_progress=progress_to_async(config)))
 
     return RunnableLambda(wait, await_, name="nebula_wait")
 
@@ -244,6 +246,7 @@ def _named(state: VideoState) -> dict[str, Any]:
 
 
 def _submitted(state: VideoState, task: Task) -> dict[str, Any]:
+    noted(task)
     return {**_cleared(state), "task": task.model_dump(mode="json", exclude={"raw"})}
 
 
@@ -253,7 +256,7 @@ def _cleared(state: VideoState) -> dict[str, Any]:
 
 
 def _finished(video: Video) -> dict[str, Any]:
-    noted(gateway=video.gateway, model=video.model, task_id=video.task_id, cost=video.cost)
+    noted(video)
     return {"video": _plain(video)}
 
 

@@ -12,7 +12,7 @@ from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._replay import key_of_node
-from langchain_nebula_video._tracing import noted, redacted
+from langchain_nebula_video._tracing import counting, noted, redacted
 from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.progress import progress_to, progress_to_async
@@ -121,7 +121,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
         def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._request(input, kwargs)
-            return _noted(self.now("generate", request, **_named(key), on_progress=progress_to(config)))
+            with counting():
+                return _noted(self.now("generate", request, **_named(key), on_progress=progress_to(config)))
 
         return self._call_with_config(run, redacted(input), config, run_type="tool")
 
@@ -133,7 +134,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._request(input, kwargs)
             tell = progress_to_async(config)
-            return _noted(await self.async_lifecycle().generate(request, **_named(key), on_progress=tell))
+            with counting():
+                return _noted(await self.async_lifecycle().generate(request, **_named(key), on_progress=tell))
 
         return await self._acall_with_config(run, redacted(input), config, run_type="tool")
 
@@ -185,7 +187,7 @@ def _named(key: str | None) -> dict[str, Any]:
 
 
 def _noted(video: Video) -> Video:
-    noted(gateway=video.gateway, model=video.model, task_id=video.task_id, cost=video.cost)
+    noted(video)
     return video
 
 

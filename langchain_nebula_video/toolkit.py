@@ -14,7 +14,6 @@ from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._tool_base import ToolOptions, VideoTool, replay_key, text_of, unsaved
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import quote_schema, submit_description
-from langchain_nebula_video._tracing import noted
 from langchain_nebula_video.client import quote
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.progress import progress_to, progress_to_async
@@ -70,7 +69,6 @@ class NebulaSubmitVideoTool(RequestTool):
             )
 
     def _answer(self, task: Task) -> tuple[str, dict[str, Any]]:
-        noted(gateway=task.gateway, model=task.model, task_id=task.task_id, cost=task.cost)
         ready = self.offer(task.model or None).model.typical(task.duration)
         return self._under_way(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
 

@@ -20,13 +20,12 @@ from langchain_nebula_video._tool_base import (
 )
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import args_schema, description
-from langchain_nebula_video._tracing import noted
 from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.progress import progress_to, progress_to_async
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.schema import Video, VideoRequest
+    from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["NebulaVideoTool", "RequestTool"]
 
@@ -152,10 +151,10 @@ class NebulaVideoTool(RequestTool):
             request = self._request({"prompt": prompt, **fields}, runtime)
             tell = progress_to(config, runtime)
             with unsaved() as found:
-                return self._answer(
+                return self._made(
                     self.now("generate", request, key=replay_key(config, runtime), adopt=True, on_progress=tell)
                 )
-            return self._answer(*found)
+            return self._made(*found)
 
     async def _arun(
         self,
@@ -171,9 +170,5 @@ class NebulaVideoTool(RequestTool):
             lifecycle = self.async_lifecycle()
             with unsaved() as found:
                 key = replay_key(config, runtime)
-                return self._answer(await lifecycle.generate(request, key=key, adopt=True, on_progress=tell))
-            return self._answer(*found)
-
-    def _answer(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:
-        noted(gateway=video.gateway, model=video.model, task_id=video.task_id, cost=video.cost)
-        return self._made(video, save_error)
+                return self._made(await lifecycle.generate(request, key=key, adopt=True, on_progress=tell))
+            return self._made(*found)

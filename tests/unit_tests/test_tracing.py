@@ -13,7 +13,7 @@ from langsmith import Client
 
 from langchain_nebula_video import NebulaVideoRunnable, NebulaVideoTool, NebulaVideoToolkit
 from langchain_nebula_video._tracing import redacted, shown
-from tests.conftest import KEY, Gateway, png
+from tests.conftest import KEY, Gateway, failed, png
 
 PICTURE = png(200, 150) + bytes(4000)
 BASE64 = base64.b64encode(PICTURE).decode()
@@ -49,9 +49,11 @@ def written(tracer: Tracer) -> str:
     return json.dumps([[run.inputs, run.outputs, run.extra, run.serialized] for run in tracer.runs], default=str)
 
 
-def _is_told(run: Any, *, basis: str = "billed") -> None:
+def _is_told(run: Any, *, basis: str = "billed", counted: bool = True) -> None:
     metadata = run.extra["metadata"]
-    assert metadata["usage_metadata"]["total_cost"] == 0.369
+    assert ("usage_metadata" in metadata) == counted
+    assert not counted or metadata["usage_metadata"]["total_cost"] == 0.369
+    assert metadata["nebula_video_cost_usd"] == 0.369
     assert metadata["ls_provider"] == "nebula"
     assert metadata["ls_model_name"] == "wan2.5-i2v-preview"
     assert metadata["nebula_video_task_id"] == "task-1"
@@ -77,10 +79,34 @@ async def test_a_runnable_s_run_as_well(options: dict[str, Any], tracer: Tracer)
         _is_told(run)
 
 
-def test_what_is_only_started_has_an_estimate(options: dict[str, Any], tracer: Tracer) -> None:
-    submit = NebulaVideoToolkit(**options).get_tools()[1]
+async def test_a_video_counts_once_however_often_it_is_asked_after(options: dict[str, Any], tracer: Tracer) -> None:
+    """In the run that was the first to see it finished."""
+    _, submit, get, _ = NebulaVideoToolkit(**options).get_tools()
+    config: Any = {"callbacks": [tracer]}
+    submit.invoke({"prompt": "x", "image": "https://example.com/c.png"}, config)
+    _is_told(tracer.runs[0], basis="estimated", counted=False)
+    get.invoke({"task_id": "task-1", "wait_seconds": 600}, config)
+    _is_told(tracer.runs[1])
+    get.invoke({"task_id": "task-1"}, config)
+    await get.ainvoke({"task_id": "task-1", "wait_seconds": 600}, config)
+    for run in tracer.runs[2:]:
+        _is_told(run, counted=False)
+
+
+async def test_a_run_that_is_repeated_does_not_count_again(options: dict[str, Any], tracer: Tracer) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="x")
+    for _ in range(2):
+        animate.invoke("https://example.com/c.png", {"callbacks": [tracer]}, key="cat")
+        await animate.ainvoke("https://example.com/c.png", {"callbacks": [tracer]}, key="cat")
+    assert [len(run.extra["metadata"].get("usage_metadata", {})) for run in tracer.runs] == [1, 0, 0, 0]
+
+
+def test_what_fails_for_free_does_not_count(options: dict[str, Any], gateway: Gateway, tracer: Tracer) -> None:
+    gateway.fetches = [failed()]
+    _, submit, get, _ = NebulaVideoToolkit(**options).get_tools()
     submit.invoke({"prompt": "x", "image": "https://example.com/c.png"}, {"callbacks": [tracer]})
-    _is_told(tool_run(tracer), basis="estimated")
+    get.invoke({"task_id": "task-1"}, {"callbacks": [tracer]})
+    assert all("usage_metadata" not in run.extra["metadata"] for run in tracer.runs)
 
 
 def test_outside_of_a_trace_nothing_is_missed(options: dict[str, Any]) -> None:
