@@ -127,7 +127,7 @@ class NebulaVideoTool(RequestTool):
     `ToolException` too, and one that retry middleware and LangGraph's default retry leave alone.
 
     Under a thread id (`config={"configurable": {"thread_id": …}}`), a tool call that is replayed goes on with
-    its task instead of paying again: the key is thread id and tool call id.
+    its task instead of paying again: the key is the thread, the model's message and the call's id.
     """
 
     name: str = "nebula_image_to_video"
