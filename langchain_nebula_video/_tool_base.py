@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
+from langchain_nebula_video._replay import thread_prefix
 from langchain_nebula_video._tool_errors import told_to_the_model
 from langchain_nebula_video._tracing import shown
 from langchain_nebula_video.errors import DownloadError
@@ -174,7 +175,7 @@ def replay_key(config: RunnableConfig | None) -> str | None:
     """Thread id and tool call id; without a thread nothing is ever replayed, and call ids may repeat."""
     thread_id = ((config or {}).get("configurable") or {}).get("thread_id")
     call = _call.get()
-    return f"{thread_id}:{call.id}" if thread_id and call is not None and call.id else None
+    return f"{thread_prefix(thread_id)}{call.id}" if thread_id and call is not None and call.id else None
 
 
 def messages_of(runtime: Any) -> list[Any]:

@@ -30,7 +30,7 @@ LAYERS = [
     {"_lifecycle"},
     {"_doors"},
     {"client"},
-    {"conversation", "_tool_schema", "_tool_errors", "_tracing", "progress"},
+    {"conversation", "_replay", "_tool_schema", "_tool_errors", "_tracing", "progress"},
     {"_tool_base"},
     {"tools", "runnable"},
     {"toolkit", "graph"},
