@@ -220,7 +220,7 @@ class Submitting:
     def _first_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
         context, answer = self._context, submission.answer
         if answer.group_ratio:
-            context.group_ratio = answer.group_ratio  # so that later estimates are those of this account
+            context.options.learn_ratio(answer.group_ratio)  # so that later estimates are those of this account
         cost = order.offer.estimate(order.request, context.group_ratio)
         known = context.known(submission.task_id, entry)
         status = answer.status if not answer.status.finished else TaskStatus.QUEUED
