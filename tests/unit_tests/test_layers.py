@@ -18,7 +18,7 @@ LAYERS = [
     {"schema", "_formats"},
     {"models", "gateways", "images", "protocols"},
     {"journal", "_runtime", "_offers", "registry"},
-    {"_options", "_retry", "_schedule", "_watch"},
+    {"_options", "_retry", "_schedule", "_watch", "_ceilings"},
     {"_targets"},
     {"storage"},
     {"_tasks", "_orders", "_likeness"},
