@@ -34,6 +34,7 @@ LAYERS = [
     {"_tool_base"},
     {"tools", "runnable"},
     {"toolkit", "graph"},
+    {"_consent"},
     {"middleware"},
     {"cli"},
 ]
@@ -41,7 +42,7 @@ RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
 LANGCHAIN = {
     *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing"),
-    *("tools", "runnable", "toolkit", "graph", "middleware", "cli"),
+    *("tools", "runnable", "toolkit", "graph", "_consent", "middleware", "cli"),
 }
 
 
