@@ -38,7 +38,6 @@ class Context:
         self.gateway = options.gateway_row
         self.protocol = PROTOCOLS[self.gateway.protocol]
         self.journal: Journal = options.journal
-        self.group_ratio = options.group_ratio
         self.account = options.account()
 
     # --- the gateway ---
@@ -67,6 +66,11 @@ class Context:
         return max(0.05, min(seconds, deadline - self.runtime.now()))
 
     # --- the rows ---
+
+    @property
+    def group_ratio(self) -> Decimal:
+        """What the account's prices are multiplied by, as far as is known."""
+        return self.options.ratio()
 
     def model(self, name: str) -> Model:
         """The row of a task's model; of one that has none here, that of the default."""

@@ -117,6 +117,16 @@ class Offer:
         price = self.prices.get(request.resolution or "")
         return price_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 
+    def quote(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
+        """What a request will cost that may have no prompt and no images yet: they cost nothing.
+
+        Raises:
+            InvalidRequestError: the model does not make such a video.
+        """
+        free = {"prompt": "-", "image": "-", "last_image": "-", "reference_images": ("-",) * self.model.max_references}
+        stand_ins = {name: value for name, value in free.items() if self.requires(name) and not getattr(request, name)}
+        return self.estimate(self.complete(request.model_copy(update=stand_ins)), group_ratio)
+
     def _check_presence(self, name: str, value: Any, default: object) -> None:
         if isinstance(value, str) and not encodable(value):
             raise InvalidRequestError(f"{name} holds half a character.", hint="Take it out: an emoji was cut in two.")

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -99,6 +100,8 @@ class Options(BaseModel):
     """Its async twin."""
     clock: Any = Field(default=None, exclude=True, repr=False)
     """Where time comes from, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
+    _ratios: dict[str, Decimal] = PrivateAttr(default_factory=dict)
+    """The group ratios that gateways have told, by account; one for all copies."""
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -217,6 +220,21 @@ class Options(BaseModel):
             InvalidRequestError: the gateway does not serve it.
         """
         return find_offer(model or self.model, self.gateway_row, self.prices)
+
+    def ratio(self) -> Decimal:
+        """What this account's prices are multiplied by: as the gateway's last answer said, else `group_ratio`."""
+        try:
+            return self._ratios.get(self.account(), self.group_ratio)
+        except InvalidRequestError:  # the key was left behind by a pickle: a price needs none
+            return self.group_ratio
+
+    def learn_ratio(self, told: Decimal) -> None:
+        """Reckon with what the gateway has told."""
+        self._ratios[self.account()] = told
+
+    def learn_with(self, other: "Options") -> None:
+        """Know from now on what the other learns, and the other way round."""
+        self._ratios = other._ratios  # noqa: SLF001 of the same class
 
     def address(self) -> str:
         """What all paths of the gateway's protocol follow on, without a slash at its end."""

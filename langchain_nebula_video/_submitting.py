@@ -11,6 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from langchain_nebula_video import _ceilings as ceilings
 from langchain_nebula_video import _tasks as tasks
 from langchain_nebula_video._context import Context
 from langchain_nebula_video._lease import LEASE, is_dead
@@ -89,7 +90,7 @@ class Submitting:
             search: Seconds for which a lost submit may be looked for, within the caller's time.
         """
         context, options = self._context, self._context.options
-        if options.budget is not None and order.cost.usd is None:
+        if (options.budget is not None or ceilings.in_force()) and order.cost.usd is None:
             raise InvalidRequestError(
                 f"There is a budget, and no price is known for {order.offer.model.name} on {context.gateway.name!r}.",
                 hint=f"Give its price per second with prices={{{order.offer.model.name!r}: '…'}}, choose a model with "
@@ -155,8 +156,9 @@ class Submitting:
     async def _reserve(self, entry: Entry, deadline: float, *, adopt: bool) -> Entry:
         """Write the row, or find the one that has the key; wait while a sibling is in mid-submit."""
         context = self._context
+        call = context.runtime.call if ceilings.in_force() else context.call  # a ceiling may count in other journals
         while True:
-            owner: Entry = await context.call(context.journal.reserve, entry, context.options.budget, adopt=adopt)
+            owner: Entry = await call(ceilings.reserve, context.journal, entry, context.options.budget, adopt=adopt)
             mid_submit = owner.id != entry.id and owner.state is EntryState.SUBMITTING
             if not mid_submit or context.runtime.now() >= deadline:
                 return owner
@@ -220,7 +222,7 @@ class Submitting:
     def _first_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
         context, answer = self._context, submission.answer
         if answer.group_ratio:
-            context.group_ratio = answer.group_ratio  # so that later estimates are those of this account
+            context.options.learn_ratio(answer.group_ratio)  # so that later estimates are those of this account
         cost = order.offer.estimate(order.request, context.group_ratio)
         known = context.known(submission.task_id, entry)
         status = answer.status if not answer.status.finished else TaskStatus.QUEUED

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_nebula_video._doors import LifecycleOptions
-from langchain_nebula_video._offers import Offer, as_request, find_offer, own_prices
+from langchain_nebula_video._offers import as_request, find_offer, own_prices
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._runtime import run_sync
 from langchain_nebula_video.errors import InvalidRequestError
@@ -49,7 +49,7 @@ def quote(
     asked = as_request(request, fields)
     row = find_gateway(gateway)
     offer = find_offer(asked.model or model or row.default_model, row, own_prices(prices))
-    return _quoted(offer, _ratio(group_ratio), asked)
+    return offer.quote(asked, _ratio(group_ratio))
 
 
 def _ratio(value: Decimal | int | str) -> Decimal:
@@ -60,16 +60,6 @@ def _ratio(value: Decimal | int | str) -> Decimal:
     if not ratio.is_finite() or not 0 < ratio < 1_000_000:
         raise InvalidRequestError(f"group_ratio is {value!r}.", hint="Give a number above 0; 1 for most accounts.")
     return ratio
-
-
-def _quoted(offer: Offer, group_ratio: Decimal, request: VideoRequest) -> Cost:
-    references = ("-",) * offer.model.max_references
-    free = {"prompt": "-", "image": "-", "last_image": "-", "reference_images": references}
-    stand_ins: dict[str, Any] = {
-        name: value for name, value in free.items() if offer.requires(name) and not getattr(request, name)
-    }
-    completed = offer.complete(request.model_copy(update=stand_ins))
-    return offer.estimate(completed, group_ratio)
 
 
 class NebulaVideoClient:
@@ -197,7 +187,7 @@ class NebulaVideoClient:
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """What a video will cost with this client's model and gateway; nothing is sent."""
         asked = as_request(request, fields)
-        return _quoted(self._options.offer(asked.model), self._options.group_ratio, asked)
+        return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
 
     def __enter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()
@@ -282,7 +272,7 @@ class AsyncNebulaVideoClient:
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """See `NebulaVideoClient.quote`."""
         asked = as_request(request, fields)
-        return _quoted(self._options.offer(asked.model), self._options.group_ratio, asked)
+        return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
 
     async def __aenter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()

@@ -1,27 +1,28 @@
 """For `create_agent`: a person's consent before money is spent, and a ceiling per run, thread or day.
 
-Needs the extra `agents`. A client's own `budget` is the harder bound: the journal decides it in the transaction that
-reserves the cost, for all processes together. What is here decides earlier, once for all calls of a turn, and tells
-the language model what is left.
+Needs the extra `agents`. The ceiling is decided twice. After the model has spoken, for all calls of the turn together:
+the first calls first, and what does not fit is refused before a person is asked about it. And where it is paid for,
+when its row stands in the journal: whatever an edit, a restart or another agent has changed since, that holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import ToolMessage
 
-from langchain_nebula_video._tool_base import VideoTool
-from langchain_nebula_video.client import quote
-from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
-from langchain_nebula_video.journal import Entry
-from langchain_nebula_video.schema import Budget, Cost, dollars
-from langchain_nebula_video.toolkit import NebulaVideoToolkit
+from langchain_nebula_video._ceilings import Ceiling, under
+from langchain_nebula_video._consent import Tools, cost_of, open_calls, paying, spend_approval
+from langchain_nebula_video._replay import thread_prefix
+from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
+from langchain_nebula_video.journal import Entry, Journal
+from langchain_nebula_video.schema import Budget, dollars
+from langchain_nebula_video.tools import RequestTool
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -31,64 +32,15 @@ except ImportError as error:  # pragma: no cover - the extra is there in every t
 
 __all__ = ["VideoBudgetMiddleware", "spend_approval"]
 
-_PAYING = ("nebula_image_to_video", "nebula_submit_video")
-_PRICED = ("duration", "resolution", "model")
-
-
-def spend_approval(
-    tools: VideoTool | NebulaVideoToolkit | Sequence[Any] | None = None,
-    *,
-    over_usd: Decimal | float | str = 0,
-) -> dict[str, Any]:
-    """What `HumanInTheLoopMiddleware(interrupt_on=…)` wants, to ask a person before a video is paid for.
-
-    The person reads the price and what is asked for, and may approve, edit (a shorter video, say) or reject. Nothing
-    is sent before.
-
-    Args:
-        tools: The tool or toolkit of the agent: its gateway, model and prices count. `None`: the defaults.
-        over_usd: Ask only about what costs more. An unknown price is always asked about.
-
-    Example:
-        ```python
-        from langchain.agents.middleware import HumanInTheLoopMiddleware
-        from langchain_nebula_video import NebulaVideoTool
-        from langchain_nebula_video.middleware import spend_approval
-
-        tool = NebulaVideoTool()
-        asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool, over_usd="0.50"))
-        ```
-    """
-    limit = Decimal(str(over_usd))
-    known = _by_name(_tools_of(tools))
-
-    def describe(tool_call: Mapping[str, Any], state: object, runtime: object) -> str:  # noqa: ARG001 LangChain's
-        cost = _cost(known.get(str(tool_call["name"])), tool_call["args"])
-        price = "an unknown price" if cost is None or cost.usd is None else f"about {dollars(cost.usd)}"
-        asked = {name: value for name, value in tool_call["args"].items() if value is not None}
-        return f"{tool_call['name']} makes a video for {price}.\n\n" + "\n".join(
-            f"{name}: {str(value)[:300]}" for name, value in asked.items()
-        )
-
-    def costs_more(request: Any) -> bool:
-        cost = _cost(known.get(str(request.tool_call["name"])), request.tool_call["args"])
-        return cost is None or cost.usd is None or cost.usd > limit
-
-    entry = {"allowed_decisions": ["approve", "edit", "reject"], "description": describe, "when": costs_more}
-    return {name: dict(entry) for name in _PAYING}
-
 
 class _Run(TypedDict):
     """What is remembered of a run."""
 
     since: str
     """When it began."""
-    let: str
-    """What the calls that were let through are to cost together, in dollars."""
-    turn: dict[str, str]
-    """The same of each call of this turn."""
-    left: str
-    """What is left of the budget when they are paid."""
+    made: list[str]
+    """The rows of a run without a thread, whose keys do not name it. Nothing keeps the state of such a run, so this
+    very list is the one that each of its steps sees."""
 
 
 class _Spending(AgentState[Any]):
@@ -96,39 +48,55 @@ class _Spending(AgentState[Any]):
 
 
 class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
-    """Holds an agent to an amount for videos.
+    """Holds an agent to an amount for videos; give each agent one of its own.
 
-    Decided once a turn, after the model has spoken, for all its calls together: so calls at the same time cannot
-    overdraw it. What was spent is read from the journal of the agent's own tools: the bill of what succeeded, the
-    reservation of what is under way or unconfirmed, nothing for what failed for free. A call that is refused gets an
-    answer that says what it would cost and what is left; so does each video.
+    It holds for all that is paid for inside a call of any of the agent's tools, in however many processes, and
+    whatever a person edits. What was spent is read from the journal of the agent's own tools: the bill of what
+    succeeded, the reservation of what is under way or unconfirmed, nothing for what failed for free. A call that is
+    refused gets an answer that says what it would cost and what is left; so does each video. What is paid for already
+    is never refused: a call that is replayed or repeated goes on with its video.
+
+    In the list of middleware it comes after `HumanInTheLoopMiddleware`: so nobody is asked about what it has refused.
 
     Args:
         usd: The amount.
         per: `"run"`: one `invoke` of the agent; `"thread"`: one conversation, in all its runs; `"day"`: 24 hours of
-            everything that the journal holds. Without a thread id in the configuration, each call of the run counts
-            in full, whatever it ended in.
+            everything that the journal holds. Without a thread id in the configuration, `"thread"` is the run.
+        tools: The tools of the agent, or its tool or toolkit. `None`: they are learnt when the model is called, and
+            tools that another middleware adds, when they are called.
 
     Raises:
-        InvalidRequestError: the amount or the window is none.
+        InvalidRequestError: the amount or the window is none, or none of the tools pays for videos. In a run: a tool
+            of a name that is known has another journal, so the middleware is another agent's.
     """
 
     state_schema = _Spending
 
-    def __init__(self, usd: Decimal | float | str, per: Literal["run", "thread", "day"] = "run") -> None:
+    def __init__(
+        self,
+        usd: Decimal | float | str,
+        per: Literal["run", "thread", "day"] = "run",
+        *,
+        tools: Tools | None = None,
+    ) -> None:
         super().__init__()
         if per not in {"run", "thread", "day"}:
             raise InvalidRequestError(f"A budget is not per {per!r}.", hint='Give "run", "thread" or "day".')
         self.usd = Budget(usd).usd
         self.per = per
-        self._tools: dict[str, VideoTool] = {}
+        self._tools: dict[str, RequestTool] = {} if tools is None else paying(tools)
+        self._begun = _begins()
+
+    @property
+    def name(self) -> str:
+        """Its name in the agent's graph: an agent may have one for each window."""
+        return f"{type(self).__name__}_{self.per}"
 
     # --- what LangChain calls ---
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002 LangChain's signature
         """A new run begins."""
-        began = datetime.now(UTC).isoformat()
-        return {"nebula_video_run": _Run(since=began, let="0", turn={}, left=str(self.usd))}
+        return {"nebula_video_run": _begins()}
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """See `before_agent`."""
@@ -136,101 +104,88 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Learn the agent's tools: their prices and their journal count."""
-        self._tools |= _by_name(request.tools)
+        self._learn(request.tools)
         return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_model_call`."""
-        self._tools |= _by_name(request.tools)
+        self._learn(request.tools)
         return await handler(request)
 
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """Decide on all calls of the turn."""
-        calls = self._paying(state)
-        return self._decided(state, calls, self._spent(state, runtime)) if calls else None
+        calls = [call for call in open_calls(state) if call["name"] in self._tools]
+        if not calls:
+            return None
+        run, thread_id = self._run(state), _thread_of(runtime)
+        refused = list(self._refused(calls, run, thread_id))
+        return {"nebula_video_run": run, **({"messages": refused} if refused else {})}
 
     async def aafter_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """See `after_model`."""
-        calls = self._paying(state)
-        return self._decided(state, calls, await asyncio.to_thread(self._spent, state, runtime)) if calls else None
+        return await asyncio.to_thread(self.after_model, state, runtime)
 
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """Refuse what a person has made too dear since; tell with each video what is left."""
-        self._tools |= _by_name([request.tool])
-        if not self._bounds(request):
-            return handler(request)
-        answer = self._too_dear(request, self._spent(request.state, request.runtime)) or handler(request)
-        return self._with_rest(answer, self._spent(request.state, request.runtime))
+        """Hold the call to what is left by now; tell with each video what is left then."""
+        self._learn([request.tool])
+        with under(self._ceiling(request)):
+            answer = handler(request)
+        return self._with_rest(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
-        self._tools |= _by_name([request.tool])
-        if not self._bounds(request):
-            return await handler(request)
-        before = await asyncio.to_thread(self._spent, request.state, request.runtime)
-        answer = self._too_dear(request, before) or await handler(request)
-        return self._with_rest(answer, await asyncio.to_thread(self._spent, request.state, request.runtime))
+        self._learn([request.tool])
+        with under(self._ceiling(request)):
+            answer = await handler(request)
+        return await asyncio.to_thread(self._with_rest, answer, request)
 
     # --- deciding ---
 
-    def _paying(self, state: Any) -> list[Any]:
-        """The calls of this turn that pay and have no answer yet."""
-        turn: list[Any] = []
-        for message in reversed(state["messages"]):
-            turn.append(message)
-            if isinstance(message, AIMessage):
-                break
-        if not turn or not isinstance(turn[-1], AIMessage):
-            return []
-        answered = {each.tool_call_id for each in turn if isinstance(each, ToolMessage)}
-        return [call for call in turn[-1].tool_calls if call["name"] in self._tools and call["id"] not in answered]
-
-    def _decided(self, state: Any, calls: list[Any], spent: Decimal) -> dict[str, Any]:
-        run: _Run = state["nebula_video_run"]
-        left, turn, refused = self.usd - spent, {}, []
+    def _refused(self, calls: list[Any], run: _Run, thread_id: str | None) -> Iterator[ToolMessage]:
+        left = self.usd - self._spent(run, thread_id)
         for call in calls:
-            cost = _cost(self._tools[call["name"]], call["args"])
-            if cost is not None and (cost.usd is None or cost.usd > left):
-                refused.append(self._refusal(call, cost, left))
-            elif cost is not None and cost.usd is not None:  # what cannot be made at all is told by the tool
+            tool = self._tools[call["name"]]
+            cost = cost_of(tool, call["args"], tool.ratio())
+            if cost is None:
+                continue  # the tool says why not
+            if cost.usd is not None and cost.usd <= left:
                 left -= cost.usd
-                turn[call["id"]] = str(cost.usd)
-        let = Decimal(run["let"]) + sum(map(Decimal, turn.values()), Decimal(0))
-        known = _Run(since=run["since"], let=str(let), turn=turn, left=str(left))
-        return {"nebula_video_run": known, **({"messages": refused} if refused else {})}
+            elif not self._may_go_on(call, run, thread_id):
+                told = str(self._refusal(cost.usd, left))
+                yield ToolMessage(told, tool_call_id=call["id"], name=call["name"], status="error")
 
-    def _bounds(self, request: Any) -> bool:
-        return request.tool_call["name"] in self._tools and "nebula_video_run" in request.state
+    def _may_go_on(self, call: Mapping[str, Any], run: _Run, thread_id: str | None) -> bool:
+        """Whether it may be a repetition, which goes on with what is paid for: that is known when it is called."""
+        prompt = call["args"].get("prompt") or ""
+        rows = (row for journal in self._journals() for row in self._rows(journal, run, thread_id))
+        return any(row.abandoned and row.spent_usd and row.request.get("prompt", "") == prompt for row in rows)
 
-    def _too_dear(self, request: Any, spent: Decimal) -> ToolMessage | None:
-        """A refusal, if what is left does not hold the call as it is now: a person may have made it dearer.
+    def _ceiling(self, request: Any) -> Ceiling:
+        """What is asked when the row of a video stands: the price as it really is, and all else that counts by then."""
+        run, thread_id = self._run(request.state), _thread_of(request.runtime)
 
-        A call of which nothing was decided is one of a run that another process began, and this one resumed before
-        the model spoke again: only now are the tools known.
-        """
-        call, run = request.tool_call, request.state["nebula_video_run"]
-        cost = _cost(self._tools[call["name"]], call["args"])
-        if cost is None:
-            return None
-        let = run["turn"].get(call["id"])
-        left = self.usd - spent if let is None else Decimal(run["left"]) + Decimal(let)
-        return None if cost.usd is not None and cost.usd <= left else self._refusal(call, cost, left)
+        def check(journal: Journal, entry: Entry) -> None:
+            if thread_id is None:
+                run["made"].append(entry.id)
+            spent = self._spent(run, thread_id, journal, entry)
+            if spent > self.usd:
+                raise self._refusal(entry.reserved_usd, self.usd - spent + entry.reserved_usd)
 
-    def _refusal(self, call: Mapping[str, Any], cost: Cost, left: Decimal) -> ToolMessage:
-        price = "has no known price" if cost.usd is None else f"would cost {dollars(cost.usd)}"
-        return ToolMessage(
+        return check
+
+    def _refusal(self, usd: Decimal | None, left: Decimal) -> BudgetExceededError:
+        price = "has no known price" if usd is None else f"would cost {dollars(usd)}"
+        return BudgetExceededError(
             f"This video {price}, and {dollars(max(left, Decimal(0)))} of the budget of {dollars(self.usd)} per "
-            f"{self.per} is left. Nothing was sent and nothing was spent. Make a shorter or smaller one, or tell the "
-            "user.",
-            tool_call_id=call["id"],
-            name=call["name"],
-            status="error",
+            f"{self.per} is left.",
+            hint="Make a shorter or smaller one, or tell the user.",
         )
 
-    def _with_rest(self, answer: Any, spent: Decimal) -> Any:
-        if not isinstance(answer, ToolMessage) or not isinstance(answer.content, str):
+    def _with_rest(self, answer: Any, request: Any) -> Any:
+        ours = isinstance(request.tool, RequestTool) or request.tool_call["name"] in self._tools
+        if not ours or not isinstance(answer, ToolMessage) or not isinstance(answer.content, str):
             return answer
-        left = max(self.usd - spent, Decimal(0))
+        left = max(self.usd - self._spent(self._run(request.state), _thread_of(request.runtime)), Decimal(0))
         try:
             facts = json.loads(answer.content)
         except ValueError:
@@ -240,56 +195,61 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         told = json.dumps({**facts, "budget_left_usd": float(left)}, ensure_ascii=False)
         return answer.model_copy(update={"content": told})
 
-    # --- what was spent ---
+    # --- what counts ---
 
-    def _spent(self, state: Any, runtime: Any) -> Decimal:
-        """What counts already."""
-        run: _Run = state["nebula_video_run"]
-        thread_id = _thread_of(runtime)
-        chosen: dict[str, Any] = {}
+    def _learn(self, tools: Iterable[Any]) -> None:
+        for tool in tools:
+            if isinstance(tool, RequestTool):
+                known = self._tools.setdefault(tool.name, tool)
+                if known.journal != tool.journal:
+                    raise InvalidRequestError(
+                        f"This VideoBudgetMiddleware knows another {tool.name}, with another journal.",
+                        hint="Give each agent a middleware of its own, or their tools one journal.",
+                    )
+                self._tools[tool.name] = tool
+
+    def _run(self, state: Any) -> _Run:
+        """A run that had begun before this middleware was there begins with it."""
+        run: _Run = state.get("nebula_video_run") or self._begun
+        return run
+
+    def _journals(self, *more: Journal) -> list[Journal]:
+        found: list[Journal] = []
+        for journal in (*(tool.journal for tool in list(self._tools.values())), *more):
+            if journal not in found:
+                found.append(journal)
+        return found
+
+    def _rows(self, journal: Journal, run: _Run, thread_id: str | None) -> list[Entry]:
+        began = datetime.fromisoformat(run["since"])
         if self.per == "day":
-            chosen = {"since": datetime.now(UTC) - timedelta(days=1)}
-        elif thread_id is None:  # the journal's rows do not name the calls then
-            return Decimal(run["let"])
-        elif self.per == "thread":
-            chosen = {"key_prefix": f"{thread_id}:"}
-        else:
-            chosen = {"key_prefix": f"{thread_id}:", "since": datetime.fromisoformat(run["since"])}
-        journals = {id(tool.journal): tool.journal for tool in self._tools.values()}.values()
-        return _sum(entry for journal in journals for entry in journal.entries(**chosen))
+            return journal.entries(since=_yesterday())
+        if thread_id is None:
+            return [row for row in journal.entries(since=began) if row.id in run["made"]]
+        return journal.entries(key_prefix=thread_prefix(thread_id), since=began if self.per == "run" else None)
+
+    def _spent(
+        self, run: _Run, thread_id: str | None, journal: Journal | None = None, entry: Entry | None = None
+    ) -> Decimal:
+        """What counts already; with the entry that has just been written to that journal, whatever its key."""
+        journals = self._journals(*([] if journal is None else [journal]))
+        if self.per == "day":
+            return sum((each.spent(_yesterday()) for each in journals), Decimal(0))
+        rows = {row.id: row.spent_usd for each in journals for row in self._rows(each, run, thread_id)}
+        if entry is not None:
+            rows[entry.id] = entry.reserved_usd
+        return sum(rows.values(), Decimal(0))
 
 
-def _sum(entries: Iterable[Entry]) -> Decimal:
-    return sum((entry.spent_usd for entry in entries), Decimal(0))
+def _begins() -> _Run:
+    return _Run(since=datetime.now(UTC).isoformat(), made=[])
+
+
+def _yesterday() -> datetime:
+    return datetime.now(UTC) - timedelta(days=1)
 
 
 def _thread_of(runtime: Any) -> str | None:
     info = getattr(runtime, "execution_info", None)
     found = getattr(info, "thread_id", None)
     return None if found is None else str(found)
-
-
-def _tools_of(given: Any) -> Sequence[Any]:
-    if given is None:
-        return ()
-    if isinstance(given, NebulaVideoToolkit):
-        return given.get_tools()
-    return (given,) if isinstance(given, VideoTool) else tuple(given)
-
-
-def _by_name(tools: Iterable[Any]) -> dict[str, VideoTool]:
-    """The tools that pay."""
-    return {tool.name: tool for tool in tools if isinstance(tool, VideoTool) and tool.name in _PAYING}
-
-
-def _cost(tool: VideoTool | None, args: Mapping[str, Any]) -> Cost | None:
-    """What a call would cost; `None`: such a video cannot be made, which the tool will say."""
-    asked = {name: args[name] for name in _PRICED if args.get(name) is not None}
-    settings: dict[str, Any] = {}
-    if tool is not None:
-        settings = {name: getattr(tool, name) for name in ("gateway", "model", "prices", "group_ratio")}
-        asked.pop("model", None)
-    try:
-        return quote(asked, **settings)
-    except NebulaVideoError:
-        return None

@@ -10,11 +10,11 @@ from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
+from langchain_nebula_video._offers import as_request
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._tool_base import ToolOptions, VideoTool, replay_key, text_of, unsaved
 from langchain_nebula_video._tool_errors import as_tool_errors
 from langchain_nebula_video._tool_schema import quote_schema, submit_description
-from langchain_nebula_video.client import quote
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.progress import progress_to, progress_to_async
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
@@ -193,8 +193,7 @@ class NebulaQuoteVideoTool(VideoTool):
             return self._answer(self._cost(fields), await self.async_lifecycle().budget_left())
 
     def _cost(self, fields: dict[str, Any]) -> Cost:
-        settings: dict[str, Any] = {"gateway": self.gateway, "model": self.model, "prices": self.prices}
-        return quote(fields, **settings, group_ratio=self.group_ratio)
+        return self.offer().quote(as_request(None, fields), self.ratio())
 
     def _answer(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
         facts = {
@@ -243,11 +242,14 @@ class NebulaVideoToolkit(BaseToolkit):
         self._given = {**given, "journal": self._options.journal}
 
     def get_tools(self) -> list[BaseTool]:
-        """The four tools; each call makes new ones on the same journal."""
+        """The four tools; each call makes new ones on the same journal, and all know what one learns of prices."""
         given: dict[str, Any] = {**self._given, "url_in_content": self.url_in_content}
-        return [
+        tools: list[VideoTool] = [
             NebulaVideoTool(**given, asks_with=_GET),
             NebulaSubmitVideoTool(**given, asks_with=_GET),
             NebulaGetVideoTool(**given),
             NebulaQuoteVideoTool(**given),
         ]
+        for tool in tools:
+            tool.learn_with(self._options)
+        return list(tools)

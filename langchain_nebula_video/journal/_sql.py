@@ -51,6 +51,13 @@ class SqlJournal:
         self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
         _LIVE[self._arguments] = self
 
+    def __eq__(self, other: object) -> bool:
+        """Two on one database are the same record, and are counted once."""
+        return isinstance(other, SqlJournal) and self._arguments[0] == other._arguments[0]
+
+    def __hash__(self) -> int:
+        return hash(self._arguments[0])
+
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """See `Journal.reserve`."""
         return self._store.reserve(entry, budget, adopt=adopt)

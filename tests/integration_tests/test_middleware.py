@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool as a_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from langchain_nebula_video import (
+    BudgetExceededError,
     InvalidRequestError,
     MemoryJournal,
+    NebulaQuoteVideoTool,
+    NebulaVideoClient,
+    NebulaVideoRunnable,
     NebulaVideoTool,
     NebulaVideoToolkit,
     SqlJournal,
 )
+from langchain_nebula_video._replay import thread_prefix
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
@@ -54,6 +64,33 @@ def numbered(count: int) -> list[dict[str, Any]]:
 def submits(emulator: Emulator) -> int:
     return sum(request.point == "submit" for request in emulator.requests)
 
+
+def with_tool(tool: Any, *lines: AIMessage, middleware: list[Any], saver: Any = None, turn: int = 0) -> Any:
+    """An agent of one tool."""
+    model = ScriptedModel(lines=[*lines, AIMessage("Done.")], turn=turn)
+    return create_agent(model, [tool], middleware=middleware, checkpointer=saver or InMemorySaver())
+
+
+def person(tool: Any, **more: Any) -> HumanInTheLoopMiddleware:
+    return HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool), **more)
+
+
+def edit(name: str, **args: Any) -> dict[str, Any]:
+    return {"type": "edit", "edited_action": {"name": name, "args": args}}
+
+
+def decided(graph: Any, *decisions: dict[str, Any], thread: Any = THREAD) -> dict[str, Any]:
+    """The answer once a person has decided on all that they are asked about, at once or call by call."""
+    interrupts = graph.get_state(thread).interrupts
+    if "action_requests" in interrupts[0].value:
+        resume: Any = {"decisions": list(decisions)}
+    else:
+        resume = {interrupt.id: decision for interrupt, decision in zip(interrupts, decisions, strict=True)}
+    answer: dict[str, Any] = graph.invoke(Command(resume=resume), thread)
+    return answer
+
+
+APPROVE = {"type": "approve"}
 
 # --- consent ---
 
@@ -104,6 +141,86 @@ def test_what_costs_no_more_than_the_limit_is_not_asked_about(emulator: Emulator
 
 def test_both_tools_that_pay_are_asked_about_and_no_other() -> None:
     assert set(spend_approval()) == {"nebula_image_to_video", "nebula_submit_video"}
+
+
+def test_a_tool_is_asked_about_by_its_own_name(emulator: Emulator, options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options, name="animate_cheaply")
+    assert set(spend_approval([tool, NebulaQuoteVideoTool(**options)])) == {"animate_cheaply"}
+    graph = with_tool(tool, calls(ASK, name=tool.name), middleware=[person(tool)])
+    assert "__interrupt__" in graph.invoke(GO, THREAD)
+    assert submits(emulator) == 0
+
+
+def test_consent_for_tools_that_do_not_pay_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="None of these tools pays"):
+        spend_approval(NebulaQuoteVideoTool(**options))
+
+
+CAT = {"type": "image", "url": "https://example.com/cat.png?Signature=secret"}
+DOG = {"type": "image", "url": "https://example.com/dog.png"}
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({}, "image: number 2: https://example.com/dog.png, by the user"),
+        ({"image": "1"}, "image: number 1: https://example.com/cat.png, by the user"),
+        ({"image": "https://example.com/bird.png"}, "image: https://example.com/bird.png"),
+        ({"image": "7"}, "image: 7"),
+    ],
+    ids=["none is named", "one is named", "one from elsewhere", "one that is not there"],
+)
+def test_a_person_is_told_which_image_it_will_be(options: dict[str, Any], named: dict[str, str], told: str) -> None:
+    tool = NebulaVideoTool(**options)
+    graph = with_tool(tool, calls({"prompt": "It blinks", **named}), middleware=[person(tool)])
+    (question,) = graph.invoke({"messages": [HumanMessage([CAT]), HumanMessage([DOG])]}, THREAD)["__interrupt__"]
+    assert question.value["action_requests"][0]["description"].splitlines()[2:] == ["prompt: It blinks", told]
+
+
+def test_without_a_tool_the_defaults_count(options: dict[str, Any]) -> None:
+    asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval())
+    graph = with_tool(NebulaVideoTool(**options), calls({"prompt": "It blinks"}), middleware=[asks])
+    (question,) = graph.invoke({"messages": [HumanMessage([CAT])]}, THREAD)["__interrupt__"]
+    description = question.value["action_requests"][0]["description"]
+    assert "for about $0.369" in description
+    assert "image: number 1: https://example.com/cat.png" in description
+
+
+# --- an account whose prices are three times as high ---
+
+
+def test_a_budget_reckons_with_the_prices_that_the_gateway_has_told() -> None:
+    with Emulator(speed=1000, group_ratio=3) as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+        turns = [calls({**ASK, "prompt": f"Scene {number}"}, first=number) for number in range(3)]
+        answer = agent(options, *turns, middleware=[VideoBudgetMiddleware("1.00")]).invoke(GO, THREAD)
+        assert "would cost $0.5535" in str(told(answer)[1].content)
+        assert float(emulator.bill.usd) == pytest.approx(3 * EACH)
+
+
+async def test_so_do_the_price_that_a_person_is_told_and_the_quote() -> None:
+    with Emulator(speed=1000, group_ratio=3) as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+        tools = {tool.name: tool for tool in NebulaVideoToolkit(**options).get_tools()}
+        await tools["nebula_submit_video"].ainvoke(ASK)
+        quoted = tools["nebula_quote_video"].invoke({"resolution": "480p"})
+        assert json.loads(quoted)["cost_usd"] == pytest.approx(3 * EACH)
+        waits = tools["nebula_image_to_video"]
+        (question,) = with_tool(waits, calls(ASK), middleware=[person(waits)]).invoke(GO, THREAD)["__interrupt__"]
+        assert "for about $0.5535" in question.value["action_requests"][0]["description"]
+
+
+def test_whether_a_person_is_asked_does_not_change_while_the_run_is_paused() -> None:
+    """What is learnt of prices is lost with the process, and would let through what the person has rejected."""
+    with Emulator(speed=1000, group_ratio="0.5") as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+        tool = NebulaVideoTool(**options)
+        asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool, over_usd="0.15"))
+        graph = with_tool(tool, calls(ASK), middleware=[asks])
+        graph.invoke(GO, THREAD)
+        tool.invoke({**ASK, "prompt": "Another"})
+        decided(graph, {"type": "reject"})
+        assert submits(emulator) == 1
 
 
 # --- budgets ---
@@ -224,9 +341,7 @@ def test_a_video_without_a_known_price_is_refused() -> None:
 
 
 def test_tools_that_are_not_ours_are_left_alone(options: dict[str, Any]) -> None:
-    from langchain_core.tools import tool
-
-    @tool
+    @a_tool
     def draw(subject: str) -> str:
         """Draws."""
         return subject
@@ -241,3 +356,283 @@ def test_tools_that_are_not_ours_are_left_alone(options: dict[str, Any]) -> None
 def test_what_is_no_budget_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
         VideoBudgetMiddleware(**wrong)
+
+
+# --- budgets that hold, whatever has changed since the model spoke ---
+
+
+def test_a_tool_of_another_name_is_held_to_it_too(emulator: Emulator, options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options, name="animate_cheaply")
+    graph = with_tool(tool, calls(ASK, name=tool.name), middleware=[VideoBudgetMiddleware("0.10")])
+    assert "would cost $0.1845" in str(told(graph.invoke(GO, THREAD))[0].content)
+    assert submits(emulator) == 0
+
+
+BOTH_ORDERS = pytest.mark.parametrize("first", ["person", "budget"])
+
+
+def both(first: str, asks: Any, budget: Any) -> list[Any]:
+    return [asks, budget] if first == "person" else [budget, asks]
+
+
+@BOTH_ORDERS
+def test_a_server_that_restarts_while_a_person_thinks_overdraws_nothing(
+    emulator: Emulator, options: dict[str, Any], first: str
+) -> None:
+    tool, saver = NebulaVideoTool(**options, journal=MemoryJournal()), InMemorySaver()
+    for life in range(2):
+        middleware = both(first, person(tool), VideoBudgetMiddleware("0.40", per="thread"))
+        graph = with_tool(tool, calls(*numbered(6)), middleware=middleware, saver=saver, turn=life)
+        if life == 0:
+            (question,) = graph.invoke(GO, THREAD)["__interrupt__"]
+            asked = len(question.value["action_requests"])
+            assert asked == (2 if first == "person" else 6)
+        else:
+            assert [answer.status for answer in told(decided(graph, *[APPROVE] * asked))].count("success") == 2
+    assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+def test_edits_of_a_person_overdraw_nothing(emulator: Emulator, options: dict[str, Any], first: str, mode: str) -> None:
+    """Each of two edits fits by itself, and both together do not."""
+    tool = NebulaVideoTool(**options)
+    middleware = both(first, person(tool, interrupt_mode=mode), VideoBudgetMiddleware("0.60", per="thread"))
+    graph = with_tool(tool, calls(*numbered(2)), middleware=middleware)
+    graph.invoke(GO, THREAD)
+    longer = [edit(tool.name, **{**args, "duration": 10}) for args in numbered(2)]
+    answer = decided(graph, *longer)
+    assert sorted(message.status for message in told(answer)) == ["error", "success"]
+    assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
+
+
+class Adds(AgentMiddleware[Any, Any, Any]):
+    """Adds a tool of which the middleware around it is told nothing."""
+
+    def __init__(self, tool: NebulaVideoTool) -> None:
+        super().__init__()
+        self.tool = tool
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler(request.override(tools=[*request.tools, self.tool]))
+
+    def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler(request.override(tool=self.tool))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_tool_that_another_middleware_adds_is_held_to_it(
+    emulator: Emulator, options: dict[str, Any], known: bool
+) -> None:
+    tool = NebulaVideoTool(**options)
+    budget = VideoBudgetMiddleware("0.20", tools=tool if known else None)
+    model = ScriptedModel(lines=[calls(*numbered(3)), AIMessage("Done.")])
+    graph: Any = create_agent(model, [], middleware=[budget, Adds(tool)], checkpointer=InMemorySaver())
+    answer = graph.invoke(GO, THREAD)
+    assert [message.status for message in told(answer)].count("success") == 1
+    assert float(emulator.bill.usd) == pytest.approx(EACH)
+
+
+@pytest.mark.parametrize("thread", [THREAD, None], ids=["in a thread", "without one"])
+def test_what_other_tools_make_inside_themselves_is_held_to_it(
+    emulator: Emulator, options: dict[str, Any], thread: Any
+) -> None:
+    animate = NebulaVideoRunnable(**options)
+
+    @a_tool
+    def film() -> str:
+        """Makes two videos."""
+        return " ".join(animate.invoke({**ASK, "prompt": prompt}).url for prompt in ("One", "Two"))
+
+    wish = AIMessage("", tool_calls=[{"name": "film", "args": {}, "id": "f"}])
+    graph = with_tool(film, wish, middleware=[VideoBudgetMiddleware("0.10")])
+    if thread is None:
+        graph.checkpointer = None
+    with pytest.raises(BudgetExceededError, match=r"\$0.10 of the budget of \$0.10 per run is left"):
+        graph.invoke(GO, thread)
+    assert submits(emulator) == 0
+
+
+def test_what_is_made_in_the_thread_by_other_means_counts(emulator: Emulator, options: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+    client = NebulaVideoClient(**options, journal=journal)
+    client.generate({**ASK, "prompt": "Before"}, key=f"{thread_prefix('1')}another node")
+    graph = agent(options, calls(ASK), middleware=[VideoBudgetMiddleware("0.30", per="thread")], journal=journal)
+    assert "$0.1155 of the budget" in str(told(graph.invoke(GO, THREAD))[0].content)
+    assert submits(emulator) == 1
+
+
+def test_a_thread_is_not_charged_for_one_whose_name_begins_alike(emulator: Emulator, options: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+    for thread in ("anna:7", "anna"):
+        graph = agent(options, calls(ASK), middleware=[VideoBudgetMiddleware("0.30", per="thread")], journal=journal)
+        answer = graph.invoke(GO, {"configurable": {"thread_id": thread}})
+        assert json.loads(str(told(answer)[0].content))["budget_left_usd"] == pytest.approx(0.1155), thread
+    assert submits(emulator) == 2
+
+
+async def test_a_day_holds_for_agents_at_the_same_time(emulator: Emulator, options: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+
+    async def one(number: int) -> str:
+        middleware = [VideoBudgetMiddleware("0.40", per="day")]
+        graph = agent(options, calls({**ASK, "prompt": f"Scene {number}"}), middleware=middleware, journal=journal)
+        answer = await graph.ainvoke(GO, {"configurable": {"thread_id": str(number)}})
+        return str(told(answer)[0].status)
+
+    assert sorted(await asyncio.gather(*map(one, range(6)))) == ["error"] * 4 + ["success"] * 2
+    assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
+
+
+_ELSEWHERE = """
+import json, sys
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_nebula_video import NebulaVideoTool, SqlJournal
+from langchain_nebula_video.middleware import VideoBudgetMiddleware
+from tests.agents import ScriptedModel
+
+name, url, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+tool = NebulaVideoTool(**options, journal=SqlJournal(url))
+asked = {"image": "https://example.com/cat.png", "resolution": "480p"}
+wanted = [{"name": tool.name, "id": str(n), "args": {**asked, "prompt": f"{name} {n}"}} for n in range(4)]
+model = ScriptedModel(lines=[AIMessage("", tool_calls=wanted), AIMessage("Done.")])
+agent = create_agent(model, [tool], middleware=[VideoBudgetMiddleware("0.40", per="day")])
+print("ready", flush=True)
+sys.stdin.readline()
+agent.invoke({"messages": [("user", "Go")]})
+"""
+
+
+def test_a_day_holds_for_processes_at_the_same_time(
+    emulator: Emulator, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Two that reserve at once may both be refused; together they never have more."""
+    url = f"sqlite:///{tmp_path}/journal.db"
+    commands = [[sys.executable, "-c", _ELSEWHERE, name, url, json.dumps(options)] for name in ("A", "B", "C")]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[2]}
+    running = [subprocess.Popen(command, **pipes) for command in commands]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in running:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert submits(emulator) <= 2
+    assert float(emulator.bill.usd) <= 0.40
+
+
+class Falls(AgentMiddleware[Any, Any, Any]):
+    """Breaks off once, when the video is paid for."""
+
+    fallen = False
+
+    def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        answer = handler(request)
+        if not self.fallen:
+            self.fallen = True
+            raise ConnectionError
+        return answer
+
+
+def test_a_call_that_is_replayed_is_not_refused_for_its_own_video(emulator: Emulator, options: dict[str, Any]) -> None:
+    tool, middleware = NebulaVideoTool(**options), [VideoBudgetMiddleware("0.20", per="thread"), Falls()]
+    graph = with_tool(tool, calls(ASK), middleware=middleware)
+    with pytest.raises(ConnectionError):
+        graph.invoke(GO, THREAD)
+    (message,) = told(graph.invoke(None, THREAD))
+    assert json.loads(str(message.content))["status"] == "succeeded"
+    assert float(emulator.bill.usd) == pytest.approx(EACH)
+
+
+@pytest.mark.parametrize("emulator", [100], indirect=True)
+def test_a_repetition_that_goes_on_with_what_is_paid_for_is_not_refused(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    turns = [calls(ASK, first=number) for number in range(20)]
+    middleware = [VideoBudgetMiddleware("0.20", per="thread")]
+    answer = agent(options, *turns, middleware=middleware, timeout=0.5).invoke(GO, {**THREAD, "recursion_limit": 200})
+    answers = told(answer)
+    assert "still running" in str(answers[0].content)
+    assert any(message.status == "success" for message in answers)
+    assert submits(emulator) == 1
+
+
+@BOTH_ORDERS
+def test_each_call_has_one_answer_and_what_is_refused_is_not_asked_about(
+    emulator: Emulator, options: dict[str, Any], first: str
+) -> None:
+    tool = NebulaVideoTool(**options)
+    middleware = both(first, person(tool), VideoBudgetMiddleware("0.30", per="thread"))
+    graph = with_tool(tool, calls(*numbered(2)), middleware=middleware)
+    (question,) = graph.invoke(GO, THREAD)["__interrupt__"]
+    asked = len(question.value["action_requests"])
+    assert asked == (1 if first == "person" else 2)
+    answer = decided(graph, *[{"type": "reject"}] * asked)
+    assert sorted(message.tool_call_id for message in told(answer)) == ["call_0", "call_1"]
+    assert submits(emulator) == 0
+
+
+def test_nobody_is_asked_if_all_is_refused(emulator: Emulator, options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options)
+    graph = with_tool(tool, calls(ASK), middleware=[person(tool), VideoBudgetMiddleware("0.10")])
+    answer = graph.invoke(GO, THREAD)
+    assert "__interrupt__" not in answer
+    assert answer["messages"][-1].content == "Done."
+    assert submits(emulator) == 0
+
+
+def test_a_run_that_was_paused_before_there_was_a_budget_is_held_to_it(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    tool, saver = NebulaVideoTool(**options, journal=MemoryJournal()), InMemorySaver()
+    lines = [calls(*numbered(2)), calls({**ASK, "prompt": "After"}, first=5)]
+    with_tool(tool, *lines, middleware=[person(tool)], saver=saver).invoke(GO, THREAD)
+    middleware = [person(tool), VideoBudgetMiddleware("0.30")]
+    graph = with_tool(tool, *lines, middleware=middleware, saver=saver, turn=1)
+    answer = decided(graph, APPROVE, APPROVE)
+    assert [message.status for message in told(answer)].count("error") == 2
+    assert answer["messages"][-1].content == "Done."
+    assert float(emulator.bill.usd) == pytest.approx(EACH)
+
+
+def test_without_a_thread_too_what_failed_for_free_does_not_count(emulator: Emulator, options: dict[str, Any]) -> None:
+    emulator.faults.add("submit", "status", code=400)
+    lines = [calls({**ASK, "prompt": f"Scene {number}"}, first=number) for number in range(3)]
+    graph = agent(options, *lines, middleware=[VideoBudgetMiddleware("0.30")])
+    graph.checkpointer = None
+    assert [message.status for message in told(graph.invoke(GO))] == ["error", "success", "error"]
+    assert float(emulator.bill.usd) == pytest.approx(EACH)
+
+
+def test_an_agent_may_have_a_budget_for_each_window(emulator: Emulator, options: dict[str, Any]) -> None:
+    middleware = [VideoBudgetMiddleware("0.20", per="run"), VideoBudgetMiddleware("0.40", per="day")]
+    first, second, third = (calls(*numbered(2), first=2 * number) for number in range(3))
+    graph = agent(options, first, AIMessage("Done."), second, AIMessage("Done."), third, middleware=middleware)
+    for refused in ("$0.20 per run", "$0.40 per day", "$0.40 per day"):
+        answer = graph.invoke(GO, THREAD)
+        assert any(refused in str(message.content) for message in told(answer)[-2:])
+    assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
+
+
+def test_a_budget_that_is_given_to_a_second_agent_is_refused(emulator: Emulator, options: dict[str, Any]) -> None:
+    budget = VideoBudgetMiddleware("0.30")
+    with_tool(NebulaVideoTool(**options), middleware=[budget]).invoke(GO, THREAD)
+    with pytest.raises(InvalidRequestError, match="Give each agent a middleware of its own"):
+        with_tool(NebulaVideoTool(**options), calls(ASK), middleware=[budget]).invoke(GO, THREAD)
+    assert submits(emulator) == 0
+
+
+def test_two_journals_on_one_database_are_counted_once(
+    emulator: Emulator, options: dict[str, Any], tmp_path: Path
+) -> None:
+    budget = VideoBudgetMiddleware("0.40", per="day")
+    for number in range(3):
+        tool = NebulaVideoTool(**options, journal=SqlJournal(f"sqlite:///{tmp_path}/journal.db"))
+        graph = with_tool(tool, calls({**ASK, "prompt": f"Scene {number}"}), middleware=[budget])
+        graph.invoke(GO, {"configurable": {"thread_id": str(number)}})
+    assert submits(emulator) == 2

@@ -18,7 +18,7 @@ LAYERS = [
     {"schema", "_formats"},
     {"models", "gateways", "images", "protocols"},
     {"journal", "_runtime", "_offers", "registry"},
-    {"_options", "_retry", "_schedule", "_watch"},
+    {"_options", "_retry", "_schedule", "_watch", "_ceilings"},
     {"_targets"},
     {"storage"},
     {"_tasks", "_orders", "_likeness"},
@@ -35,6 +35,7 @@ LAYERS = [
     {"_tool_base"},
     {"tools", "runnable"},
     {"toolkit", "graph"},
+    {"_consent"},
     {"middleware"},
     {"cli"},
 ]
@@ -42,7 +43,7 @@ RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 # LangChain belongs to the layers that face it; HTTP to one package.
 LANGCHAIN = {
     *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing", "_replay"),
-    *("tools", "runnable", "toolkit", "graph", "middleware", "cli"),
+    *("tools", "runnable", "toolkit", "graph", "_consent", "middleware", "cli"),
 }
 
 

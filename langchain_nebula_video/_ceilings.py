@@ -1,0 +1,62 @@
+"""Ceilings over running code: they hold for all that is paid for in it, by a tool, a runnable or a client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from langchain_nebula_video.journal import Entry, Journal
+from langchain_nebula_video.schema import Budget
+
+__all__ = ["Ceiling", "in_force", "reserve", "under"]
+
+Ceiling = Callable[[Journal, Entry], None]
+"""Asked about a row that has just been written; raises if the row is too much."""
+
+_PATIENCE = 5.0
+"""Seconds that a row waits for its turn: a database that does not answer holds up one turn, not the next ones too."""
+_ceilings: ContextVar[tuple[Ceiling, ...]] = ContextVar("nebula_video_ceilings", default=())
+_turn = threading.Lock()
+
+
+@contextmanager
+def under(ceiling: Ceiling) -> Iterator[None]:
+    """Let a ceiling hold, besides those that do already."""
+    token = _ceilings.set((*_ceilings.get(), ceiling))
+    try:
+        yield
+    finally:
+        _ceilings.reset(token)
+
+
+def in_force() -> bool:
+    """Whether there is a ceiling."""
+    return bool(_ceilings.get())
+
+
+def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: bool) -> Entry:
+    """`Journal.reserve`; a new row that is too much for a ceiling is taken back.
+
+    It is written first and counted then. So nobody overdraws a ceiling, in whatever process: two that reserve at the
+    same moment count each other. Within a process they take turns, and the first one is not refused for the second.
+    A row that was there before is paid for already: what is replayed is never refused.
+    """
+    ceilings = _ceilings.get()
+    if not ceilings:
+        return journal.reserve(entry, budget, adopt=adopt)
+    mine = _turn.acquire(timeout=_PATIENCE)
+    try:
+        owner = journal.reserve(entry, budget, adopt=adopt)
+        if owner.id == entry.id:
+            try:
+                for ceiling in ceilings:
+                    ceiling(journal, entry)
+            except BaseException:
+                journal.forget(entry.id)
+                raise
+        return owner
+    finally:
+        if mine:
+            _turn.release()
