@@ -16,7 +16,7 @@ from langchain_nebula_video._offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError, Money, NotSentError
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.images import WireImage, wire_image
-from langchain_nebula_video.protocols import Protocol, WireRequest
+from langchain_nebula_video.protocols import MAX_TASK_ID, Protocol, WireRequest
 from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, encodable
 
 __all__ = [
@@ -134,6 +134,6 @@ def checked_id(task: object, gateway: Gateway) -> str:
             task_id=task.task_id,
         )
     task_id = task.task_id if isinstance(task, Task) else task
-    if not task_id.strip() or not encodable(task_id):
+    if not task_id.strip() or len(task_id) > MAX_TASK_ID or not encodable(task_id):
         raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
     return task_id
