@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -101,8 +102,10 @@ def check_timeout(timeout: float | None) -> None:
 
 
 def check_progress(on_progress: object) -> None:
-    """Whether a callback can be called from blocking code too."""
-    if inspect.iscoroutinefunction(on_progress):
+    """Whether a callback can be called from blocking code too, as far as can be seen before it is."""
+    while isinstance(on_progress, functools.partial):
+        on_progress = on_progress.func
+    if any(map(inspect.iscoroutinefunction, (on_progress, getattr(on_progress, "__call__", None)))):  # noqa: B004 it is looked at
         raise InvalidRequestError(
             "on_progress is a coroutine function.", hint="Give a plain function; only async clients await it."
         )
