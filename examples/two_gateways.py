@@ -7,6 +7,7 @@ import logging
 from _gateway import five_gateways
 
 from langchain_nebula_video import (
+    InvalidRequestError,
     NebulaVideoRunnable,
     NotSentError,
     RefusedError,
@@ -22,7 +23,8 @@ with five_gateways() as emulator:
     first = NebulaVideoRunnable(gateway="nebula", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
     second = NebulaVideoRunnable(gateway="dashscope", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
     # Only after errors in which nothing was sent or accepted: a fallback on every error could pay at both.
-    animate = first.with_fallbacks([second], exceptions_to_handle=(RefusedError, NotSentError))
+    safe = (RefusedError, NotSentError, InvalidRequestError)
+    animate = first.with_fallbacks([second], exceptions_to_handle=safe)
 
     emulator.faults.add("submit", "status", code=403)
     video = animate.invoke(CAT)

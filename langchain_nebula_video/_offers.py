@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "OwnPrices",
     "as_request",
     "find_offer",
+    "listed",
     "offers",
     "own_name",
     "own_prices",
@@ -159,7 +160,7 @@ class Offer:
 
     def _check_choice(self, name: str, value: object, choices: tuple[object, ...]) -> None:
         if value not in choices:
-            offered = _told([choice for choice in choices if choice is not None])
+            offered = listed([choice for choice in choices if choice is not None])
             raise InvalidRequestError(
                 f"{name} is {value or repr(value)}; {self.model.name} makes {offered}.",
                 hint=f"Choose one of: {offered}.",
@@ -184,7 +185,7 @@ class Offer:
                 )
 
 
-def _told(choices: list[object]) -> str:
+def listed(choices: Sequence[object]) -> str:
     """Choices for a message; a run of numbers by its ends."""
     numbers: list[Any] = [choice for choice in choices if isinstance(choice, int)]
     if len(numbers) > 5 and numbers == list(range(numbers[0], numbers[0] + len(choices))):
@@ -288,12 +289,17 @@ def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping
         raise InvalidRequestError(request_problems(error), hint="Correct it and call again.") from None
 
 
-def request_problems(error: ValidationError) -> str:
-    """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes."""
+def request_problems(error: ValidationError, told: Callable[[Any], str] = lambda _: "") -> str:
+    """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes.
+
+    Args:
+        error: From pydantic.
+        told: What to say of a value after all.
+    """
     found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in item["loc"]) or "request"
-        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
+        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{told(item['input'])}")
     return f"The request is not valid: {'; '.join(found)}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -16,7 +17,7 @@ from langchain_nebula_video._offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError, Money, NotSentError
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.images import WireImage, wire_image
-from langchain_nebula_video.protocols import Protocol, WireRequest
+from langchain_nebula_video.protocols import MAX_TASK_ID, Protocol, WireRequest
 from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, encodable
 
 __all__ = [
@@ -101,8 +102,10 @@ def check_timeout(timeout: float | None) -> None:
 
 
 def check_progress(on_progress: object) -> None:
-    """Whether a callback can be called from blocking code too."""
-    if inspect.iscoroutinefunction(on_progress):
+    """Whether a callback can be called from blocking code too, as far as can be seen before it is."""
+    while isinstance(on_progress, functools.partial):
+        on_progress = on_progress.func
+    if any(map(inspect.iscoroutinefunction, (on_progress, getattr(on_progress, "__call__", None)))):  # noqa: B004 it is looked at
         raise InvalidRequestError(
             "on_progress is a coroutine function.", hint="Give a plain function; only async clients await it."
         )
@@ -134,6 +137,6 @@ def checked_id(task: object, gateway: Gateway) -> str:
             task_id=task.task_id,
         )
     task_id = task.task_id if isinstance(task, Task) else task
-    if not task_id.strip() or not encodable(task_id):
+    if not task_id.strip() or len(task_id) > MAX_TASK_ID or not encodable(task_id):
         raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
     return task_id

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.messages.content import create_video_block
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._options import ClientOptions
@@ -22,7 +22,18 @@ from langchain_nebula_video._tracing import counting, noted, shown
 from langchain_nebula_video.errors import DownloadError
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 
-__all__ = ["IMAGE_FIELDS", "ToolOptions", "VideoTool", "messages_of", "replay_key", "restored", "text_of", "unsaved"]
+__all__ = [
+    "IMAGE_FIELDS",
+    "SharedToolOptions",
+    "ToolOptions",
+    "ToolkitOptions",
+    "VideoTool",
+    "messages_of",
+    "replay_key",
+    "restored",
+    "text_of",
+    "unsaved",
+]
 
 IMAGE_FIELDS = ("image", "last_image", "reference_images")
 
@@ -41,21 +52,30 @@ class _Call:
 _call: ContextVar[_Call | None] = ContextVar("nebula_video_tool_call", default=None)
 
 
-class ToolOptions(ClientOptions, total=False):
+class SharedToolOptions(TypedDict, total=False):
+    """What all tools of a toolkit may be given alike, besides the keywords of the clients."""
+
+    callbacks: Callbacks
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    handle_tool_error: Any
+    handle_validation_error: Any
+    url_in_content: bool
+
+
+class ToolkitOptions(ClientOptions, SharedToolOptions, total=False):
+    """The keywords of the toolkit."""
+
+
+class ToolOptions(ToolkitOptions, total=False):
     """The keywords of a tool: those of the clients, of `BaseTool`, and its own."""
 
     name: str
     description: str
     return_direct: bool
     verbose: bool
-    callbacks: Callbacks
-    tags: list[str] | None
-    metadata: dict[str, Any] | None
-    handle_tool_error: Any
-    handle_validation_error: Any
-    response_format: Literal["content", "content_and_artifact"]
+    response_format: Literal["content_and_artifact"]
     extras: dict[str, Any] | None
-    url_in_content: bool
     asks_with: str | None
 
 
@@ -65,12 +85,19 @@ class VideoTool(LifecycleOptions, BaseTool):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
     description: str = ""
-    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    response_format: Literal["content_and_artifact"] = "content_and_artifact"
     handle_tool_error: Any = True
     handle_validation_error: Any = Field(default_factory=lambda: told_to_the_model)
     url_in_content: bool = True
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _keeps_the_artifact(cls, value: object) -> object:
+        if value != "content_and_artifact":
+            raise ValueError("must be 'content_and_artifact': else the model would read the whole artifact too")
+        return value
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, and keeps image data out of what is traced."""

@@ -25,11 +25,21 @@ __all__ = ["as_tool_errors", "told_to_the_model"]
 _AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
 _ASK = "Call {tool} with task_id {task_id!r} to go on waiting: that costs nothing more. Never submit it again."
 _UNCONFIRMED = "Do not ask for this video again; tell the user to look for it at the gateway."
+_SHORT = 60
 
 
 def told_to_the_model(error: ValidationError) -> str:
     """Arguments that do not fit the schema, told like every other refusal."""
-    return str(InvalidRequestError(request_problems(error), hint="Correct the arguments and call again."))
+    told = request_problems(error, told=_given)
+    return str(InvalidRequestError(told, hint="Correct the arguments and call again."))
+
+
+def _given(value: Any) -> str:
+    """What the model wrote, in short: it has written it itself, so it is no secret to it."""
+    if not isinstance(value, str | int | float):
+        return ""
+    text = repr(value[:_SHORT] if isinstance(value, str) else value)
+    return f" (given: {text if len(text) <= _SHORT else f'{text[:_SHORT]}…'})"
 
 
 @contextmanager

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from langchain_core.tools import InjectedToolArg
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
-from langchain_nebula_video._offers import Offer
+from langchain_nebula_video._offers import Offer, listed
 from langchain_nebula_video.gateways import Gateway
 from langchain_nebula_video.models import Model
-from langchain_nebula_video.schema import money
+from langchain_nebula_video.schema import money, tier_of
 
-__all__ = ["args_schema", "description", "quote_schema", "submit_description"]
+__all__ = ["Arguments", "Injected", "args_schema", "description", "quote_schema", "submit_description"]
 
 
 def _price_list(offer: Offer, group_ratio: Decimal) -> str:
@@ -77,6 +90,41 @@ def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None
     )
 
 
+class Arguments(BaseModel):
+    """What a tool is called with: strict about what it means, lenient about how language models write it."""
+
+    # They write the number of an image, a task's id or a prompt such as 1984 as a number.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {name: value for name, value in given.items() if value is not None}
+
+
+Injected = Annotated[SkipJsonSchema[Any], InjectedToolArg]
+"""What no model is to see: LangChain leaves it out for most of them; Gemini's package shows the whole JSON schema."""
+
+
+def _one_of(choices: tuple[Any, ...]) -> WrapValidator:
+    """A choice, read as `VideoRequest` reads it: prices are told, and budgets kept, by what that makes of it."""
+
+    def read(given: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+        with contextlib.suppress(ValidationError):
+            value = checked(given)
+            if value in choices and not isinstance(given, bool):
+                return value
+        raise ValueError(f"Choose one of: {listed(choices)}")
+
+    return WrapValidator(read)
+
+
+def _as_list(given: object) -> object:
+    return [given] if isinstance(given, str | int) else given
+
+
 def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
     """Every field that a language model may be shown; those that are not accepted are left out below."""
     model = offer.model
@@ -87,6 +135,9 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
         f"work best{limit}.{named}"
     )
     formats = " or ".join(offer.gateway.images.formats[:2])
+    alone = "" if offer.requires("image") else ' Write "none" for a video of the prompt alone.'
+    sharper = "Higher is sharper and costs more." if len(offer.resolutions) > 1 else f"Only {offer.resolutions[0]}."
+    grows = " The cost grows in proportion." if len(model.durations) > 1 else ""
     return {
         "prompt": (str, Field(description=wish))
         if offer.requires("prompt") or not model.templates
@@ -97,7 +148,7 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
                 default=None,
                 description=f"The https URL of the {formats} image to animate, or the number of an image of the "
                 "conversation, the oldest being 1. Leave it out to animate the newest image of the conversation; never "
-                "copy base64 data here.",
+                f"copy base64 data here.{alone}",
             ),
         ),
         "last_image": (
@@ -109,7 +160,7 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             ),
         ),
         "reference_images": (
-            list[str] | None,
+            Annotated[list[str] | None, BeforeValidator(_as_list)],
             Field(
                 default=None,
                 max_length=model.max_references or None,
@@ -118,16 +169,22 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
                 "never copy base64 data here.",
             ),
         ),
+        # No enumeration: Gemini knows only those of texts.
         "duration": (
-            Literal[model.durations],
-            Field(default=model.default_duration, description="Seconds of video. The cost grows in proportion."),
+            Annotated[int, _one_of(model.durations)],
+            Field(
+                default=model.default_duration,
+                ge=min(model.durations),
+                le=max(model.durations),
+                description=f"Seconds of video: {listed(model.durations)}.{grows}",
+            ),
         ),
         "resolution": (
-            Literal[offer.resolutions],
-            Field(default=offer.default_resolution, description="Higher is sharper and costs more."),
+            Annotated[Literal[offer.resolutions], BeforeValidator(tier_of), _one_of(offer.resolutions)],
+            Field(default=offer.default_resolution, description=sharper),
         ),
         "template": (
-            Literal[model.templates] | None if model.templates else None,
+            Annotated[Literal[model.templates] | None, _one_of(model.templates)] if model.templates else None,
             Field(default=None, description="A ready-made effect; the prompt is ignored with one."),
         ),
         "negative_prompt": (
@@ -139,7 +196,9 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             ),
         ),
         "aspect_ratio": (
-            Literal[model.aspect_ratios] | None if model.aspect_ratios else None,
+            Annotated[Literal[model.aspect_ratios] | None, _one_of(model.aspect_ratios)]
+            if model.aspect_ratios
+            else None,
             Field(default=None, description="The video's proportions, where no image decides them."),
         ),
         "smart_rewrite": (
@@ -179,14 +238,10 @@ def args_schema(offer: Offer) -> type[BaseModel]:
     return _made(offer.model, offer.gateway)
 
 
-# Language models write the number of an image, or a prompt such as 1984, as a number.
-_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
-
-
 def quote_schema(offer: Offer) -> type[BaseModel]:
     """What a price depends on."""
     fields = {name: field for name, field in _fields(offer).items() if name in {"duration", "resolution"}}
-    made: type[BaseModel] = create_model("QuoteVideo", __config__=_CONFIG, **fields)  # type: ignore[call-overload]
+    made: type[BaseModel] = create_model("QuoteVideo", __base__=Arguments, **fields)  # type: ignore[call-overload]
     return made
 
 
@@ -196,6 +251,6 @@ def _made(model: Model, gateway: Gateway) -> type[BaseModel]:
     fields = {name: field for name, field in _fields(offer).items() if offer.accepts(name)}
     # The name is the contract: LangGraph's ToolNode fills a field called `runtime`. Excluded, so that a call
     # does not copy the whole state along.
-    fields["runtime"] = (Annotated[Any, InjectedToolArg], Field(default=None, exclude=True))
-    made: type[BaseModel] = create_model("AnimateImage", __config__=_CONFIG, **fields)  # type: ignore[call-overload]
+    fields["runtime"] = (Injected, Field(default=None, exclude=True))
+    made: type[BaseModel] = create_model("AnimateImage", __base__=Arguments, **fields)  # type: ignore[call-overload]
     return made

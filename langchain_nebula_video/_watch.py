@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Awaitable
 from datetime import datetime
 
 from langchain_nebula_video._runtime import Runtime
@@ -22,6 +23,7 @@ class Watch:
         self._since: datetime = task.submitted_at
         self._expected = expected
         self._on_progress = on_progress
+        self._warned = False
         self.polls = 0
         self.without_url = 0
 
@@ -40,10 +42,20 @@ class Watch:
             return
         try:
             told = self._on_progress(self._event(task))
-            if inspect.isawaitable(told) and self._runtime.can_wait:
-                await told
+            if inspect.isawaitable(told):
+                await self._waited(told)
         except Exception:
             logger.exception("on_progress failed; the generation goes on")
+
+    async def _waited(self, told: Awaitable[object]) -> None:
+        if self._runtime.can_wait:
+            await told
+            return
+        if inspect.iscoroutine(told):
+            told.close()
+        if not self._warned:
+            self._warned = True
+            logger.error("on_progress has to be awaited, which only an async client does; nothing was told")
 
     def _event(self, task: Task) -> VideoProgress:
         elapsed = self.elapsed()

@@ -19,7 +19,7 @@ from langchain_nebula_video._urls import split_url, without_signature
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.images import image_in_block
 
-__all__ = ["IMAGE_BLOCKS", "ConversationImage", "chosen", "handle_of", "images", "is_address", "newest_image"]
+__all__ = ["ConversationImage", "chosen", "images", "newest_image"]
 
 IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 """The types of content blocks that hold an image."""
@@ -49,10 +49,21 @@ _NAMES_ANYTHING = frozenset(
     {"url", "urls", "uri", "output", "outputs", "result", "results", "data", "files", "content", "structured_content"}
 )
 _NO_PICTURES = frozenset({"title", "snippet", "content", "page_content", "text", "duration", "video", "video_url"})
+# What a search answers, as a whole and page by page: its pictures are other people's, and none was made.
+_SEARCHES = frozenset(
+    {"query", "snippet", "search_results", "searchparameters", "search_parameters", "search_metadata", "organic",
+     "organic_results", "citations"}
+)  # fmt: skip
+_PAGES = frozenset({"url", "link", "href", "source"})
 _ASIDE = re.compile(r"input|prompt|request|param|mask|thumb|preview|icon|logo|avatar")
 
 _URL = r"https?://(?:[^\s<>\"'`\[\]{}|\\^()]|\([^\s()]*\))+"
 _PICTURE_IN_PROSE = re.compile(rf"!\[[^\]]{{0,999}}\]\(\s*<?(?P<shown>{_URL}|data:image/[^\s)>]+)|(?P<named>{_URL})")
+# What is left in prose of an image, of a link and of brackets when an address is taken out.
+_EMPTIED = re.compile(
+    r"!\[[^\]]{0,999}\]\(\s*(?:\"[^\"]{0,999}\"\s*)?\)|\[(?P<label>[^\]]{0,999})\]\(\s*\)|<\s*>|\(\s*\)"
+)
+_SPACES = re.compile(r"\s+")
 _BETWEEN_URLS = re.compile(r"\s*[,;|]\s*(?=https?://)|\s+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+")
 _LONG = 2000  # characters: a tool's longer prose is something read, not something made
@@ -109,9 +120,15 @@ def images(messages: Sequence[Any]) -> list[ConversationImage]:
     return found
 
 
-def newest_image(messages: Sequence[Any]) -> Any:
-    """What `ConversationImage.source` is, of the image that came last; `None` if there is none."""
-    return next((image.source for image in reversed(images(messages))), None)
+def newest_image(messages: Sequence[Any], *, besides: Sequence[Any] = ()) -> Any:
+    """What `ConversationImage.source` is, of the image that came last; `None` if there is none.
+
+    Args:
+        messages: As for `images`.
+        besides: Images, in any form, that are not meant: they have their place already.
+    """
+    taken = [_key(source) for source in besides]
+    return next((image.source for image in reversed(images(messages)) if _key(image.source) not in taken), None)
 
 
 def handle_of(text: str) -> str | None:
@@ -140,11 +157,25 @@ def chosen(handle: str, messages: Sequence[Any]) -> ConversationImage:
             return image
     there_are = "; ".join(image.describe() for image in found[: -_MOST_TOLD - 1 : -1])
     raise InvalidRequestError(
-        f"There is no image {_short(handle)!r} in the conversation.",
+        f"There is no image {short(handle)!r} in the conversation.",
         hint=f"Give the number of one that is there, newest first: {there_are}. Or give an https URL."
         if found
         else "There is none at all: give the image's https URL.",
     )
+
+
+def words_of(text: str) -> str:
+    """A text without the images that it names: what somebody wants done with them; `""` if nothing else is said."""
+    if _inline(text.strip()) is not None:
+        return ""
+    bare = _PICTURE_IN_PROSE.sub(lambda found: found[0].replace(_picture_at(found) or "", "", 1), text)
+    words = _SPACES.sub(" ", _EMPTIED.sub(lambda found: found["label"] or "", bare)).strip()
+    return words if any(map(str.isalnum, words)) else ""
+
+
+def _picture_at(match: re.Match[str]) -> str | None:
+    named: str = match["shown"] or match["named"].rstrip(".,;:!?*_")
+    return named if _inline(named) or _leads_to_picture(named, said=bool(match["shown"])) else None
 
 
 def _called(calls: object) -> Iterator[tuple[str, str]]:
@@ -196,10 +227,7 @@ def _in_text(text: str, *, said: bool) -> Iterator[Any]:
     elif (inline := _inline(text)) is not None:
         yield inline
     elif not said or len(text) < _LONG:
-        for match in _PICTURE_IN_PROSE.finditer(text):
-            named = match["shown"] or match["named"].rstrip(".,;:!?*_")
-            if _inline(named) or _leads_to_picture(named, said=bool(match["shown"])):
-                yield named
+        yield from (named for match in _PICTURE_IN_PROSE.finditer(text) if (named := _picture_at(match)))
 
 
 def _in_values(value: object, *, said: bool, depth: int = _DEEP) -> Iterator[Any]:
@@ -212,7 +240,7 @@ def _in_values(value: object, *, said: bool, depth: int = _DEEP) -> Iterator[Any
     elif isinstance(value, bytes | bytearray | memoryview):
         if format_of(bytes(value[:64])) in _FORMATS:
             yield bytes(value)
-    elif all(hasattr(value, name) for name in _OF_PIL):
+    elif _is_pil(value):
         yield value
     elif depth > 0 and isinstance(value, list | tuple):
         for item in value:
@@ -229,7 +257,7 @@ def _in_fields(fields: Mapping[Any, Any], *, said: bool, depth: int) -> Iterator
         yield from _in_text(str(fields.get("text")), said=said)
     elif is_image and _is_whole(block):
         yield block
-    elif kind not in _OTHER_BLOCKS:
+    elif kind not in _OTHER_BLOCKS and not _was_searched(fields):
         said = is_image or (said and _NO_PICTURES.isdisjoint(fields))
         for key, item in fields.items():
             name = str(key).lower()
@@ -238,12 +266,31 @@ def _in_fields(fields: Mapping[Any, Any], *, said: bool, depth: int) -> Iterator
                 yield from _in_values(item, said=bool(named), depth=depth)
 
 
+def _was_searched(fields: Mapping[Any, Any]) -> bool:
+    """Whether this is a search's answer, or a page that it found: a title with an address that is no picture's."""
+    names = {str(key).lower(): item for key, item in fields.items()}
+    if not _SEARCHES.isdisjoint(names) or {"images", "results"} <= names.keys():
+        return True
+    pages = [names[name] for name in _PAGES & names.keys()] if "title" in names else []
+    return any(isinstance(page, str) and is_address(page) and not _leads_to_picture(page, said=False) for page in pages)
+
+
 def _fields(value: object) -> Mapping[Any, Any]:
     """A mapping as it is, any other object as that of its attributes."""
-    if isinstance(value, Mapping):
-        return value
-    found = getattr(value, "__dict__", None)
+    try:
+        if isinstance(value, Mapping):
+            return dict(value)
+        found = getattr(value, "__dict__", None)
+    except Exception:  # noqa: BLE001 a stranger's object, which runs its own code when it is looked at
+        return {}
     return {key: item for key, item in found.items() if key[:1] != "_"} if isinstance(found, dict) else {}
+
+
+def _is_pil(value: object) -> bool:
+    try:
+        return all(hasattr(value, name) for name in _OF_PIL)
+    except Exception:  # noqa: BLE001 as in _fields
+        return False
 
 
 def _is_whole(block: Mapping[str, Any]) -> bool:
@@ -302,13 +349,14 @@ def _key(source: Any) -> object:
     return id(plain)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The beginning of a text, for messages."""
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _look(plain: Any) -> str:
     if _is_elsewhere(plain):
-        return _short(without_signature(plain.strip()))
+        return short(without_signature(plain.strip()))
     if not isinstance(plain, str | bytes):
         return f"picture of {plain.width} x {plain.height} pixels"
     body = plain.partition(",")[2] if isinstance(plain, str) else plain

@@ -21,7 +21,7 @@ from langchain_core.runnables.config import get_async_callback_manager_for_confi
 
 from langchain_nebula_video.schema import VideoProgress
 
-__all__ = ["EVENT", "graph_runtime", "progress_to", "progress_to_async"]
+__all__ = ["EVENT", "progress_to", "progress_to_async"]
 
 EVENT = "nebula_video_progress"
 """The custom event's name, and the `type` of what the streams carry."""

@@ -1,10 +1,10 @@
 """A link of a chain: an image in, a finished video out."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
@@ -13,7 +13,7 @@ from langchain_nebula_video._offers import as_request
 from langchain_nebula_video._options import ClientOptions
 from langchain_nebula_video._replay import key_of_node
 from langchain_nebula_video._tracing import counting, noted, redacted
-from langchain_nebula_video.conversation import IMAGE_BLOCKS, newest_image
+from langchain_nebula_video.conversation import IMAGE_BLOCKS, is_address, newest_image, short, words_of
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.progress import progress_to, progress_to_async
 from langchain_nebula_video.schema import Video, VideoRequest
@@ -44,8 +44,9 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     """Takes an image, waits for the video, gives a `Video`.
 
     The input is a dict of `VideoRequest` fields, a `VideoRequest`, an image in any form that the client takes,
-    or a message (or a list of them) that carries one: the newest image counts. What the input does not say
-    comes from the fields given here; a message's own text is the prompt where there is no other.
+    or a message that carries one, or several: as a list, as dicts with `role` and `content`, under `messages` in a
+    dict. The newest image counts. What the input does not say comes from the fields given here. Where there is no
+    other prompt, it is what the user said last, without addresses of images; what a model or a tool says is none.
 
     Example:
         ```python
@@ -59,9 +60,23 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     `invoke(input, config, key="…")`: the same key never pays twice. Without one, the very same request after an error
     goes on with the task of the first, so that neither `with_retry` nor a node's retry policy pays again.
 
-    `batch` and `abatch` run at most
-    `max_concurrency` (4) at once; when one fails the others run to their end, and the error that is raised
-    carries all results in `error.results`. Arguments are those of `Options`, and the defaults of a request.
+    `batch` and `abatch` run at most `max_concurrency` (4) at once; when one fails the others run to their end, and
+    the error that is raised carries all results in `error.results`. It cannot behind `with_retry`, which repeats what
+    failed and hands on the last error alone: call `with_retry().batch(inputs, return_exceptions=True)`, and nothing
+    that was paid is missing.
+
+    Arguments are those of `Options`, and the defaults of a request.
+
+    `langchain_core.load.dumps` writes it, without its key; `loads` reads it where it is told to:
+
+        ```python
+        loads(
+            text,
+            allowed_objects=[NebulaVideoRunnable],
+            valid_namespaces=["langchain_nebula_video"],
+            secrets_map={"NEBULA_API_KEY": key},
+        )
+        ```
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
@@ -84,7 +99,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """It can be written by `langchain_core.load.dumps` and read back by `loads`; the key goes as a secret."""
+        """It can be written by `dumps` and read back by `loads`, as the class says; the key goes as a secret."""
         return True
 
     @property
@@ -170,13 +185,50 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             for name in VideoRequest.model_fields
             if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
         }
-        offer = self.offer(fields.get("model"))
-        imageless = not offer.requires("image") and not offer.requires("reference_images")
-        given = _fields_of(given, defaults, imageless=imageless)
+        given = self._fields_of(given, {**defaults, **fields})
         model = fields.get("model") or given.get("model")
         if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
         return as_request({**defaults, **given}, fields)
+
+    def _fields_of(self, given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What the input says, as fields of a request; `known` is said already."""
+        if isinstance(given, VideoRequest):
+            return {name: getattr(given, name) for name in given.model_fields_set}
+        if isinstance(given, Mapping) and "messages" in given:
+            rest = {name: value for name, value in given.items() if name != "messages"}
+            return {**self._said(_messages(given["messages"]), {**known, **rest}), **rest}
+        messages = _conversation(given)
+        if messages is not None:
+            return self._said(messages, known)
+        if isinstance(given, Mapping) and given.get("type") not in IMAGE_BLOCKS:
+            return dict(given)
+        if isinstance(given, str) and self.image_folder is None and not is_address(given):
+            raise InvalidRequestError(
+                f"The input {short(given)!r} is a text, and neither the address nor the data: URI of an image.",
+                hint='Give the image as the input, or both in a dict: {"image": …, "prompt": …}.',
+            )
+        return {"image": given}
+
+    def _said(self, messages: list[BaseMessage], known: Mapping[str, Any]) -> dict[str, Any]:
+        """The newest image of a conversation, and what its user wants done with it."""
+        offer = self.offer(known.get("model"))
+        image = newest_image(messages)
+        if image is None and (offer.requires("image") or offer.requires("reference_images")):
+            raise InvalidRequestError(
+                "The message carries no image.",
+                hint="Give a message with an image block, or an image's URL in a dict.",
+            )
+        found = {} if image is None else {"image": image}
+        if known.get("prompt") or known.get("template"):
+            return found
+        said = [words_of(message.text) for message in messages if isinstance(message, HumanMessage)]
+        if not said:
+            raise InvalidRequestError(
+                "There is no prompt: none is given, and no message is the user's.",
+                hint="Give prompt= to the runnable or with the call; what a model or a tool says is taken for none.",
+            )
+        return {**found, "prompt": next(filter(None, reversed(said)), "")}
 
 
 def _named(key: str | None) -> dict[str, Any]:
@@ -191,30 +243,28 @@ def _noted(video: Video) -> Video:
     return video
 
 
-def _fields_of(given: Any, defaults: Mapping[str, Any], *, imageless: bool) -> dict[str, Any]:
-    if isinstance(given, VideoRequest):
-        return {name: getattr(given, name) for name in given.model_fields_set}
-    if isinstance(given, BaseMessage):
-        return _from_messages([given], defaults, imageless=imageless)
-    if isinstance(given, Sequence) and given and all(isinstance(item, BaseMessage) for item in given):
-        return _from_messages(list(given), defaults, imageless=imageless)
+def _conversation(given: Any) -> list[BaseMessage] | None:
+    """The messages that an input is; `None` if it is none."""
     if hasattr(given, "to_messages"):  # a prompt template's value
-        return _from_messages(given.to_messages(), defaults, imageless=imageless)
-    if isinstance(given, Mapping) and given.get("type") not in IMAGE_BLOCKS:
-        return dict(given)
-    return {"image": given}
+        return list(given.to_messages())
+    some = [given] if _is_message(given) else given
+    if not isinstance(some, list | tuple) or not some or not all(map(_is_message, some)):
+        return None
+    return _messages(some)
 
 
-def _from_messages(messages: list[BaseMessage], defaults: Mapping[str, Any], *, imageless: bool) -> dict[str, Any]:
-    image = newest_image(messages)
-    if image is None and not imageless:
+def _is_message(item: object) -> bool:
+    return isinstance(item, BaseMessage) or (isinstance(item, Mapping) and {"role", "content"} <= item.keys())
+
+
+def _messages(given: Any) -> list[BaseMessage]:
+    """Whatever LangChain takes as messages, as such."""
+    try:
+        return convert_to_messages(given if isinstance(given, list | tuple) else [given])
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise InvalidRequestError(
-            "The message carries no image.",
-            hint="Give a message with an image block, or an image's URL in a dict.",
-        )
-    text = "" if "prompt" in defaults else messages[-1].text.strip()
-    found = {"image": image, "prompt": text or None}
-    return {name: value for name, value in found.items() if value is not None}
+            f"The messages cannot be read: {short(str(error))}", hint="Give LangChain messages, or dicts of them."
+        ) from None
 
 
 def _bounded(config: RunnableConfig | list[RunnableConfig] | None) -> RunnableConfig | list[RunnableConfig]:

@@ -23,7 +23,6 @@ __all__ = [
     "VideoProgress",
     "VideoRequest",
     "dollars",
-    "encodable",
     "money",
 ]
 
@@ -51,6 +50,14 @@ def encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def tier_of(given: object) -> object:
+    """A resolution as it is called here: `480p` for "480P", "480" and 480; anything else as it is."""
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        return given
+    text = str(given).lower()
+    return f"{text}p" if text.isdecimal() else text
 
 
 class TaskStatus(StrEnum):
@@ -120,10 +127,10 @@ class VideoRequest(_Record):
             raise ValueError("must be a whole number, not true or false")  # noqa: TRY004 pydantic's contract
         return value
 
-    @field_validator("resolution", mode="after")
+    @field_validator("resolution", mode="before")
     @classmethod
-    def _lower_case(cls, value: str | None) -> str | None:
-        return value.lower() if value else value
+    def _is_a_tier(cls, value: object) -> object:
+        return tier_of(value)
 
 
 class Cost(_Record):

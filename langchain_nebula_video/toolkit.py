@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_nebula_video._doors import LifecycleOptions
 from langchain_nebula_video._offers import as_request
-from langchain_nebula_video._options import ClientOptions
-from langchain_nebula_video._tool_base import ToolOptions, VideoTool, replay_key, text_of, unsaved
+from langchain_nebula_video._tool_base import (
+    SharedToolOptions,
+    ToolkitOptions,
+    ToolOptions,
+    VideoTool,
+    replay_key,
+    text_of,
+    unsaved,
+)
 from langchain_nebula_video._tool_errors import as_tool_errors
-from langchain_nebula_video._tool_schema import quote_schema, submit_description
+from langchain_nebula_video._tool_schema import Arguments, Injected, quote_schema, submit_description
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.progress import progress_to, progress_to_async
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
@@ -73,14 +80,12 @@ class NebulaSubmitVideoTool(RequestTool):
         return self._under_way(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
 
 
-class _Which(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
+class _Which(Arguments):
     task_id: str = Field(description="The task_id that the tool that started the video returned.")
-    wait_seconds: int = Field(
+    wait_seconds: float = Field(
         default=0, ge=0, le=_LONGEST, description="Wait up to so many seconds for the video; 0 looks once."
     )
-    runtime: Annotated[Any, InjectedToolArg] = Field(default=None, exclude=True)
+    runtime: Injected = Field(default=None, exclude=True)
 
 
 class NebulaGetVideoTool(VideoTool):
@@ -106,7 +111,7 @@ class NebulaGetVideoTool(VideoTool):
     def _run(
         self,
         task_id: str,
-        wait_seconds: int = 0,
+        wait_seconds: float = 0,
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
@@ -126,7 +131,7 @@ class NebulaGetVideoTool(VideoTool):
     async def _arun(
         self,
         task_id: str,
-        wait_seconds: int = 0,
+        wait_seconds: float = 0,
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
@@ -144,7 +149,7 @@ class NebulaGetVideoTool(VideoTool):
                     return self._told(error.task or task)
             return self._made(*found)
 
-    def _is_settled(self, task: Task, wait_seconds: int) -> bool:
+    def _is_settled(self, task: Task, wait_seconds: float) -> bool:
         """Whether nothing is left to wait for, or nobody wants to."""
         if task.status is TaskStatus.SUCCEEDED and task.url is not None:
             return self.save_to is None
@@ -218,7 +223,8 @@ class NebulaVideoToolkit(BaseToolkit):
     | `nebula_quote_video`    | tells the price, and what the budget still holds | nothing  |
 
     Args:
-        options: As for `NebulaVideoClient`, and `url_in_content` (see `NebulaVideoTool`).
+        options: As for `NebulaVideoClient`; and for each of the tools alike: `url_in_content` (see `NebulaVideoTool`),
+            `handle_tool_error`, `handle_validation_error`, `callbacks`, `tags` and `metadata`.
 
     Example:
         ```python
@@ -230,25 +236,24 @@ class NebulaVideoToolkit(BaseToolkit):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    url_in_content: bool = True
     _options: LifecycleOptions = PrivateAttr()
     _given: dict[str, Any] = PrivateAttr()
 
-    def __init__(self, *, url_in_content: bool = True, **options: Unpack[ClientOptions]) -> None:
-        super().__init__(url_in_content=url_in_content)  # type: ignore[call-arg]
+    def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        super().__init__()
         given = cast("dict[str, Any]", options)
-        self._options = LifecycleOptions(**given)
+        of_tools = SharedToolOptions.__annotations__
+        self._options = LifecycleOptions(**{name: value for name, value in given.items() if name not in of_tools})
         # One journal for all of them, also if none was given.
         self._given = {**given, "journal": self._options.journal}
 
     def get_tools(self) -> list[BaseTool]:
         """The four tools; each call makes new ones on the same journal, and all know what one learns of prices."""
-        given: dict[str, Any] = {**self._given, "url_in_content": self.url_in_content}
         tools: list[VideoTool] = [
-            NebulaVideoTool(**given, asks_with=_GET),
-            NebulaSubmitVideoTool(**given, asks_with=_GET),
-            NebulaGetVideoTool(**given),
-            NebulaQuoteVideoTool(**given),
+            NebulaVideoTool(**self._given, asks_with=_GET),
+            NebulaSubmitVideoTool(**self._given, asks_with=_GET),
+            NebulaGetVideoTool(**self._given),
+            NebulaQuoteVideoTool(**self._given),
         ]
         for tool in tools:
             tool.learn_with(self._options)

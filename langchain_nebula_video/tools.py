@@ -27,7 +27,7 @@ from langchain_nebula_video.progress import progress_to, progress_to_async
 if TYPE_CHECKING:
     from langchain_nebula_video.schema import VideoRequest
 
-__all__ = ["NebulaVideoTool", "RequestTool"]
+__all__ = ["NebulaVideoTool"]
 
 
 class RequestTool(VideoTool):
@@ -60,13 +60,17 @@ class RequestTool(VideoTool):
         """The request; checked again, since a language model is shown the schema without its validators."""
         offer, messages = self.offer(), messages_of(runtime)
         fields = restored(fields)
+        none = {name for name in IMAGE_FIELDS if not offer.requires(name) and _says_none(fields.get(name))}
+        fields = {name: given for name, given in fields.items() if name not in none}
         fields |= {name: self._found(given, messages) for name in IMAGE_FIELDS if (given := fields.get(name))}
         name = "reference_images" if offer.requires("reference_images") else "image"
-        if offer.accepts(name) and not fields.get(name):
-            newest = newest_image(messages)
+        if name not in none and offer.accepts(name) and not fields.get(name):
+            last = fields.get("last_image")
+            newest = newest_image(messages, besides=[] if last is None else [last])
             if newest is None and offer.requires(name):
+                other = "none" if last is None else "no other"
                 raise InvalidRequestError(
-                    "No image was given, and there is none in the conversation.",
+                    f"No image was given, and there is {other} in the conversation.",
                     hint="Give the image's https URL.",
                 )
             fields[name] = newest if name == "image" else (newest,)
@@ -81,6 +85,10 @@ class RequestTool(VideoTool):
         if handle_of(given) or (self.image_folder is None and images(messages)):
             return chosen(given, messages).source
         return given  # a file in that folder; else it is refused where images are read
+
+
+def _says_none(given: Any) -> bool:
+    return isinstance(given, str) and given.strip().lower() == "none"
 
 
 class NebulaVideoTool(RequestTool):
@@ -119,8 +127,10 @@ class NebulaVideoTool(RequestTool):
 
     Arguments are those of `Options` and of `BaseTool`, and `url_in_content`. The schema that a language model
     sees is made from the model's row: it holds what that model takes and nothing else. `image` may be left out
-    in a graph or an agent: then the newest image of the conversation is animated. It and the other images may be
-    named by their number in the conversation, the oldest being 1; see `langchain_nebula_video.conversation`.
+    in a graph or an agent: then the newest image of the conversation is animated, of those that are not its
+    `last_image`. It and the other images may be named by their number in the conversation, the oldest being 1; see
+    `langchain_nebula_video.conversation`. Where the model needs no image, `"none"` asks for a video of the prompt
+    alone.
 
     Errors reach the language model as text that says whether money was spent and what to do. With
     `handle_tool_error=False` they are raised: as the class of `langchain_nebula_video.errors`, which is then a

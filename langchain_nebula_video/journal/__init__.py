@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from langchain_nebula_video.journal._entries import Entry, EntryState, Journal, check_budget
+from langchain_nebula_video.journal._entries import Entry, EntryState, Journal
 from langchain_nebula_video.journal._memory import MemoryJournal
 from langchain_nebula_video.journal._sql import SqlJournal
 
-__all__ = ["Entry", "EntryState", "Journal", "MemoryJournal", "SqlJournal", "check_budget"]
+__all__ = ["Entry", "EntryState", "Journal", "MemoryJournal", "SqlJournal"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, nebula, uniall
+from langchain_nebula_video.protocols._reading import MAX_TASK_ID
 from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task, retry_after_of
 from langchain_nebula_video.protocols._wire import (
     Answer,
@@ -16,6 +17,7 @@ from langchain_nebula_video.protocols._wire import (
 )
 
 __all__ = [
+    "MAX_TASK_ID",
     "PROTOCOLS",
     "Answer",
     "Extras",

@@ -18,6 +18,7 @@ from langchain_nebula_video._urls import split_url
 from langchain_nebula_video.schema import TaskStatus, encodable
 
 __all__ = [
+    "MAX_TASK_ID",
     "at",
     "decimal_at",
     "expiry",
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 _BEIJING = timezone(timedelta(hours=8))
-_MAX_TASK_ID = 512
+MAX_TASK_ID = 512
+"""Characters."""
 _MAX_TEXT = 2000
 _MAX_PROMPT = 20_000
 
@@ -138,7 +140,7 @@ def find_task_id(body: Mapping[str, Any]) -> str | None:
         value = at(body, path)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
-        if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TASK_ID and encodable(value):
+        if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TASK_ID and encodable(value):
             if path == "data" and (" " in value.strip() or find_reason(body)[0]):
                 continue  # words beside an error code, no id
             return value.strip()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import importlib
 import inspect
 import io
 import itertools
+import pkgutil
 import re
 import shlex
 import time
@@ -140,6 +142,7 @@ def _compiled(block: Block) -> Any:
     return compile(padded, str(block.page), "exec", flags=flags, dont_inherit=True)
 
 
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "python")], ids=_named)
 async def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path, reader: Emulator) -> None:
     namespace: dict[str, Any] = {"__name__": "docs", "model": Reader(lines=[])}
@@ -278,6 +281,17 @@ def test_every_threat_names_tests_that_are_there() -> None:
 def test_every_public_name_is_in_the_api_page() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     assert [name for name in langchain_nebula_video.__all__ if f"`{name}`" not in text] == []
+
+
+def test_so_is_every_public_name_of_a_public_module() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    public = {module.name for module in pkgutil.iter_modules(langchain_nebula_video.__path__) if module.name[0] != "_"}
+    named = {
+        name
+        for module in public - {"cli", "emulator", "protocols", "images", "storage"}  # pages of their own, or inner
+        for name in importlib.import_module(f"langchain_nebula_video.{module}").__all__
+    }
+    assert sorted(name for name in named if not re.search(rf"\b{name}\b", text)) == []
 
 
 def test_every_error_is_in_the_errors_page() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -18,7 +19,7 @@ from langgraph.prebuilt import ToolNode
 from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
-from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image
+from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image, words_of
 from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.images import wire_image
 from tests.agents import animates
@@ -176,6 +177,62 @@ def test_a_tool_s_answer_counts_where_it_tells_of_an_image(told: Any, found: lis
     assert sources(answer("Done.", told)) == (found if not isinstance(told, str) or told == BARE else [])
 
 
+PAGE: dict[str, Any] = {"title": "Cats", "url": "https://example.com/cats", "snippet": "Of cats."}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [{**PAGE, "image": CAT}],
+        [{"title": "Cats", "link": "https://example.com/cats", "imageUrl": CAT, "thumbnailUrl": DOG}],
+        [{"title": "Cats", "image": CAT, "thumbnail": DOG, "url": "https://example.com/cats", "source": "Bing"}],
+        {"title": "Cats", "href": "https://example.com/cats", "pagemap": {"cse_image": [{"src": CAT}]}},
+        {"query": "cats", "images": [CAT, DOG], "results": [{**PAGE, "content": "Of cats."}]},
+        {"images": [CAT], "results": [PAGE]},
+        {"images": [{"url": CAT, "description": "A cat"}], "results": []},
+        {"query": "cats", "answer": "Cats purr.", "images": [CAT]},
+        {"results": [{"title": "Cats", "url": "https://example.com/cats", "image": CAT, "text": "Of cats."}]},
+        {"searchParameters": {"q": "cats"}, "organic": [PAGE], "images": [{"title": "Cats", "imageUrl": CAT}]},
+        {"structured_content": {"result": [{**PAGE, "image": CAT}]}},
+        {"content": "Cats purr.", "citations": ["https://example.com/cats"], "images": [{"image_url": CAT}]},
+        [{"snippet": "Of cats.", "image": CAT}],
+    ],
+    ids=str,
+)
+def test_what_a_search_found_is_no_image_of_the_conversation(told: Any) -> None:
+    """The user's own picture stays the newest."""
+    text = json.dumps(told)
+    for found in (answer(text), answer([{"type": "text", "text": text}]), answer("Done.", told), answer(text, told)):
+        assert sources(HumanMessage(BARE + ".png"), found) == [BARE + ".png"]
+
+
+class Closed:
+    """Somebody's connection, record or proxy, which nobody can look into any more."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name}: the connection is closed")
+
+
+class ClosedRecord:
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("the connection is closed")
+
+
+class ClosedTable(dict[str, Any]):
+    def keys(self) -> Any:
+        raise RuntimeError("the connection is closed")
+
+    __iter__ = items = keys
+
+
+@pytest.mark.parametrize("kind", [Closed, ClosedRecord, ClosedTable])
+def test_an_artifact_that_raises_when_it_is_looked_at_holds_no_image(kind: Callable[[], Any]) -> None:
+    closed = kind()
+    assert sources(HumanMessage(CAT), answer("Done.", closed)) == [CAT]
+    assert sources(answer("Done.", {"rows": closed, "image": PNG, "data": [closed]})) == [PNG]
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -329,6 +386,39 @@ def test_an_image_is_chosen_by_its_handle() -> None:
     assert [chosen(text, SHOWN).handle for text in ("2", "image 3", "last", "newest")] == ["2", "3", "3", "3"]
     assert newest_image(SHOWN) is chosen("last", SHOWN).source
     assert newest_image([]) is None
+
+
+def test_the_newest_besides_those_that_have_their_place() -> None:
+    signed = SHOWN[0].content
+    assert newest_image(SHOWN, besides=[SHOWN[2].content, SHOWN[3].artifact["image"]])["base64"] == encoded(PNG)
+    assert newest_image(SHOWN[:2], besides=[f"data:image/png;base64,{encoded(PNG)}"]) == signed
+    assert newest_image(SHOWN[:1], besides=[f"{CAT}?Expires=2&Signature=other"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Make it blink", "Make it blink"),
+        (CAT, ""),
+        (f"{CAT}.", ""),
+        (f" {CAT}\n{DOG}", ""),
+        (f"This is my cat: {CAT}. Make it blink!", "This is my cat: . Make it blink!"),
+        (f"Make it blink: {CAT}?Expires=1&Signature=x", "Make it blink:"),
+        (f"![a cat]({BARE})\n\nMake it blink", "Make it blink"),
+        (f'![a cat]({BARE} "My cat") Make it blink', "Make it blink"),
+        (f"Make [my cat]({CAT}) blink", "Make my cat blink"),
+        (f"Make it ({CAT}) blink <{DOG}>", "Make it blink"),
+        (f"data:image/png;base64,{encoded(PNG)}", ""),
+        (f"![a](data:image/png;base64,{encoded(PNG)}) blinks", "blinks"),
+        (encoded(PNG), ""),
+        (f"As told at {BARE}", f"As told at {BARE}"),
+        ("Like https://example.com/clip.mp4", "Like https://example.com/clip.mp4"),
+        ("眨眼 😀", "眨眼 😀"),
+        ("", ""),
+    ],
+)
+def test_the_words_of_a_text_are_what_it_says_besides_its_images(text: str, words: str) -> None:
+    assert words_of(text) == words
 
 
 @pytest.mark.parametrize("handle", ["4", "0", "image 9", "cat.png", "the cat", "x" * 5000])
@@ -498,6 +588,7 @@ def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:
 def test_long_texts_take_no_long_time(text: str) -> None:
     started = time.monotonic()
     assert sources(HumanMessage(text), answer(text)) == []
+    words_of(text)
     assert time.monotonic() - started < 2
 
 

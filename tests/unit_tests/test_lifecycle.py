@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -519,6 +522,49 @@ async def test_a_coroutine_function_as_a_callback_is_awaited_by_an_async_client_
     else:
         await client.generate(**ASK, on_progress=told)
         assert heard[-1].fraction == 1
+
+
+class Awaited:
+    """An object whose call has to be awaited."""
+
+    def __init__(self) -> None:
+        self.heard: list[VideoProgress] = []
+
+    async def __call__(self, event: VideoProgress) -> None:
+        self.heard.append(event)
+
+
+@pytest.mark.parametrize("wrap", [lambda told: told, partial, lambda told: partial(partial(told))])
+async def test_so_is_an_object_whose_call_is_a_coroutine_function(
+    make_client: MakeClient, gateway: Gateway, wrap: Callable[[Awaited], Any]
+) -> None:
+    client, told = make_client(), Awaited()
+    if isinstance(client, NebulaVideoClient):
+        with pytest.raises(InvalidRequestError, match="coroutine function"):
+            client.generate(**ASK, on_progress=wrap(told))
+        assert gateway.requests == []
+    else:
+        await client.generate(**ASK, on_progress=wrap(told))
+        assert told.heard[-1].fraction == 1
+
+
+async def test_a_function_that_turns_out_to_return_a_coroutine_is_told_of_once(
+    make_client: MakeClient, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.fetches = [running(), running(), succeeded()]
+    client, told = make_client(), Awaited()
+
+    def hides_it(event: VideoProgress) -> Awaitable[None]:
+        return told(event)
+
+    video = await settle(client.generate(**ASK, on_progress=hides_it))
+    assert video.task_id == "task-1"
+    gc.collect()  # what was never awaited would be warned of
+    complaints = [record for record in caplog.records if "has to be awaited" in record.message]
+    if isinstance(client, NebulaVideoClient):
+        assert ([record.levelname for record in complaints], told.heard) == (["ERROR"], [])
+    else:
+        assert (complaints, told.heard[-1].fraction) == ([], 1)
 
 
 async def test_a_submit_is_not_sent_with_hardly_any_time_left(make_client: MakeClient, gateway: Gateway) -> None:

@@ -131,18 +131,18 @@ def test_a_duration_that_is_no_whole_number_is_refused(duration: object) -> None
     refused("duration", duration=duration)
 
 
-@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p", "480P", "720P", "1080P"])
-def test_the_page_s_resolutions_are_taken_in_either_case(resolution: str) -> None:
-    assert completed(resolution=resolution).resolution == resolution.lower()
+@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p", "480P", "720P", "1080P", "720", 720])
+def test_the_page_s_resolutions_are_taken_however_they_are_written(resolution: Any) -> None:
+    assert completed(resolution=resolution).resolution == f"{resolution}".lower().removesuffix("p") + "p"
 
 
-@pytest.mark.parametrize("resolution", ["4k", "360p", "720", "1280x720", " 720p", "720p ", "auto"])
+@pytest.mark.parametrize("resolution", ["4k", "360p", "360", "1280x720", " 720p", "720p ", "auto"])
 def test_another_resolution_is_refused(resolution: str) -> None:
     refused("resolution is", "Choose one of: 480p, 720p, 1080p", resolution=resolution)
 
 
-@pytest.mark.parametrize("resolution", [720, ["720p"], True])
-def test_a_resolution_that_is_no_text_is_refused(resolution: object) -> None:
+@pytest.mark.parametrize("resolution", [7.2, ["720p"], True])
+def test_a_resolution_that_is_neither_text_nor_number_is_refused(resolution: object) -> None:
     refused("resolution", resolution=resolution)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.graph import START, StateGraph
@@ -36,6 +36,12 @@ from tests.conftest import KEY, Gateway, jpeg, submitted, succeeded
 URL = "https://example.com/cat.jpg"
 
 
+ASKED = {
+    "role": "user",
+    "content": [{"type": "text", "text": "Blink"}, {"type": "image_url", "image_url": {"url": URL}}],
+}
+
+
 @pytest.fixture
 def animate(options: dict[str, Any]) -> NebulaVideoRunnable:
     return NebulaVideoRunnable(**options, prompt="Zoom in")
@@ -52,8 +58,31 @@ def animate(options: dict[str, Any]) -> NebulaVideoRunnable:
         AIMessage([{"type": "image_url", "image_url": {"url": URL}}]),
         [HumanMessage([{"type": "image", "url": URL}]), AIMessage("A cat.")],
         ChatPromptTemplate([("user", [{"type": "image_url", "image_url": {"url": URL}}])]).invoke({}),
+        ASKED,
+        [ASKED],
+        [HumanMessage("Hello"), ASKED, {"role": "assistant", "content": "Sure!"}],
+        {"messages": [HumanMessage([{"type": "image", "url": URL}])]},
+        {"messages": [("system", "You make films."), ASKED, ("ai", "Sure!")]},
+        {"messages": HumanMessage(URL)},
+        {"messages": [ASKED], "duration": 5},
     ],
-    ids=["URL", "dict", "request", "block", "message", "image_url", "messages", "prompt value"],
+    ids=[
+        "URL",
+        "dict",
+        "request",
+        "block",
+        "message",
+        "image_url",
+        "messages",
+        "prompt value",
+        "dict of a message",
+        "dicts of messages",
+        "dicts and messages",
+        "state",
+        "state of tuples and dicts",
+        "state of one message",
+        "state and a field",
+    ],
 )
 def test_whatever_holds_an_image_is_animated(animate: NebulaVideoRunnable, gateway: Gateway, given: Any) -> None:
     assert isinstance(animate.invoke(given), Video)
@@ -79,6 +108,94 @@ def test_a_messages_text_is_the_prompt_where_there_is_no_other(options: dict[str
     message = HumanMessage([{"type": "text", "text": "The cat jumps"}, {"type": "image", "url": URL}])
     NebulaVideoRunnable(**options).invoke(message)
     assert gateway.bodies[0]["prompt"] == "The cat jumps"
+
+
+IMAGE = {"type": "image", "url": URL}
+WISH = HumanMessage([{"type": "text", "text": "Make it blink"}, IMAGE])
+DRAWN = AIMessage([{"type": "text", "text": "Here is your image!"}, IMAGE])
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [
+        ([WISH, AIMessage("Sure!")], "Make it blink"),
+        ([HumanMessage("Make it blink"), DRAWN], "Make it blink"),
+        ([HumanMessage("A cat"), HumanMessage("Make it blink"), ToolMessage(URL, tool_call_id="1")], "Make it blink"),
+        ([WISH, AIMessage("Which one?"), HumanMessage([IMAGE])], "Make it blink"),
+        (HumanMessage(f"Make it blink: {URL}"), "Make it blink:"),
+        ({"messages": [ASKED]}, "Blink"),
+        ({"messages": [ASKED], "prompt": "Zoom in"}, "Zoom in"),
+        ([SystemMessage("You make films."), ASKED], "Blink"),
+    ],
+)
+def test_the_prompt_is_what_the_user_said_last(
+    options: dict[str, Any], gateway: Gateway, given: Any, prompt: str
+) -> None:
+    NebulaVideoRunnable(**options).invoke(given)
+    assert (gateway.bodies[0]["prompt"], gateway.bodies[0]["image"]) == (prompt, URL)
+
+
+@pytest.mark.parametrize(
+    "given", [DRAWN, [DRAWN], [SystemMessage("Films!"), DRAWN], ToolMessage(URL, tool_call_id="1")]
+)
+def test_what_a_model_or_a_tool_says_is_no_prompt(options: dict[str, Any], gateway: Gateway, given: Any) -> None:
+    animate = NebulaVideoRunnable(**options)
+    with pytest.raises(InvalidRequestError, match=r"There is no prompt.*Nothing was sent.*Give prompt="):
+        animate.invoke(given)
+    assert gateway.requests == []
+    animate.invoke(given, prompt="Zoom in")
+    assert gateway.bodies[0]["prompt"] == "Zoom in"
+
+
+def test_an_address_alone_is_no_prompt(options: dict[str, Any], gateway: Gateway) -> None:
+    for given in (HumanMessage(URL), HumanMessage([IMAGE])):
+        with pytest.raises(InvalidRequestError, match="The prompt is empty"):
+            NebulaVideoRunnable(**options).invoke(given)
+    assert gateway.requests == []
+
+
+def test_an_effect_wants_no_words_of_a_model_s_picture(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}}]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": URL}}]
+    animate = NebulaVideoRunnable(**options, gateway="dashscope", model="wanx2.1-i2v-turbo", template="flying")
+    for given in (DRAWN, WISH):
+        animate.invoke(given)
+    assert [body["input"] for body in gateway.bodies] == [{"img_url": URL, "template": "flying"}] * 2
+
+
+@pytest.mark.parametrize("given", ["A cat blinks", "cat.jpg", "", "x" * 5000])
+def test_a_text_that_names_no_image_is_told_what_it_was_taken_for(
+    options: dict[str, Any], gateway: Gateway, given: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match="is a text, and neither the address nor the data: URI of") as caught:
+        NebulaVideoRunnable(**options).invoke(given)
+    assert '{"image": …, "prompt": …}' in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert gateway.requests == []
+
+
+def test_a_text_may_name_a_file_of_the_image_folder(options: dict[str, Any], gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(jpeg())
+    NebulaVideoRunnable(**options, prompt="Zoom in", image_folder=tmp_path).invoke("cat.jpg")
+    assert gateway.posts == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"messages": [{"role": "king", "content": "Blink"}]},
+        {"messages": [5]},
+        {"messages": 5},
+        [{"role": "user", "content": 5}],
+        {"messages": []},
+        {"messages": "Blink"},
+        {"messages": [ASKED], "colour": "red"},
+    ],
+)
+def test_messages_that_are_none_are_refused(animate: NebulaVideoRunnable, gateway: Gateway, given: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="Nothing was sent"):
+        animate.invoke(given)
+    assert gateway.requests == []
 
 
 def test_the_input_goes_over_the_defaults_and_the_call_over_both(options: dict[str, Any], gateway: Gateway) -> None:
@@ -209,6 +326,20 @@ def test_a_batch_keeps_every_paid_result_when_one_fails(options: dict[str, Any],
     kinds = [type(result) for result in caught.value.results]  # type: ignore[attr-defined]
     assert kinds == [Video, InvalidRequestError, Video]
     assert "2 of 3 videos were made" in caught.value.__notes__[0]
+    assert gateway.posts == 2
+
+
+@pytest.mark.parametrize("how", ["batch", "abatch"])
+async def test_behind_with_retry_every_paid_result_is_kept_as_one_asks_for_it(
+    options: dict[str, Any], gateway: Gateway, how: str
+) -> None:
+    animate = NebulaVideoRunnable(**options, prompt="x").with_retry(wait_exponential_jitter=False)
+    inputs = [URL, "not a url", URL]
+    if how == "batch":
+        results: list[Any] = animate.batch(inputs, return_exceptions=True)
+    else:
+        results = await animate.abatch(inputs, return_exceptions=True)
+    assert [type(result) for result in results] == [Video, InvalidRequestError, Video]
     assert gateway.posts == 2
 
 

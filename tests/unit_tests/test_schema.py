@@ -85,8 +85,11 @@ def test_true_is_no_number(field: str, value: bool) -> None:
         VideoRequest.model_validate({field: value})
 
 
-@pytest.mark.parametrize(("given", "kept"), [("720P", "720p"), ("1080p", "1080p"), ("", ""), (None, None)])
-def test_a_resolution_is_kept_in_lower_case(given: str | None, kept: str | None) -> None:
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("720P", "720p"), ("1080p", "1080p"), ("720", "720p"), (720, "720p"), ("", ""), ("4K", "4k"), (None, None)],
+)
+def test_a_resolution_is_kept_as_the_name_of_a_tier(given: Any, kept: str | None) -> None:
     assert VideoRequest(resolution=given).resolution == kept
 
 

@@ -30,6 +30,7 @@ from langchain_nebula_video import (
     TaskFailedError,
     TaskTimeoutError,
 )
+from langchain_nebula_video.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
 from tests.conftest import KEY, Gateway, failed, running, succeeded
 
@@ -48,7 +49,10 @@ def test_the_schema_holds_what_the_model_takes_and_nothing_else(options: dict[st
     assert set(fields) == {
         "prompt", "image", "duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed",
     }  # fmt: skip
-    assert fields["duration"]["enum"] == [5, 10]
+    assert (fields["duration"]["type"], fields["duration"]["description"][:24]) == (
+        "integer",
+        "Seconds of video: 5, 10.",
+    )
     assert fields["resolution"]["enum"] == ["480p", "720p", "1080p"]
     assert shown["parameters"]["required"] == ["prompt"]
 
@@ -114,6 +118,15 @@ def test_a_video_that_comes_as_a_data_uri_never_reaches_the_content(options: dic
     message = NebulaVideoTool(**options).invoke(CALL)
     assert "AAAA" not in message.content
     assert message.artifact["video"]["base64"] == "AAAA"
+
+
+@pytest.mark.parametrize("kind", [NebulaVideoTool, NebulaSubmitVideoTool, NebulaGetVideoTool, NebulaQuoteVideoTool])
+def test_an_answer_without_its_artifact_is_refused_as_the_model_would_read_all_of_it(
+    options: dict[str, Any], kind: Any
+) -> None:
+    with pytest.raises(InvalidRequestError, match="response_format: must be 'content_and_artifact'"):
+        kind(**options, response_format="content")
+    assert kind(**options, response_format="content_and_artifact").response_format == "content_and_artifact"
 
 
 # --- errors ---
@@ -292,6 +305,21 @@ def _made(gateway: Gateway, word: str = "SUCCEEDED") -> None:
         (VIDU, TEXT, {"image": OTHER}, {"image": OTHER}),
         (VIDU, PICTURE, {"image": OTHER}, {"image": OTHER}),
         (VIDU, PICTURE, {"last_image": OTHER}, {"image": URL, "last_image": OTHER}),
+        (VIDU, PICTURE, {"last_image": URL}, {"image": OTHER, "last_image": URL}),
+        (VIDU, PICTURE, {"last_image": "2"}, {"image": OTHER, "last_image": URL}),
+        (VIDU, PICTURE, {"last_image": "last"}, {"image": OTHER, "last_image": URL}),
+        (
+            VIDU,
+            PICTURE,
+            {"last_image": f"{URL}?Expires=1&Signature=x"},
+            {"image": OTHER, "last_image": f"{URL}?Expires=1&Signature=x"},
+        ),
+        (VIDU, PICTURE, {"image": "2", "last_image": "2"}, {"image": URL, "last_image": URL}),
+        (VIDU, PICTURE, {"image": "none"}, {}),
+        (VIDU, PICTURE, {"image": " None"}, {}),
+        (VIDU, PICTURE, {"image": "1", "last_image": "none"}, {"image": OTHER}),
+        (VIDU, PICTURE, {"image": None}, {"image": URL}),
+        (VIDU, PICTURE, {"image": ""}, {"image": URL}),
         (MIX, PICTURE, {}, {"reference_image_urls": [URL]}),
         (MIX, PICTURE, {"reference_images": [OTHER]}, {"reference_image_urls": [OTHER]}),
         (MIX, PICTURE, {"reference_images": []}, {"reference_image_urls": [URL]}),
@@ -316,6 +344,8 @@ async def test_the_conversation_s_image_goes_where_the_model_wants_it(
     [
         (MIX, {}, "No image was given, and there is none in the conversation"),
         (VIDU, {"last_image": URL}, "There is a last_image and no image"),
+        (VIDU, {"last_image": URL, "image": "none"}, "There is a last_image and no image"),
+        ({}, {"image": "none"}, "The image 'none' is neither a URL nor a data: URI"),
         (MIX, {"reference_images": [URL], "prompt": "@Image2 waves"}, "The prompt names @Image2"),
         (MIX, {"reference_images": ["/etc/passwd"]}, "not read as a local path"),
         (MIX, {"reference_images": [URL] * 5}, "at most 4 items"),
@@ -339,6 +369,15 @@ def test_the_newest_image_is_the_first_of_two_frames(options: dict[str, Any], ga
     assert _graph(tool).invoke(state)["messages"][-1].status == "success"
     (body,) = gateway.bodies
     assert (body["input"]["first_frame_url"], body["input"]["last_frame_url"]) == (URL, OTHER)
+
+
+def test_one_image_is_not_both_frames_unless_that_is_said(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options, gateway="dashscope", model="wan2.2-kf2v-flash")
+    alone = HumanMessage([{"type": "image", "url": URL}])
+    state: Any = {"messages": [alone, animates(last_image="1").lines[0]]}
+    message = _graph(tool).invoke(state)["messages"][-1]
+    assert "No image was given, and there is no other in the conversation" in message.content
+    assert gateway.requests == []
 
 
 def test_an_effect_needs_no_prompt(options: dict[str, Any], gateway: Gateway) -> None:

@@ -6,15 +6,22 @@ import functools
 import json
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_anthropic.chat_models import convert_to_anthropic_tool
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_google_genai._function_utils import convert_to_genai_function_declarations
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from langchain_nebula_video import NebulaVideoTool
+from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
 from langchain_nebula_video._offers import Offer, as_request, find_offer
 from langchain_nebula_video._tool_schema import args_schema, description
 from langchain_nebula_video.gateways import GATEWAYS
@@ -67,6 +74,17 @@ def choices(field: dict[str, Any]) -> list[Any]:
     return []
 
 
+def seconds_in(field: dict[str, Any]) -> list[int]:
+    """Of a number: its choices as they are told, between its ends."""
+    assert field["type"] == "integer"
+    assert "enum" not in field
+    told = field["description"].partition(".")[0].removeprefix("Seconds of video: ")
+    first, to, last = told.partition(" to ")
+    found = [*range(int(first), int(last) + 1)] if to else [int(number) for number in told.split(", ")]
+    assert (found[0], found[-1]) == (field["minimum"], field["maximum"])
+    return found
+
+
 # --- every offer ---
 
 
@@ -80,12 +98,12 @@ def test_the_schema_has_the_fields_that_are_taken_and_no_other(gateway: str, mod
 @each_offer
 def test_the_schema_has_the_choices_that_there_are(gateway: str, model: str) -> None:
     fields, page = shown(gateway, model)["properties"], PAGES[model]
-    assert choices(fields["duration"]) == [*page.seconds]
+    assert seconds_in(fields["duration"]) == [*page.seconds]
     assert choices(fields["resolution"]) == [*tiers_of(gateway, model)]
     assert choices(fields.get("template", {})) == [*page.effects]
     assert choices(fields.get("aspect_ratio", {})) == ([*PROPORTIONS] if gateway == "uniall" else [])
-    for name in ("duration", "resolution"):
-        assert fields[name]["default"] in choices(fields[name])
+    assert fields["duration"]["default"] in page.seconds
+    assert fields["resolution"]["default"] in choices(fields["resolution"])
 
 
 @each_offer
@@ -135,6 +153,57 @@ def test_the_schema_is_plain_and_small_as_providers_want_it(gateway: str, model:
         assert field["description"].endswith("."), name
 
 
+INJECTED = {"runtime", "config", "run_manager", "callbacks"}
+
+
+def gemini(tool: BaseTool) -> dict[str, Any]:
+    (converted,) = convert_to_genai_function_declarations([tool])
+    (declared,) = converted.function_declarations or []
+    assert declared.parameters is not None
+    return declared.parameters.model_dump(mode="json", exclude_none=True)
+
+
+def claude(tool: BaseTool, *, strict: bool) -> dict[str, Any]:
+    return dict(convert_to_anthropic_tool(tool, strict=strict)["input_schema"])
+
+
+def gpt(tool: BaseTool, *, strict: bool) -> dict[str, Any]:
+    parameters: dict[str, Any] = convert_to_openai_tool(tool, strict=strict)["function"]["parameters"]
+    return parameters
+
+
+PROVIDERS: dict[str, Callable[[BaseTool], dict[str, Any]]] = {
+    "Gemini": gemini,
+    "Claude": partial(claude, strict=False),
+    "Claude, strictly": partial(claude, strict=True),
+    "GPT": partial(gpt, strict=False),
+    "GPT, strictly": partial(gpt, strict=True),
+}
+
+
+@each_offer
+def test_every_provider_s_own_package_takes_the_tools_and_shows_what_is_the_model_s(gateway: str, model: str) -> None:
+    where: dict[str, Any] = {"gateway": gateway, "base_url": "https://gateway.example.com", "model": model}
+    makes, submits, gets, quotes = NebulaVideoToolkit(api_key=SecretStr(KEY), **where).get_tools()
+    for provider, converted in PROVIDERS.items():
+        for tool, fields in (
+            *((tool, fields_of(gateway, model)) for tool in (makes, submits)),
+            (gets, {"task_id", "wait_seconds"}),
+            (quotes, {"duration", "resolution"}),
+        ):
+            properties = converted(tool)["properties"]
+            assert set(properties) == fields, (provider, tool.name)
+            assert not INJECTED & set(properties)
+            if "duration" in fields:
+                assert str(PAGES[model].seconds[-1]) in properties["duration"]["description"], provider
+
+
+def test_gemini_s_choices_are_texts() -> None:
+    fields = gemini(tool_of("nebula", "wan2.5-i2v-preview"))["properties"]
+    assert (fields["duration"]["type"], fields["duration"].get("enum")) == ("INTEGER", None)
+    assert fields["resolution"]["enum"] == ["480p", "720p", "1080p"]
+
+
 @each_offer
 def test_what_is_told_reads_like_a_text(gateway: str, model: str) -> None:
     fields = [field["description"] for field in shown(gateway, model)["properties"].values()]
@@ -157,7 +226,7 @@ def test_the_limit_of_a_prompt_is_told_where_there_is_one(gateway: str, model: s
 def test_an_agent_with_the_fast_wan_2_1_sees_its_seconds_and_its_13_effects() -> None:
     parameters = shown("dashscope", "wanx2.1-i2v-turbo")
     fields = parameters["properties"]
-    assert choices(fields["duration"]) == [3, 4, 5]
+    assert seconds_in(fields["duration"]) == [3, 4, 5]
     assert (len(EFFECTS), choices(fields["template"])) == (13, EFFECTS)
     assert "generate_audio" not in fields
     assert fields["prompt"]["default"] == ""
@@ -216,6 +285,19 @@ def test_an_agent_is_told_to_give_addresses_and_never_data(gateway: str, model: 
     assert "never copy base64 data" in told
 
 
+def test_an_agent_is_told_how_to_ask_for_no_image_only_where_none_is_needed() -> None:
+    told = 'Write "none" for a video of the prompt alone.'
+    assert told in shown("uniall", "viduq3p-720p")["properties"]["image"]["description"]
+    assert told not in shown("nebula", "wan2.5-i2v-preview")["properties"]["image"]["description"]
+
+
+def test_where_there_is_no_choice_that_is_told() -> None:
+    fields = shown("uniall", "viduq3p-720p")["properties"]
+    assert fields["resolution"]["description"] == "Only 720p."
+    fields = shown("dashscope", "wan2.2-i2v-plus")["properties"]
+    assert fields["duration"]["description"] == "Seconds of video: 5."
+
+
 # --- the price and the time ---
 
 
@@ -266,6 +348,79 @@ def test_a_price_is_told_for_what_is_made_and_for_nothing_else() -> None:
 )
 def test_the_time_that_it_takes_is_told(gateway: str, model: str, told: str) -> None:
     assert told in tool_of(gateway, model).description
+
+
+# --- as language models write it ---
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *[({"duration": value}, {"duration": 10}) for value in (10, "10", 10.0, "10.0", " 10 ")],
+        *[({"resolution": value}, {"resolution": "480p"}) for value in ("480p", "480P", 480, "480")],
+        ({"seed": "7"}, {"seed": 7}),
+        ({"smart_rewrite": "false"}, {"smart_rewrite": False}),
+        ({"prompt": 1984}, {"prompt": "1984"}),
+        ({"image": 2}, {"image": "2"}),
+    ],
+)
+def test_what_is_meant_is_read_however_it_is_written(written: dict[str, Any], read: dict[str, Any]) -> None:
+    schema = args_schema(find_offer("wan2.5-i2v-preview", GATEWAYS["dashscope"]))
+    parsed = schema.model_validate({"prompt": "x", **written}).model_dump()
+    assert {name: parsed[name] for name in read} == read
+
+
+@pytest.mark.parametrize("given", ["1", 1, ["1"], [1]])
+def test_one_reference_needs_no_list(given: object) -> None:
+    schema = args_schema(find_offer("viduq3p-mix-720p", GATEWAYS["uniall"]))
+    assert schema.model_validate({"prompt": "x", "reference_images": given}).model_dump()["reference_images"] == ["1"]
+
+
+@each_offer
+def test_null_is_as_good_as_left_out(gateway: str, model: str) -> None:
+    schema, least = args_schema(find_offer(model, GATEWAYS[gateway])), smallest(model)
+    others = dict.fromkeys(fields_of(gateway, model) - set(least))
+    assert schema.model_validate({**least, **others}).model_dump() == schema.model_validate(least).model_dump()
+
+
+WRITTEN = st.sampled_from(
+    [5, 10, 480, 720, 1, True, "5", "10", " 10", "10.0", "10s", "1_0", "010", "\u0665", "5e0", "480p", "480P", "480",
+     " 720p", "720 p", "p", "", "none", 5.0, 10.5, [5], {}]
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(["duration", "resolution"]), WRITTEN | st.text(max_size=6) | st.integers()))
+def test_what_the_tool_reads_a_quote_reads_too(written: dict[str, Any]) -> None:
+    """A budget is kept by quotes: what it could not price and the tool could make would cost nothing there."""
+    for model in ("wan2.5-i2v-preview", "wanx2.1-i2v-turbo"):
+        offer = find_offer(model, GATEWAYS["dashscope"])
+        try:
+            parsed = args_schema(offer).model_validate({"prompt": "x", **written}).model_dump()
+        except ValidationError:
+            continue
+        read = {name: parsed[name] for name in ("duration", "resolution")}
+        assert quote(written, gateway="dashscope", model=model) == quote(read, gateway="dashscope", model=model)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"duration": 7}, "duration: Choose one of: 5, 10 (given: 7)."),
+        ({"duration": "long"}, "duration: Choose one of: 5, 10 (given: 'long')."),
+        ({"duration": 5.5}, "duration: Choose one of: 5, 10 (given: 5.5)."),
+        ({"duration": True}, "duration: Choose one of: 5, 10 (given: True)."),
+        ({"resolution": "4k"}, "resolution: Choose one of: 480p, 720p, 1080p (given: '4k')."),
+        ({"resolution": "x" * 5000}, f"(given: '{'x' * 59}…)."),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0 (given: -1)."),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted (given: 'red')."),
+        ({"prompt": None}, "prompt: Field required."),
+    ],
+)
+def test_who_is_still_wrong_is_told_what_was_given_and_what_there_is(args: dict[str, Any], told: str) -> None:
+    content = tool_of("nebula", "wan2.5-i2v-preview").invoke({"prompt": "x", **args})
+    assert told in content
+    assert "Nothing was sent and nothing was spent" in content
+    assert len(content) < 300
 
 
 # --- one row, one schema ---

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import ToolMessage
 
 from langchain_nebula_video import (
@@ -106,6 +107,36 @@ def test_no_more_than_a_quarter_of_an_hour_is_waited_in_one_call(tools: dict[str
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize("seconds", [None, 0, "0", 0.0])
+def test_no_time_to_wait_is_one_look(tools: dict[str, Any], gateway: Gateway, seconds: object) -> None:
+    gateway.fetches = [running()]
+    assert facts(tools["nebula_get_video"].invoke(call("x", task_id="task-1", wait_seconds=seconds)))
+    assert gateway.gets == 1
+
+
+@pytest.mark.parametrize("seconds", ["300", 300.0, "299.5", 299.5])
+def test_a_time_to_wait_is_read_however_it_is_written(tools: dict[str, Any], gateway: Gateway, seconds: object) -> None:
+    gateway.fetches = [running(), running(), succeeded()]
+    message = tools["nebula_get_video"].invoke(call("x", task_id="task-1", wait_seconds=seconds))
+    assert facts(message)["status"] == "succeeded"
+
+
+def test_a_task_s_id_may_be_written_as_a_number(tools: dict[str, Any], gateway: Gateway) -> None:
+    assert facts(tools["nebula_get_video"].invoke(call("x", task_id=12345)))["task_id"] == "12345"
+    assert gateway.requests[0].url.path.endswith("/12345")
+
+
+@pytest.mark.parametrize("task_id", ["", "   ", None, "a" * 3000, "\ud83d"])
+def test_what_can_be_no_task_s_id_is_neither_sent_nor_repeated(
+    tools: dict[str, Any], gateway: Gateway, task_id: object
+) -> None:
+    message = tools["nebula_get_video"].invoke(call("x", task_id=task_id))
+    assert message.status == "error"
+    assert "Nothing was sent" in message.content
+    assert len(message.content) < 300
+    assert gateway.requests == []
+
+
 async def test_the_price_is_told_before_and_what_is_left(tools: dict[str, Any], gateway: Gateway) -> None:
     quote = tools["nebula_quote_video"]
     found = facts(quote.invoke(call(quote.name, duration=10, resolution="1080p")))
@@ -170,6 +201,30 @@ def test_errors_can_be_raised_instead(options: dict[str, Any], gateway: Gateway)
     tool.handle_tool_error = False
     with pytest.raises(TaskTimeoutError):
         tool.invoke(call(tool.name, **ASK))
+
+
+def test_what_all_its_tools_may_be_told_alike_the_toolkit_takes(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [running()]
+    heard: list[str] = []
+
+    class Hears(BaseCallbackHandler):
+        def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
+            heard.append(f"{kwargs['tags']} {kwargs['metadata']['customer']}")
+
+    kit = NebulaVideoToolkit(
+        **options,
+        timeout=100,
+        handle_tool_error=False,
+        handle_validation_error="Read the schema.",
+        callbacks=[Hears()],
+        tags=["films"],
+        metadata={"customer": 7},
+    )
+    for tool in kit.get_tools()[:2]:
+        assert tool.invoke({**call(tool.name), "args": {"colour": "red"}}).content == "Read the schema."
+    with pytest.raises(TaskTimeoutError):
+        kit.get_tools()[0].invoke(call("x", **ASK))
+    assert heard == ["['films'] 7"] * 3
 
 
 def test_unknown_options_are_refused() -> None:
