@@ -2,8 +2,9 @@
 
 | where the call is                          | its key                                                        |
 |--------------------------------------------|----------------------------------------------------------------|
+| in a graph that runs within a node         | thread, the task of the outermost node, the way from there     |
 | in a model's message, under a thread id    | thread, message, call id: also after a crash, or time travel   |
-| in a node, also by a tool in it            | thread, the node's task in the outermost graph, the way inside |
+| in a node, also by a tool in it            | thread, the node's task, and a call's id                       |
 | anywhere else, under a thread id           | thread, call id                                                |
 | anywhere else                              | none                                                           |
 
@@ -25,6 +26,9 @@ from langchain_nebula_video.progress import graph_runtime
 
 __all__ = ["key_of_call", "key_of_node", "thread_prefix"]
 
+_WITHIN = "|"
+"""Between the segments of LangGraph's checkpoint namespaces, and in no name of a node."""
+
 
 def thread_prefix(thread_id: object) -> str:
     """What the keys of a thread begin with, and those of no other."""
@@ -40,10 +44,13 @@ def key_of_call(config: RunnableConfig | None, call_id: str | None, messages: It
         messages: The conversation, inside a graph.
     """
     thread_id = _thread_of(config)
+    node = key_of_node()
+    if node is not None and _WITHIN in node:  # an agent within a node begins anew with it, and its model's ids with it
+        return node
     if thread_id is not None and call_id and (turn := _turn_of(call_id, messages)):
         return f"{thread_prefix(thread_id)}{turn}:{call_id}"
-    if (key := key_of_node()) is not None:
-        return f"{key}:{call_id or ''}"
+    if node is not None:
+        return f"{node}:{call_id or ''}"
     return f"{thread_prefix(thread_id)}{call_id}" if thread_id is not None and call_id else None
 
 
@@ -55,13 +62,13 @@ def key_of_node() -> str | None:
     config = sys.modules["langgraph.config"].get_config()
     # A graph within a node gets new task ids when that node is retried, and so do its own nodes; what stays is the
     # outermost task, and the way from there: names, the step, and the place among the tasks of that step.
-    outermost, *inner = str(info.checkpoint_ns or info.task_id).split("|")
+    outermost, *inner = str(info.checkpoint_ns or info.task_id).split(_WITHIN)
     key = f"{thread_prefix(_thread_of(config) or '')}node:{outermost}"
     if inner:
         names = [segment.partition(":")[0] for segment in inner if not segment.isdigit()]
         told = config.get("metadata") or {}
         way = repr((names, told.get("langgraph_step"), told.get("langgraph_path")))
-        key += f"|{hashlib.blake2b(way.encode(), digest_size=8).hexdigest()}"
+        key += f"{_WITHIN}{hashlib.blake2b(way.encode(), digest_size=8).hexdigest()}"
     return key
 
 

@@ -333,6 +333,26 @@ def test_a_graph_within_a_node_that_is_retried_makes_one(
     assert submits(emulator) == 1
 
 
+def test_an_agent_within_a_node_that_is_retried_makes_one(
+    emulator: Emulator, options: dict[str, Any], falls: Callable[[], None], saver: InMemorySaver | None
+) -> None:
+    """It is asked anew, and its model numbers its calls anew; what it wants is the same."""
+    lines = []
+    for number in range(3):
+        call = {"name": "nebula_image_to_video", "args": ASK, "id": f"call_{number}"}
+        lines += [AIMessage("", tool_calls=[call]), AIMessage("Done.")]
+    inner: Any = create_agent(ScriptedModel(lines=lines), [NebulaVideoTool(**options)])
+
+    def node(state: State) -> State:
+        answer = inner.invoke({"messages": [("user", "Go")]})
+        falls()
+        return {"url": answer["messages"][-2].artifact["url"]}
+
+    graph = StateGraph(State).add_node("node", node, retry_policy=RETRY).add_edge(START, "node")
+    assert graph.compile(checkpointer=saver).invoke({}, THREAD)["url"]
+    assert submits(emulator) == 1
+
+
 def test_a_workflow_that_asks_in_between_makes_one(emulator: Emulator, make: Callable[[], str]) -> None:
     @entrypoint(checkpointer=InMemorySaver())
     def workflow(_: str) -> str:
