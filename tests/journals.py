@@ -323,6 +323,15 @@ class JournalContract:
         assert begin(journal, "1", cap=1)
         assert begin(journal, "1", cap=1, now=MOMENT + timedelta(seconds=1))
 
+    def test_the_very_same_beginning_again_stays_begun(self, journal: Journal) -> None:
+        """Its answer was lost, and meanwhile another one has begun."""
+        for name in "12":
+            journal.reserve(entry(id=name), None)
+        assert begin(journal, "1", cap=1)
+        assert begin(journal, "2", cap=2)
+        assert begin(journal, "1", cap=1)
+        assert not begin(journal, "1", cap=1, now=MOMENT + timedelta(seconds=1))
+
     def test_a_submit_that_was_taken_back_or_is_not_held_any_more_is_not_under_way(self, journal: Journal) -> None:
         for name in "12":
             journal.reserve(entry(id=name), None)

@@ -80,8 +80,9 @@ class MemoryJournal:
             entry = self._entries.get(entry_id)
             if entry is None or entry.state is not EntryState.SUBMITTING or not _may_hold(entry, holder, now):
                 raise not_to_be_sent()
+            begun = entry.sent_at == now and entry.holder == holder  # by this very call, as for the other journals
             others = (self._entries[id_] for id_ in self._submitting if id_ != entry_id)
-            if sum(_under_way(other, entry.gateway, now) for other in others) >= cap:
+            if not begun and sum(_under_way(other, entry.gateway, now) for other in others) >= cap:
                 return False
             self._changed(entry_id, sent_at=now, holder=holder, held_until=until, updated_at=now)
             return True
