@@ -335,7 +335,8 @@ def test_a_task_that_runs_cannot_be_taken_back_and_says_that_it_goes_on() -> Non
     with all_gateways(speed=1) as emulator:
         client = NebulaVideoClient(**reached(emulator, "dashscope"))
         task = client.submit(**ASK)
-        emulator.clock.advance(60)
+        while client.fetch(task.task_id).status is TaskStatus.QUEUED:
+            emulator.clock.advance(5)
         with pytest.raises(RefusedError, match="UnsupportedOperation") as caught:
             client.cancel(task)
         assert caught.value.spent is None
