@@ -43,14 +43,15 @@ def storyboard(client: NebulaVideoClient) -> Any:
     return graph.compile()
 
 
-with gateway() as options:
-    client = NebulaVideoClient(budget="1.50", **options)
-    scenes = [{"prompt": f"The cat, {shot}", "image": PHOTOGRAPH, "resolution": "480p"} for shot in SHOTS]
-    film = storyboard(client).invoke({"scenes": scenes}, {"max_concurrency": 4})
+if __name__ == "__main__":
+    with gateway() as options:
+        client = NebulaVideoClient(budget="1.50", **options)
+        scenes = [{"prompt": f"The cat, {shot}", "image": PHOTOGRAPH, "resolution": "480p"} for shot in SHOTS]
+        film = storyboard(client).invoke({"scenes": scenes}, {"max_concurrency": 4})
 
-for video in film["videos"]:
-    print(f"{video['prompt']}: {video['url']}")
-for prompt in film["refused"]:
-    print(f"{prompt}: not made, the budget is used up")
-spent = sum(float(video["cost"]["usd"]) for video in film["videos"])
-print(f"{len(film['videos'])} of {len(scenes)} made for ${spent:.4f} of $1.50")
+    for video in film["videos"]:
+        print(f"{video['prompt']}: {video['url']}")
+    for prompt in film["refused"]:
+        print(f"{prompt}: not made, the budget is used up")
+    spent = sum(float(video["cost"]["usd"]) for video in film["videos"])
+    print(f"{len(film['videos'])} of {len(scenes)} made for ${spent:.4f} of $1.50")

@@ -261,7 +261,7 @@ def _messages(given: Any) -> list[BaseMessage]:
     """Whatever LangChain takes as messages, as such."""
     try:
         return convert_to_messages(given if isinstance(given, list | tuple) else [given])
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:  # the last: of what is no message at all
         raise InvalidRequestError(
             f"The messages cannot be read: {short(str(error))}", hint="Give LangChain messages, or dicts of them."
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
 from langchain_core.runnables import RunnableConfig
@@ -44,8 +45,9 @@ class RequestTool(VideoTool):
             object.__setattr__(self, "description", self._describe())
         return self
 
+    @abstractmethod
     def _describe(self) -> str:
-        raise NotImplementedError
+        """What a language model reads of the tool."""
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import operator
+import importlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, Send, TimeoutPolicy
+from langgraph.types import Command, TimeoutPolicy
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
-    BudgetExceededError,
     InvalidRequestError,
     NebulaVideoClient,
 )
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.graph import VideoState, approval_node, submit_node, video_graph, wait_node
+from langchain_nebula_video.graph import approval_node, submit_node, video_graph, wait_node
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
+EXAMPLES = Path(__file__).parents[2] / "examples"
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 
 
@@ -129,34 +129,15 @@ def test_the_nodes_fit_into_another_graph(options: dict[str, Any]) -> None:
     assert (done["title"], done["video"]["resolution"]) == ("Cat", "480p")
 
 
-class Storyboard(TypedDict, total=False):
-    scenes: list[dict[str, Any]]
-    videos: Annotated[list[dict[str, Any]], operator.add]
-    refused: Annotated[list[str], operator.add]
-
-
-def _storyboard(client: NebulaVideoClient) -> Any:
-    animate = video_graph(client)
-
-    def scene(state: VideoState) -> Storyboard:
-        try:
-            return {"videos": [animate.invoke({"request": state["request"]})["video"]]}
-        except BudgetExceededError as error:
-            return {"refused": [str(error)]}
-
-    graph = StateGraph(Storyboard)
-    graph.add_node("scene", scene)
-    graph.add_conditional_edges(
-        START, lambda state: [Send("scene", {"request": each}) for each in state["scenes"]], ["scene"]
-    )
-    graph.add_edge("scene", END)
-    return graph.compile(checkpointer=InMemorySaver())
-
-
-def test_ten_images_at_once_keep_to_one_budget(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_ten_images_at_once_keep_to_one_budget(
+    emulator: Emulator, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph is the example's."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    storyboard = importlib.import_module("storyboard").storyboard
     client = NebulaVideoClient(**options, budget="1.00")
     scenes = [{**ASK, "prompt": f"Scene {number}"} for number in range(10)]
-    done = _storyboard(client).invoke({"scenes": scenes}, {**THREAD, "max_concurrency": 4})
+    done = storyboard(client).invoke({"scenes": scenes}, {"max_concurrency": 4})
     assert len(done["videos"]) == 5  # of $0.1845 each
     assert len(done["refused"]) == 5
     assert emulator.bill.usd <= 1

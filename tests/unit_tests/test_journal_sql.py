@@ -166,7 +166,7 @@ def test_a_locked_file_is_waited_for(url: str, path: Path) -> None:
     patient.close()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit to the size of a process's files")
 def test_a_task_id_is_written_as_soon_as_the_disk_has_room_again(url: str) -> None:
     """In a process that may make no file longer for half a second, which is what a full disk is to it."""
     code = """
