@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_nebula_video.catalog.gateways import Gateway, ImageLimits
+    from langchain_nebula_video.catalog.models import Model
+    from langchain_nebula_video.catalog.registry import register_gateway, register_model
     from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient, quote
     from langchain_nebula_video.errors import (
         AuthenticationError,
@@ -31,11 +34,15 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskTimeoutError,
     )
-    from langchain_nebula_video.gateways import Gateway, ImageLimits
     from langchain_nebula_video.journal import MemoryJournal, SqlJournal
-    from langchain_nebula_video.models import Model
-    from langchain_nebula_video.registry import register_gateway, register_model
-    from langchain_nebula_video.runnable import NebulaVideoRunnable
+    from langchain_nebula_video.langchain.runnable import NebulaVideoRunnable
+    from langchain_nebula_video.langchain.toolkit import (
+        NebulaGetVideoTool,
+        NebulaQuoteVideoTool,
+        NebulaSubmitVideoTool,
+        NebulaVideoToolkit,
+    )
+    from langchain_nebula_video.langchain.tools import NebulaVideoTool
     from langchain_nebula_video.schema import (
         Budget,
         Cost,
@@ -45,13 +52,6 @@ if TYPE_CHECKING:
         VideoProgress,
         VideoRequest,
     )
-    from langchain_nebula_video.toolkit import (
-        NebulaGetVideoTool,
-        NebulaQuoteVideoTool,
-        NebulaSubmitVideoTool,
-        NebulaVideoToolkit,
-    )
-    from langchain_nebula_video.tools import NebulaVideoTool
 
 _HOMES = {
     "client": ("AsyncNebulaVideoClient", "NebulaVideoClient", "quote"),
@@ -76,14 +76,14 @@ _HOMES = {
         "TaskNotFoundError",
         "TaskTimeoutError",
     ),
-    "gateways": ("Gateway", "ImageLimits"),
+    "catalog.gateways": ("Gateway", "ImageLimits"),
     "journal": ("MemoryJournal", "SqlJournal"),
-    "models": ("Model",),
-    "registry": ("register_gateway", "register_model"),
-    "runnable": ("NebulaVideoRunnable",),
+    "catalog.models": ("Model",),
+    "catalog.registry": ("register_gateway", "register_model"),
+    "langchain.runnable": ("NebulaVideoRunnable",),
     "schema": ("Budget", "Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
-    "toolkit": ("NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"),
-    "tools": ("NebulaVideoTool",),
+    "langchain.toolkit": ("NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"),
+    "langchain.tools": ("NebulaVideoTool",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

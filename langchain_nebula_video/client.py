@@ -7,13 +7,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from langchain_nebula_video._doors import LifecycleOptions
-from langchain_nebula_video._offers import as_request, find_offer, own_prices
-from langchain_nebula_video._options import ClientOptions
-from langchain_nebula_video._runtime import run_sync
+from langchain_nebula_video.catalog.gateways import find_gateway
+from langchain_nebula_video.catalog.offers import as_request, find_offer, own_prices
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.gateways import find_gateway
+from langchain_nebula_video.lifecycle.factory import LifecycleOptions
+from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
+from langchain_nebula_video.transport import run_sync
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -25,9 +25,7 @@ from typing import Any, TypedDict, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
-from langchain_nebula_video._offers import as_request
-from langchain_nebula_video._replay import key_of_node
-from langchain_nebula_video._tracing import counting, noted, redacted
+from langchain_nebula_video.catalog.offers import as_request
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import (
     DownloadError,
@@ -38,7 +36,9 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.replay import key_of_node
+from langchain_nebula_video.langchain.tracing import counting, noted, redacted
 from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
 
 try:

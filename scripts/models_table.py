@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from langchain_nebula_video._offers import Offer, offers
-from langchain_nebula_video.gateways import GATEWAYS, Gateway
-from langchain_nebula_video.models import MODELS, Model
+from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
+from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.catalog.offers import Offer, offers
 from langchain_nebula_video.schema import VideoRequest, money
 
 DOCS = Path(__file__).parents[1] / "docs"

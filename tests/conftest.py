@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 
 pytest.register_assert_rewrite("tests.journals")
 

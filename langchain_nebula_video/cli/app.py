@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from langchain_nebula_video.cli.catalog import models, quote
 from langchain_nebula_video.cli.demo import demo
-from langchain_nebula_video.cli.emulate import emulate
-from langchain_nebula_video.cli.exits import EPILOG, Exit
+from langchain_nebula_video.cli.emulator import emulate
+from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
+from langchain_nebula_video.cli.generate import generate, submit
 from langchain_nebula_video.cli.history import resume, tasks
-from langchain_nebula_video.cli.making import generate, submit
-from langchain_nebula_video.cli.tables import models, quote
+from langchain_nebula_video.cli.output import Voice
 from langchain_nebula_video.cli.tasks import cancel, status, wait
-from langchain_nebula_video.cli.voice import Voice
 
 __all__ = ["app"]
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from langchain_nebula_video.cli.bar import Bar
-from langchain_nebula_video.cli.emulate import extra_needed
-from langchain_nebula_video.cli.voice import Voice
-from langchain_nebula_video.models import find_model
+from langchain_nebula_video.catalog.models import find_model
+from langchain_nebula_video.cli.emulator import extra_needed
+from langchain_nebula_video.cli.output import Voice
+from langchain_nebula_video.cli.progress_bar import Bar
+from langchain_nebula_video.saving.storage import check_target
 from langchain_nebula_video.schema import dollars
-from langchain_nebula_video.storage import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,8 @@ async def _run(voice: Voice, emulator: Emulator, out: Path, *, audio: bool, spee
     from langchain_core.messages import ToolMessage  # noqa: PLC0415 slow to import
     from langsmith import tracing_context  # noqa: PLC0415
 
-    from langchain_nebula_video.cli.agent import conversation  # noqa: PLC0415 slow to import
-    from langchain_nebula_video.tools import NebulaVideoTool  # noqa: PLC0415
+    from langchain_nebula_video.cli.demo_agent import conversation  # noqa: PLC0415 slow to import
+    from langchain_nebula_video.langchain.tools import NebulaVideoTool  # noqa: PLC0415
 
     photograph = files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes()
     call = {"prompt": _PROMPT, "resolution": "720p", "generate_audio": audio}

@@ -13,14 +13,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.book import Book
-from langchain_nebula_video.cli.exits import Exit, exit_for
-from langchain_nebula_video.cli.order import Access
-from langchain_nebula_video.cli.voice import Voice
+from langchain_nebula_video.cli.exit_codes import Exit, exit_for
+from langchain_nebula_video.cli.journal import Book
+from langchain_nebula_video.cli.output import Voice
+from langchain_nebula_video.cli.prepare import Access
 from langchain_nebula_video.errors import NebulaVideoError
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.saving.storage import check_target, is_there
 from langchain_nebula_video.schema import Video, dollars
-from langchain_nebula_video.storage import check_target, is_there
 
 __all__ = ["resume", "tasks"]
 

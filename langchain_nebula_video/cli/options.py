@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.schema import Budget
 
 __all__ = [

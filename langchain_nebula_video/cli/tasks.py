@@ -6,12 +6,12 @@ from functools import partial
 import typer
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.bar import Bar
-from langchain_nebula_video.cli.order import Access
-from langchain_nebula_video.cli.voice import Voice, plain, tell_video, told_cost
+from langchain_nebula_video.cli.output import Voice, plain, tell_video, told_cost
+from langchain_nebula_video.cli.prepare import Access
+from langchain_nebula_video.cli.progress_bar import Bar
 from langchain_nebula_video.errors import TaskError
+from langchain_nebula_video.saving.storage import check_target
 from langchain_nebula_video.schema import Task, TaskStatus
-from langchain_nebula_video.storage import check_target
 
 __all__ = ["cancel", "status", "wait"]
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from langchain_nebula_video.journal._entries import Entry, EntryState, Journal
-from langchain_nebula_video.journal._memory import MemoryJournal
-from langchain_nebula_video.journal._sql import SqlJournal
+from langchain_nebula_video.journal.entries import Entry, EntryState, Journal
+from langchain_nebula_video.journal.memory import MemoryJournal
+from langchain_nebula_video.journal.sql.journal import SqlJournal
 
 __all__ = ["Entry", "EntryState", "Journal", "MemoryJournal", "SqlJournal"]

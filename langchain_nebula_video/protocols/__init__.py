@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, nebula, uniall
-from langchain_nebula_video.protocols._reading import MAX_TASK_ID
-from langchain_nebula_video.protocols._refusals import hint_for, is_unknown_task, retry_after_of
-from langchain_nebula_video.protocols._wire import (
+from langchain_nebula_video.protocols.reading import MAX_TASK_ID
+from langchain_nebula_video.protocols.refusals import hint_for, is_unknown_task, retry_after_of
+from langchain_nebula_video.protocols.wire import (
     Answer,
     Extras,
     Listed,

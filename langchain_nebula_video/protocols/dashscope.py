@@ -11,12 +11,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from langchain_nebula_video._urls import is_loopback, split_url
 from langchain_nebula_video.errors import RefusedError, RequestError
-from langchain_nebula_video.protocols import _reading as read
-from langchain_nebula_video.protocols._answers import Reader, segment
-from langchain_nebula_video.protocols._refusals import GONE, refusal_of, request_id_of
-from langchain_nebula_video.protocols._wire import Extras, Listed, Policy, Protocol, Reply, WireRequest
+from langchain_nebula_video.media.urls import is_loopback, split_url
+from langchain_nebula_video.protocols import reading as read
+from langchain_nebula_video.protocols.answers import Reader, segment
+from langchain_nebula_video.protocols.refusals import GONE, refusal_of, request_id_of
+from langchain_nebula_video.protocols.wire import Extras, Listed, Policy, Protocol, Reply, WireRequest
 from langchain_nebula_video.schema import encodable
 
 __all__ = ["PASSTHROUGH", "PROTOCOL"]

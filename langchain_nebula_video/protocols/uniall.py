@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_nebula_video.protocols._answers import Reader, segment
-from langchain_nebula_video.protocols._wire import Protocol, WireRequest
+from langchain_nebula_video.protocols.answers import Reader, segment
+from langchain_nebula_video.protocols.wire import Protocol, WireRequest
 
 __all__ = ["PROTOCOL"]
 

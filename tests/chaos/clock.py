@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from langchain_nebula_video._runtime import SystemClock
+from langchain_nebula_video.transport import SystemClock
 
 
 class JumpingClock(SystemClock):

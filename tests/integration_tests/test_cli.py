@@ -17,9 +17,9 @@ from typing import Any
 import av
 import pytest
 
-from langchain_nebula_video.cli.exits import Exit
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.gateways import GATEWAYS
 from tests.conftest import jpeg
 
 COMMAND = [sys.executable, "-m", "langchain_nebula_video.cli"]

@@ -27,12 +27,12 @@ from typer.testing import CliRunner
 
 import langchain_nebula_video
 from langchain_nebula_video import NebulaVideoRunnable, quote
-from langchain_nebula_video._runtime import SystemClock
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS, find_model
 from langchain_nebula_video.cli.app import app
-from langchain_nebula_video.cli.exits import MEANINGS
+from langchain_nebula_video.cli.exit_codes import MEANINGS
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS, find_model
+from langchain_nebula_video.transport import SystemClock
 from tests.agents import ScriptedModel
 from tests.gateways import all_gateways, reached
 

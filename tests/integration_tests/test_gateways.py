@@ -34,9 +34,9 @@ from langchain_nebula_video import (
     TaskStatus,
     Video,
 )
-from langchain_nebula_video._offers import offers
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import offers
 from langchain_nebula_video.emulator import Emulator, pictures
-from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.journal import EntryState
 from tests.conftest import settle
 from tests.gateways import BEIJING, SINGAPORE, HurriedClock, all_gateways, reached

@@ -29,8 +29,8 @@ from langchain_nebula_video import (
     NebulaVideoToolkit,
     SqlJournal,
 )
-from langchain_nebula_video._replay import thread_prefix
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.langchain.replay import thread_prefix
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
 

@@ -17,8 +17,9 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from langchain_nebula_video import DownloadError, InvalidRequestError, Video, _targets
+from langchain_nebula_video import DownloadError, InvalidRequestError, Video
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.saving import targets as _targets
 from tests.conftest import settle
 from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Storage

@@ -14,7 +14,7 @@ from langgraph.graph import END, START, StateGraph
 from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
-from langchain_nebula_video.progress import EVENT
+from langchain_nebula_video.langchain.progress import EVENT
 from tests.agents import animates
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from langchain_nebula_video import DownloadError, NebulaVideoClient, SqlJournal, TaskStatus, Video, storage
+from langchain_nebula_video import DownloadError, NebulaVideoClient, SqlJournal, TaskStatus, Video
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.saving import storage
 from tests.conftest import settle
 from tests.gateways import ASK, HurriedClock, Make
 from tests.storage import MOVIE, Answer, Storage, serving

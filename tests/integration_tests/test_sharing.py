@@ -21,9 +21,9 @@ from langchain_nebula_video import (
     SqlJournal,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video._lease import LEASE, is_dead, new_holder
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle.lease import LEASE, is_dead, new_holder
 from tests.gateways import HurriedClock, all_gateways, reached
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
@@ -50,7 +50,7 @@ def downloads(emulator: Emulator) -> int:
     return sum(request.point == "download" for request in emulator.requests)
 
 
-HOLDER = "from langchain_nebula_video._lease import new_holder; print(new_holder())"
+HOLDER = "from langchain_nebula_video.lifecycle.lease import new_holder; print(new_holder())"
 
 
 def gone() -> str:

@@ -17,12 +17,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from langchain_nebula_video import errors
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.cli.app import app
-from langchain_nebula_video.cli.exits import MEANINGS, Exit, exit_for
+from langchain_nebula_video.cli.exit_codes import MEANINGS, Exit, exit_for
 from langchain_nebula_video.cli.options import Wish
-from langchain_nebula_video.cli.order import image_of, picture
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.cli.prepare import image_of, picture
 from langchain_nebula_video.schema import VideoRequest
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, running, succeeded
 

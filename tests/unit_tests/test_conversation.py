@@ -18,9 +18,9 @@ from langgraph.prebuilt import ToolNode
 from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
-from langchain_nebula_video.conversation import chosen, handle_of, images, is_address, newest_image, words_of
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.images import wire_image
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.langchain.conversation import chosen, handle_of, images, is_address, newest_image, words_of
+from langchain_nebula_video.media.images import wire_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
 from tests.conversations import PRODUCERS, Producer, answering, called, dalle, encoded, openai_answer

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, Cost, InvalidRequestError, VideoRequest, quote
-from langchain_nebula_video._offers import offers, price_cost
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import offers, price_cost
 from langchain_nebula_video.schema import dollars
 from tests.conftest import Gateway, MakeClient, settle
 

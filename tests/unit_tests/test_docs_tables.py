@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import quote
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.schema import VideoRequest, money
 
 ROOT = Path(__file__).parents[2]

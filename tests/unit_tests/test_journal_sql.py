@@ -32,7 +32,7 @@ from langchain_nebula_video import (
     SqlJournal,
 )
 from langchain_nebula_video.journal import Entry, EntryState, Journal
-from langchain_nebula_video.journal._schema import CURRENT, Schema, prepare
+from langchain_nebula_video.journal.sql.schema import CURRENT, Schema, prepare
 from tests.conftest import Gateway, MakeClient, settle
 from tests.journals import LATER, LEASE, MOMENT, SENT, SharedJournalContract, begin, entry
 
@@ -415,7 +415,7 @@ def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
     ],
 )  # fmt: skip
 def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index: str) -> None:
-    from langchain_nebula_video.journal import _statements
+    from langchain_nebula_video.journal.sql import statements as _statements
 
     journal.reserve(entry(), None)
     with _connection(journal) as connection:

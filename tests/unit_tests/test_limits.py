@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient
-from langchain_nebula_video._offers import find_offer, offers
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import find_offer, offers
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, MakeClient, settle
 
 CAT, DOG = "https://example.com/cat.jpg", "https://example.com/dog.jpg"

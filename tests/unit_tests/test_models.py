@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, VideoRequest
-from langchain_nebula_video._offers import as_request, find_offer, offers
-from langchain_nebula_video.gateways import GATEWAYS, find_gateway
-from langchain_nebula_video.models import MODELS, Model, find_model
+from langchain_nebula_video.catalog.gateways import GATEWAYS, find_gateway
+from langchain_nebula_video.catalog.models import MODELS, Model, find_model
+from langchain_nebula_video.catalog.offers import as_request, find_offer, offers
 from langchain_nebula_video.protocols import PROTOCOLS
 
 MODEL = "wan2.5-i2v-preview"

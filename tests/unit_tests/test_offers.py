@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import Gateway, InvalidRequestError, Model, VideoRequest
-from langchain_nebula_video._offers import Offer, as_request, find_offer, offers, own_name, own_prices
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
+from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer, offers, own_name, own_prices
 
 CAT = "https://example.com/cat.jpg"
 NEBULA, BEIJING, SINGAPORE = (GATEWAYS[name] for name in ("nebula", "dashscope", "dashscope-intl"))

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_nebula_video import Budget, InvalidRequestError, MemoryJournal
-from langchain_nebula_video._options import ClientOptions, Options
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 from tests.conftest import KEY
 
 NOTHING = "Nothing was sent and nothing was spent."

@@ -13,10 +13,10 @@ from langchain_nebula_video import (
     VideoRequest,
     quote,
 )
-from langchain_nebula_video._offers import offers
-from langchain_nebula_video._options import ClientOptions, Options
-from langchain_nebula_video._tool_schema import args_schema
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import offers
+from langchain_nebula_video.langchain.tool_schema import args_schema
+from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 
 
 def _methods(kind: type) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from langchain_nebula_video import RefusedError, TaskStatus, VideoRequest, errors
-from langchain_nebula_video._offers import find_offer
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import find_offer
 from langchain_nebula_video.protocols import (
     PROTOCOLS,
     Answer,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSentError
-from langchain_nebula_video._runtime.reach import Place, Reach
-from langchain_nebula_video._urls import checked_host, is_public
+from langchain_nebula_video.media.urls import checked_host, is_public
+from langchain_nebula_video.transport.guard import Place, Reach
 from tests.conftest import Gateway, MakeClient, settle
 
 PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"

@@ -28,9 +28,9 @@ from langchain_nebula_video import (
     register_gateway,
     register_model,
 )
-from langchain_nebula_video._options import Options
-from langchain_nebula_video.gateways import GATEWAYS
-from langchain_nebula_video.models import MODELS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
+from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS
 from tests.agents import animates
 from tests.conftest import KEY, MakeClient, settle, succeeded

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_nebula_video import TaskTimeoutError
-from langchain_nebula_video._schedule import Schedule
-from langchain_nebula_video.models import MODELS, Model
+from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.lifecycle.schedule import Schedule
 from tests.conftest import FakeClock, Gateway, MakeClient, settle
 
 SHORTEST, LONGEST = 3.0, 8.0 * 1.15

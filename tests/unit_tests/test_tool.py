@@ -30,7 +30,7 @@ from langchain_nebula_video import (
     TaskFailedError,
     TaskTimeoutError,
 )
-from langchain_nebula_video.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
+from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
 from tests.conftest import KEY, Gateway, failed, running, succeeded
 

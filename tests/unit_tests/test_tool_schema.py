@@ -22,9 +22,9 @@ from langchain_google_genai._function_utils import convert_to_genai_function_dec
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
-from langchain_nebula_video._offers import Offer, as_request, find_offer
-from langchain_nebula_video._tool_schema import args_schema, description
-from langchain_nebula_video.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer
+from langchain_nebula_video.langchain.tool_schema import args_schema, description
 from tests.conftest import KEY
 from tests.unit_tests.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
 

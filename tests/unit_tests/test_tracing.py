@@ -12,7 +12,7 @@ from langchain_core.tracers.langchain import LangChainTracer
 from langsmith import Client
 
 from langchain_nebula_video import NebulaVideoRunnable, NebulaVideoTool, NebulaVideoToolkit
-from langchain_nebula_video._tracing import redacted, shown
+from langchain_nebula_video.langchain.tracing import redacted, shown
 from tests.conftest import KEY, Gateway, failed, png
 
 PICTURE = png(200, 150) + bytes(4000)

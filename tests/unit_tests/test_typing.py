@@ -20,8 +20,8 @@ from langchain_nebula_video import (
     NebulaVideoRunnable,
     NebulaVideoTool,
 )
-from langchain_nebula_video._tool_base import ToolOptions
-from langchain_nebula_video.runnable import RunnableOptions
+from langchain_nebula_video.langchain.runnable import RunnableOptions
+from langchain_nebula_video.langchain.tool_base import ToolOptions
 
 
 def test_a_key_is_a_plain_text_or_a_secret_at_every_door() -> None:

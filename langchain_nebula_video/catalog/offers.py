@@ -1,0 +1,332 @@
+"""Offers: a model as one gateway serves it. Requests are checked against one, and priced by it."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import ValidationError
+
+from langchain_nebula_video.catalog.gateways import Gateway
+from langchain_nebula_video.catalog.models import MODELS, Model, find_model
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.urls import split_url
+from langchain_nebula_video.schema import Cost, VideoRequest, encodable
+
+__all__ = [
+    "Offer",
+    "OwnPrices",
+    "as_request",
+    "find_offer",
+    "listed",
+    "offers",
+    "own_name",
+    "own_prices",
+    "price_cost",
+    "request_problems",
+]
+
+OwnPrices = Mapping[str, Mapping[str, Decimal]]
+"""The caller's own prices: by model, by resolution."""
+
+_MAX_SEED = 2147483647
+_FEW = 6
+"""Models that a message names."""
+_DEFAULTS = {name: field.get_default() for name, field in VideoRequest.model_fields.items()}
+_CHECKED_APART = frozenset({"model", "prompt"})
+_NAMED = re.compile(r"@Image(\d+)")
+_REMEDIES = {
+    "image": "Give an https or http URL, a data: URI, bytes, a pathlib.Path, an open file or a PIL image.",
+    "last_image": "Give the last frame, in any form that image has.",
+    "reference_images": "Give a list of images that show who or what should appear.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model as one gateway serves it."""
+
+    model: Model
+    gateway: Gateway
+    prices: Mapping[str, Decimal]
+    """By resolution: per second of video, in the gateway's currency; empty where none is known."""
+
+    @property
+    def wire_name(self) -> str:
+        """What the gateway calls the model."""
+        return self.model.names.get(self.gateway.name, self.model.name)
+
+    @property
+    def resolutions(self) -> tuple[str, ...]:
+        """What it makes: where there are prices, only what has one (Singapore has fewer than Beijing)."""
+        served = self.model.prices.get(self.gateway.name)
+        return tuple(tier for tier in self.model.resolutions if not served or tier in served)
+
+    @property
+    def default_resolution(self) -> str:
+        """The model's, or the highest there is."""
+        made = self.resolutions
+        return self.model.default_resolution if self.model.default_resolution in made else made[-1]
+
+    def requires(self, field: str) -> bool:
+        """Whether a request must have this field."""
+        return field in self.model.requires or field in self.gateway.requires
+
+    def accepts(self, field: str) -> bool:
+        """Whether a request may have this field."""
+        return field in self.gateway.carries and (field in self.model.takes or field in self.model.requires)
+
+    def asked(self, request: VideoRequest) -> dict[str, Any]:
+        """What a completed request asks for, as far as it can be told on the wire; images left out."""
+        return {name: getattr(request, name) for name in _DEFAULTS
+                if self.accepts(name) and name not in {"image", "last_image", "reference_images"}}  # fmt: skip
+
+    def complete(self, request: VideoRequest) -> VideoRequest:
+        """The request with the model's defaults filled in, checked against both rows.
+
+        Raises:
+            InvalidRequestError: the model does not take what was asked for; the message says what it takes.
+        """
+        model = self.model
+        request = request.model_copy(
+            update={
+                "model": model.name,
+                "duration": model.default_duration if request.duration is None else request.duration,
+                "resolution": self.default_resolution if request.resolution is None else request.resolution,
+            },
+        )
+        for name, default in _DEFAULTS.items():
+            self._check_presence(name, getattr(request, name), default)
+        self._check_prompt(request)
+        self._check_choice("duration", request.duration, model.durations)
+        self._check_choice("resolution", request.resolution, self.resolutions)
+        self._check_choice("template", request.template, (None, *model.templates))
+        self._check_choice("aspect_ratio", request.aspect_ratio, (None, *model.aspect_ratios))
+        self._check_images(request)
+        if request.seed is not None and not 0 <= request.seed <= _MAX_SEED:
+            raise InvalidRequestError(f"seed is {request.seed}.", hint=f"Give a seed from 0 to {_MAX_SEED}, or none.")
+        if request.audio_url is not None:
+            _check_audio(request)
+        return request
+
+    def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
+        """What a completed request will cost by the price table."""
+        price = self.prices.get(request.resolution or "")
+        return price_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
+
+    def quote(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
+        """What a request will cost that may have no prompt and no images yet: they cost nothing.
+
+        Raises:
+            InvalidRequestError: the model does not make such a video.
+        """
+        free = {"prompt": "-", "image": "-", "last_image": "-", "reference_images": ("-",) * self.model.max_references}
+        stand_ins = {name: value for name, value in free.items() if self.requires(name) and not getattr(request, name)}
+        return self.estimate(self.complete(request.model_copy(update=stand_ins)), group_ratio)
+
+    def _check_presence(self, name: str, value: Any, default: object) -> None:
+        if isinstance(value, str) and not encodable(value):
+            raise InvalidRequestError(f"{name} holds half a character.", hint="Take it out: an emoji was cut in two.")
+        if name in _CHECKED_APART:
+            return
+        missing = value is None or (isinstance(value, tuple) and not value)
+        if not self.accepts(name) and not missing and value != default:
+            where = "" if name in self.model.takes else f"{self.model.name} takes no {name}."
+            raise InvalidRequestError(
+                where or f"{self.gateway.title} has no place for {name}.",
+                hint=f"Leave {name} out, or choose another model or gateway.",
+            )
+        if missing and self.requires(name):
+            raise InvalidRequestError(f"There is no {name}.", hint=_REMEDIES.get(name, f"Give {name}."))
+
+    def _check_prompt(self, request: VideoRequest) -> None:
+        if self.requires("prompt") and not request.prompt.strip():
+            raise InvalidRequestError("The prompt is empty.", hint="Say what should happen in the video.")
+        limits = {"prompt": self.model.max_prompt, "negative_prompt": self.model.max_negative_prompt}
+        for name, limit in limits.items():
+            length = len(getattr(request, name) or "")
+            if limit is not None and length > limit:
+                told = name.replace("_", " ")
+                raise InvalidRequestError(
+                    f"The {told} has {length} characters; {self.model.name} reads {limit} and drops the rest.",
+                    hint="Shorten it.",
+                )
+        if request.template and request.prompt.strip():
+            warnings.warn("template is given, so the model ignores the prompt.", UserWarning, stacklevel=2)
+
+    def _check_choice(self, name: str, value: object, choices: tuple[object, ...]) -> None:
+        if value not in choices:
+            offered = listed([choice for choice in choices if choice is not None])
+            raise InvalidRequestError(
+                f"{name} is {value or repr(value)}; {self.model.name} makes {offered}.",
+                hint=f"Choose one of: {offered}.",
+            )
+
+    def _check_images(self, request: VideoRequest) -> None:
+        if request.last_image is not None and request.image is None:
+            raise InvalidRequestError(
+                "There is a last_image and no image.", hint="Give the first frame too, or leave the last one out."
+            )
+        count = len(request.reference_images)
+        if count > self.model.max_references:
+            raise InvalidRequestError(
+                f"reference_images holds {count}; {self.model.name} takes {self.model.max_references}.",
+                hint="Leave some out.",
+            )
+        for number in _NAMED.findall(request.prompt) if self.model.max_references else ():
+            if not 1 <= int(number[:4]) <= count:
+                raise InvalidRequestError(
+                    f"The prompt names @Image{number[:10]}; of reference images there are {count}.",
+                    hint="They are counted from @Image1, in the order of reference_images.",
+                )
+
+
+def listed(choices: Sequence[object]) -> str:
+    """Choices for a message; a run of numbers by its ends."""
+    numbers: list[Any] = [choice for choice in choices if isinstance(choice, int)]
+    if len(numbers) > 5 and numbers == list(range(numbers[0], numbers[0] + len(choices))):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(str(choice) for choice in choices)
+
+
+def _check_audio(request: VideoRequest) -> None:
+    if split_url(request.audio_url or "", ("https",)) is None:
+        raise InvalidRequestError(
+            "audio_url is not an https address.",
+            hint="Give the https URL of a public MP3 or WAV file of at most 15 MB.",
+        )
+    if request.generate_audio:
+        warnings.warn("audio_url is given, so the gateway ignores generate_audio.", UserWarning, stacklevel=2)
+
+
+def find_offer(name: str, gateway: Gateway, own_prices: OwnPrices | None = None) -> Offer:
+    """The model of that name as the gateway serves it.
+
+    Raises:
+        InvalidRequestError: there is no such model, or the gateway does not serve it.
+    """
+    model = find_model(name)
+    if gateway.name not in model.prices:
+        served = [row.name for row in MODELS.values() if gateway.name in row.prices]
+        more = f" and {len(served) - _FEW} more" if len(served) > _FEW else ""
+        elsewhere = ", ".join(repr(other) for other in model.prices)
+        raise InvalidRequestError(
+            f"The gateway {gateway.name!r} does not serve {name!r}.",
+            hint=f"It serves {', '.join(served[:_FEW]) or 'none'}{more}; {name!r} is served by {elsewhere or 'none'}.",
+        )
+    table = model.prices[gateway.name]
+    mine = (own_prices or {}).get(name, {})
+    own = {tier: price for tier, price in mine.items() if not table or tier in table}
+    return Offer(model, gateway, {**table, **own})
+
+
+_TOO_DEAR = 1_000_000
+
+
+def own_prices(given: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]:
+    """The caller's prices, checked: by model, an amount for every resolution or amounts by resolution.
+
+    Raises:
+        InvalidRequestError: there is no such model or resolution, or an amount is none.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidRequestError("prices is no table.", hint="Give it as {model: price per second}.")
+    checked = {}
+    for name, told in (given or {}).items():
+        made = find_model(name).resolutions
+        table = told if isinstance(told, Mapping) else dict.fromkeys(made, told)
+        strange = ", ".join(sorted(map(str, set(table) - set(made))))
+        if strange:
+            raise InvalidRequestError(f"{name} does not make {strange}.", hint=f"It makes {', '.join(made)}.")
+        checked[name] = {tier: _price(name, price) for tier, price in table.items()}
+    return checked
+
+
+def _price(name: str, price: object) -> Decimal:
+    try:
+        amount = Decimal("NaN") if isinstance(price, bool) else Decimal(str(price))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < _TOO_DEAR:
+        raise InvalidRequestError(
+            f"The price of {name} is {price!r}.", hint="Give an amount per second of video, like '0.10'."
+        )
+    return amount
+
+
+def own_name(wire_name: str, gateway: Gateway) -> str:
+    """What a model is called here that a gateway calls so."""
+    return next((name for name, row in MODELS.items() if row.names.get(gateway.name, name) == wire_name), wire_name)
+
+
+def offers(gateway: Gateway) -> list[Offer]:
+    """All that a gateway serves."""
+    return [find_offer(name, gateway) for name, row in MODELS.items() if gateway.name in row.prices]
+
+
+def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> VideoRequest:
+    """A `VideoRequest` from one, from a dict, or from keywords; keywords win.
+
+    Raises:
+        InvalidRequestError: an unknown field, or a value of the wrong type.
+    """
+    if isinstance(request, VideoRequest):
+        given: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
+    else:
+        given = request or {}  # type: ignore[assignment]
+    try:
+        return VideoRequest(**{**given, **fields})
+    except TypeError:
+        raise InvalidRequestError(
+            f"A {type(request).__name__} is no request.",
+            hint="Give a VideoRequest, a dict of its fields, or keywords.",
+        ) from None
+    except ValidationError as error:
+        raise InvalidRequestError(request_problems(error), hint="Correct it and call again.") from None
+
+
+def request_problems(error: ValidationError, told: Callable[[Any], str] = lambda _: "") -> str:
+    """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes.
+
+    Args:
+        error: From pydantic.
+        told: What to say of a value after all.
+    """
+    found = []
+    for item in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in item["loc"]) or "request"
+        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{told(item['input'])}")
+    return f"The request is not valid: {'; '.join(found)}."
+
+
+_EXACT = Decimal("0.000001")
+
+
+def price_cost(
+    price_per_second: Decimal | None,
+    seconds: int | None,
+    gateway: Gateway,
+    *,
+    group_ratio: Decimal = Decimal(1),
+    billed: bool = False,
+) -> Cost:
+    """Price x seconds x ratio, as the gateways' billing rules have it; unknown where a factor is."""
+    amount = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
+    usd = cny = amount
+    if amount is not None and gateway.currency == "CNY":
+        usd = (amount / gateway.cny_per_usd).quantize(_EXACT)
+    elif amount is not None:
+        cny = amount * gateway.cny_per_usd
+    return Cost(
+        usd=usd,
+        cny=cny,
+        currency=gateway.currency,
+        price_per_second=price_per_second,
+        seconds=seconds,
+        group_ratio=group_ratio,
+        basis="unknown" if amount is None else "billed" if billed else "estimated",
+    )

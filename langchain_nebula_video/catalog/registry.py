@@ -1,0 +1,114 @@
+"""Rows of your own: a model or a gateway that this package does not know yet."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import get_args
+
+from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
+from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.urls import is_loopback, split_url
+from langchain_nebula_video.protocols import PROTOCOLS
+from langchain_nebula_video.schema import Currency, VideoRequest
+
+__all__ = ["register_gateway", "register_model"]
+
+_MOST = 1_000_000
+_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+_ALWAYS = frozenset({"duration", "resolution"})
+"""What every request has; a protocol without a place for one tells it by the model's name."""
+
+
+def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
+    """Make a gateway known to every client, tool and runnable of this process.
+
+    Args:
+        row: The gateway; its models are registered besides.
+        replace: Whether a row of the same name may be replaced.
+
+    Raises:
+        InvalidRequestError: there is one of that name, or the row cannot work.
+    """
+    _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
+    _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
+    _check(
+        row.base_url is None or _is_safe(row.base_url), f"{row.base_url!r} is no https address that paths can follow"
+    )
+    _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
+    _check_fields(row.carries | row.requires)
+    _check(row.carries >= _ALWAYS, "A gateway carries duration and resolution: every request has them")
+    _check_places(row, row.carries - _ALWAYS)
+    lacking = ", ".join(sorted(row.requires - row.carries))
+    _check(not lacking, f"{row.name} requires {lacking}, which it does not carry")
+    known = get_args(Currency)
+    _check(
+        row.currency in known,
+        f"{row.name} has prices in {row.currency!r}, which are converted from {' or '.join(known)} only",
+    )
+    _check(
+        _is_amount(row.cny_per_usd) and row.cny_per_usd > 0,
+        f"{row.name} has {row.cny_per_usd!r} yuan to the dollar, which is no sensible Decimal",
+    )
+    GATEWAYS[row.name] = row
+    return row
+
+
+def register_model(row: Model, *, replace: bool = False) -> Model:
+    """Make a model known to every client, tool and runnable of this process.
+
+    Args:
+        row: The model, with its prices on each gateway that serves it; the gateways come first.
+        replace: Whether a row of the same name may be replaced, as for another price.
+
+    Raises:
+        InvalidRequestError: there is one of that name, or the row cannot work.
+    """
+    _check(row.name not in MODELS or replace, f"There is a model {row.name!r} already")
+    _check_fields(row.requires | row.takes)
+    for gateway, prices in row.prices.items():
+        _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
+        homeless = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
+        _check(not homeless, f"{row.name} requires {homeless}, for which the gateway {gateway!r} has no place")
+        choices = {"duration": row.durations, "resolution": tuple(prices) or row.resolutions}
+        told = frozenset(name for name, made in choices.items() if len(made) > 1)  # of one the model's name tells
+        _check_places(GATEWAYS[gateway], told)
+        strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
+        _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
+        _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
+    _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
+    _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
+    _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
+    _check(row.default_resolution in row.resolutions, f"{row.name} does not make {row.default_resolution}")
+    _check(bool(row.typical_seconds), f"{row.name} says nothing of typical_seconds")
+    _check(row.timeout > 0, f"{row.name} is given no time")
+    MODELS[row.name] = row
+    return row
+
+
+def _is_safe(url: str) -> bool:
+    """Over plain http anybody on the way could read the key; on this machine nobody is."""
+    parts = split_url(url, ("https", "http"))
+    if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
+        return False
+    return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _MOST
+
+
+def _check_fields(named: frozenset[str]) -> None:
+    strange = ", ".join(sorted(named - _FIELDS))
+    _check(not strange, f"A request has no field {strange}: it has {', '.join(sorted(_FIELDS))}")
+
+
+def _check_places(row: Gateway, named: frozenset[str]) -> None:
+    """Whether the gateway's protocol can say all this: else it would be asked for and paid for, and not be made."""
+    homeless = ", ".join(sorted(named - PROTOCOLS[row.protocol].places))
+    _check(not homeless, f"The protocol {row.protocol!r} of {row.name!r} has no place for {homeless}")
+
+
+def _check(fine: bool, what: str) -> None:
+    if not fine:
+        raise InvalidRequestError(f"{what}.", hint="Correct the row.")

@@ -1,0 +1,257 @@
+"""A journal in this process's memory."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from langchain_nebula_video.journal.entries import (
+    FREE,
+    LOSABLE,
+    Entry,
+    EntryState,
+    check_budget,
+    counted,
+    gone,
+    not_to_be_sent,
+)
+from langchain_nebula_video.schema import Budget
+
+__all__ = ["MemoryJournal"]
+
+
+class MemoryJournal:
+    """A journal in this process's memory: keys and budgets hold as long as the process lives.
+
+    Safe across threads and coroutines. Copies share it, and unpickled within the process it is the same
+    journal again; in another process it begins with the entries that it had.
+    """
+
+    blocking = False
+
+    def __init__(self) -> None:
+        self._name = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._by_key: dict[str, str] = {}
+        self._by_task: dict[tuple[str, str], list[str]] = {}
+        self._abandoned: set[str] = set()
+        self._submitting: set[str] = set()
+        _LIVE[self._name] = self
+
+    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+        """See `Journal.reserve`."""
+        with self._lock:
+            owner = self._entries[self._by_key[entry.key]] if entry.key in self._by_key else None
+            if owner is not None and not owner.is_dead(entry.created_at):
+                return owner
+            if owner is not None and (lost := self._bury(owner, entry.created_at)):
+                return lost
+            if adopt and (like := self._like(entry)):
+                if entry.key is not None:
+                    self._by_key[entry.key] = like.id
+                if like.state not in LOSABLE:
+                    like = replace(like, abandoned=False, updated_at=entry.created_at)
+                    self._put(like)
+                return like
+            if budget is not None:
+                since = entry.created_at - budget.per if budget.per else None
+                check_budget(budget, self._spent(since), entry.reserved_usd)
+            self._put(entry)
+            return entry
+
+    def update(self, entry_id: str, **changes: Any) -> Entry:
+        """See `Journal.update`."""
+        with self._lock:
+            if entry_id not in self._entries:
+                raise gone(entry_id, changes)
+            return self._changed(entry_id, **changes)
+
+    def begin(self, entry_id: str, *, holder: str, now: datetime, until: datetime, cap: int) -> bool:
+        """See `Journal.begin`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is None or entry.state is not EntryState.SUBMITTING or not _may_hold(entry, holder, now):
+                raise not_to_be_sent()
+            begun = entry.sent_at == now and entry.holder == holder  # by this very call, as for the other journals
+            others = (self._entries[id_] for id_ in self._submitting if id_ != entry_id)
+            if not begun and sum(_under_way(other, entry.gateway, now) for other in others) >= cap:
+                return False
+            self._changed(entry_id, sent_at=now, holder=holder, held_until=until, updated_at=now)
+            return True
+
+    def hold(self, entry_id: str, *, holder: str, now: datetime, until: datetime) -> Entry | None:
+        """See `Journal.hold`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is None or not _may_hold(entry, holder, now):
+                return None
+            entry = replace(entry, holder=holder, held_until=until)
+            self._put(entry)
+            return entry
+
+    def release(self, entry_id: str, holder: str) -> None:
+        """See `Journal.release`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is not None and entry.holder == holder:
+                self._put(replace(entry, holder=None, held_until=None))
+
+    def sweep(self, now: datetime) -> list[Entry]:
+        """See `Journal.sweep`."""
+        with self._lock:
+            dead = [entry for id_ in self._submitting if (entry := self._entries[id_]).is_dead(now)]
+            lost = [entry for entry in (self._bury(entry, now) for entry in dead) if entry is not None]
+            return sorted(lost, key=lambda entry: (entry.created_at, entry.id))
+
+    def claim(self, entry_id: str, task_id: str) -> Entry | None:
+        """See `Journal.claim`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is None or {*self._by_task.get((entry.gateway, task_id), ())} - {entry_id}:
+                return None
+            if entry.task_id is not None or entry.state is not EntryState.UNCONFIRMED:
+                return entry if entry.task_id == task_id else None
+            return self._changed(entry_id, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
+
+    def forget(self, entry_id: str) -> bool:
+        """See `Journal.forget`."""
+        with self._lock:
+            entry = self._entries.get(entry_id)
+            if entry is not None and (entry.task_id is not None or entry.state not in LOSABLE):
+                return False
+            self._remove(entry_id)
+            return True
+
+    def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
+        """See `Journal.find`."""
+        with self._lock:
+            if key is not None:
+                return self._entries[self._by_key[key]] if key in self._by_key else None
+            found = self._by_task.get((gateway or "", task_id or ""))
+            return self._entries[found[-1]] if found else None
+
+    def entries(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        since: datetime | None = None,
+        key_prefix: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """See `Journal.entries`."""
+        with self._lock:
+            found = sorted(self._entries.values(), key=lambda entry: entry.created_at)
+        chosen = (
+            entry
+            for entry in (reversed(found) if newest_first else found)
+            if (states is None or entry.state in states)
+            and (gateway is None or entry.gateway == gateway)
+            and (since is None or entry.created_at > since)
+            and (key_prefix is None or (entry.key or "").startswith(key_prefix))
+        )
+        return list(islice(chosen, limit))
+
+    def spent(self, since: datetime | None = None) -> Decimal:
+        """See `Journal.spent`."""
+        with self._lock:
+            return self._spent(since)
+
+    def close(self) -> None:
+        """See `Journal.close`: there is nothing to close."""
+
+    def _spent(self, since: datetime | None) -> Decimal:
+        made = (e for e in self._entries.values() if since is None or e.created_at > since)
+        return sum((counted(e.spent_usd) for e in made), Decimal(0))
+
+    def _like(self, entry: Entry) -> Entry | None:
+        """The oldest entry of the same request that a repetition goes on with."""
+        likes = [
+            other
+            for id_ in self._abandoned | self._submitting
+            if (other := self._entries[id_]).is_like(entry) and other.state not in FREE
+        ]
+        for other in sorted(likes, key=lambda other: (other.created_at, other.id)):
+            found = self._bury(other, entry.created_at) if other.is_dead(entry.created_at) else other
+            if found is not None and found.abandoned:
+                return found
+        return None
+
+    def _bury(self, entry: Entry, now: datetime) -> Entry | None:
+        """What becomes of an entry that was left in mid-submit: unconfirmed, or if nothing was sent, nothing."""
+        if entry.sent_at is None:
+            self._remove(entry.id)
+            return None
+        lost = {"state": EntryState.UNCONFIRMED, "abandoned": True, "lost_at": entry.held_until, "updated_at": now}
+        return self._changed(entry.id, **lost)
+
+    def _changed(self, entry_id: str, **changes: Any) -> Entry:
+        entry = replace(self._entries[entry_id], **{"updated_at": datetime.now(UTC), **changes})
+        self._put(entry)
+        return entry
+
+    def _put(self, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        (self._abandoned.add if entry.abandoned else self._abandoned.discard)(entry.id)
+        submitting = entry.state is EntryState.SUBMITTING
+        (self._submitting.add if submitting else self._submitting.discard)(entry.id)
+        if entry.key is not None:
+            self._by_key[entry.key] = entry.id
+        if entry.task_id is not None:
+            known = self._by_task.setdefault((entry.gateway, entry.task_id), [])
+            if entry.id not in known:
+                known.append(entry.id)
+
+    def _remove(self, entry_id: str) -> None:
+        entry = self._entries.pop(entry_id, None)
+        if entry is None:
+            return
+        self._abandoned.discard(entry_id)
+        self._submitting.discard(entry_id)
+        for key in [key for key, owner in self._by_key.items() if owner == entry_id]:
+            del self._by_key[key]
+        if entry.task_id is not None:
+            self._by_task[(entry.gateway, entry.task_id)].remove(entry_id)
+
+    def __copy__(self) -> MemoryJournal:
+        return self
+
+    def __deepcopy__(self, memo: object) -> MemoryJournal:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._lock:
+            return _restored, (self._name, list(self._entries.values()), dict(self._by_key))
+
+
+_LIVE: weakref.WeakValueDictionary[str, MemoryJournal] = weakref.WeakValueDictionary()
+
+
+def _restored(name: str, entries: list[Entry], keys: dict[str, str]) -> MemoryJournal:
+    living = _LIVE.get(name)
+    if living is not None:
+        return living
+    journal = MemoryJournal()
+    _LIVE[name] = journal
+    for entry in entries:
+        journal._put(entry)  # noqa: SLF001 a constructor of its own
+    journal._by_key.update(keys)  # noqa: SLF001
+    return journal
+
+
+def _may_hold(entry: Entry, holder: str, now: datetime) -> bool:
+    return entry.holder in {None, holder} or entry.held_until is None or entry.held_until <= now
+
+
+def _under_way(entry: Entry, gateway: str, now: datetime) -> bool:
+    sent = entry.gateway == gateway and entry.sent_at is not None
+    return sent and entry.held_until is not None and entry.held_until > now

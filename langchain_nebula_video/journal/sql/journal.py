@@ -1,0 +1,137 @@
+"""A journal in a database, which several processes may share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.journal.entries import Entry, EntryState
+from langchain_nebula_video.schema import Budget
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.journal.sql.store import Store
+
+__all__ = ["SqlJournal"]
+
+
+class SqlJournal:
+    """A journal in a database: keys and budgets hold across processes, machines and their ends.
+
+    Safe across threads, processes and forks. Copies share it. A pickle holds the URL and its password, so that a
+    worker elsewhere opens the same database; a repr does not.
+
+    Args:
+        url: `sqlite:///path/to/file.db`, a file on a disk of this machine; or
+            `postgresql+psycopg://user:password@host/database`.
+        patience: Seconds for which a database that is locked, restarting or out of reach is tried again.
+
+    Raises:
+        InvalidRequestError: the URL cannot be used, or the extra `journal` is not installed.
+    """
+
+    blocking = True
+
+    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+        try:
+            from langchain_nebula_video.journal.sql.store import Store
+
+            self._store: Store = Store(url, patience)
+        except ModuleNotFoundError as error:
+            if error.name not in {"sqlalchemy", "psycopg"}:
+                raise
+            raise InvalidRequestError(
+                f"A SqlJournal needs {error.name}, which is not installed.",
+                hint='Run: pip install "langchain-nebula-video[journal]"',
+            ) from None
+        # As a pickle has it: with the password, and a file by its absolute path.
+        self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
+        _LIVE[self._arguments] = self
+
+    def __eq__(self, other: object) -> bool:
+        """Two on one database are the same record, and are counted once."""
+        return isinstance(other, SqlJournal) and self._arguments[0] == other._arguments[0]
+
+    def __hash__(self) -> int:
+        return hash(self._arguments[0])
+
+    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+        """See `Journal.reserve`."""
+        return self._store.reserve(entry, budget, adopt=adopt)
+
+    def update(self, entry_id: str, **changes: Any) -> Entry:
+        """See `Journal.update`."""
+        return self._store.update(entry_id, changes)
+
+    def begin(self, entry_id: str, *, holder: str, now: datetime, until: datetime, cap: int) -> bool:
+        """See `Journal.begin`."""
+        return self._store.begin(entry_id, holder=holder, now=now, until=until, cap=cap)
+
+    def hold(self, entry_id: str, *, holder: str, now: datetime, until: datetime) -> Entry | None:
+        """See `Journal.hold`."""
+        return self._store.hold(entry_id, holder=holder, now=now, until=until)
+
+    def release(self, entry_id: str, holder: str) -> None:
+        """See `Journal.release`."""
+        self._store.release(entry_id, holder)
+
+    def sweep(self, now: datetime) -> list[Entry]:
+        """See `Journal.sweep`."""
+        return self._store.sweep(now)
+
+    def claim(self, entry_id: str, task_id: str) -> Entry | None:
+        """See `Journal.claim`."""
+        return self._store.claim(entry_id, task_id)
+
+    def forget(self, entry_id: str) -> bool:
+        """See `Journal.forget`."""
+        return self._store.forget(entry_id)
+
+    def find(self, *, key: str | None = None, gateway: str | None = None, task_id: str | None = None) -> Entry | None:
+        """See `Journal.find`."""
+        return self._store.find(key=key, gateway=gateway, task_id=task_id)
+
+    def entries(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        since: datetime | None = None,
+        key_prefix: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """See `Journal.entries`."""
+        return self._store.entries(
+            states=states, gateway=gateway, since=since, key_prefix=key_prefix, limit=limit, newest_first=newest_first
+        )
+
+    def spent(self, since: datetime | None = None) -> Decimal:
+        """See `Journal.spent`."""
+        return self._store.spent(since)
+
+    def close(self) -> None:
+        """Close its connections; it can be used again."""
+        self._store.database.close()
+
+    def __repr__(self) -> str:
+        return f"SqlJournal({self._store.database.url.render_as_string()!r})"
+
+    def __copy__(self) -> SqlJournal:
+        return self
+
+    def __deepcopy__(self, memo: object) -> SqlJournal:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, self._arguments
+
+
+_LIVE: weakref.WeakValueDictionary[tuple[str, float], SqlJournal] = weakref.WeakValueDictionary()
+
+
+def _restored(url: str, patience: float) -> SqlJournal:
+    return _LIVE.get((url, patience)) or SqlJournal(url, patience=patience)

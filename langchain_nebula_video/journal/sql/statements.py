@@ -1,0 +1,219 @@
+"""What a `SqlJournal` says to its database: made once, and compiled once for each database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from langchain_nebula_video.journal.entries import FREE, LOSABLE, EntryState
+from langchain_nebula_video.journal.sql.rows import FIELDS
+from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES
+
+__all__ = [
+    "ADOPT",
+    "AGAIN",
+    "BEGIN",
+    "CLAIM",
+    "CLAIMED",
+    "DELETE",
+    "DELETE_KEYS",
+    "FIND",
+    "FIND_BY_TASK",
+    "FORGET",
+    "HOLD",
+    "INSERT",
+    "IS_THERE",
+    "LIKES",
+    "LOSE",
+    "MAY_BEGIN",
+    "NAME",
+    "OWNER",
+    "RELEASE",
+    "SPENT",
+    "SPENT_SINCE",
+    "SWEEP_SENT",
+    "SWEEP_UNSENT",
+    "SWEPT",
+    "changing",
+    "listing",
+]
+
+_E = ENTRIES.c
+_ROW = [ENTRIES.c[name] for name in FIELDS]
+_SUBMITTING = EntryState.SUBMITTING.value
+_MONEY = frozenset({"billed", "reserved", "state"})
+_UNCONFIRMED = EntryState.UNCONFIRMED.value
+
+# Names of their own: SQLAlchemy keeps those of the columns for what is set.
+_ID: BindParameter[str] = bindparam("of_id")
+_KEY: BindParameter[str] = bindparam("of_key")
+_GATEWAY: BindParameter[str] = bindparam("of_gateway")
+_TASK: BindParameter[str] = bindparam("of_task")
+_DIGEST: BindParameter[int] = bindparam("of_digest", type_=BigInteger())
+_HOLDER: BindParameter[str] = bindparam("by_holder")
+_BY: BindParameter[str] = bindparam("by_id")
+_NOW: BindParameter[int] = bindparam("now", type_=BigInteger())
+_UNTIL: BindParameter[int] = bindparam("until", type_=BigInteger())
+_SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
+_PREFIX: BindParameter[str] = bindparam("prefix")
+_LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
+_LIMIT: BindParameter[int] = bindparam("most", type_=BigInteger())
+_CAP: BindParameter[int] = bindparam("cap", type_=BigInteger())
+
+# --- finding ---
+
+_adopted = select(ADOPTED.c.entry_id).where(ADOPTED.c.key == _KEY).scalar_subquery()
+FIND = select(*_ROW).where(or_(_E.key == _KEY, _E.id == _adopted))
+FIND_BY_TASK = select(*_ROW).where(_E.gateway == _GATEWAY, _E.task_id == _TASK).order_by(_E.seq.desc()).limit(1)
+
+_dead = and_(_E.state == _SUBMITTING, _E.held_until <= _NOW)
+# FOR UPDATE is for PostgreSQL, where the entry's own process may be changing it; SQLite has one writer.
+OWNER = FIND.with_for_update(of=ENTRIES)
+AGAIN = select(*_ROW).where(or_(_E.id == _ID, and_(_E.digest == _DIGEST, _E.adopted_by == _ID)))
+_not_free = [_E.state != state.value for state in sorted(FREE)]
+LIKES = (
+    select(*_ROW)
+    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_not_free, or_(_E.abandoned, _dead))
+    .order_by(_E.created_at, _E.id)
+    .with_for_update(of=ENTRIES)
+)
+
+# --- writing ---
+
+INSERT = insert(ENTRIES).inline()
+
+
+@lru_cache
+def _changing(given: frozenset[str]) -> ReturningUpdate[Any]:
+    """The change of an entry; if money may be concerned, what counts is found from what is given and what is there."""
+    statement = update(ENTRIES).where(_E.id == _ID)
+    if given:
+        billed, reserved, free = (bindparam(f"new_{name}", type_=BigInteger()) if name in given else None
+                                  for name in ("billed", "reserved", "state"))  # fmt: skip
+        known: Any = _E.billed if billed is None else billed
+        nothing = or_(*(_E.state == state.value for state in sorted(FREE))) if free is None else free == 1
+        counts = case((known.is_not(None), known), (nothing, 0), else_=_E.reserved if reserved is None else reserved)
+        statement = statement.values(counted=counts)
+    return statement.returning(*_ROW)
+
+
+def changing(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate[Any], dict[str, Any]]:
+    """The statement that changes columns of an entry, and its values."""
+    values = {"of_id": entry_id, **row}
+    given = _MONEY & row.keys()
+    for name in given:
+        values[f"new_{name}"] = row[name] if name != "state" else int(row[name] in FREE)
+    return _changing(frozenset(given)), values
+
+
+NAME = insert(ADOPTED)
+ADOPT = update(ENTRIES).where(_E.id == _ID).values(abandoned=False, adopted_by=_BY, updated_at=_NOW).returning(*_ROW)
+DELETE = delete(ENTRIES).where(_E.id == _ID)
+_losable = or_(*(_E.state == state.value for state in sorted(LOSABLE)))
+FORGET = DELETE.where(_E.task_id.is_(None), _losable)
+IS_THERE = select(_E.id).where(_E.id == _ID)
+DELETE_KEYS = delete(ADOPTED).where(ADOPTED.c.entry_id == _ID)
+
+_lost: dict[str, Any] = {"state": _UNCONFIRMED, "abandoned": True, "lost_at": _E.held_until, "updated_at": _NOW}
+LOSE = update(ENTRIES).where(_E.id == _ID).values(**_lost).returning(*_ROW)
+SWEEP_SENT = update(ENTRIES).where(_dead, _E.sent_at.is_not(None)).values(**_lost)
+SWEEP_UNSENT = delete(ENTRIES).where(_dead, _E.sent_at.is_(None)).returning(_E.id)
+SWEPT = (
+    select(*_ROW)
+    .where(_E.state == _UNCONFIRMED, _E.updated_at == _NOW, _E.lost_at.is_not(None))
+    .order_by(_E.created_at, _E.id)
+)
+
+_other = ENTRIES.alias("other")
+_under_way = (
+    select(func.count())
+    .select_from(_other)
+    .where(
+        _other.c.state == _SUBMITTING,
+        # Not by an index: SQLite might take the one of tasks, and read all rows of the gateway for a few of this state.
+        _other.c.gateway.concat(literal_column("''")) == _E.gateway,
+        _other.c.sent_at.is_not(None),
+        _other.c.held_until > _NOW,
+        _other.c.id != _E.id,
+    )
+    .scalar_subquery()
+)
+_may_hold = or_(_E.holder.is_(None), _E.holder == _HOLDER, _E.held_until.is_(None), _E.held_until <= _NOW)
+_begun = and_(_E.sent_at == _NOW, _E.holder == _HOLDER)  # by this very call, whose answer was lost
+MAY_BEGIN = select(func.count()).select_from(ENTRIES).where(_E.id == _ID, _E.state == _SUBMITTING, _may_hold)
+BEGIN = (
+    update(ENTRIES)
+    .where(_E.id == _ID, _E.state == _SUBMITTING, _may_hold, or_(_under_way < _CAP, _begun))
+    .values(sent_at=_NOW, holder=_HOLDER, held_until=_UNTIL, updated_at=_NOW)
+)
+HOLD = update(ENTRIES).where(_E.id == _ID, _may_hold).values(holder=_HOLDER, held_until=_UNTIL).returning(*_ROW)
+RELEASE = update(ENTRIES).where(_E.id == _ID, _E.holder == _HOLDER).values(holder=None, held_until=None)
+
+_taken = select(_other.c.id).where(_other.c.gateway == _E.gateway, _other.c.task_id == _TASK, _other.c.id != _E.id)
+CLAIM = (
+    update(ENTRIES)
+    .where(_E.id == _ID, _E.task_id.is_(None), _E.state == _UNCONFIRMED, ~_taken.exists())
+    .values(
+        task_id=_TASK,
+        state=EntryState.SUBMITTED.value,
+        abandoned=False,
+        updated_at=_NOW,
+        counted=func.coalesce(_E.billed, _E.reserved),
+    )
+    .returning(*_ROW)
+)
+CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
+
+# --- adding up, listing ---
+
+# In two parts, as SQLite's sums end at 2**63 - 1 trillionths: nine million dollars.
+_parts: list[ColumnElement[int]] = [
+    func.coalesce(func.sum(literal_column(f"counted {part} 1000000")), 0) for part in ("/", "%")
+]
+SPENT = select(*_parts).select_from(ENTRIES)
+SPENT_SINCE = SPENT.where(_E.created_at > _SINCE)
+
+
+@lru_cache
+def _listing(states: int | None, filters: frozenset[str], *, newest: bool) -> Select[Any]:
+    order = (_E.created_at.desc(), _E.seq.desc()) if newest else (_E.created_at, _E.seq)
+    statement = select(*_ROW).order_by(*order)
+    if states is not None:
+        statement = statement.where(or_(false(), *(_E.state == bindparam(f"state{n}") for n in range(states))))
+    if "of_gateway" in filters:
+        statement = statement.where(_E.gateway == _GATEWAY)
+    if "since" in filters:
+        statement = statement.where(_E.created_at > _SINCE)
+    if "prefix" in filters:
+        statement = statement.where(func.substr(_E.key, 1, _LENGTH) == _PREFIX)
+    return statement.limit(_LIMIT) if "most" in filters else statement
+
+
+def listing(
+    states: Collection[EntryState] | None, filters: Mapping[str, Any], *, newest: bool
+) -> tuple[Select[Any], dict[str, Any]]:
+    """The statement that lists entries, and its values; filters that are `None` are none."""
+    values = {name: value for name, value in filters.items() if value is not None}
+    statement = _listing(None if states is None else len(states), frozenset(values), newest=newest)
+    return statement, values | {f"state{number}": str(state) for number, state in enumerate(states or ())}

@@ -1,0 +1,84 @@
+"""Our errors, as LangChain treats them well: read by the language model, and repeated by nobody."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core.exceptions import ModelError
+from langchain_core.tools import ToolException
+from pydantic import ValidationError
+
+from langchain_nebula_video.catalog.offers import request_problems
+from langchain_nebula_video.errors import (
+    InvalidRequestError,
+    NebulaVideoError,
+    SubmissionUnconfirmedError,
+    TaskTimeoutError,
+)
+
+__all__ = ["as_tool_errors", "told_to_the_model"]
+
+# What a language model can do, where it cannot do what a program does.
+_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
+_ASK = "Call {tool} with task_id {task_id!r} to go on waiting: that costs nothing more. Never submit it again."
+_UNCONFIRMED = "Do not ask for this video again; tell the user to look for it at the gateway."
+_SHORT = 60
+
+
+def told_to_the_model(error: ValidationError) -> str:
+    """Arguments that do not fit the schema, told like every other refusal."""
+    told = request_problems(error, told=_given)
+    return str(InvalidRequestError(told, hint="Correct the arguments and call again."))
+
+
+def _given(value: Any) -> str:
+    """What the model wrote, in short: it has written it itself, so it is no secret to it."""
+    if not isinstance(value, str | int | float):
+        return ""
+    text = repr(value[:_SHORT] if isinstance(value, str) else value)
+    return f" (given: {text if len(text) <= _SHORT else f'{text[:_SHORT]}…'})"
+
+
+@contextmanager
+def as_tool_errors(asks_with: str | None = None) -> Iterator[None]:
+    """Raise our errors so that agents read them and nobody repeats the call by itself.
+
+    Args:
+        asks_with: The name of the tool that asks after a task, where the agent has one.
+    """
+    try:
+        yield
+    except NebulaVideoError as error:
+        if isinstance(error, TaskTimeoutError):
+            error.hint = _ASK.format(tool=asks_with, task_id=error.task_id) if asks_with else _AGAIN
+        elif isinstance(error, SubmissionUnconfirmedError):
+            error.hint = _UNCONFIRMED
+        raised = _rebuilt(type(error), (str(error),), dict(error.__dict__))
+        raise raised from None
+
+
+@functools.cache
+def _tool_error(kind: Any) -> type[NebulaVideoError]:
+    """The same error, with two more natures.
+
+    - a `ToolException`: handled, and read by the language model, instead of ending the agent;
+    - a `ModelError` that is not retryable: `ToolRetryMiddleware` obeys it.
+    """
+    bases = (kind, ToolException, ModelError)
+    return type(kind.__name__, bases, {"is_retryable": False, "__module__": __name__, "__reduce__": _reduce})
+
+
+def _reduce(error: NebulaVideoError) -> tuple[Any, ...]:
+    kind = next(base for base in type(error).__mro__[1:] if issubclass(base, NebulaVideoError))
+    return _rebuilt, (kind, error.args, error.__dict__)
+
+
+def _rebuilt(kind: type[NebulaVideoError], args: tuple[Any, ...], state: dict[str, Any]) -> NebulaVideoError:
+    made: Any = _tool_error
+    error: NebulaVideoError = made(kind)(state["what"])
+    error.args = args  # the whole message: handle_tool_error=True shows the first argument
+    error.__dict__.update(state)
+    return error

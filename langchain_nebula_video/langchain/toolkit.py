@@ -1,0 +1,260 @@
+"""The tools of an agent that need not wait: start a video, ask after it, ask for its price."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+
+from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.errors import TaskTimeoutError
+from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.tool_base import (
+    SharedToolOptions,
+    ToolkitOptions,
+    ToolOptions,
+    VideoTool,
+    replay_key,
+    text_of,
+    unsaved,
+)
+from langchain_nebula_video.langchain.tool_errors import as_tool_errors
+from langchain_nebula_video.langchain.tool_schema import Arguments, Injected, quote_schema, submit_description
+from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
+from langchain_nebula_video.lifecycle.factory import LifecycleOptions
+from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
+
+__all__ = ["NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"]
+
+_GET, _QUOTE, _SUBMIT = "nebula_get_video", "nebula_quote_video", "nebula_submit_video"
+_LONGEST = 900
+"""Seconds that one call may wait; it can be called again."""
+
+
+class NebulaSubmitVideoTool(RequestTool):
+    """Starts a video and returns at once: `status`, `task_id`, the estimated `cost_usd`, `ready_in_seconds`.
+
+    Its arguments are those of `NebulaVideoTool`, and so are its errors.
+    """
+
+    name: str = _SUBMIT
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
+
+    def _describe(self) -> str:
+        return submit_description(self.offer(), self.group_ratio, self.asks_with)
+
+    def _run(
+        self,
+        prompt: str = "",
+        *,
+        config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        **fields: Any,
+    ) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors(self.asks_with):
+            request = self._request({"prompt": prompt, **fields}, runtime)
+            return self._answer(self.now("submit", request, key=replay_key(config, runtime), adopt=True))
+
+    async def _arun(
+        self,
+        prompt: str = "",
+        *,
+        config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        **fields: Any,
+    ) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors(self.asks_with):
+            request = self._request({"prompt": prompt, **fields}, runtime)
+            return self._answer(
+                await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)
+            )
+
+    def _answer(self, task: Task) -> tuple[str, dict[str, Any]]:
+        ready = self.offer(task.model or None).model.typical(task.duration)
+        return self._under_way(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
+
+
+class _Which(Arguments):
+    task_id: str = Field(description="The task_id that the tool that started the video returned.")
+    wait_seconds: float = Field(
+        default=0, ge=0, le=_LONGEST, description="Wait up to so many seconds for the video; 0 looks once."
+    )
+    runtime: Injected = Field(default=None, exclude=True)
+
+
+class NebulaGetVideoTool(VideoTool):
+    """Asks after a task: the video if it is finished, else how far it is. Costs nothing.
+
+    While the gateway remembers the task, about a day, it also gives a video's address once more. `wait_seconds` waits;
+    a time that is over is an answer, not an error. With `save_to`, a finished video is saved.
+    """
+
+    name: str = _GET
+    description: str = (
+        "Gets a video that was started before, by its task_id. Returns JSON: status queued, running, succeeded (with "
+        "url), failed or canceled (with reason; nothing was billed). With wait_seconds it waits until the video is "
+        "ready or the time is over. It costs nothing, and may be called again at any time within a day: also for a "
+        "fresh url of a finished video."
+    )
+    args_schema: Any = _Which
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
+
+    def _run(
+        self,
+        task_id: str,
+        wait_seconds: float = 0,
+        *,
+        config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+    ) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors(self.name):
+            task: Task = self.now("fetch", task_id)
+            if self._is_settled(task, wait_seconds):
+                return self._told(task)
+            with unsaved() as found:
+                try:
+                    tell = progress_to(config, runtime)
+                    return self._made(self.now("wait", task, timeout=wait_seconds or None, on_progress=tell))
+                except TaskTimeoutError as error:
+                    return self._told(error.task or task)
+            return self._made(*found)
+
+    async def _arun(
+        self,
+        task_id: str,
+        wait_seconds: float = 0,
+        *,
+        config: RunnableConfig,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+    ) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors(self.name):
+            lifecycle = self.async_lifecycle()
+            task = await lifecycle.fetch(task_id)
+            if self._is_settled(task, wait_seconds):
+                return self._told(task)
+            with unsaved() as found:
+                try:
+                    tell = progress_to_async(config, runtime)
+                    return self._made(await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=tell))
+                except TaskTimeoutError as error:
+                    return self._told(error.task or task)
+            return self._made(*found)
+
+    def _is_settled(self, task: Task, wait_seconds: float) -> bool:
+        """Whether nothing is left to wait for, or nobody wants to."""
+        if task.status is TaskStatus.SUCCEEDED and task.url is not None:
+            return self.save_to is None
+        return task.status.finished or not wait_seconds
+
+    def _told(self, task: Task) -> tuple[str, dict[str, Any]]:
+        if task.status is not TaskStatus.SUCCEEDED or task.url is None:
+            return self._under_way(task)
+        shared = set(Video.model_fields) & set(Task.model_fields)
+        return self._made(Video(**{name: getattr(task, name) for name in shared}))
+
+
+class NebulaQuoteVideoTool(VideoTool):
+    """Tells a price before it is paid, and what the budget still holds. Costs nothing."""
+
+    name: str = _QUOTE
+    description: str = (
+        "Tells what a video would cost, in US dollars, and how much of the budget is left, if there is one. It costs "
+        "nothing. Call it when the user asks for the price, or when several lengths or resolutions are possible."
+    )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
+
+    @model_validator(mode="after")
+    def _made_from_the_row(self) -> Self:
+        object.__setattr__(self, "args_schema", quote_schema(self.offer()))
+        return self
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__dict__"].pop("args_schema", None)  # made at run time, so no pickle can name it
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        object.__setattr__(self, "args_schema", quote_schema(self.offer()))
+
+    def _run(self, **fields: Any) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors():
+            return self._answer(self._cost(fields), self.now("budget_left"))
+
+    async def _arun(self, **fields: Any) -> tuple[str, dict[str, Any]]:
+        with as_tool_errors():
+            return self._answer(self._cost(fields), await self.async_lifecycle().budget_left())
+
+    def _cost(self, fields: dict[str, Any]) -> Cost:
+        return self.offer().quote(as_request(None, fields), self.ratio())
+
+    def _answer(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
+        facts = {
+            "cost_usd": None if cost.usd is None else float(cost.usd),
+            "seconds": cost.seconds,
+            "basis": cost.basis,
+            "model": self.model,
+        }
+        if left is not None:
+            facts["budget_left_usd"] = float(left)
+        return text_of(facts), facts
+
+
+class NebulaVideoToolkit(BaseToolkit):
+    """All tools of an agent, on one journal and one budget.
+
+    | tool                    | does                                             | costs    |
+    |-------------------------|--------------------------------------------------|----------|
+    | `nebula_image_to_video` | makes a video and waits for it                   | a video  |
+    | `nebula_submit_video`   | starts a video and returns at once               | a video  |
+    | `nebula_get_video`      | looks at a task, or waits for it                 | nothing  |
+    | `nebula_quote_video`    | tells the price, and what the budget still holds | nothing  |
+
+    Args:
+        options: As for `NebulaVideoClient`; and for each of the tools alike: `url_in_content` (see `NebulaVideoTool`),
+            `handle_tool_error`, `handle_validation_error`, `callbacks`, `tags` and `metadata`.
+
+    Example:
+        ```python
+        from langchain_nebula_video import NebulaVideoToolkit
+
+        tools = NebulaVideoToolkit(budget="5.00").get_tools()
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    _options: LifecycleOptions = PrivateAttr()
+    _given: dict[str, Any] = PrivateAttr()
+
+    def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        super().__init__()
+        given = cast("dict[str, Any]", options)
+        of_tools = SharedToolOptions.__annotations__
+        self._options = LifecycleOptions(**{name: value for name, value in given.items() if name not in of_tools})
+        # One journal for all of them, also if none was given.
+        self._given = {**given, "journal": self._options.journal}
+
+    def get_tools(self) -> list[BaseTool]:
+        """The four tools; each call makes new ones on the same journal, and all know what one learns of prices."""
+        tools: list[VideoTool] = [
+            NebulaVideoTool(**self._given, asks_with=_GET),
+            NebulaSubmitVideoTool(**self._given, asks_with=_GET),
+            NebulaGetVideoTool(**self._given),
+            NebulaQuoteVideoTool(**self._given),
+        ]
+        for tool in tools:
+            tool.learn_with(self._options)
+        return list(tools)

@@ -1,0 +1,110 @@
+"""What every step of a task's life stands on: options, runtime, journal, and one way to ask the gateway."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Any
+
+from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.catalog.offers import offers
+from langchain_nebula_video.errors import AuthenticationError, InvalidRequestError
+from langchain_nebula_video.journal import Entry, Journal
+from langchain_nebula_video.lifecycle import tasks
+from langchain_nebula_video.lifecycle.options import Options
+from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
+from langchain_nebula_video.schema import Task
+from langchain_nebula_video.transport import Runtime
+
+__all__ = ["Context", "settled"]
+
+_ANSWER_SECONDS = 30.0
+
+settled: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
+"""Where somebody wants to know it: the tasks that the calls inside were the first to see succeed."""
+
+
+class Context:
+    """What the steps have in common.
+
+    Args:
+        options: What the caller set.
+        runtime: All that may be waited for.
+    """
+
+    def __init__(self, options: Options, runtime: Runtime) -> None:
+        self.options = options
+        self.runtime = runtime
+        self.gateway = options.gateway_row
+        self.protocol = PROTOCOLS[self.gateway.protocol]
+        self.journal: Journal = options.journal
+        self.account = options.account()
+
+    # --- the gateway ---
+
+    async def ask(
+        self, wire: WireRequest, deadline: float, *, seconds: float = _ANSWER_SECONDS, paid: bool = False
+    ) -> Reply:
+        """One request, once; its answer.
+
+        Raises:
+            RequestError: there was none, or it is a refusal.
+        """
+        return self.accepted(await self.runtime.send(wire, timeout=self.within(seconds, deadline)), paid=paid)
+
+    def accepted(self, reply: Reply, *, paid: bool) -> Reply:
+        """The answer, unless it is a refusal."""
+        refusal = self.protocol.refusal(reply, paid=paid)
+        if refusal is None:
+            return reply
+        if isinstance(refusal, AuthenticationError) and self.gateway.key_hint:
+            refusal.hint = f"{refusal.hint} {self.gateway.key_hint}"
+        raise refusal
+
+    def within(self, seconds: float, deadline: float) -> float:
+        """That many seconds, or those that are left."""
+        return max(0.05, min(seconds, deadline - self.runtime.now()))
+
+    # --- the rows ---
+
+    @property
+    def group_ratio(self) -> Decimal:
+        """What the account's prices are multiplied by, as far as is known."""
+        return self.options.ratio()
+
+    def model(self, name: str) -> Model:
+        """The row of a task's model; of one that has none here, that of the default."""
+        return MODELS.get(name) or MODELS[self.options.model]
+
+    def price(self, model: str, resolution: str | None) -> Decimal | None:
+        """What a model costs here at a resolution, per second."""
+        try:
+            return self.options.offer(model).prices.get(resolution or "") if model else None
+        except InvalidRequestError:  # a task of a model that has no row
+            return None
+
+    # --- the journal ---
+
+    async def call(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """Ask the journal; off the event loop if it may block."""
+        if self.journal.blocking:
+            return await self.runtime.call(func, *args, **kwargs)
+        return func(*args, **kwargs)
+
+    async def find(self, task_id: str) -> Entry | None:
+        """The row of a task of this gateway."""
+        found: Entry | None = await self.call(self.journal.find, gateway=self.gateway.name, task_id=task_id)
+        return found
+
+    async def write(self, entry: Entry, **changes: Any) -> Entry:
+        """Change a row."""
+        changed: Entry = await self.call(self.journal.update, entry.id, **changes)
+        return changed
+
+    def known(self, task_id: str, entry: Entry | None) -> Task:
+        """A task, by what the journal knows of it; of one that it does not know, the model only if the caller said."""
+        said = self.options.model if "model" in self.options.model_fields_set or self._one_model() else ""
+        return tasks.known(task_id, entry, self.gateway, said, self.price, self.group_ratio, self.runtime.utcnow())
+
+    def _one_model(self) -> bool:
+        return len(offers(self.gateway)) == 1

@@ -1,0 +1,206 @@
+"""What became of a submit whose answer was lost, where the gateway lists its tasks.
+
+The list has neither prompts nor images, and it has the tasks of every program that uses the account. So a listed
+task counts as the lost one only if it was made in that submit's moment, is of its model, is in no journal row, and
+its own answer repeats the very prompt (see `_likeness`); only if it is the only one; and only if no other submit that
+is under way or in doubt could have made it as well. Some tasks tell their prompt once they are finished: until then
+they are open, and looked at again.
+
+| listed tasks of that moment that no row owns         |                                              |
+|------------------------------------------------------|----------------------------------------------|
+| exactly one has the prompt, none is open             | it is the lost one                           |
+| none has it, and none after half a minute either     | the submit was not accepted: free to repeat  |
+| several have it, one stays open or tells nothing, or | a person must decide: they are named         |
+| another submit in doubt has the same prompt          |                                              |
+| none has it, and one has a prompt like it, or has it | the same                                     |
+| and was made up to a minute before or after          |                                              |
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+
+from langchain_nebula_video.errors import RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.matching import Likeness, likeness
+from langchain_nebula_video.lifecycle.polling import Looking
+from langchain_nebula_video.protocols import Answer, Extras, Listed, Reply
+from langchain_nebula_video.transport.retry import retrying
+
+__all__ = ["Search"]
+
+_AGAIN = 30.0
+"""Seconds for which an empty list is looked at again."""
+_PAUSE = 5.0
+_BEFORE, _AFTER = timedelta(seconds=10), timedelta(seconds=30)
+"""How much earlier and later than the submit the gateway may have noted the task."""
+_APART = timedelta(seconds=60)
+"""How wrong the clock of a process may have been that is gone: what lies so near proves nothing, and is not taken."""
+_LONGEST_SUBMIT = timedelta(minutes=15)
+_SKEW = timedelta(minutes=10)
+"""How wrong a clock may be whose gateway tells no time."""
+_KEPT = timedelta(hours=23)
+"""An hour less than the gateway keeps its tasks."""
+_MAX_PAGES = 20
+_IN_DOUBT = (EntryState.SUBMITTING, EntryState.UNCONFIRMED)
+
+
+class Search:
+    """Looks for the tasks of lost submits."""
+
+    def __init__(self, context: Context, looking: Looking) -> None:
+        self._context = context
+        self._looking = looking
+
+    async def task_id(self, entry: Entry, deadline: float) -> str | None:
+        """The task of an unconfirmed entry; `None`: the gateway has none.
+
+        Raises:
+            SubmissionUnconfirmedError: it cannot be told; the error names the tasks that it may be.
+            RequestError: the gateway does not answer.
+        """
+        extras, runtime = self._list_with(entry), self._context.runtime
+        enough = runtime.now() + _AGAIN
+        listed: dict[str, bool] = {}
+        found: dict[str, Likeness] = {}
+        while True:
+            listed |= await self._listed(extras, entry, deadline)
+            for task_id in [name for name in listed if found.get(name) is not Likeness.OTHER]:
+                kind = await self._weighed(task_id, entry, deadline)
+                vague = kind in {Likeness.SAME, Likeness.UNCLEAR} and not listed[task_id]
+                found[task_id] = Likeness.NEAR if vague else kind
+            same, near, still_open, unclear = (
+                [name for name, kind in found.items() if kind is wanted]
+                for wanted in (Likeness.SAME, Likeness.NEAR, Likeness.OPEN, Likeness.UNCLEAR)
+            )
+            late = runtime.now() + _PAUSE >= deadline
+            if len(same) > 1 or unclear or (late and still_open):
+                raise _undecided([*same, *unclear, *near, *still_open])
+            if not still_open:
+                if same:
+                    return same[0]
+                if runtime.now() >= enough and not near:
+                    return None
+                if runtime.now() >= enough or late:
+                    raise _undecided(near)
+            await runtime.sleep(_PAUSE)
+
+    def _list_with(self, entry: Entry) -> Extras:
+        """What can list the tasks among which the entry's own would be."""
+        extras = self._context.protocol.extras
+        if extras is None:
+            raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
+        if entry.account != self._context.account:
+            raise RequestError("It was submitted with another key or address: this one's list does not have its task.")
+        if self._context.runtime.utcnow() - entry.created_at > _KEPT:
+            raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
+        return extras
+
+    async def _listed(self, extras: Extras, entry: Entry, deadline: float) -> dict[str, bool]:
+        """The tasks of the submit's model that were made about its moment, and of each whether right in it.
+
+        The gateway's clock is reckoned with.
+
+        Raises:
+            RequestError: the gateway does not answer, or its list is not whole.
+        """
+        since, until = _moment(entry)
+        model = self._context.options.offer(entry.model).wire_name
+        seen: set[str] = set()
+        found: dict[str, bool] = {}
+        for page in range(1, _MAX_PAGES + 1):
+            wire = extras.build_list(model, since - _SKEW, until + _SKEW, page)
+            reply = await retrying(self._context.runtime, partial(self._context.ask, wire, deadline), deadline=deadline)
+            listed = extras.parse_list(reply)
+            if listed is None:
+                raise RequestError("The gateway's list of tasks cannot be read.", status_code=reply.status)
+            rows, total = listed
+            ahead, slack = _ahead(reply)
+            if abs(ahead) > _SKEW:
+                raise RequestError("The gateway's clock and this one are too far apart to tell the moment.")
+            earliest, latest = since - _BEFORE - slack + ahead, until + _AFTER + slack + ahead
+            found |= {
+                row.task_id: earliest <= row.created_at <= latest
+                for row in rows
+                if earliest - _APART <= row.created_at <= latest + _APART and _is_of(row, model)
+            }
+            before = len(seen)
+            seen |= {row.task_id for row in rows}
+            if len(seen) >= total:
+                return found
+            if len(seen) == before:
+                raise RequestError("The gateway's list of tasks has fewer than it says: one may be missing.")
+        raise RequestError("The gateway lists more tasks of that moment than can be looked at.")
+
+    async def _weighed(self, task_id: str, entry: Entry, deadline: float) -> Likeness:
+        """What a task is to the lost submit, by its own answer and by the rows of the journal."""
+        if await self._is_owned(task_id, entry):
+            return Likeness.OTHER
+        try:
+            answer = await self._looking.look(task_id, deadline)
+        except RequestError:  # the list has it, so it exists, whatever this look says
+            return Likeness.OPEN
+        kind = likeness(entry.request, answer)
+        if kind is not Likeness.SAME:
+            return kind
+        rivals = await self._rivals(entry, answer)
+        if await self._is_owned(task_id, entry):  # who was a rival until now has had its answer
+            return Likeness.OTHER
+        if EntryState.UNCONFIRMED in rivals:
+            return Likeness.UNCLEAR
+        return Likeness.OPEN if rivals else kind
+
+    async def _is_owned(self, task_id: str, entry: Entry) -> bool:
+        owner = await self._context.find(task_id)
+        return owner is not None and owner.id != entry.id
+
+    async def _rivals(self, entry: Entry, answer: Answer) -> list[EntryState]:
+        """The states of other rows whose submit was under way in that moment, and whose task this could be as well."""
+        context = self._context
+        rows: list[Entry] = await context.call(context.journal.entries, states=_IN_DOUBT, gateway=entry.gateway)
+        since, until = _moment(entry)
+        return [
+            row.state
+            for row in rows
+            if row.id != entry.id
+            and row.model == entry.model
+            and row.account in {None, entry.account}
+            and (row.sent_at is not None or row.state is EntryState.UNCONFIRMED)
+            and _moment(row)[0] - _BEFORE <= until + _AFTER
+            and since - _BEFORE <= _moment(row)[1] + _AFTER
+            and likeness(row.request, answer) is Likeness.SAME
+        ]
+
+
+def _moment(entry: Entry) -> tuple[datetime, datetime]:
+    """From when to when a submit was under way."""
+    since = entry.sent_at or entry.created_at
+    return since, entry.lost_at or since + _LONGEST_SUBMIT
+
+
+def _is_of(row: Listed, model: str) -> bool:
+    """Whether a listed task is of this model; a name may have a date at its end."""
+    told = row.model or model
+    return told.startswith(model) or model.startswith(told)
+
+
+def _ahead(reply: Reply) -> tuple[timedelta, timedelta]:
+    """How far the gateway's clock is ahead of this one, by its `Date`; and how uncertain that is."""
+    try:
+        told: datetime = parsedate_to_datetime(reply.headers.get("date", ""))
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return timedelta(0), _SKEW
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)) - reply.received_at, timedelta(seconds=1)
+
+
+def _undecided(task_ids: list[str]) -> SubmissionUnconfirmedError:
+    if not task_ids:
+        return SubmissionUnconfirmedError("The gateway's list shows no task of that moment yet.")
+    return SubmissionUnconfirmedError(
+        f"The gateway lists tasks of that moment that nobody here owns: {', '.join(task_ids)}.",
+        hint="One of them may be this video: look at each with fetch(id) and take it with wait(id). If none is, "
+        "submit it again as a new video, under a key of its own.",
+    )

@@ -1,0 +1,251 @@
+"""What a task is, by what is known of it: from the journal, from an answer, at its end. Pure; no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
+from langchain_nebula_video.catalog.offers import own_name, price_cost
+from langchain_nebula_video.errors import (
+    Money,
+    RequestError,
+    TaskCanceledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskTimeoutError,
+)
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.protocols import Answer, Reply, hint_for, is_unknown_task
+from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
+
+__all__ = [
+    "STATE",
+    "PriceOf",
+    "about",
+    "known",
+    "last_seen",
+    "merged",
+    "no_url",
+    "outlook",
+    "plain",
+    "silent",
+    "succeeded",
+    "timed_out",
+    "video_of",
+]
+
+PriceOf = Callable[[str, str | None], Decimal | None]
+"""What a model costs at a resolution, per second; `None` where no price is known."""
+
+STATE = {
+    TaskStatus.QUEUED: EntryState.SUBMITTED,
+    TaskStatus.RUNNING: EntryState.RUNNING,
+    TaskStatus.SUCCEEDED: EntryState.SUCCEEDED,
+    TaskStatus.FAILED: EntryState.FAILED,
+    TaskStatus.CANCELED: EntryState.CANCELED,
+}
+_STATUS = {state: status for status, state in STATE.items()}
+
+
+def known(
+    task_id: str, entry: Entry | None, gateway: Gateway, model: str, price: PriceOf, group_ratio: Decimal, now: datetime
+) -> Task:
+    """The task as the journal knows it; one that it does not know has no figures yet.
+
+    Args:
+        task_id: The gateway's name for it.
+        entry: Its row.
+        gateway: Where it is.
+        model: The model of a task without a row; `""` where nobody said.
+        price: The price of a model at a resolution.
+        group_ratio: What the account's prices are multiplied by.
+        now: The moment.
+    """
+    request: Mapping[str, Any] = entry.request if entry else {}
+    model = entry.model if entry else model
+    told = price(model, request.get("resolution"))
+    return Task(
+        task_id=task_id,
+        gateway=gateway.name,
+        model=model,
+        status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
+        key=entry.key if entry else None,
+        cost=price_cost(told, request.get("duration"), gateway, group_ratio=group_ratio),
+        duration=request.get("duration"),
+        resolution=request.get("resolution"),
+        prompt=request.get("prompt"),
+        seed=request.get("seed"),
+        submitted_at=entry.created_at if entry else now,
+    )
+
+
+def last_seen(task: Task, entry: Entry | None) -> Task:
+    """The task with the status that its row has, the end included."""
+    status = _STATUS.get(entry.state) if entry else None
+    return task if status is None else task.model_copy(update={"status": status})
+
+
+def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
+    """The task with what an answer says of it."""
+    finished_at = None
+    if answer.status.finished:
+        # A finish before the submit or in the future means that the gateway's zone was guessed wrong.
+        finished_at = min(max(answer.finished_at or now, task.submitted_at), now)
+    learnt = {
+        "progress": answer.progress,
+        "url": answer.url,
+        "expires_at": answer.expires_at,
+        "code": answer.code,
+        "reason": answer.reason,
+        "actual_prompt": answer.actual_prompt,
+        "request_id": answer.request_id,
+    }
+    if answer.status is TaskStatus.SUCCEEDED:
+        learnt |= {"duration": answer.seconds, "resolution": answer.resolution}
+    if task.prompt is None:
+        learnt["prompt"] = answer.prompt
+    if not task.model and answer.model:
+        learnt["model"] = own_name(answer.model, gateway)
+        task = task.model_copy(update={"model": learnt["model"]})
+    if answer.submitted_at and not task.raw:  # a task that another process submitted
+        learnt["submitted_at"] = min(answer.submitted_at, now)
+    return task.model_copy(
+        update={
+            **{name: value for name, value in learnt.items() if value is not None},
+            "status": answer.status,
+            "finished_at": finished_at,
+            "cost": _cost(task, answer, gateway, price),
+            "raw": answer.raw,
+        }
+    )
+
+
+def _cost(task: Task, answer: Answer, gateway: Gateway, price_of: PriceOf) -> Cost:
+    """The bill where the answer has its figures; else an estimate, which says that it is one.
+
+    A failed task is not billed.
+    """
+    if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
+        return price_cost(Decimal(0), 0, gateway, billed=True)
+    price = answer.price_per_second
+    if price is None:
+        price = price_of(task.model, answer.resolution or task.resolution)
+    return price_cost(
+        price,
+        answer.seconds or task.duration,
+        gateway,
+        group_ratio=answer.group_ratio if answer.group_ratio is not None else task.cost.group_ratio,
+        billed=answer.status is TaskStatus.SUCCEEDED and answer.billed and answer.price_per_second is not None,
+    )
+
+
+def video_of(task: Task) -> Video:
+    """The video of a task that has succeeded and has its URL."""
+    return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
+
+
+def plain(video: Video) -> dict[str, Any]:
+    """The video for the journal: without the raw answer, and without a `data:` URI's megabytes."""
+    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
+    if video.url[:5].lower() == "data:":
+        data["url"] = ""
+    return data
+
+
+def at_stake(entry: Entry) -> str:
+    """What an unconfirmed submit may have spent, for people."""
+    return dollars(entry.reserved_usd) if entry.reserved_usd else "money"
+
+
+# --- ends ---
+
+
+def succeeded(task: Task) -> Task:
+    """The finished task, if it has a video to show.
+
+    Raises:
+        TaskFailedError, TaskCanceledError: it has none.
+    """
+    why = ": ".join(part for part in (task.code, task.reason) if part) or "no reason given"
+    if task.status is TaskStatus.FAILED:
+        raise TaskFailedError(f"The task failed: {why.rstrip('.')}.", task=task, hint=hint_for(task.code, task.reason))
+    if task.status is TaskStatus.CANCELED:
+        raise TaskCanceledError(
+            "The task was canceled.", task=task, hint="Submit it again as a new video, if it is still wanted."
+        )
+    return task
+
+
+def no_url(task: Task) -> TaskFailedError:
+    """The end of a task that is said to have succeeded, and whose video is nowhere."""
+    return TaskFailedError(
+        "The gateway reports success and gives no URL.",
+        task=task,
+        money=Money.MAYBE,
+        hint=f"Ask again later with wait({task.task_id!r}); if it stays so, give the task id to the gateway's support.",
+    )
+
+
+def timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
+    """The end of the caller's patience; the task goes on."""
+    last = f" The last look did not work: {fault.what}" if fault else ""
+    return TaskTimeoutError(
+        f"The task is still {task.status} after {elapsed:.0f} s.{last}",
+        task=task,
+        hint=f"Do not submit again: go on with wait({task.task_id!r}).",
+    )
+
+
+def silent(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
+    """An answer in which nothing is found that it should say."""
+    return kind(
+        f"The gateway answered HTTP {reply.status}, and the answer {what}.",
+        status_code=reply.status,
+        body=reply.body[:4000].decode("utf-8", "replace"),
+        request_id=reply.headers.get("x-oneapi-request-id"),
+    )
+
+
+_ENDS = {
+    TaskStatus.SUCCEEDED: (Money.SPENT, "It has succeeded: wait({!r}) gives its video."),
+    TaskStatus.FAILED: (Money.FREE, "It has failed: there is nothing left to do for it."),
+    TaskStatus.CANCELED: (Money.FREE, "It is canceled: there is nothing left to do for it."),
+}
+
+
+def outlook(task: Task) -> tuple[Money, str] | None:
+    """What the end of a task means for the account, and what to do then; `None`: it goes on."""
+    if task.status not in _ENDS:
+        return None
+    money, hint = _ENDS[task.status]
+    return money, hint.format(task.task_id)
+
+
+def about(error: RequestError, task: Task) -> Exception:
+    """A request about a task that did not work, told as what it means: unless it has ended, it is paid for and goes on.
+
+    Args:
+        error: What the request ended in.
+        task: The task as last seen.
+    """
+    if is_unknown_task(error):
+        return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task, hint=_lost(task))
+    error.task_id = task.task_id
+    end = outlook(task)
+    if end is not None:
+        error.money, error.hint = end
+        return error
+    error.money = Money.RUNNING
+    error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
+    return error
+
+
+def _lost(task: Task) -> str | None:
+    """What to do about a task that is not known; with the figure, where a gateway's page has one."""
+    row = GATEWAYS.get(task.gateway)
+    if row is None or row.task_hours is None:
+        return None
+    return f"Check the task id, the gateway and the account; a task older than {row.task_hours} hours is gone."

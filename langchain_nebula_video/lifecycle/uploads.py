@@ -1,0 +1,122 @@
+"""Local images, laid into the gateway's temporary storage where it has one.
+
+Sources: Alibaba's page on temporary storage, read 2025-12: a file is kept for 48 hours, and only the account and the
+model that it was uploaded for can read it. Its page on errors of PostObject, 2021-07: what an expired leave is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+
+from langchain_nebula_video.errors import RateLimitError, RefusedError, RequestError
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.orders import Order, check_time
+from langchain_nebula_video.media.images import WireImage
+from langchain_nebula_video.protocols import Extras, Reply, retry_after_of
+from langchain_nebula_video.transport.retry import retrying
+
+__all__ = ["Uploads"]
+
+_KEPT = timedelta(hours=47)
+"""An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
+_REMEMBERED = 256
+_UPLOAD_SECONDS = 120.0
+_PEER_PAUSE = 0.05
+_GAVE_UP = 408
+_CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
+
+
+class Uploads:
+    """The images of one client that lie in the storage; the same image is uploaded once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lying: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+        """By digest and model: the address, and until when it is sure to work. By the wall clock, since the storage
+        goes on counting while this machine sleeps."""
+        self._under_way: dict[tuple[str, str], object] = {}
+        """By digest and model: the call that sees to it now."""
+
+    async def addresses(self, order: Order, deadline: float) -> Mapping[str, str]:
+        """Of each image that is held here: where it lies, by its digest. Costs nothing.
+
+        Raises:
+            RequestError: one could not be uploaded; nothing was spent.
+        """
+        extras = self._context.protocol.extras
+        if extras is None or not order.offer.gateway.stores_images:
+            return {}
+        local = {image.digest: image for images in order.images.values() for image in images if image.data is not None}
+        model = order.offer.wire_name
+        return {digest: await self._address(extras, image, model, deadline) for digest, image in local.items()}
+
+    async def _address(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+        """Where the image lies; the first of those who want it uploads it, and if that fails, the next one."""
+        runtime, name, me = self._context.runtime, (image.digest, model), object()
+        try:
+            while self._under_way.setdefault(name, me) is not me:  # one step: of many threads one is the first
+                check_time(runtime.now(), deadline)
+                await runtime.sleep(_PEER_PAUSE)
+            found = self._lying.get(name)
+            if found is None or found[1] <= runtime.utcnow():
+                attempt = partial(self._upload, extras, image, model, deadline)
+                found = await retrying(runtime, attempt, deadline=deadline), runtime.utcnow() + _KEPT
+                self._lying[name] = found
+                while len(self._lying) > _REMEMBERED:
+                    self._lying.popitem(last=False)
+            return found[0]
+        finally:
+            if self._under_way.get(name) is me:
+                del self._under_way[name]
+
+    async def _upload(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+        """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""
+        address, reply = await self._post(extras, image, model, deadline)
+        if _has_expired(reply):  # a leave is for minutes: the image came too late, and the next one need not
+            address, reply = await self._post(extras, image, model, deadline)
+        if not 200 <= reply.status < 300:
+            raise _refusal(reply)
+        return address
+
+    async def _post(self, extras: Extras, image: WireImage, model: str, deadline: float) -> tuple[str, Reply]:
+        context = self._context
+        policy = extras.parse_policy(await context.ask(extras.build_policy(model), deadline))
+        if policy is None:
+            raise RequestError(
+                "The gateway gave no usable leave to upload the image.", hint="Give the image's https URL instead."
+            )
+        assert image.data is not None  # noqa: S101 for the type checker
+        mime = image.mime or "application/octet-stream"
+        digest = image.digest.rpartition(":")[2]
+        name = f"{digest[:32]}.{mime.rpartition('/')[2]}"
+        form = extras.build_upload(policy, name, image.data, mime)
+        reply = await context.runtime.send(form, timeout=context.within(_UPLOAD_SECONDS, deadline))
+        return extras.uploaded(policy, name), reply
+
+
+def _has_expired(reply: Reply) -> bool:
+    return reply.status == 403 and b"policy expired" in reply.body.lower()
+
+
+def _refusal(reply: Reply) -> RequestError:
+    """The error that the storage's answer is; only what may pass is one that is repeated."""
+    kind: type[RequestError] = RefusedError
+    hint = "The storage will say no again: give the image's https URL instead."
+    if reply.status == 429:
+        kind, hint = RateLimitError, "Wait, or give the image's https URL instead."
+    elif reply.status >= 500 or reply.status == _GAVE_UP:
+        kind, hint = RequestError, "Try again, or give the image's https URL instead."
+    found = _CODE.search(reply.body)
+    code = found.group(1).decode() if found else None
+    return kind(
+        f"The gateway's storage answered HTTP {reply.status}{f' {code}' if code else ''} to the image's upload.",
+        status_code=reply.status,
+        code=code,
+        body=reply.body[:4000].decode("utf-8", "replace"),
+        retry_after=retry_after_of(reply),
+        hint=hint,
+    )

@@ -1,0 +1,279 @@
+"""Whatever holds an image -> what the wire takes.
+
+Format and soundness are told by content, not by name. A string is a URL or a `data:` URI; it is taken for
+a local path only where the caller has named a folder, and then never leaves it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, any_of, inspect_image, with_pillow
+from langchain_nebula_video.media.urls import split_url, without_signature
+from langchain_nebula_video.schema import encodable
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.catalog.gateways import ImageLimits
+
+__all__ = ["ImageInfo", "WireImage", "image_in_block", "inspect_image", "wire_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class WireImage:
+    """An image ready to be sent."""
+
+    digest: str
+    """Names the image without holding it: a hash of its bytes, or its URL less the signature."""
+    url: str | None = None
+    """The address as it was given, if it is one."""
+    data: bytes | None = None
+    """The image itself, where it is here."""
+    mime: str | None = None
+    """What kind of image the bytes are."""
+
+    @property
+    def text(self) -> str:
+        """The URL as it was given, or a `data:` URI, which is made anew each time."""
+        if self.data is None:
+            return self.url or ""
+        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+    def __repr__(self) -> str:
+        return f"WireImage({self.digest})"
+
+
+_FORMS = "an https or http URL, a data: URI, bytes, a pathlib.Path, an open file, a PIL image or an image block"
+
+
+def wire_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
+    """The image as the gateway takes it.
+
+    Args:
+        image: A URL, `data:` URI, bytes, `Path`, open binary file, PIL image or LangChain image block.
+        limits: What the gateway takes.
+        folder: Where a string may name a file; `None`: nowhere.
+
+    Raises:
+        InvalidRequestError: it holds no image, or none that the gateway takes; says what to do.
+    """
+    image = image_in_block(image) if isinstance(image, Mapping) else image
+    if isinstance(image, str):
+        text = image.strip()
+        if split_url(text, limits.schemes) is not None and encodable(text):
+            return WireImage(f"url:{without_signature(text)}", url=text)
+        if text[:5].lower() == "data:":
+            return _checked(_data_uri_bytes(text, limits.max_bytes), limits)
+        if text[:6].lower() == "oss://" and "oss" not in limits.schemes:
+            raise InvalidRequestError(
+                f"The gateway cannot read the address {_shown(text)}: it fetches {any_of(limits.schemes)} ones.",
+                hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
+            )
+        image = _inside(text, folder)
+    return _checked(_read(image, limits), limits)
+
+
+_OTHER_BLOCKS = frozenset({"video", "audio", "text", "file"})
+
+
+def image_in_block(block: Mapping[str, Any]) -> object:
+    """What a LangChain or provider image block holds: a URL or a `data:` URI.
+
+    Understands LangChain's v1 blocks, `image_url` (dict and bare string), OpenAI's `input_image`, Anthropic's
+    `source` and data blocks with `source_type`.
+
+    Raises:
+        InvalidRequestError: the block holds no image that can be sent.
+    """
+    if str(block.get("type")) in _OTHER_BLOCKS:
+        raise InvalidRequestError(
+            f"The content block of type {block['type']!r} holds no image.", hint=f"Give {_FORMS}."
+        )
+    inner = block.get("source") if isinstance(block.get("source"), Mapping) else block
+    assert isinstance(inner, Mapping)  # noqa: S101 for the type checker
+    url = inner.get("image_url", inner.get("url"))
+    if isinstance(url, Mapping):
+        url = url.get("url")
+    if isinstance(url, str) and url:
+        return url
+    data = inner.get("base64") or inner.get("data")
+    if isinstance(data, str) and data:
+        mime = inner.get("mime_type") or inner.get("media_type") or "image/png"
+        return data if data[:5].lower() == "data:" else f"data:{mime};base64,{data}"
+    if isinstance(data, bytes):
+        return data
+    named = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
+    raise InvalidRequestError(f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}.")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def _inside(text: str, folder: Path | None) -> Path:
+    if folder is None:
+        raise InvalidRequestError(
+            f"The image {_shown(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
+            hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
+        )
+    root = folder.resolve()
+    try:
+        path = (root / text).resolve()
+        inside = path.is_relative_to(root) and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        inside = False
+    if not inside:
+        raise InvalidRequestError(
+            f"The image {_shown(text)} is no file inside the allowed folder.",
+            hint="Name a file in that folder; '..' and links out of it are not followed.",
+        )
+    return path
+
+
+def _data_uri_bytes(text: str, max_bytes: int) -> bytes:
+    head, comma, body = text.partition(",")
+    if not comma:
+        raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
+    if not head.lower().endswith(";base64"):
+        if len(body) > max_bytes * 3:  # %FF: three characters a byte
+            raise _too_large(max_bytes)
+        return unquote_to_bytes(body.encode("utf-8", "replace"))
+    if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest is room for line breaks
+        raise _too_large(max_bytes)
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError("The data: URI is not valid base64.", hint="Encode the image again.") from None
+
+
+def _read(image: object, limits: ImageLimits) -> bytes:
+    max_bytes = limits.max_bytes
+    if isinstance(image, bytes | bytearray | memoryview):
+        if (size := memoryview(image).nbytes) > max_bytes:
+            raise _too_large(max_bytes, size)
+        return bytes(image)
+    if isinstance(image, os.PathLike):
+        return _read_path(Path(os.fsdecode(image)), max_bytes)
+    if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, told without importing PIL
+        return _encode_pil(image, limits)
+    read = getattr(image, "read", None)
+    if callable(read):
+        try:
+            data = read(max_bytes + 1)
+        except UnicodeError:
+            data = None  # a text file that is open on what is no text
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(
+                f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
+            ) from None
+        if not isinstance(data, bytes):
+            raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
+        if len(data) > max_bytes:
+            raise _too_large(max_bytes)
+        return data
+    raise InvalidRequestError(f"A {type(image).__name__} holds no image.", hint=f"Give {_FORMS}.")
+
+
+def _read_path(path: Path, max_bytes: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise InvalidRequestError(f"There is no file {str(path)!r}.", hint="Check the path.")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+            if len(data) > max_bytes:
+                raise _too_large(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it."
+        ) from None
+    return data
+
+
+def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
+    """PNG keeps every pixel; a picture too large for it goes as JPEG, at the quality that eyes cannot tell."""
+    _check_sides(image.width, image.height, limits)
+    data = b""
+    try:
+        for form in [form for form in ("PNG", "JPEG") if form in limits.formats] or limits.formats[:1]:
+            kept = form == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _transparent(image))
+            picture = image if kept else _as_rgb(image)
+            buffer = io.BytesIO()
+            picture.save(buffer, format=form, quality=95)
+            data = buffer.getvalue()
+            if len(data) <= limits.max_bytes:
+                break
+    except Exception as error:  # noqa: BLE001 each codec has its own way of giving up on a damaged picture
+        raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
+    return data
+
+
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+
+
+def _transparent(image: Any) -> bool:
+    return bool(getattr(image, "has_transparency_data", True))  # Pillow 10.1 has it
+
+
+def _as_rgb(image: Any) -> Any:
+    """The picture's colours; on white, where it is transparent: what lies hidden there may be any colour."""
+    if not _transparent(image):
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    layer.info.pop("transparency", None)  # what another mode left there would be written into the file
+    white = layer.convert("RGB")
+    white.paste((255, 255, 255), (0, 0, *layer.size))
+    white.paste(layer, (0, 0), layer)
+    return white
+
+
+def _checked(data: bytes, limits: ImageLimits) -> WireImage:
+    if not data:
+        raise InvalidRequestError("The image is empty.", hint=f"Give {any_of(limits.formats)}.")
+    if len(data) > limits.max_bytes:
+        raise _too_large(limits.max_bytes, len(data))
+    info = inspect_image(data, limits.formats)
+    _check_sides(info.width, info.height, limits)
+    if info.alpha and not limits.alpha:
+        raise InvalidRequestError(
+            f"The image is a {info.format} with transparency; the model reads it only without.",
+            hint=f"Drop its alpha channel, {with_pillow(info.format)}",
+        )
+    return WireImage(f"sha256:{hashlib.sha256(data).hexdigest()}", data=data, mime=MIME_TYPES[info.format])
+
+
+def _too_large(max_bytes: int, size: int | None = None) -> InvalidRequestError:
+    """The refusal of an image of that size, if it is known."""
+    limit = f"{max_bytes:,} bytes ({max_bytes / 1024 / 1024:.3g} MB)"
+    told = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
+    return InvalidRequestError(
+        f"The image has {told}; the gateway takes at most {limit}.",
+        hint="Scale it down or save it as JPEG, or give the URL of a smaller one.",
+    )
+
+
+def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
+    """Whether the picture is neither too small nor too large for the model."""
+    short, long = min(width, height), max(width, height)
+    low, high = limits.sides or (0, long)
+    if not short or (low <= short and long <= high):  # a PIL image without pixels is its encoder's to refuse
+        return
+    factor = max(low / short, min(1.0, high / long))
+    scaled = round(width * factor), round(height * factor)
+    size = min(max(scaled[0], low), high), min(max(scaled[1], low), high)
+    form = limits.formats[0]
+    if size == scaled:
+        hint = f"Scale it, {with_pillow(form, f'{{}}.resize({size})')}"
+    else:
+        hint = f"Scaling alone does not do it: pad it, {with_pillow(form, f'ImageOps.pad({{}}, {size})')}"
+    raise InvalidRequestError(
+        f"The image has {width} x {height} pixels; the model reads sides of {low} to {high} pixels.", hint=hint
+    )

@@ -1,0 +1,197 @@
+"""Which error an answer is: by the gateway's code where it is known, else by the HTTP status."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from langchain_nebula_video.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    ModerationError,
+    QuotaError,
+    RateLimitError,
+    RefusedError,
+    RequestError,
+    SubmissionUnconfirmedError,
+)
+from langchain_nebula_video.protocols.reading import find_reason, parse_object, text_at
+from langchain_nebula_video.protocols.wire import Reply
+
+__all__ = ["GONE", "classify", "hint_for", "is_unknown_task", "refusal_of", "request_id_of", "retry_after_of"]
+
+_KEY = "Check the key, and that it belongs to this gateway; a key whose own quota is used up is answered alike."
+_MONEY = "Top up the account or ask for the right at the gateway, then repeat."
+_FORMAT = "Give a JPEG or PNG image: every gateway reads these."
+_SIZE = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
+_REACH = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
+_GATEWAY_KEY = "The gateway's own account at the vendor was refused, not yours: tell its support."
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    pattern: str
+    """Matched against the end of the code: gateways mask its head (`***.DataInspection`)."""
+    error: type[RefusedError]
+    hint: str | None = None
+
+
+# The gateway's page, "Common Error Codes"; the rest are codes of new-api and DashScope that come through it.
+# Each proves that the task was refused, whatever the HTTP status.
+_RULES = [
+    _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
+    _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT),
+    _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE),
+    _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|(\w+_)?Download_?Failed|"
+          r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _REACH),
+    _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
+          InvalidInputError, "Correct what the message names."),
+    _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY),
+    _Rule(r"InsufficientQuota|quota_not_enough|insufficient_user_quota|insufficient_quota|"
+          r"pre_consume_token_quota_failed|Arrearage|(Postpaid|Prepaid)BillOverdue|CommodityNotPurchased|"
+          r"(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _MONEY),
+    _Rule(r"Throttling(\.\w+)*|RateQuota|BurstRate|AllocationQuota|rate_limit_exceeded", RateLimitError),
+    _Rule(r"UnsupportedOperation", RefusedError, "Only a task that still waits in the queue can be canceled."),
+    _Rule(r"task_not_exist|task_not_found", RefusedError, "Check the task id and the account."),
+    _Rule(r"ModelNotFound|model_not_found|model_price_error", RefusedError, "Choose a model that this gateway serves."),
+]  # fmt: skip
+_COMPILED = [(re.compile(rf"(?:^|[.*\s])(?:{rule.pattern})$", re.IGNORECASE), rule) for rule in _RULES]
+
+_BY_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
+    401: (AuthenticationError, _KEY),
+    402: (QuotaError, _MONEY),
+    403: (QuotaError, _MONEY),
+    404: (RefusedError, "Check base_url: nothing answers at this path."),
+    405: (RefusedError, "Check base_url: this is not the gateway's address."),
+    413: (InvalidInputError, _SIZE),
+    429: (RateLimitError, None),
+}
+_REDIRECT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
+_FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
+_UNREACHED = re.compile(r"unable to download the media resource", re.IGNORECASE)
+"""Alibaba's page on error codes, 2026-11: what its content check says of a file that it could not fetch."""
+_UNKNOWN_TASK = re.compile(
+    r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
+)
+# What an answer about a task has, and an error envelope has not.
+_TASK_PATHS = (
+    "task_id",
+    "status",
+    "data.task_id",
+    "data.status",
+    "output.task_id",
+    "output.task_status",
+    "metadata.output.task_id",
+    "metadata.output.task_status",
+)
+_MAX_BODY = 4000
+_GAVE_UP = frozenset({408, 499})
+"""Somebody on the way stopped waiting; what became of the request is not said."""
+
+
+GONE = "UNKNOWN"
+"""DashScope's word for a task that it does not know (any more); in lower case it is a gateway's passing state."""
+
+
+def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
+    """Error class and hint of a documented code; `None` for any other code."""
+    for pattern, rule in _COMPILED:
+        if pattern.search((code or "").strip()):
+            if rule.error is RateLimitError and _FREE_QUOTA.search(f"{code} {message}"):
+                return QuotaError, _MONEY  # waiting brings no new free quota
+            if rule.error is ModerationError and _UNREACHED.search(message or ""):
+                return InvalidInputError, _REACH  # nothing was looked at, so nothing in it is wrong
+            return rule.error, rule.hint
+    return None
+
+
+def hint_for(code: str | None, message: str | None) -> str:
+    """What to do about a task that failed with this code."""
+    found = classify(code, message)
+    if found is None:
+        return "Change the image or the prompt, or submit it again as a new video."
+    error, hint = found
+    return hint or error.default_hint
+
+
+def is_unknown_task(error: RequestError) -> bool:
+    """Whether an answer to a fetch says that there is no such task."""
+    return error.status_code == 404 or error.code == GONE or bool(error.code and _UNKNOWN_TASK.search(error.code))
+
+
+def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
+    """The error that an answer is, or `None`.
+
+    An answer outside 2xx is one; inside 2xx only an error envelope with a documented code. A paid request
+    that was answered by 5xx, by 408 or 499, or by nothing that is understood, may have been accepted: unless the
+    code proves the contrary it is unconfirmed.
+    """
+    body = parse_object(reply.body) or {}
+    code, message = find_reason(body)
+    known = classify(code, message)
+    success = 200 <= reply.status < 300
+    if success and (known is None or text_at(body, *_TASK_PATHS) is not None):
+        return None  # a failed task has a code too
+    details = _details(reply, body, code)
+    told = _told(reply, code, message)
+    if known is not None:
+        error, hint = known
+        if error in {AuthenticationError, QuotaError} and _is_packed(body):
+            error, hint = RefusedError, _GATEWAY_KEY
+        return error(told, hint=hint, **details)
+    if reply.status >= 500 or reply.status in _GAVE_UP:
+        if paid:
+            return SubmissionUnconfirmedError(told, **details)
+        return RequestError(told, hint="The gateway has a fault: try again later.", **details)
+    if 300 <= reply.status < 400:
+        return RefusedError(told, hint=_REDIRECT, **details)
+    error, hint = _BY_STATUS.get(reply.status, (RefusedError, "Correct what the message names."))
+    if error is RateLimitError and _FREE_QUOTA.search(message or ""):
+        error, hint = QuotaError, _MONEY
+    return error(told, hint=hint, **details)
+
+
+def _is_packed(body: dict[str, Any]) -> bool:
+    """Whether the code was the vendor's, packed into the gateway's own envelope."""
+    return text_at(body, "code") == "fail_to_fetch_task"
+
+
+def _told(reply: Reply, code: str | None, message: str | None) -> str:
+    named = f" {code}" if code else ""
+    said = f": {message.strip().rstrip('.')[:500]}" if message else ""
+    return f"The gateway answered HTTP {reply.status}{named}{said}."
+
+
+def _details(reply: Reply, body: dict[str, Any], code: str | None) -> dict[str, Any]:
+    return {
+        "status_code": reply.status,
+        "code": code,
+        "request_id": request_id_of(reply, body),
+        "body": reply.body[:_MAX_BODY].decode("utf-8", "replace"),
+        "retry_after": retry_after_of(reply),
+    }
+
+
+def request_id_of(reply: Reply, body: dict[str, Any]) -> str | None:
+    """The gateway's name for a request: give it to the gateway's support."""
+    for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
+        if reply.headers.get(name):
+            return reply.headers[name]
+    return text_at(body, "metadata.request_id", "request_id")
+
+
+def retry_after_of(reply: Reply) -> float | None:
+    """Seconds from `Retry-After`, as a number or as a date (RFC 9110, section 10.2.3)."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - reply.received_at).total_seconds())

@@ -1,0 +1,163 @@
+"""The async runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream, SystemClock
+
+if TYPE_CHECKING:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+__all__ = ["AsyncRuntime"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, weakref_slot=True)
+class _LoopState:
+    """What belongs to one event loop: connections and locks of one cannot be used in another."""
+
+    connections: Connections = field(default_factory=Connections)
+    submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SUBMITS))
+    requests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
+
+
+class AsyncRuntime:
+    """Everything happens on the running event loop; each loop has its own connections."""
+
+    can_wait = True
+
+    def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._exchange = Exchange(endpoint, client, self._clock)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
+
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    def utcnow(self) -> datetime:
+        return self._clock.utcnow()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.asleep(seconds)
+
+    async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return await self.finish(asyncio.to_thread(func, *args, **kwargs))
+
+    async def acquire(self, limiter: BaseRateLimiter) -> None:
+        await limiter.aacquire(blocking=True)
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(flow)
+        canceled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                if task.cancelled():
+                    raise
+                canceled = error
+            except Exception:  # noqa: BLE001 it is raised below, by the task's own result
+                break
+        if canceled is not None:
+            task.exception()  # so that it counts as seen
+            raise canceled
+        return task.result()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        async with self._state().submits:
+            yield
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[None]:
+        connections = self._state().connections
+        connections.sessions += 1
+        try:
+            yield
+        finally:
+            connections.sessions -= 1
+            if connections.sessions == 0:
+                for client in connections.taken():
+                    await client.aclose()
+
+    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+        async with self.stream(request, timeout=timeout) as answer:
+            return await self._exchange.whole(answer, request)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None
+    ) -> AsyncGenerator[Stream]:
+        exchange, late = self._exchange, threading.Event()
+        async with self.session():
+            state = self._state()
+            async with state.requests:
+                end = asyncio.get_running_loop().time() + timeout
+                left = exchange.leaving()
+                with exchange.guard(request, timeout, late, left) as guard:
+                    async with asyncio.timeout_at(end):
+                        places = await exchange.places(request, asyncio.get_running_loop().getaddrinfo)
+                guard.check()
+                for place in places:
+                    client, built, options = exchange.prepare(
+                        "AsyncClient", state.connections, request, place, stall or timeout
+                    )
+                    with exchange.guard(request, timeout, late, left) as guard:
+                        if exchange.own_client is None:
+                            built.extensions["trace"] = functools.partial(_trace, left)
+                        async with asyncio.timeout_at(end):
+                            response = await client.send(built, **options)
+                    if not guard.missed or place is places[-1]:
+                        break
+                guard.check()
+                try:
+                    yield Stream(
+                        response.status_code,
+                        exchange.headers(response),
+                        self._chunks(response, request, timeout, end, late, left),
+                    )
+                finally:
+                    await response.aclose()
+
+    async def _chunks(
+        self,
+        response: Any,
+        request: WireRequest,
+        timeout: float,
+        end: float,
+        late: threading.Event,
+        left: threading.Event,
+    ) -> AsyncIterator[bytes]:
+        exchange = self._exchange
+        pieces = getattr(response, f"a{exchange.pieces(response)}")()
+        with exchange.guard(request, timeout, late, left) as guard:
+            unpacking = exchange.unpacking(response, request)
+            while True:
+                async with asyncio.timeout_at(end):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    unpacking.end()
+                    break
+                for chunk in unpacking.feed(piece):
+                    yield chunk
+        guard.check()
+
+    def _state(self) -> _LoopState:
+        return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())
+
+
+async def _trace(left: threading.Event, event: str, info: dict[str, Any]) -> None:  # noqa: ARG001 httpcore's signature
+    if event in LEAVES:
+        left.set()

@@ -1,0 +1,165 @@
+"""Which addresses a request that leaves the gateway may go to: a video's, an upload's, a redirect's.
+
+Such an address comes from an answer. A wrong or hostile one must not make this machine fetch what only this machine
+can see. So its host is resolved here, every address that it has must be public, and the connection is made to the
+very address that was looked at: a name that changes its mind in between changes nothing.
+
+| host                                                     | what is done with it                             |
+|----------------------------------------------------------|--------------------------------------------------|
+| the gateway's own, and that is on this machine           | as it is                                         |
+| named by the caller (`download_hosts`)                   | as it is, or its addresses count as public       |
+| a name, and a proxy of the environment is responsible    | left to the proxy, which does the connecting     |
+| any other                                                | resolved; all addresses public; pinned           |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from langchain_nebula_video.errors import InvalidRequestError, NotSentError
+from langchain_nebula_video.media.urls import IPAddress, is_loopback, is_public, split_url
+
+__all__ = ["Place", "Reach"]
+
+_MAX_PLACES = 4
+_Resolve = Callable[..., Awaitable[list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one attempt at a request connects to."""
+
+    url: str
+    """What to ask for; its host is an address, where that was looked at."""
+    host: str = ""
+    """Whom to ask and whose certificate to expect, where the URL's host is an address."""
+    netloc: str = ""
+    """`host` with its port, for the request's header."""
+    proxy: str | None = None
+    """The proxy that resolves the name and connects."""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the host was resolved here."""
+        return bool(self.host)
+
+
+class Reach:
+    """Decides where requests that leave the gateway may go.
+
+    Args:
+        base_url: The gateway's address.
+        allowed: `download_hosts`, each checked by `_urls.checked_host`.
+        own_client: Whether the caller's own client sends, of whose proxies nothing is known here.
+    """
+
+    def __init__(self, base_url: str, allowed: Iterable[str], *, own_client: bool) -> None:
+        home = (urlsplit(base_url).hostname or "").rstrip(".")
+        self._home = home if is_loopback(home) else None
+        self._names: set[str] = set()
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._own_client = own_client
+        for entry in allowed:
+            try:
+                self._networks.append(ipaddress.ip_network(entry))
+            except ValueError:
+                self._names.add(entry)
+
+    async def places(self, url: str, resolve: _Resolve) -> tuple[Place, ...]:
+        """Where to connect for a URL, one after the other until a connection stands.
+
+        Args:
+            url: From an answer.
+            resolve: `socket.getaddrinfo`, awaited.
+
+        Raises:
+            InvalidRequestError: it leads to where it must not.
+            NotSentError: its host has no address.
+        """
+        parts = split_url(url, ("https", "http"))
+        if parts is None or "@" in parts.netloc or "\\" in url:
+            raise InvalidRequestError("What the gateway names is no plain web address.", hint="Nothing was fetched.")
+        host = _ascii(parts)
+        port = f":{parts.port}" if parts.port else ""
+        netloc = f"[{host}]{port}" if ":" in host else host + port
+        rest = url.partition("://")[2][len(parts.netloc) :]
+        # From here on the host is the one that was read here: libraries read letters beyond ASCII in other ways.
+        plain = f"{parts.scheme}://{netloc}{rest}"
+        if host == self._home or self._is_named(host):
+            return (Place(plain),)
+        literal = _literal(host)
+        if literal is None and not self._own_client and (proxy := _proxy(parts.scheme, host)):
+            return (Place(plain, proxy=proxy),)
+        found = [literal] if literal else await _resolved(host, parts, resolve)
+        for address in found:  # one inside is enough: which one is taken would be chance
+            if not is_public(address) and not any(
+                address in network for network in self._networks if network.version == address.version
+            ):
+                raise InvalidRequestError(
+                    f"The address leads to {host}" + (f" ({address})" if str(address) != host else "") + ", which is "
+                    "not on the public internet.",
+                    hint=f"Nothing was fetched. If your gateway keeps its files there, allow it: "
+                    f'download_hosts=["{host}"].',
+                )
+        return tuple(
+            Place(
+                url=f"{parts.scheme}://{f'[{address}]' if address.version == 6 else address}{port}{rest}",
+                host=host,
+                netloc=netloc,
+            )
+            for address in found[:_MAX_PLACES]
+        )
+
+    def _is_named(self, host: str) -> bool:
+        return host in self._names or any(name[0] == "." and host.endswith(name) for name in self._names)
+
+
+def _ascii(parts: SplitResult) -> str:
+    """The host as name servers read it; look-alike digits and dots become plain ones."""
+    host = (parts.hostname or "").rstrip(".")
+    with contextlib.suppress(UnicodeError):
+        host = host if host.isascii() else host.encode("idna").decode().rstrip(".")
+    if not host or not host.isascii():
+        raise InvalidRequestError("What the gateway names is no plain web address.", hint="Nothing was fetched.")
+    return host
+
+
+def _literal(host: str) -> IPAddress | None:
+    """The address that a host is, in any of the spellings that resolvers read: decimal, octal, hexadecimal, short."""
+    if host.rpartition(".")[2] == "localhost":  # whatever a name server or a proxy says to it (RFC 6761, 6.3)
+        return ipaddress.IPv4Address("127.0.0.1")
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host)
+    with contextlib.suppress(OSError):
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    return None
+
+
+async def _resolved(host: str, parts: SplitResult, resolve: _Resolve) -> list[IPAddress]:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = await resolve(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NotSentError(
+            f"The name {host} cannot be resolved ({error.strerror or error}).",
+            hint=f'If your own http client knows another way there, allow it: download_hosts=["{host}"].',
+        ) from None
+    except UnicodeError:
+        raise InvalidRequestError(f"{host[:80]} is no host name.", hint="Nothing was fetched.") from None
+    return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """The environment's proxy for a host."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
