@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.catalog.gateways import Gateway, ImageLimits
+    from langchain_nebula_video.catalog.gateways import Gateway
     from langchain_nebula_video.catalog.models import Model
     from langchain_nebula_video.catalog.registry import register_gateway, register_model
     from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient, quote
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         TaskNotFoundError,
         TaskTimeoutError,
     )
-    from langchain_nebula_video.journal import MemoryJournal, SqlJournal
+    from langchain_nebula_video.journal import Budget, MemoryJournal, SqlJournal
     from langchain_nebula_video.langchain.runnable import NebulaVideoRunnable
     from langchain_nebula_video.langchain.toolkit import (
         NebulaGetVideoTool,
@@ -43,15 +43,8 @@ if TYPE_CHECKING:
         NebulaVideoToolkit,
     )
     from langchain_nebula_video.langchain.tools import NebulaVideoTool
-    from langchain_nebula_video.schema import (
-        Budget,
-        Cost,
-        Task,
-        TaskStatus,
-        Video,
-        VideoProgress,
-        VideoRequest,
-    )
+    from langchain_nebula_video.media.limits import ImageLimits
+    from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest
 
 _HOMES = {
     "client": ("AsyncNebulaVideoClient", "NebulaVideoClient", "quote"),
@@ -76,12 +69,13 @@ _HOMES = {
         "TaskNotFoundError",
         "TaskTimeoutError",
     ),
-    "catalog.gateways": ("Gateway", "ImageLimits"),
-    "journal": ("MemoryJournal", "SqlJournal"),
+    "catalog.gateways": ("Gateway",),
+    "journal": ("Budget", "MemoryJournal", "SqlJournal"),
     "catalog.models": ("Model",),
+    "media.limits": ("ImageLimits",),
     "catalog.registry": ("register_gateway", "register_model"),
     "langchain.runnable": ("NebulaVideoRunnable",),
-    "schema": ("Budget", "Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
+    "schema": ("Cost", "Task", "TaskStatus", "Video", "VideoProgress", "VideoRequest"),
     "langchain.toolkit": ("NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"),
     "langchain.tools": ("NebulaVideoTool",),
 }

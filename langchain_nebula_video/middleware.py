@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from langchain_core.messages import ToolMessage
 
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
-from langchain_nebula_video.journal import Entry, Journal
+from langchain_nebula_video.journal import Budget, Entry, Journal
 from langchain_nebula_video.journal.limits import Ceiling, under
 from langchain_nebula_video.langchain.consent import Tools, cost_of, open_calls, paying, spend_approval
 from langchain_nebula_video.langchain.replay import thread_prefix
 from langchain_nebula_video.langchain.tools import RequestTool
-from langchain_nebula_video.schema import Budget, dollars
+from langchain_nebula_video.schema import dollars
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState

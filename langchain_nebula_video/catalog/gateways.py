@@ -7,24 +7,9 @@ from decimal import Decimal
 from typing import Literal
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.limits import ImageLimits
 
-__all__ = ["GATEWAYS", "Gateway", "ImageLimits", "find_gateway"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
-    """What a gateway takes as an image."""
-
-    formats: tuple[str, ...]
-    """Of `"JPEG"`, `"PNG"`, `"BMP"`, `"WEBP"`."""
-    max_bytes: int
-    """The largest that passes."""
-    sides: tuple[int, int] | None = None
-    """Pixels that width and height must have, from and to; `None`: no page says."""
-    alpha: bool = True
-    """Whether a PNG may be transparent."""
-    schemes: tuple[str, ...] = ("https", "http")
-    """Of addresses that it fetches."""
+__all__ = ["GATEWAYS", "Gateway", "find_gateway"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

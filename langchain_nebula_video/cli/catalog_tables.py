@@ -11,11 +11,11 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from langchain_nebula_video.catalog.gateways import ImageLimits
 from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.media.formats import any_of
+from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import money
 
 __all__ = ["details", "listing", "plain_models"]

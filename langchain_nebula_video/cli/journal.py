@@ -10,7 +10,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Entry, Journal, SqlJournal
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.schema import Budget
+    from langchain_nebula_video.journal import Budget
 
 __all__ = ["VARIABLE", "Book"]
 

@@ -12,7 +12,7 @@ import typer
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
-from langchain_nebula_video.schema import Budget
+from langchain_nebula_video.journal import Budget
 
 __all__ = [
     "GATEWAY",

@@ -35,7 +35,8 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
-from langchain_nebula_video.schema import Budget, dollars
+from langchain_nebula_video.journal.budget import Budget
+from langchain_nebula_video.schema import dollars
 
 __all__ = [
     "FREE",

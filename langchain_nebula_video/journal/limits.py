@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from langchain_nebula_video.journal import Entry, Journal
-from langchain_nebula_video.schema import Budget
+from langchain_nebula_video.journal.budget import Budget
 
 __all__ = ["Ceiling", "in_force", "reserve", "under"]
 

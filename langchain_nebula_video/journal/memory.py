@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from langchain_nebula_video.journal.budget import Budget
 from langchain_nebula_video.journal.entries import (
     FREE,
     LOSABLE,
@@ -22,7 +23,6 @@ from langchain_nebula_video.journal.entries import (
     gone,
     not_to_be_sent,
 )
-from langchain_nebula_video.schema import Budget
 
 __all__ = ["MemoryJournal"]
 

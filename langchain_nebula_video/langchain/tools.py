@@ -131,8 +131,8 @@ class NebulaVideoTool(RequestTool):
     sees is made from the model's row: it holds what that model takes and nothing else. `image` may be left out
     in a graph or an agent: then the newest image of the conversation is animated, of those that are not its
     `last_image`. It and the other images may be named by their number in the conversation, the oldest being 1; see
-    `langchain_nebula_video.langchain.conversation`. Where the model needs no image, `"none"` asks for a video of the prompt
-    alone.
+    `langchain_nebula_video.langchain.conversation`. Where the model needs no image, `"none"` asks for a video of the
+    prompt alone.
 
     Errors reach the language model as text that says whether money was spent and what to do. With
     `handle_tool_error=False` they are raised: as the class of `langchain_nebula_video.errors`, which is then a

@@ -24,9 +24,8 @@ from pydantic import (
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway, find_gateway
 from langchain_nebula_video.catalog.offers import Offer, find_offer, own_prices
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.journal import MemoryJournal
+from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.media.urls import checked_host, is_loopback, split_url
-from langchain_nebula_video.schema import Budget
 
 __all__ = ["ClientOptions", "Options"]
 

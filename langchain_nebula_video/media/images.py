@@ -23,7 +23,7 @@ from langchain_nebula_video.media.urls import split_url, without_signature
 from langchain_nebula_video.schema import encodable
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.catalog.gateways import ImageLimits
+    from langchain_nebula_video.media.limits import ImageLimits
 
 __all__ = ["ImageInfo", "WireImage", "image_in_block", "inspect_image", "wire_image"]
 

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
-from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream, SystemClock
+from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
 
 if TYPE_CHECKING:
-    from langchain_core.rate_limiters import BaseRateLimiter
 
 __all__ = ["AsyncRuntime"]
 
@@ -55,7 +54,7 @@ class AsyncRuntime:
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return await self.finish(asyncio.to_thread(func, *args, **kwargs))
 
-    async def acquire(self, limiter: BaseRateLimiter) -> None:
+    async def acquire(self, limiter: RateLimiter) -> None:
         await limiter.aacquire(blocking=True)
 
     async def finish(self, flow: Coroutine[Any, Any, T]) -> T:

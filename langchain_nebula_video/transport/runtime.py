@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from langchain_nebula_video.protocols import Reply, WireRequest
 
 if TYPE_CHECKING:
-    from langchain_core.rate_limiters import BaseRateLimiter
     from pydantic import SecretStr
 
 __all__ = ["Clock", "Endpoint", "Runtime", "Stream", "SystemClock", "run_sync"]
@@ -81,6 +80,18 @@ class Stream:
     chunks: AsyncIterator[bytes]
 
 
+class RateLimiter(Protocol):
+    """What `langchain_core.rate_limiters.BaseRateLimiter` can do, without naming LangChain here."""
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Wait for permission to send."""
+        ...
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        """Wait for permission to send, without blocking the event loop."""
+        ...
+
+
 class Runtime(Protocol):
     """All that the lifecycle may wait for."""
 
@@ -122,7 +133,7 @@ class Runtime(Protocol):
         """Run a function that may wait for a disk or a database."""
         ...
 
-    async def acquire(self, limiter: BaseRateLimiter) -> None:
+    async def acquire(self, limiter: RateLimiter) -> None:
         """Wait for the caller's rate limiter."""
         ...
 

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from langchain_nebula_video import InvalidRequestError
-from langchain_nebula_video.catalog.gateways import GATEWAYS, ImageLimits
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.media.images import ImageInfo, WireImage, image_in_block, inspect_image, wire_image
+from langchain_nebula_video.media.limits import ImageLimits
 from tests.conftest import jpeg, png
 
 MIB = 1024 * 1024

@@ -1,128 +1,109 @@
-"""Imports go one way, downwards, and never sideways."""
+"""The house: rooms on floors, read off the tree. Imports go one way, downwards."""
 
 from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+import graphlib
 from pathlib import Path
+
+import pytest
 
 import langchain_nebula_video
 
-ROOT = Path(langchain_nebula_video.__file__).parent
 PACKAGE = "langchain_nebula_video"
-
-# From the ground up; a module may import what stands in the rows before its own.
-LAYERS = [
-    {"errors", "_urls", "_mp4"},
-    {"schema", "_formats"},
-    {"models", "gateways", "images", "protocols"},
-    {"journal", "_runtime", "_offers", "registry"},
-    {"_options", "_retry", "_schedule", "_watch", "_ceilings"},
-    {"_targets"},
-    {"storage"},
-    {"_tasks", "_orders", "_likeness"},
-    {"_context"},
-    {"_lease"},
-    {"_looking", "_uploads"},
-    {"_search"},
-    {"_submitting"},
-    {"_lifecycle"},
-    {"_doors"},
-    {"client"},
-    {"conversation", "_tool_schema", "_tool_errors", "_tracing", "progress"},
-    {"_replay"},
-    {"_tool_base"},
-    {"tools", "runnable"},
-    {"toolkit", "graph"},
-    {"_consent"},
-    {"middleware"},
-    {"cli"},
-]
-RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
-# LangChain belongs to the layers that face it; HTTP to one package.
-LANGCHAIN = {
-    *("conversation", "progress", "_tool_schema", "_tool_errors", "_tool_base", "_tracing", "_replay"),
-    *("tools", "runnable", "toolkit", "graph", "_consent", "middleware", "cli"),
+ROOT = Path(langchain_nebula_video.__file__).parent
+# From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
+FLOORS = (
+    *("schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle", "client"),
+    *("langchain", "graph middleware", "emulator", "cli"),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
+FILES = {
+    ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
 }
 
 
-def _home(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").parts[0]
+def room_of(module: str) -> str:
+    return f"{module}..".split(".")[1]
 
 
 @functools.cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """What a module imports when it runs; imports for the type checker alone do not count."""
-    return tuple(_named(path))
-
-
-def _named(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
-    for_types = {
-        node
-        for outer in ast.walk(tree)
-        if isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING"
-        for node in ast.walk(outer)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
+def imports_of(module: str) -> frozenset[str]:
+    """All that a file imports, anywhere in it: in functions and for the type checker too."""
+    package = module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 or _home(path) in {"emulator", "cli"}, f"{path}: a relative import"
-            base = node.module or ""
-            yield from (f"{base}.{alias.name}" for alias in node.names) if base == PACKAGE else [base]
+            parents = package.split(".")[: 1 - node.level or None] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            found |= {name if (name := f"{base}.{alias.name}") in FILES else base for alias in node.names}
+    return frozenset(found - {module})
 
 
-def _modules() -> Iterator[tuple[Path, str]]:
-    for path in ROOT.rglob("*.py"):
-        yield path, _home(path)
+def edges() -> list[tuple[str, str]]:
+    return [(module, name) for module in FILES for name in imports_of(module)]
 
 
-def test_every_module_has_its_layer() -> None:
-    assert {home for _, home in _modules()} - {"emulator", "__init__"} == set(RANK)
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(module) for module in FILES} - {""} == set(FLOOR)
 
 
-def test_imports_go_downwards() -> None:
-    for path, home in _modules():
-        if home in {"emulator", "__init__", "cli"}:
-            continue
-        for name in _imports(path):
-            parts = name.split(".")
-            if parts[0] == PACKAGE and len(parts) > 1 and parts[1] != home:
-                assert RANK[parts[1]] < RANK[home], f"{path.name} imports {name}"
+def test_rooms_import_from_the_floors_below() -> None:
+    inside = [edge for edge in edges() if edge[0] != PACKAGE and edge[1] in FILES]
+    assert [
+        f"{module} imports {name}"
+        for module, name in inside
+        if room_of(module) != room_of(name) and FLOOR[room_of(name)] >= FLOOR[room_of(module)]
+    ] == []
 
 
-def test_the_emulator_imports_nothing_of_the_client() -> None:
-    for path, home in _modules():
-        if home == "emulator":
-            for name in _imports(path):
-                assert not name.startswith(PACKAGE) or name.startswith(f"{PACKAGE}.emulator"), f"{path}: {name}"
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter({module: imports_of(module) & set(FILES) for module in FILES}).prepare()
 
 
-def test_http_is_named_in_one_package() -> None:
-    for path, home in _modules():
-        if home not in {"_runtime", "emulator"}:
-            assert not any(name.split(".")[0] in {"httpx", "httpx2", "httpcore"} for name in _imports(path)), path
+def test_the_emulator_is_alone() -> None:
+    """It is written from the vendors' pages, so that it can disagree with the client."""
+    strangers = [name for module, name in edges() if room_of(module) == "emulator" and name.startswith(PACKAGE)]
+    assert [name for name in strangers if room_of(name) != "emulator"] == []
 
 
-def test_the_lifecycle_waits_for_nothing_but_its_runtime() -> None:
-    for name in (
-        *("_context", "_lease", "_looking", "_uploads", "_search", "_submitting", "_lifecycle"),
-        *("_retry", "_schedule", "storage"),
-    ):
-        imported = {module.split(".")[0] for module in _imports(ROOT / f"{name}.py")}
-        assert not imported & {"asyncio", "threading", "time", "httpx"}, name
+@pytest.mark.parametrize(
+    ("libraries", "rooms"),
+    [
+        ({"httpx", "httpx2", "httpcore"}, {"transport"}),
+        ({"asyncio", "threading", "time"}, set(FLOOR) - {"catalog", "errors", "media", "protocols", "schema"}),
+        ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "cli"}),
+        ({"sqlalchemy", "psycopg"}, {"journal"}),
+        ({"typer", "rich"}, {"cli"}),
+    ],
+)
+def test_each_library_has_its_rooms(libraries: set[str], rooms: set[str]) -> None:
+    users = {room_of(module) for module, name in edges() if name.split(".")[0] in libraries}
+    assert users <= {*rooms, "emulator"}
 
 
-def test_langchain_stays_in_the_layers_that_face_it() -> None:
-    for path, home in _modules():
-        if home not in LANGCHAIN:
-            assert not any(name.split(".")[0].startswith("lang") and not name.startswith(PACKAGE)
-                           for name in _imports(path)), path  # fmt: skip
+def test_the_lifecycle_waits_for_its_runtime_alone() -> None:
+    waiting = [module for module in FILES if room_of(module) == "lifecycle"]
+    waiting.remove(f"{PACKAGE}.lifecycle.factory")  # makes lifecycles, under a lock
+    waiting += [f"{PACKAGE}.transport.retry", f"{PACKAGE}.saving.storage"]
+    assert [module for module in waiting if imports_of(module) & {"asyncio", "threading", "time"}] == []
+
+
+def test_the_root_holds_what_users_import_by_path() -> None:
+    names = {path.name for path in ROOT.glob("*.py")}
+    assert len(names) <= 8
+    assert not any(name.startswith("_") for name in names - {"__init__.py"})
+
+
+def test_each_room_says_what_it_is_for() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
 def test_files_can_be_read_at_a_sitting() -> None:
-    assert {path.name: n for path, _ in _modules() if (n := len(path.read_text().splitlines())) > 450} == {}
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in FILES.items()}
+    assert {module: lines for module, lines in lengths.items() if lines > 450} == {}

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.journal.budget import Budget
 from langchain_nebula_video.journal.entries import Entry, EntryState
-from langchain_nebula_video.schema import Budget
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal.sql.store import Store

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, Money
+from langchain_nebula_video.journal.budget import Budget
 from langchain_nebula_video.journal.entries import (
     FREE,
     LOSABLE,
@@ -21,7 +22,6 @@ from langchain_nebula_video.journal.entries import (
 from langchain_nebula_video.journal.sql import statements as sql
 from langchain_nebula_video.journal.sql.database import Database, Session, checked
 from langchain_nebula_video.journal.sql.rows import as_entry, as_row, changed, micros, named, text, usd
-from langchain_nebula_video.schema import Budget
 
 __all__ = ["Store"]
 
