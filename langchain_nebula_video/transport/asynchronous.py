@@ -10,13 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
-
-if TYPE_CHECKING:
 
 __all__ = ["AsyncRuntime"]
 

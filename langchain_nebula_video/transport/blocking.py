@@ -10,13 +10,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
-
-if TYPE_CHECKING:
 
 __all__ = ["BlockingRuntime"]
 
