@@ -9,7 +9,7 @@ import pytest
 from langchain_nebula_video.emulator import Clock, Emulator, Status
 from langchain_nebula_video.emulator.uploads import read_form
 
-from .test_emulator_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
+from .test_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -26,7 +26,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer
 from langchain_nebula_video.langchain.tool_schema import args_schema, description
 from tests.conftest import KEY
-from tests.unit_tests.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
+from tests.unit_tests.catalog.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
 
 ALWAYS = {"prompt", "duration", "resolution", "seed"}
 WAN = ALWAYS | {"image", "smart_rewrite"}
