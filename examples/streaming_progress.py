@@ -21,7 +21,7 @@ def bar(fraction: float, status: str) -> None:
     print(f"[{'#' * round(20 * fraction):20}] {status}")
 
 
-def told(progress: VideoProgress) -> None:
+def print_progress(progress: VideoProgress) -> None:
     """Called at each look at the task."""
     bar(progress.fraction, progress.status)
 
@@ -33,4 +33,6 @@ with gateway(speed=60) as options:
         bar(event["fraction"], event["status"])
 
     print("Plain Python:")
-    NebulaVideoClient(**options).generate(prompt="It yawns", image=PHOTOGRAPH, resolution="480p", on_progress=told)
+    NebulaVideoClient(**options).generate(
+        prompt="It yawns", image=PHOTOGRAPH, resolution="480p", on_progress=print_progress
+    )

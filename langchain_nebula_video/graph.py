@@ -37,8 +37,8 @@ from langchain_nebula_video.errors import (
     SubmissionUnconfirmedError,
 )
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
-from langchain_nebula_video.langchain.replay import key_of_node
-from langchain_nebula_video.langchain.tracing import counting, noted, redacted
+from langchain_nebula_video.langchain.replay import node_key
+from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
 
 try:
@@ -51,7 +51,7 @@ __all__ = ["VideoState", "approval_node", "save_node", "submit_node", "video_gra
 
 Client = NebulaVideoClient | AsyncNebulaVideoClient
 Node = Runnable[Any, dict[str, Any]]
-_MEANT_AS_CONSENT = frozenset({"", "true", "yes", "y", "ok", "okay", "approve", "approved"})
+_UNCLEAR_APPROVALS = frozenset({"", "true", "yes", "y", "ok", "okay", "approve", "approved"})
 """Texts that are no reason for a no; nor do they spend money: it is asked again."""
 
 
@@ -80,10 +80,10 @@ def submit_node(client: Client) -> Node:
     options = client._options  # noqa: SLF001 of this package
 
     def submit(state: VideoState) -> dict[str, Any]:
-        return _submitted(state, options.now("submit", _request(state), **_named(state)))
+        return _task_update(state, options.now("submit", _request_in(state), **_key_arguments(state)))
 
     async def asubmit(state: VideoState) -> dict[str, Any]:
-        return _submitted(state, await options.async_lifecycle().submit(_request(state), **_named(state)))
+        return _task_update(state, await options.async_lifecycle().submit(_request_in(state), **_key_arguments(state)))
 
     return RunnableLambda(submit, asubmit, name="nebula_submit")
 
@@ -96,13 +96,13 @@ def wait_node(client: Client) -> Node:
     options = client._options  # noqa: SLF001
 
     def wait(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
-        with counting():
-            return _finished(options.now("wait", _task(state), on_progress=progress_to(config)))
+        with track_costs():
+            return _video_update(options.now("wait", _task_in(state), on_progress=progress_to(config)))
 
     async def await_(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         lifecycle = options.async_lifecycle()
-        with counting():
-            return _finished(await lifecycle.wait(_task(state), on_progress=progress_to_async(config)))
+        with track_costs():
+            return _video_update(await lifecycle.wait(_task_in(state), on_progress=progress_to_async(config)))
 
     return RunnableLambda(wait, await_, name="nebula_wait")
 
@@ -112,10 +112,10 @@ def save_node(client: Client, save_to: Any) -> Node:
     options = client._options  # noqa: SLF001
 
     def save(state: VideoState) -> dict[str, Any]:
-        return {"video": _plain(options.now("download", _video(state), save_to))}
+        return {"video": _dump_video(options.now("download", _video_in(state), save_to))}
 
     async def asave(state: VideoState) -> dict[str, Any]:
-        return {"video": _plain(await options.async_lifecycle().download(_video(state), save_to))}
+        return {"video": _dump_video(await options.async_lifecycle().download(_video_in(state), save_to))}
 
     return RunnableLambda(save, asave, name="nebula_save")
 
@@ -135,29 +135,29 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
     limit = Decimal(str(over_usd))
 
     def approve(state: VideoState) -> Command[Any]:
-        request = _request(state)
-        _check(client, request)
+        request = _request_in(state)
+        _validate(client, request)
         cost = client.quote(request)
         if cost.usd is not None and cost.usd <= limit:
             return Command(goto="submit")
         price = "an unknown price" if cost.usd is None else dollars(cost.usd)
-        asked: dict[str, Any] = {
+        question: dict[str, Any] = {
             "type": "nebula_video_approval",
             "question": f"Make this video for {price}?",
             "cost_usd": None if cost.usd is None else float(cost.usd),
-            "request": redacted(state["request"]),
+            "request": redact(state["request"]),
         }
         while True:  # the first answer to a question stands for good: an unfit one takes another question
-            answer = interrupt(asked)
+            answer = interrupt(question)
             if answer is True:
                 return Command(goto="submit")
-            if answer is False or (isinstance(answer, str) and answer.strip().lower() not in _MEANT_AS_CONSENT):
+            if answer is False or (isinstance(answer, str) and answer.strip().lower() not in _UNCLEAR_APPROVALS):
                 why = answer or "declined"
-                return Command(goto=END, update={**_cleared(state), "declined": why})
+                return Command(goto=END, update={**_clear_results(state), "declined": why})
             try:
-                changed = _changed(client, state["request"], answer)
+                changed = _apply_changes(client, state["request"], answer)
             except NebulaVideoError as error:
-                asked = {**asked, "error": str(error)}
+                question = {**question, "error": str(error)}
             else:
                 return Command(goto="submit", update={"request": changed})
 
@@ -189,9 +189,9 @@ def video_graph(
     graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
     submit = submit_node(client)
     if wait_timeout is not None:
-        submit = RunnableLambda(_refuse_blocking, submit.ainvoke, name="nebula_submit")
+        submit = RunnableLambda(_refuse_sync_run, submit.ainvoke, name="nebula_submit")
     graph.add_node("submit", cast("Any", submit))
-    again = RetryPolicy(max_attempts=3, retry_on=_costs_nothing_to_repeat)
+    again = RetryPolicy(max_attempts=3, retry_on=_is_safe_to_retry)
     more = {} if wait_timeout is None else {"timeout": wait_timeout}
     graph.add_node("wait", cast("Any", wait_node(client)), retry_policy=again, **more)
     graph.add_edge("submit", "wait")
@@ -202,29 +202,29 @@ def video_graph(
     return graph.compile(checkpointer=checkpointer, name="nebula_video")
 
 
-def _refuse_blocking(_: VideoState) -> dict[str, Any]:
+def _refuse_sync_run(_: VideoState) -> dict[str, Any]:
     raise InvalidRequestError("wait_timeout bounds async runs only.", hint="Use ainvoke, or leave it out.")
 
 
-def _costs_nothing_to_repeat(error: Exception) -> bool:
+def _is_safe_to_retry(error: Exception) -> bool:
     """What may be over in a moment, of nodes that pay nothing."""
     if isinstance(error, DownloadError | NotSentError):
         return True
     return isinstance(error, RequestError) and not isinstance(error, RefusedError | SubmissionUnconfirmedError)
 
 
-def _changed(client: Client, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
+def _apply_changes(client: Client, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
     """The request as a person wants it, if such a video can be made."""
     if not isinstance(answer, Mapping):
         raise InvalidRequestError(
             f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
         )
     changed = {**request, **answer}
-    _check(client, as_request(changed, {}))
+    _validate(client, as_request(changed, {}))
     return changed
 
 
-def _check(client: Client, request: VideoRequest) -> None:
+def _validate(client: Client, request: VideoRequest) -> None:
     """Whether such a video can be made: nobody is asked about one that cannot."""
     client._options.offer(request.model).complete(request)  # noqa: SLF001
 
@@ -232,7 +232,7 @@ def _check(client: Client, request: VideoRequest) -> None:
 # --- state ---
 
 
-def _request(state: VideoState) -> VideoRequest:
+def _request_in(state: VideoState) -> VideoRequest:
     if not state.get("request"):
         raise InvalidRequestError(
             "The state has no request.", hint='Give {"request": {"prompt": "…", "image": "https://…"}}.'
@@ -240,37 +240,37 @@ def _request(state: VideoState) -> VideoRequest:
     return as_request(state["request"], {})
 
 
-def _named(state: VideoState) -> dict[str, Any]:
+def _key_arguments(state: VideoState) -> dict[str, Any]:
     key = state.get("key")
-    return {"key": key} if key else {"key": key_of_node(), "adopt": True}
+    return {"key": key} if key else {"key": node_key(), "adopt": True}
 
 
-def _submitted(state: VideoState, task: Task) -> dict[str, Any]:
-    noted(task)
-    return {**_cleared(state), "task": task.model_dump(mode="json", exclude={"raw"})}
+def _task_update(state: VideoState, task: Task) -> dict[str, Any]:
+    annotate_run(task)
+    return {**_clear_results(state), "task": task.model_dump(mode="json", exclude={"raw"})}
 
 
-def _cleared(state: VideoState) -> dict[str, Any]:
+def _clear_results(state: VideoState) -> dict[str, Any]:
     """What an earlier run on the thread has left, and would pass for this one's."""
     return {name: None for name in ("task", "video", "declined") if state.get(name) is not None}
 
 
-def _finished(video: Video) -> dict[str, Any]:
-    noted(video)
-    return {"video": _plain(video)}
+def _video_update(video: Video) -> dict[str, Any]:
+    annotate_run(video)
+    return {"video": _dump_video(video)}
 
 
-def _plain(video: Video) -> dict[str, Any]:
+def _dump_video(video: Video) -> dict[str, Any]:
     return video.model_dump(mode="json", exclude={"raw"})
 
 
-def _task(state: VideoState) -> Task:
+def _task_in(state: VideoState) -> Task:
     if not state.get("task"):
         raise InvalidRequestError("The state has no task.", hint="Let submit_node write it first.")
     return Task.model_validate(state["task"])
 
 
-def _video(state: VideoState) -> Video:
+def _video_in(state: VideoState) -> Video:
     if not state.get("video"):
         raise InvalidRequestError("The state has no video.", hint="Let wait_node write it first.")
     return Video.model_validate(state["video"])

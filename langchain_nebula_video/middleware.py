@@ -19,8 +19,8 @@ from langchain_core.messages import ToolMessage
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
 from langchain_nebula_video.journal import Budget, Entry, Journal
 from langchain_nebula_video.journal.limits import Ceiling, under
-from langchain_nebula_video.langchain.consent import Tools, cost_of, open_calls, paying, spend_approval
-from langchain_nebula_video.langchain.replay import thread_prefix
+from langchain_nebula_video.langchain.consent import Tools, paying_tools, quote_call, spend_approval, unanswered_calls
+from langchain_nebula_video.langchain.replay import thread_key_prefix
 from langchain_nebula_video.langchain.tools import RequestTool
 from langchain_nebula_video.schema import dollars
 
@@ -33,7 +33,7 @@ except ImportError as error:  # pragma: no cover - the extra is there in every t
 __all__ = ["VideoBudgetMiddleware", "spend_approval"]
 
 
-class _Run(TypedDict):
+class _RunState(TypedDict):
     """What is remembered of a run."""
 
     since: str
@@ -43,8 +43,8 @@ class _Run(TypedDict):
     very list is the one that each of its steps sees."""
 
 
-class _Spending(AgentState[Any]):
-    nebula_video_run: NotRequired[Annotated[_Run, PrivateStateAttr]]
+class _BudgetState(AgentState[Any]):
+    nebula_video_run: NotRequired[Annotated[_RunState, PrivateStateAttr]]
 
 
 class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -70,7 +70,7 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             of a name that is known has another journal, so the middleware is another agent's.
     """
 
-    state_schema = _Spending
+    state_schema = _BudgetState
 
     def __init__(
         self,
@@ -84,8 +84,8 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             raise InvalidRequestError(f"A budget is not per {per!r}.", hint='Give "run", "thread" or "day".')
         self.usd = Budget(usd).usd
         self.per = per
-        self._tools: dict[str, RequestTool] = {} if tools is None else paying(tools)
-        self._begun = _begins()
+        self._tools: dict[str, RequestTool] = {} if tools is None else paying_tools(tools)
+        self._default_run = _new_run()
 
     @property
     def name(self) -> str:
@@ -96,7 +96,7 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002 LangChain's signature
         """A new run begins."""
-        return {"nebula_video_run": _begins()}
+        return {"nebula_video_run": _new_run()}
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """See `before_agent`."""
@@ -104,21 +104,21 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Learn the agent's tools: their prices and their journal count."""
-        self._learn(request.tools)
+        self._register_tools(request.tools)
         return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_model_call`."""
-        self._learn(request.tools)
+        self._register_tools(request.tools)
         return await handler(request)
 
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """Decide on all calls of the turn."""
-        calls = [call for call in open_calls(state) if call["name"] in self._tools]
+        calls = [call for call in unanswered_calls(state) if call["name"] in self._tools]
         if not calls:
             return None
-        run, thread_id = self._run(state), _thread_of(runtime)
-        refused = list(self._refused(calls, run, thread_id))
+        run, thread_id = self._run(state), _thread_id(runtime)
+        refused = list(self._refusals(calls, run, thread_id))
         return {"nebula_video_run": run, **({"messages": refused} if refused else {})}
 
     async def aafter_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -127,34 +127,34 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Hold the call to what is left by now; tell with each video what is left then."""
-        self._learn([request.tool])
+        self._register_tools([request.tool])
         with under(self._ceiling(request)):
             answer = handler(request)
-        return self._with_rest(answer, request)
+        return self._add_budget_left(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
-        self._learn([request.tool])
+        self._register_tools([request.tool])
         with under(self._ceiling(request)):
             answer = await handler(request)
-        return await asyncio.to_thread(self._with_rest, answer, request)
+        return await asyncio.to_thread(self._add_budget_left, answer, request)
 
     # --- deciding ---
 
-    def _refused(self, calls: list[Any], run: _Run, thread_id: str | None) -> Iterator[ToolMessage]:
+    def _refusals(self, calls: list[Any], run: _RunState, thread_id: str | None) -> Iterator[ToolMessage]:
         left = self.usd - self._spent(run, thread_id)
         for call in calls:
             tool = self._tools[call["name"]]
-            cost = cost_of(tool, call["args"], tool.ratio())
+            cost = quote_call(tool, call["args"], tool.ratio())
             if cost is None:
                 continue  # the tool says why not
             if cost.usd is not None and cost.usd <= left:
                 left -= cost.usd
-            elif not self._may_go_on(call, run, thread_id):
-                told = str(self._refusal(cost.usd, left))
-                yield ToolMessage(told, tool_call_id=call["id"], name=call["name"], status="error")
+            elif not self._may_resume(call, run, thread_id):
+                refusal = str(self._refusal(cost.usd, left))
+                yield ToolMessage(refusal, tool_call_id=call["id"], name=call["name"], status="error")
 
-    def _may_go_on(self, call: Mapping[str, Any], run: _Run, thread_id: str | None) -> bool:
+    def _may_resume(self, call: Mapping[str, Any], run: _RunState, thread_id: str | None) -> bool:
         """Whether it may be a repetition, which goes on with what is paid for: that is known when it is called."""
         prompt = call["args"].get("prompt") or ""
         rows = (row for journal in self._journals() for row in self._rows(journal, run, thread_id))
@@ -162,7 +162,7 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _ceiling(self, request: Any) -> Ceiling:
         """What is asked when the row of a video stands: the price as it really is, and all else that counts by then."""
-        run, thread_id = self._run(request.state), _thread_of(request.runtime)
+        run, thread_id = self._run(request.state), _thread_id(request.runtime)
 
         def check(journal: Journal, entry: Entry) -> None:
             if thread_id is None:
@@ -181,23 +181,23 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             hint="Make a shorter or smaller one, or tell the user.",
         )
 
-    def _with_rest(self, answer: Any, request: Any) -> Any:
+    def _add_budget_left(self, answer: Any, request: Any) -> Any:
         ours = isinstance(request.tool, RequestTool) or request.tool_call["name"] in self._tools
         if not ours or not isinstance(answer, ToolMessage) or not isinstance(answer.content, str):
             return answer
-        left = max(self.usd - self._spent(self._run(request.state), _thread_of(request.runtime)), Decimal(0))
+        left = max(self.usd - self._spent(self._run(request.state), _thread_id(request.runtime)), Decimal(0))
         try:
             facts = json.loads(answer.content)
         except ValueError:
             return answer.model_copy(update={"content": f"{answer.content} Left of the budget: {dollars(left)}."})
         if not isinstance(facts, dict):
             return answer
-        told = json.dumps({**facts, "budget_left_usd": float(left)}, ensure_ascii=False)
-        return answer.model_copy(update={"content": told})
+        content = json.dumps({**facts, "budget_left_usd": float(left)}, ensure_ascii=False)
+        return answer.model_copy(update={"content": content})
 
     # --- what counts ---
 
-    def _learn(self, tools: Iterable[Any]) -> None:
+    def _register_tools(self, tools: Iterable[Any]) -> None:
         for tool in tools:
             if isinstance(tool, RequestTool):
                 known = self._tools.setdefault(tool.name, tool)
@@ -208,9 +208,9 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
                     )
                 self._tools[tool.name] = tool
 
-    def _run(self, state: Any) -> _Run:
+    def _run(self, state: Any) -> _RunState:
         """A run that had begun before this middleware was there begins with it."""
-        run: _Run = state.get("nebula_video_run") or self._begun
+        run: _RunState = state.get("nebula_video_run") or self._default_run
         return run
 
     def _journals(self, *more: Journal) -> list[Journal]:
@@ -220,36 +220,36 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
                 found.append(journal)
         return found
 
-    def _rows(self, journal: Journal, run: _Run, thread_id: str | None) -> list[Entry]:
+    def _rows(self, journal: Journal, run: _RunState, thread_id: str | None) -> list[Entry]:
         began = datetime.fromisoformat(run["since"])
         if self.per == "day":
-            return journal.entries(since=_yesterday())
+            return journal.entries(since=_day_ago())
         if thread_id is None:
             return [row for row in journal.entries(since=began) if row.id in run["made"]]
-        return journal.entries(key_prefix=thread_prefix(thread_id), since=began if self.per == "run" else None)
+        return journal.entries(key_prefix=thread_key_prefix(thread_id), since=began if self.per == "run" else None)
 
     def _spent(
-        self, run: _Run, thread_id: str | None, journal: Journal | None = None, entry: Entry | None = None
+        self, run: _RunState, thread_id: str | None, journal: Journal | None = None, entry: Entry | None = None
     ) -> Decimal:
         """What counts already; with the entry that has just been written to that journal, whatever its key."""
         journals = self._journals(*([] if journal is None else [journal]))
         if self.per == "day":
-            return sum((each.spent(_yesterday()) for each in journals), Decimal(0))
+            return sum((each.spent(_day_ago()) for each in journals), Decimal(0))
         rows = {row.id: row.spent_usd for each in journals for row in self._rows(each, run, thread_id)}
         if entry is not None:
             rows[entry.id] = entry.reserved_usd
         return sum(rows.values(), Decimal(0))
 
 
-def _begins() -> _Run:
-    return _Run(since=datetime.now(UTC).isoformat(), made=[])
+def _new_run() -> _RunState:
+    return _RunState(since=datetime.now(UTC).isoformat(), made=[])
 
 
-def _yesterday() -> datetime:
+def _day_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=1)
 
 
-def _thread_of(runtime: Any) -> str | None:
+def _thread_id(runtime: Any) -> str | None:
     info = getattr(runtime, "execution_info", None)
     found = getattr(info, "thread_id", None)
     return None if found is None else str(found)

@@ -12,17 +12,17 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_nebula_video.catalog.offers import as_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import images
-from langchain_nebula_video.langchain.tool_base import IMAGE_FIELDS, VideoTool, messages_of
+from langchain_nebula_video.langchain.tool_base import IMAGE_FIELDS, VideoTool, messages_in
 from langchain_nebula_video.langchain.toolkit import NebulaSubmitVideoTool, NebulaVideoToolkit
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.schema import Cost, dollars
 
-__all__ = ["Tools", "cost_of", "open_calls", "paying", "spend_approval"]
+__all__ = ["Tools", "paying_tools", "quote_call", "spend_approval", "unanswered_calls"]
 
 Tools = VideoTool | NebulaVideoToolkit | Sequence[Any]
 """A tool, a toolkit, or an agent's tools."""
 
-_PRICED = ("duration", "resolution")
+_PRICE_FIELDS = ("duration", "resolution")
 
 
 def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | str = 0) -> dict[str, Any]:
@@ -52,31 +52,31 @@ def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | st
         ```
     """
     limit = Decimal(str(over_usd))
-    known = _defaults() if tools is None else paying(tools)
+    tools_by_name = _default_tools() if tools is None else paying_tools(tools)
 
     def describe(tool_call: Mapping[str, Any], state: Any, runtime: object) -> str:  # noqa: ARG001 LangChain's
-        tool, args = known[tool_call["name"]], tool_call["args"]
-        cost = cost_of(tool, args, tool.ratio())
+        tool, args = tools_by_name[tool_call["name"]], tool_call["args"]
+        cost = quote_call(tool, args, tool.ratio())
         price = "an unknown price" if cost is None or cost.usd is None else f"about {dollars(cost.usd)}"
         asked = {name: str(value)[:300] for name, value in args.items() if value is not None}
-        asked |= dict(_pictures(tool, args, state))
+        asked |= dict(_describe_images(tool, args, state))
         return f"{tool.name} makes a video for {price}.\n\n" + "\n".join(
-            f"{name}: {told}" for name, told in asked.items()
+            f"{name}: {value}" for name, value in asked.items()
         )
 
-    def asks(request: Any) -> bool:
+    def needs_approval(request: Any) -> bool:
         call = request.tool_call
-        if all(call["id"] != waiting["id"] for waiting in open_calls(request.state)):
+        if all(call["id"] != waiting["id"] for waiting in unanswered_calls(request.state)):
             return False
-        tool = known[call["name"]]
-        cost = cost_of(tool, call["args"], tool.group_ratio)
+        tool = tools_by_name[call["name"]]
+        cost = quote_call(tool, call["args"], tool.group_ratio)
         return cost is None or cost.usd is None or cost.usd > limit
 
-    entry = {"allowed_decisions": ["approve", "edit", "reject"], "description": describe, "when": asks}
-    return {name: dict(entry) for name in known}
+    entry = {"allowed_decisions": ["approve", "edit", "reject"], "description": describe, "when": needs_approval}
+    return {name: dict(entry) for name in tools_by_name}
 
 
-def paying(tools: Tools) -> dict[str, RequestTool]:
+def paying_tools(tools: Tools) -> dict[str, RequestTool]:
     """The tools that pay, by name.
 
     Raises:
@@ -93,22 +93,22 @@ def _by_name(tools: Iterable[Any]) -> dict[str, RequestTool]:
     return {tool.name: tool for tool in tools if isinstance(tool, RequestTool)}
 
 
-def _defaults() -> dict[str, RequestTool]:
+def _default_tools() -> dict[str, RequestTool]:
     """Stand-ins, for their prices: they never send."""
     nowhere: Any = {"api_key": "none", "base_url": "https://gateway.invalid"}
     return _by_name([NebulaVideoTool(**nowhere), NebulaSubmitVideoTool(**nowhere)])
 
 
-def cost_of(tool: RequestTool, args: Mapping[str, Any], group_ratio: Decimal) -> Cost | None:
+def quote_call(tool: RequestTool, args: Mapping[str, Any], group_ratio: Decimal) -> Cost | None:
     """What a call would cost; `None`: such a video cannot be made, which the tool will say."""
-    asked = {name: args[name] for name in _PRICED if args.get(name) is not None}
+    asked = {name: args[name] for name in _PRICE_FIELDS if args.get(name) is not None}
     try:
         return tool.offer().quote(as_request(None, asked), group_ratio)
     except InvalidRequestError:
         return None
 
 
-def open_calls(state: Mapping[str, Any]) -> list[Any]:
+def unanswered_calls(state: Mapping[str, Any]) -> list[Any]:
     """The calls of this turn that have no answer yet: neither a result nor a refusal."""
     answered: set[str] = set()
     for message in reversed(state["messages"]):
@@ -119,17 +119,17 @@ def open_calls(state: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _pictures(tool: RequestTool, args: Mapping[str, Any], state: Any) -> Iterator[tuple[str, str]]:
+def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> Iterator[tuple[str, str]]:
     """Which images of the conversation a call would take, by field: the tool itself says, also if none is named."""
     around = SimpleNamespace(state=state)
     try:
-        request = tool._request(dict(args), around)  # noqa: SLF001 of this package
+        request = tool.build_request(dict(args), around)
     except InvalidRequestError:
         return  # it cannot be made, which the tool will say
-    there = images(messages_of(around))
+    there = images(messages_in(around))
     for name in IMAGE_FIELDS:
         given = getattr(request, name)
         taken = given if isinstance(given, tuple) else () if given is None else (given,)
-        told = [f"number {image.describe()}" for source in taken for image in there if image.source == source]
-        if told:
-            yield name, "; ".join(told)
+        lines = [f"number {image.describe()}" for source in taken for image in there if image.source == source]
+        if lines:
+            yield name, "; ".join(lines)

@@ -25,18 +25,18 @@ IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 """The types of content blocks that hold an image."""
 _TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 # What a model asks for or thinks, and other media: a picture that is named there is not one that was made there.
-_OTHER_BLOCKS = frozenset(
+_NON_IMAGE_BLOCKS = frozenset(
     {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "server_tool_call", "server_tool_use",
      "function_call", "custom_tool_call", "reasoning", "thinking", "video", "audio", "input_audio"}
 )  # fmt: skip
-_OF_PIL = ("save", "mode", "width", "height")  # a PIL image's attributes: it is told without importing PIL
+_PIL_ATTRIBUTES = ("save", "mode", "width", "height")  # a PIL image's attributes: it is told without importing PIL
 _MIME_TYPES = ("mime_type", "mimeType", "media_type", "content_type")
 _SCHEMES = ("https", "http", "oss")
 _FORMATS = frozenset({*MIME_TYPES, "GIF", "TIFF", "AVIF", "HEIC", "HEIF"})
 _SUFFIX = re.compile(r"\.(\w+)/?$")
-_SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp"})
+_IMAGE_SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp"})
 # Addresses that are known to lead to no picture, or to one that no gateway reads.
-_OTHER_SUFFIXES = frozenset(
+_NON_IMAGE_SUFFIXES = frozenset(
     {"mp4", "mov", "webm", "mkv", "avi", "m4v", "m3u8", "mp3", "wav", "m4a", "ogg", "flac", "aac", "gif", "svg", "ico",
      "tif", "tiff", "heic", "avif", "pdf", "html", "htm", "json", "xml", "txt", "md", "csv", "zip", "gz", "js",
      "css", "doc", "docx", "xls", "xlsx", "ppt", "pptx"}
@@ -44,35 +44,35 @@ _OTHER_SUFFIXES = frozenset(
 
 # The names in tools' answers. What is found beside a text is a page, and what has a duration is a video; an answer may
 # repeat what was asked, and show small signs of what it is about.
-_NAMES_PICTURES = re.compile(r"image|img|picture|photo")
-_NAMES_ANYTHING = frozenset(
+_IMAGE_KEYS = re.compile(r"image|img|picture|photo")
+_GENERIC_KEYS = frozenset(
     {"url", "urls", "uri", "output", "outputs", "result", "results", "data", "files", "content", "structured_content"}
 )
-_NO_PICTURES = frozenset({"title", "snippet", "content", "page_content", "text", "duration", "video", "video_url"})
+_NON_IMAGE_KEYS = frozenset({"title", "snippet", "content", "page_content", "text", "duration", "video", "video_url"})
 # What a search answers, as a whole and page by page: its pictures are other people's, and none was made.
-_SEARCHES = frozenset(
+_SEARCH_KEYS = frozenset(
     {"query", "snippet", "search_results", "searchparameters", "search_parameters", "search_metadata", "organic",
      "organic_results", "citations"}
 )  # fmt: skip
-_PAGES = frozenset({"url", "link", "href", "source"})
-_ASIDE = re.compile(r"input|prompt|request|param|mask|thumb|preview|icon|logo|avatar")
+_PAGE_KEYS = frozenset({"url", "link", "href", "source"})
+_IGNORED_KEYS = re.compile(r"input|prompt|request|param|mask|thumb|preview|icon|logo|avatar")
 
 _URL = r"https?://(?:[^\s<>\"'`\[\]{}|\\^()]|\([^\s()]*\))+"
-_PICTURE_IN_PROSE = re.compile(rf"!\[[^\]]{{0,999}}\]\(\s*<?(?P<shown>{_URL}|data:image/[^\s)>]+)|(?P<named>{_URL})")
+_IMAGE_IN_TEXT = re.compile(rf"!\[[^\]]{{0,999}}\]\(\s*<?(?P<embedded>{_URL}|data:image/[^\s)>]+)|(?P<linked>{_URL})")
 # What is left in prose of an image, of a link and of brackets when an address is taken out.
-_EMPTIED = re.compile(
+_EMPTY_MARKUP = re.compile(
     r"!\[[^\]]{0,999}\]\(\s*(?:\"[^\"]{0,999}\"\s*)?\)|\[(?P<label>[^\]]{0,999})\]\(\s*\)|<\s*>|\(\s*\)"
 )
-_SPACES = re.compile(r"\s+")
-_BETWEEN_URLS = re.compile(r"\s*[,;|]\s*(?=https?://)|\s+")
+_WHITESPACE = re.compile(r"\s+")
+_URL_SEPARATOR = re.compile(r"\s*[,;|]\s*(?=https?://)|\s+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+")
-_LONG = 2000  # characters: a tool's longer prose is something read, not something made
-_DEEP = 8  # steps down into a value, where an object's attributes take three: they may lead anywhere
-_MOST_TOLD = 10
+_MAX_PROSE = 2000  # characters: a tool's longer prose is something read, not something made
+_MAX_DEPTH = 8  # steps down into a value, where an object's attributes take three: they may lead anywhere
+_MAX_LISTED = 10
 
-_OURS = "tool nebula_"  # what they made is a video
-_TOOLS = frozenset({"tool", "function"})
-_MAKERS = {"human": "the user", "user": "the user", "ai": "the assistant", "assistant": "the assistant"}
+_OWN_TOOLS = "tool nebula_"  # what they made is a video
+_TOOL_ROLES = frozenset({"tool", "function"})
+_AUTHORS = {"human": "the user", "user": "the user", "ai": "the assistant", "assistant": "the assistant"}
 _HANDLE = re.compile(
     r"(?:the\s+)?(?:(?P<last>last|newest|latest)(?:\s+(?:image|picture))?"
     r"|(?:(?:image|picture|img)[\s_-]*)?(?:#|no\.?\s*|number\s+)?(?P<number>[0-9]{1,6}))",
@@ -93,7 +93,7 @@ class ConversationImage:
 
     def describe(self) -> str:
         """One short line, without the image and without signatures: `2: PNG, 84 kB, by tool draw`."""
-        return f"{self.handle}: {_look(_plain(self.source))}, by {self.made_by}"
+        return f"{self.handle}: {_describe_source(_unwrap_block(self.source))}, by {self.made_by}"
 
 
 def images(messages: Sequence[Any]) -> list[ConversationImage]:
@@ -106,17 +106,17 @@ def images(messages: Sequence[Any]) -> list[ConversationImage]:
     keys: list[object] = []
     tools: dict[str, str] = {}
     for message in messages:
-        fields = _fields(message)
-        tools.update(_called(fields.get("tool_calls")))
-        maker = _maker(fields, tools)
-        here = {_key(source): source for source in _in_message(fields, maker)}
+        fields = _as_mapping(message)
+        tools.update(_tool_names(fields.get("tool_calls")))
+        author = _author(fields, tools)
+        here = {_identity(source): source for source in _images_in_message(fields, author)}
         if list(here) == keys[len(keys) - len(here) :]:
             continue  # a tool's pictures, shown to the model once more
         for key, source in here.items():
             # What the assistant says of a picture makes no new one, and language models corrupt signed addresses.
-            if key not in (keys if maker == "the assistant" else keys[-1:]):
+            if key not in (keys if author == "the assistant" else keys[-1:]):
                 keys.append(key)
-                found.append(ConversationImage(str(len(found) + 1), source, maker))
+                found.append(ConversationImage(str(len(found) + 1), source, author))
     return found
 
 
@@ -127,11 +127,11 @@ def newest_image(messages: Sequence[Any], *, besides: Sequence[Any] = ()) -> Any
         messages: As for `images`.
         besides: Images, in any form, that are not meant: they have their place already.
     """
-    taken = [_key(source) for source in besides]
-    return next((image.source for image in reversed(images(messages)) if _key(image.source) not in taken), None)
+    taken = [_identity(source) for source in besides]
+    return next((image.source for image in reversed(images(messages)) if _identity(image.source) not in taken), None)
 
 
-def handle_of(text: str) -> str | None:
+def parse_handle(text: str) -> str | None:
     """The handle that a text gives - `2`, `#2`, `image 2`, `last`, `newest` - as a number or `last`; else `None`."""
     match = _HANDLE.fullmatch(text.strip())
     if match is None:
@@ -139,7 +139,7 @@ def handle_of(text: str) -> str | None:
     return "last" if match["last"] else str(int(match["number"]))
 
 
-def is_address(text: str) -> bool:
+def is_url(text: str) -> bool:
     """Whether a text says by itself where or what the image is."""
     return text.lstrip()[:5].lower() == "data:" or split_url(text.strip(), _SCHEMES) is not None
 
@@ -151,91 +151,98 @@ def chosen(handle: str, messages: Sequence[Any]) -> ConversationImage:
         InvalidRequestError: there is none; tells which there are, at most the newest ten.
     """
     found = images(messages)
-    name = str(len(found)) if (given := handle_of(handle)) == "last" else given
+    name = str(len(found)) if (given := parse_handle(handle)) == "last" else given
     for image in found:
         if image.handle == name:
             return image
-    there_are = "; ".join(image.describe() for image in found[: -_MOST_TOLD - 1 : -1])
+    there_are = "; ".join(image.describe() for image in found[: -_MAX_LISTED - 1 : -1])
     raise InvalidRequestError(
-        f"There is no image {short(handle)!r} in the conversation.",
+        f"There is no image {truncate(handle)!r} in the conversation.",
         hint=f"Give the number of one that is there, newest first: {there_are}. Or give an https URL."
         if found
         else "There is none at all: give the image's https URL.",
     )
 
 
-def words_of(text: str) -> str:
+def text_without_images(text: str) -> str:
     """A text without the images that it names: what somebody wants done with them; `""` if nothing else is said."""
-    if _inline(text.strip()) is not None:
+    if _as_data_uri(text.strip()) is not None:
         return ""
-    bare = _PICTURE_IN_PROSE.sub(lambda found: found[0].replace(_picture_at(found) or "", "", 1), text)
-    words = _SPACES.sub(" ", _EMPTIED.sub(lambda found: found["label"] or "", bare)).strip()
+    bare = _IMAGE_IN_TEXT.sub(lambda found: found[0].replace(_image_in_match(found) or "", "", 1), text)
+    words = _WHITESPACE.sub(" ", _EMPTY_MARKUP.sub(lambda found: found["label"] or "", bare)).strip()
     return words if any(map(str.isalnum, words)) else ""
 
 
-def _picture_at(match: re.Match[str]) -> str | None:
-    named: str = match["shown"] or match["named"].rstrip(".,;:!?*_")
-    return named if _inline(named) or _leads_to_picture(named, said=bool(match["shown"])) else None
+def _image_in_match(match: re.Match[str]) -> str | None:
+    named: str = match["embedded"] or match["linked"].rstrip(".,;:!?*_")
+    return named if _as_data_uri(named) or _is_image_link(named, expect_image=bool(match["embedded"])) else None
 
 
-def _called(calls: object) -> Iterator[tuple[str, str]]:
+def _tool_names(calls: object) -> Iterator[tuple[str, str]]:
     """The tools that a message calls, by the id of the call: in LangChain's form or in OpenAI's."""
     for call in calls if isinstance(calls, list) else ():
-        told = call.get("function", call) if isinstance(call, Mapping) else None
-        if isinstance(told, Mapping):
-            yield str(call.get("id")), str(told.get("name") or "")
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping):
+            yield str(call.get("id")), str(function.get("name") or "")
 
 
-def _maker(fields: Mapping[str, Any], tools: Mapping[str, str]) -> str:
+def _author(fields: Mapping[str, Any], tools: Mapping[str, str]) -> str:
     role = str(fields.get("role") or fields.get("type")).lower().removesuffix("messagechunk")
-    if role not in _TOOLS:
-        return _MAKERS.get(role, "the system")
+    if role not in _TOOL_ROLES:
+        return _AUTHORS.get(role, "the system")
     name = str(fields.get("name") or tools.get(str(fields.get("tool_call_id"))) or "")
     return f"tool {' '.join(name.split())[:60]}".strip()
 
 
-def _in_message(fields: Mapping[str, Any], maker: str) -> list[Any]:
-    if maker.split(maxsplit=1)[0] != "tool":
+def _images_in_message(fields: Mapping[str, Any], author: str) -> list[Any]:
+    if author.split(maxsplit=1)[0] != "tool":
         extra = fields.get("additional_kwargs")
         outputs = extra.get("tool_outputs") if isinstance(extra, Mapping) else None  # where OpenAI's tools leave theirs
-        return [*_in_content(fields.get("content"), said=False), *_in_values(outputs, said=False)]
-    if maker.startswith(_OURS) or fields.get("status") == "error":
+        return [
+            *_images_in_content(fields.get("content"), expect_image=False),
+            *_images_in_value(outputs, expect_image=False),
+        ]
+    if author.startswith(_OWN_TOOLS) or fields.get("status") == "error":
         return []
     # Tools hand over the same pictures twice: what holds more of them counts, then what is not merely an address.
-    forms = [list(_in_content(fields.get(name), said=True)) for name in ("content", "artifact")]
-    return max(forms, key=lambda found: (len(found), not any(_is_elsewhere(_plain(source)) for source in found)))
+    forms = [list(_images_in_content(fields.get(name), expect_image=True)) for name in ("content", "artifact")]
+    return max(forms, key=lambda found: (len(found), not any(_is_remote(_unwrap_block(source)) for source in found)))
 
 
-def _in_content(content: object, *, said: bool) -> Iterator[Any]:
+def _images_in_content(content: object, *, expect_image: bool) -> Iterator[Any]:
     for item in content if isinstance(content, list | tuple) else [content]:
-        yield from _in_text(item, said=said) if isinstance(item, str) else _in_values(item, said=said)
+        yield from (
+            _images_in_text(item, expect_image=expect_image)
+            if isinstance(item, str)
+            else _images_in_value(item, expect_image=expect_image)
+        )
 
 
-def _in_text(text: str, *, said: bool) -> Iterator[Any]:
+def _images_in_text(text: str, *, expect_image: bool) -> Iterator[Any]:
     """The images that a text is or names; `said` for a tool's answer, which may be JSON or nothing but addresses."""
     text = text.strip()
-    if said and text[:1] in {"{", "[", '"'}:
+    if expect_image and text[:1] in {"{", "[", '"'}:
         try:
-            yield from _in_values(json.loads(text), said=True)
+            yield from _images_in_value(json.loads(text), expect_image=True)
         except (ValueError, RecursionError):
             pass  # prose after all
         else:
             return
-    words = _BETWEEN_URLS.split(text) if said and text[:4].lower() == "http" else []
-    if words and all(map(is_address, words)):
-        yield from (word for word in words if _leads_to_picture(word, said=True))
-    elif (inline := _inline(text)) is not None:
+    words = _URL_SEPARATOR.split(text) if expect_image and text[:4].lower() == "http" else []
+    if words and all(map(is_url, words)):
+        yield from (word for word in words if _is_image_link(word, expect_image=True))
+    elif (inline := _as_data_uri(text)) is not None:
         yield inline
-    elif not said or len(text) < _LONG:
-        yield from (named for match in _PICTURE_IN_PROSE.finditer(text) if (named := _picture_at(match)))
+    elif not expect_image or len(text) < _MAX_PROSE:
+        yield from (named for match in _IMAGE_IN_TEXT.finditer(text) if (named := _image_in_match(match)))
 
 
-def _in_values(value: object, *, said: bool, depth: int = _DEEP) -> Iterator[Any]:
+def _images_in_value(value: object, *, expect_image: bool, depth: int = _MAX_DEPTH) -> Iterator[Any]:
     """The images in whatever this is; `said` if its name says that it may be one."""
     if isinstance(value, str):
-        if (inline := _inline(value)) is not None:
+        if (inline := _as_data_uri(value)) is not None:
             yield inline
-        elif _leads_to_picture(value.strip(), said=said):
+        elif _is_image_link(value.strip(), expect_image=expect_image):
             yield value.strip()
     elif isinstance(value, bytes | bytearray | memoryview):
         if format_of(bytes(value[:64])) in _FORMATS:
@@ -244,38 +251,42 @@ def _in_values(value: object, *, said: bool, depth: int = _DEEP) -> Iterator[Any
         yield value
     elif depth > 0 and isinstance(value, list | tuple):
         for item in value:
-            yield from _in_values(item, said=said, depth=depth - 1)
+            yield from _images_in_value(item, expect_image=expect_image, depth=depth - 1)
     elif depth > 0:
-        yield from _in_fields(_fields(value), said=said, depth=depth - (1 if isinstance(value, Mapping) else 3))
+        yield from _images_in_mapping(
+            _as_mapping(value), expect_image=expect_image, depth=depth - (1 if isinstance(value, Mapping) else 3)
+        )
 
 
-def _in_fields(fields: Mapping[Any, Any], *, said: bool, depth: int) -> Iterator[Any]:
+def _images_in_mapping(fields: Mapping[Any, Any], *, expect_image: bool, depth: int) -> Iterator[Any]:
     kind = str(fields.get("type"))
     is_image = kind in IMAGE_BLOCKS or any(str(fields.get(name)).startswith("image/") for name in _MIME_TYPES)
     block = {**fields, "type": "image"}
     if kind in _TEXT_BLOCKS:
-        yield from _in_text(str(fields.get("text")), said=said)
-    elif is_image and _is_whole(block):
+        yield from _images_in_text(str(fields.get("text")), expect_image=expect_image)
+    elif is_image and _holds_image(block):
         yield block
-    elif kind not in _OTHER_BLOCKS and not _was_searched(fields):
-        said = is_image or (said and _NO_PICTURES.isdisjoint(fields))
+    elif kind not in _NON_IMAGE_BLOCKS and not _is_search_result(fields):
+        expect_image = is_image or (expect_image and _NON_IMAGE_KEYS.isdisjoint(fields))
         for key, item in fields.items():
             name = str(key).lower()
-            if not _ASIDE.search(name):
-                named = _NAMES_PICTURES.search(name) or (said and name in _NAMES_ANYTHING)
-                yield from _in_values(item, said=bool(named), depth=depth)
+            if not _IGNORED_KEYS.search(name):
+                named = _IMAGE_KEYS.search(name) or (expect_image and name in _GENERIC_KEYS)
+                yield from _images_in_value(item, expect_image=bool(named), depth=depth)
 
 
-def _was_searched(fields: Mapping[Any, Any]) -> bool:
+def _is_search_result(fields: Mapping[Any, Any]) -> bool:
     """Whether this is a search's answer, or a page that it found: a title with an address that is no picture's."""
     names = {str(key).lower(): item for key, item in fields.items()}
-    if not _SEARCHES.isdisjoint(names) or {"images", "results"} <= names.keys():
+    if not _SEARCH_KEYS.isdisjoint(names) or {"images", "results"} <= names.keys():
         return True
-    pages = [names[name] for name in _PAGES & names.keys()] if "title" in names else []
-    return any(isinstance(page, str) and is_address(page) and not _leads_to_picture(page, said=False) for page in pages)
+    pages = [names[name] for name in _PAGE_KEYS & names.keys()] if "title" in names else []
+    return any(
+        isinstance(page, str) and is_url(page) and not _is_image_link(page, expect_image=False) for page in pages
+    )
 
 
-def _fields(value: object) -> Mapping[Any, Any]:
+def _as_mapping(value: object) -> Mapping[Any, Any]:
     """A mapping as it is, any other object as that of its attributes."""
     try:
         if isinstance(value, Mapping):
@@ -288,31 +299,33 @@ def _fields(value: object) -> Mapping[Any, Any]:
 
 def _is_pil(value: object) -> bool:
     try:
-        return all(hasattr(value, name) for name in _OF_PIL)
+        return all(hasattr(value, name) for name in _PIL_ATTRIBUTES)
     except Exception:  # noqa: BLE001 as in _fields
         return False
 
 
-def _is_whole(block: Mapping[str, Any]) -> bool:
+def _holds_image(block: Mapping[str, Any]) -> bool:
     """Whether the block has its image with it; a provider's file id is of no use here."""
     try:
         held = image_in_block(block)
     except InvalidRequestError:
         return False
-    return not isinstance(held, str) or _inline(held) is not None or (_is_elsewhere(held) and is_address(held))
+    return not isinstance(held, str) or _as_data_uri(held) is not None or (_is_remote(held) and is_url(held))
 
 
-def _leads_to_picture(text: str, *, said: bool) -> bool:
+def _is_image_link(text: str, *, expect_image: bool) -> bool:
     """Whether a text is an address of a picture by its suffix; `said`: an address with no other suffix will do."""
     parts = split_url(text, _SCHEMES) if text[:4].lower() in {"http", "oss:"} else None  # most texts are long and none
     if parts is None:
         return False
     match = _SUFFIX.search(parts.path.lower())
     suffix = match[1] if match else ""
-    return suffix in _SUFFIXES or (said and suffix not in _OTHER_SUFFIXES and parts.path.strip("/") != "")
+    return suffix in _IMAGE_SUFFIXES or (
+        expect_image and suffix not in _NON_IMAGE_SUFFIXES and parts.path.strip("/") != ""
+    )
 
 
-def _inline(text: str) -> str | None:
+def _as_data_uri(text: str) -> str | None:
     """A `data:` URI of an image as it is, or one made of base64 that begins as an image."""
     head, comma, body = text.partition(",") if text[:5].lower() == "data:" else ("", "", text)
     name = format_of(_first_bytes(body))
@@ -330,36 +343,36 @@ def _first_bytes(text: str) -> bytes:
         return b""
 
 
-def _plain(source: Any) -> Any:
+def _unwrap_block(source: Any) -> Any:
     """What a block holds; anything else as it is."""
     return image_in_block(source) if isinstance(source, Mapping) else source
 
 
-def _is_elsewhere(plain: object) -> bool:
-    return isinstance(plain, str) and plain[:5].lower() != "data:"
+def _is_remote(data: object) -> bool:
+    return isinstance(data, str) and data[:5].lower() != "data:"
 
 
-def _key(source: Any) -> object:
+def _identity(source: Any) -> object:
     """Equal for the same image, in whatever form and however signed."""
-    plain = _plain(source)
-    if isinstance(plain, bytes):
-        return hash(base64.b64encode(plain).decode())
-    if isinstance(plain, str):
-        return without_signature(plain) if _is_elsewhere(plain) else hash(plain.partition(",")[2])
-    return id(plain)
+    data = _unwrap_block(source)
+    if isinstance(data, bytes):
+        return hash(base64.b64encode(data).decode())
+    if isinstance(data, str):
+        return without_signature(data) if _is_remote(data) else hash(data.partition(",")[2])
+    return id(data)
 
 
-def short(text: str) -> str:
+def truncate(text: str) -> str:
     """The beginning of a text, for messages."""
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _look(plain: Any) -> str:
-    if _is_elsewhere(plain):
-        return short(without_signature(plain.strip()))
-    if not isinstance(plain, str | bytes):
-        return f"picture of {plain.width} x {plain.height} pixels"
-    body = plain.partition(",")[2] if isinstance(plain, str) else plain
+def _describe_source(data: Any) -> str:
+    if _is_remote(data):
+        return truncate(without_signature(data.strip()))
+    if not isinstance(data, str | bytes):
+        return f"picture of {data.width} x {data.height} pixels"
+    body = data.partition(",")[2] if isinstance(data, str) else data
     first, size = (_first_bytes(body), len(body) * 3 // 4) if isinstance(body, str) else (body[:64], len(body))
-    told = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
-    return f"{format_of(first) or 'image'}, {told}"
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+    return f"{format_of(first) or 'image'}, {amount}"

@@ -34,32 +34,32 @@ def progress_to(config: RunnableConfig | None, runtime: Any = None) -> Callable[
         config: The run's configuration: whose callbacks are told.
         runtime: What LangGraph gave the tool or the node; `None`: that of the node around it, if there is one.
     """
-    streams = _streams(runtime)
-    in_a_run = config is not None and get_callback_manager_for_config(config).parent_run_id is not None
+    writers = _stream_writers(runtime)
+    has_parent_run = config is not None and get_callback_manager_for_config(config).parent_run_id is not None
 
-    def tell(progress: VideoProgress) -> None:
+    def report(progress: VideoProgress) -> None:
         event = progress.as_dict()
-        for write in streams:
+        for write in writers:
             write(event)
-        if in_a_run:
+        if has_parent_run:
             dispatch_custom_event(EVENT, event, config=config)
 
-    return tell
+    return report
 
 
 def progress_to_async(config: RunnableConfig | None, runtime: Any = None) -> Callable[[VideoProgress], Awaitable[None]]:
     """The same for async code."""
-    streams = _streams(runtime)
-    in_a_run = config is not None and get_async_callback_manager_for_config(config).parent_run_id is not None
+    writers = _stream_writers(runtime)
+    has_parent_run = config is not None and get_async_callback_manager_for_config(config).parent_run_id is not None
 
-    async def tell(progress: VideoProgress) -> None:
+    async def report(progress: VideoProgress) -> None:
         event = progress.as_dict()
-        for write in streams:
+        for write in writers:
             write(event)
-        if in_a_run:
+        if has_parent_run:
             await adispatch_custom_event(EVENT, event, config=config)
 
-    return tell
+    return report
 
 
 def graph_runtime() -> Any:
@@ -73,7 +73,7 @@ def graph_runtime() -> Any:
         return None
 
 
-def _streams(runtime: Any) -> list[Callable[[Any], Any]]:
+def _stream_writers(runtime: Any) -> list[Callable[[Any], Any]]:
     """What writes to the streams of the graph. Anybody may call a tool with a `runtime` of their own."""
     runtime = graph_runtime() if runtime is None else runtime
     found = (getattr(runtime, name, None) for name in ("stream_writer", "emit_output_delta"))

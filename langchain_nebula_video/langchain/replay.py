@@ -24,18 +24,18 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_nebula_video.langchain.progress import graph_runtime
 
-__all__ = ["key_of_call", "key_of_node", "thread_prefix"]
+__all__ = ["node_key", "thread_key_prefix", "tool_call_key"]
 
-_WITHIN = "|"
+_SEPARATOR = "|"
 """Between the segments of LangGraph's checkpoint namespaces, and in no name of a node."""
 
 
-def thread_prefix(thread_id: object) -> str:
+def thread_key_prefix(thread_id: object) -> str:
     """What the keys of a thread begin with, and those of no other."""
     return f"{quote(str(thread_id), safe='')}:"
 
 
-def key_of_call(config: RunnableConfig | None, call_id: str | None, messages: Iterable[Any] = ()) -> str | None:
+def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: Iterable[Any] = ()) -> str | None:
     """The key of a tool call.
 
     Args:
@@ -43,18 +43,20 @@ def key_of_call(config: RunnableConfig | None, call_id: str | None, messages: It
         call_id: The model's. Some models number their calls anew each turn, so it takes the message to know one.
         messages: The conversation, inside a graph.
     """
-    thread_id = _thread_of(config)
-    node = key_of_node()
-    if node is not None and _WITHIN in node:  # an agent within a node begins anew with it, and its model's ids with it
+    thread_id = _thread_id(config)
+    node = node_key()
+    if (
+        node is not None and _SEPARATOR in node
+    ):  # an agent within a node begins anew with it, and its model's ids with it
         return node
-    if thread_id is not None and call_id and (turn := _turn_of(call_id, messages)):
-        return f"{thread_prefix(thread_id)}{turn}:{call_id}"
+    if thread_id is not None and call_id and (message_id := _message_with_call(call_id, messages)):
+        return f"{thread_key_prefix(thread_id)}{message_id}:{call_id}"
     if node is not None:
         return f"{node}:{call_id or ''}"
-    return f"{thread_prefix(thread_id)}{call_id}" if thread_id is not None and call_id else None
+    return f"{thread_key_prefix(thread_id)}{call_id}" if thread_id is not None and call_id else None
 
 
-def key_of_node() -> str | None:
+def node_key() -> str | None:
     """The key of what the node around the running code makes; `None` outside of graphs."""
     info = getattr(graph_runtime(), "execution_info", None)
     if info is None:
@@ -62,21 +64,21 @@ def key_of_node() -> str | None:
     config = sys.modules["langgraph.config"].get_config()
     # A graph within a node gets new task ids when that node is retried, and so do its own nodes; what stays is the
     # outermost task, and the way from there: names, the step, and the place among the tasks of that step.
-    outermost, *inner = str(info.checkpoint_ns or info.task_id).split(_WITHIN)
-    key = f"{thread_prefix(_thread_of(config) or '')}node:{outermost}"
+    outermost, *inner = str(info.checkpoint_ns or info.task_id).split(_SEPARATOR)
+    key = f"{thread_key_prefix(_thread_id(config) or '')}node:{outermost}"
     if inner:
         names = [segment.partition(":")[0] for segment in inner if not segment.isdigit()]
-        told = config.get("metadata") or {}
-        way = repr((names, told.get("langgraph_step"), told.get("langgraph_path")))
-        key += f"{_WITHIN}{hashlib.blake2b(way.encode(), digest_size=8).hexdigest()}"
+        metadata = config.get("metadata") or {}
+        path = repr((names, metadata.get("langgraph_step"), metadata.get("langgraph_path")))
+        key += f"{_SEPARATOR}{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}"
     return key
 
 
-def _thread_of(config: RunnableConfig | None) -> object:
+def _thread_id(config: RunnableConfig | None) -> object:
     return ((config or {}).get("configurable") or {}).get("thread_id")
 
 
-def _turn_of(call_id: str, messages: Iterable[Any]) -> str | None:
+def _message_with_call(call_id: str, messages: Iterable[Any]) -> str | None:
     """The newest message that has the call: its id, or else which one it is."""
     found = None
     for number, message in enumerate(messages):

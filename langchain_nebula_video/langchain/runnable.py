@@ -10,10 +10,16 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video.catalog.offers import as_request
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.langchain.conversation import IMAGE_BLOCKS, is_address, newest_image, short, words_of
+from langchain_nebula_video.langchain.conversation import (
+    IMAGE_BLOCKS,
+    is_url,
+    newest_image,
+    text_without_images,
+    truncate,
+)
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
-from langchain_nebula_video.langchain.replay import key_of_node
-from langchain_nebula_video.langchain.tracing import counting, noted, redacted
+from langchain_nebula_video.langchain.replay import node_key
+from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.schema import Video, VideoRequest
@@ -136,10 +142,12 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
         def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._request(input, kwargs)
-            with counting():
-                return _noted(self.now("generate", request, **_named(key), on_progress=progress_to(config)))
+            with track_costs():
+                video: Video = self.now("generate", request, **_key_arguments(key), on_progress=progress_to(config))
+                annotate_run(video)
+            return video
 
-        return self._call_with_config(run, redacted(input), config, run_type="tool")
+        return self._call_with_config(run, redact(input), config, run_type="tool")
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, *, key: str | None = None, **kwargs: Any
@@ -148,11 +156,13 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
         async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._request(input, kwargs)
-            tell = progress_to_async(config)
-            with counting():
-                return _noted(await self.async_lifecycle().generate(request, **_named(key), on_progress=tell))
+            lifecycle, report = self.async_lifecycle(), progress_to_async(config)
+            with track_costs():
+                video = await lifecycle.generate(request, **_key_arguments(key), on_progress=report)
+                annotate_run(video)
+            return video
 
-        return await self._acall_with_config(run, redacted(input), config, run_type="tool")
+        return await self._acall_with_config(run, redact(input), config, run_type="tool")
 
     def batch(
         self,
@@ -163,8 +173,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         **kwargs: Any,
     ) -> list[Video]:
         """Several videos, at most `max_concurrency` (4) at once; none is lost when another fails."""
-        results = super().batch(inputs, _bounded(config), return_exceptions=True, **kwargs)
-        return _all_or_error(results, return_exceptions=return_exceptions)
+        results = super().batch(inputs, _limit_concurrency(config), return_exceptions=True, **kwargs)
+        return _results_or_error(results, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -175,8 +185,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         **kwargs: Any,
     ) -> list[Video]:
         """The async twin of `batch`."""
-        results = await super().abatch(inputs, _bounded(config), return_exceptions=True, **kwargs)
-        return _all_or_error(results, return_exceptions=return_exceptions)
+        results = await super().abatch(inputs, _limit_concurrency(config), return_exceptions=True, **kwargs)
+        return _results_or_error(results, return_exceptions=return_exceptions)
 
     def _request(self, given: Any, fields: Mapping[str, Any]) -> VideoRequest:
         """The defaults, then the input, then the keywords of the call."""
@@ -185,32 +195,32 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             for name in VideoRequest.model_fields
             if name in type(self).model_fields and name != "model" and getattr(self, name) is not None
         }
-        given = self._fields_of(given, {**defaults, **fields})
+        given = self._read_input(given, {**defaults, **fields})
         model = fields.get("model") or given.get("model")
         if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
         return as_request({**defaults, **given}, fields)
 
-    def _fields_of(self, given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_input(self, given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         """What the input says, as fields of a request; `known` is said already."""
         if isinstance(given, VideoRequest):
             return {name: getattr(given, name) for name in given.model_fields_set}
         if isinstance(given, Mapping) and "messages" in given:
             rest = {name: value for name, value in given.items() if name != "messages"}
-            return {**self._said(_messages(given["messages"]), {**known, **rest}), **rest}
-        messages = _conversation(given)
+            return {**self._read_conversation(_convert_messages(given["messages"]), {**known, **rest}), **rest}
+        messages = _as_conversation(given)
         if messages is not None:
-            return self._said(messages, known)
+            return self._read_conversation(messages, known)
         if isinstance(given, Mapping) and given.get("type") not in IMAGE_BLOCKS:
             return dict(given)
-        if isinstance(given, str) and self.image_folder is None and not is_address(given):
+        if isinstance(given, str) and self.image_folder is None and not is_url(given):
             raise InvalidRequestError(
-                f"The input {short(given)!r} is a text, and neither the address nor the data: URI of an image.",
+                f"The input {truncate(given)!r} is a text, and neither the address nor the data: URI of an image.",
                 hint='Give the image as the input, or both in a dict: {"image": …, "prompt": …}.',
             )
         return {"image": given}
 
-    def _said(self, messages: list[BaseMessage], known: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_conversation(self, messages: list[BaseMessage], known: Mapping[str, Any]) -> dict[str, Any]:
         """The newest image of a conversation, and what its user wants done with it."""
         offer = self.offer(known.get("model"))
         image = newest_image(messages)
@@ -222,7 +232,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         found = {} if image is None else {"image": image}
         if known.get("prompt") or known.get("template"):
             return found
-        said = [words_of(message.text) for message in messages if isinstance(message, HumanMessage)]
+        said = [text_without_images(message.text) for message in messages if isinstance(message, HumanMessage)]
         if not said:
             raise InvalidRequestError(
                 "There is no prompt: none is given, and no message is the user's.",
@@ -231,50 +241,45 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         return {**found, "prompt": next(filter(None, reversed(said)), "")}
 
 
-def _named(key: str | None) -> dict[str, Any]:
+def _key_arguments(key: str | None) -> dict[str, Any]:
     """The caller's key; inside a graph's node the node's, so that one that runs again does not pay again."""
     if key is not None:
         return {"key": key}
-    return {"key": key_of_node(), "adopt": True}
+    return {"key": node_key(), "adopt": True}
 
 
-def _noted(video: Video) -> Video:
-    noted(video)
-    return video
-
-
-def _conversation(given: Any) -> list[BaseMessage] | None:
+def _as_conversation(given: Any) -> list[BaseMessage] | None:
     """The messages that an input is; `None` if it is none."""
     if hasattr(given, "to_messages"):  # a prompt template's value
         return list(given.to_messages())
     some = [given] if _is_message(given) else given
     if not isinstance(some, list | tuple) or not some or not all(map(_is_message, some)):
         return None
-    return _messages(some)
+    return _convert_messages(some)
 
 
 def _is_message(item: object) -> bool:
     return isinstance(item, BaseMessage) or (isinstance(item, Mapping) and {"role", "content"} <= item.keys())
 
 
-def _messages(given: Any) -> list[BaseMessage]:
+def _convert_messages(given: Any) -> list[BaseMessage]:
     """Whatever LangChain takes as messages, as such."""
     try:
         return convert_to_messages(given if isinstance(given, list | tuple) else [given])
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:  # the last: of what is no message at all
         raise InvalidRequestError(
-            f"The messages cannot be read: {short(str(error))}", hint="Give LangChain messages, or dicts of them."
+            f"The messages cannot be read: {truncate(str(error))}", hint="Give LangChain messages, or dicts of them."
         ) from None
 
 
-def _bounded(config: RunnableConfig | list[RunnableConfig] | None) -> RunnableConfig | list[RunnableConfig]:
+def _limit_concurrency(config: RunnableConfig | list[RunnableConfig] | None) -> RunnableConfig | list[RunnableConfig]:
     """The config with a bound on what runs at once: each of them is paid for."""
     if isinstance(config, list):
         return [{"max_concurrency": _DEFAULT_CONCURRENCY, **item} for item in config]
     return {"max_concurrency": _DEFAULT_CONCURRENCY, **(config or {})}
 
 
-def _all_or_error(results: list[Any], *, return_exceptions: bool) -> list[Video]:
+def _results_or_error(results: list[Any], *, return_exceptions: bool) -> list[Video]:
     failed = [result for result in results if isinstance(result, Exception)]
     if failed and not return_exceptions:
         error = failed[0]

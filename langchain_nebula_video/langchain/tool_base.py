@@ -15,9 +15,9 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, field_validator
 
 from langchain_nebula_video.errors import DownloadError
-from langchain_nebula_video.langchain.replay import key_of_call
-from langchain_nebula_video.langchain.tool_errors import told_to_the_model
-from langchain_nebula_video.langchain.tracing import counting, noted, shown
+from langchain_nebula_video.langchain.replay import tool_call_key
+from langchain_nebula_video.langchain.tool_errors import describe_validation_error
+from langchain_nebula_video.langchain.tracing import annotate_run, redact_value, track_costs
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.schema import Task, TaskStatus, Video
@@ -28,28 +28,28 @@ __all__ = [
     "ToolOptions",
     "ToolkitOptions",
     "VideoTool",
-    "messages_of",
+    "catch_failed_save",
+    "messages_in",
     "replay_key",
-    "restored",
-    "text_of",
-    "unsaved",
+    "restore_image_data",
+    "to_json",
 ]
 
 IMAGE_FIELDS = ("image", "last_image", "reference_images")
 
 
-class _Call:
+class _CallContext:
     """What `run` knows of a call and `_run` is not given."""
 
-    __slots__ = ("hidden", "id")
+    __slots__ = ("id", "image_data")
 
-    def __init__(self, id_: str | None, hidden: Mapping[str, Any]) -> None:
+    def __init__(self, id_: str | None, image_data: Mapping[str, Any]) -> None:
         self.id = id_
-        self.hidden = hidden
+        self.image_data = image_data
         """Image data by what is traced in its place."""
 
 
-_call: ContextVar[_Call | None] = ContextVar("nebula_video_tool_call", default=None)
+_current_call: ContextVar[_CallContext | None] = ContextVar("nebula_video_tool_call", default=None)
 
 
 class SharedToolOptions(TypedDict, total=False):
@@ -87,33 +87,33 @@ class VideoTool(LifecycleOptions, BaseTool):
     description: str = ""
     response_format: Literal["content_and_artifact"] = "content_and_artifact"
     handle_tool_error: Any = True
-    handle_validation_error: Any = Field(default_factory=lambda: told_to_the_model)
+    handle_validation_error: Any = Field(default_factory=lambda: describe_validation_error)
     url_in_content: bool = True
     """Whether the content holds the signed URL. Language models corrupt long URLs: `False` leaves it to the
     artifact, and the task id stands for the video."""
 
     @field_validator("response_format", mode="before")
     @classmethod
-    def _keeps_the_artifact(cls, value: object) -> object:
+    def _check_response_format(cls, value: object) -> object:
         if value != "content_and_artifact":
             raise ValueError("must be 'content_and_artifact': else the model would read the whole artifact too")
         return value
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
         """As `BaseTool.run`; remembers the call's id, and keeps image data out of what is traced."""
-        with _called(tool_call_id, tool_input) as told:
-            return super().run(told, *args, tool_call_id=tool_call_id, **kwargs)
+        with _call_context(tool_call_id, tool_input) as traced_input:
+            return super().run(traced_input, *args, tool_call_id=tool_call_id, **kwargs)
 
     async def arun(
         self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
         """As `BaseTool.arun`; see `run`."""
-        with _called(tool_call_id, tool_input) as told:
-            return await super().arun(told, *args, tool_call_id=tool_call_id, **kwargs)
+        with _call_context(tool_call_id, tool_input) as traced_input:
+            return await super().arun(traced_input, *args, tool_call_id=tool_call_id, **kwargs)
 
-    def _made(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:
+    def _video_result(self, video: Video, save_error: str | None = None) -> tuple[str, dict[str, Any]]:
         """A finished video, for the language model and for programs."""
-        noted(video)
+        annotate_run(video)
         facts: dict[str, Any] = {
             "status": "succeeded",
             "url": video.url,
@@ -129,13 +129,13 @@ class VideoTool(LifecycleOptions, BaseTool):
         if save_error is not None:
             facts["save_error"] = save_error
         embedded = video.url[:5].lower() == "data:"
-        hidden = {"url"} if embedded or not self.url_in_content else set()
-        content = {name: value for name, value in facts.items() if name not in hidden}
-        return text_of(content), {**facts, "video": _video_block(video.url, embedded=embedded)}
+        left_out = {"url"} if embedded or not self.url_in_content else set()
+        content = {name: value for name, value in facts.items() if name not in left_out}
+        return to_json(content), {**facts, "video": _video_block(video.url, embedded=embedded)}
 
-    def _under_way(self, task: Task, **more: Any) -> tuple[str, dict[str, Any]]:
+    def _task_result(self, task: Task, **more: Any) -> tuple[str, dict[str, Any]]:
         """A task that has no video, yet or for good."""
-        noted(task)
+        annotate_run(task)
         free = task.status in {TaskStatus.FAILED, TaskStatus.CANCELED}
         facts: dict[str, Any] = {
             "status": task.status.value,
@@ -147,10 +147,10 @@ class VideoTool(LifecycleOptions, BaseTool):
             **more,
         }
         facts = {name: value for name, value in facts.items() if value is not None}
-        return text_of(facts), facts
+        return to_json(facts), facts
 
 
-def text_of(facts: Mapping[str, Any]) -> str:
+def to_json(facts: Mapping[str, Any]) -> str:
     """What a language model reads."""
     return json.dumps(facts, ensure_ascii=False)
 
@@ -165,49 +165,49 @@ def _video_block(url: str, *, embedded: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def _called(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
-    hidden: dict[str, Any] = {}
+def _call_context(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
+    image_data: dict[str, Any] = {}
 
-    def hide(value: Any) -> Any:
+    def replace(value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return [hide(item) for item in value]
-        told = shown(value)
-        if told is value:
+            return [replace(item) for item in value]
+        summary = redact_value(value)
+        if summary is value:
             return value
-        name = f"{told} #{len(hidden) + 1}"
-        hidden[name] = value
-        return name
+        placeholder = f"{summary} #{len(image_data) + 1}"
+        image_data[placeholder] = value
+        return placeholder
 
     if isinstance(tool_input, Mapping):
-        tool_input = {name: hide(value) if name in IMAGE_FIELDS else value for name, value in tool_input.items()}
-    token = _call.set(_Call(tool_call_id, hidden))
+        tool_input = {name: replace(value) if name in IMAGE_FIELDS else value for name, value in tool_input.items()}
+    token = _current_call.set(_CallContext(tool_call_id, image_data))
     try:
-        with counting():
+        with track_costs():
             yield tool_input
     finally:
-        _call.reset(token)
+        _current_call.reset(token)
 
 
-def restored(fields: dict[str, Any]) -> dict[str, Any]:
+def restore_image_data(fields: dict[str, Any]) -> dict[str, Any]:
     """The arguments with the image data that was kept out of the trace."""
-    call = _call.get()
-    hidden: Mapping[str, Any] = {} if call is None else call.hidden
+    call = _current_call.get()
+    image_data: Mapping[str, Any] = {} if call is None else call.image_data
 
     def restore(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [restore(item) for item in value]
-        return hidden.get(value, value) if isinstance(value, str) else value
+        return image_data.get(value, value) if isinstance(value, str) else value
 
     return {name: restore(value) if name in IMAGE_FIELDS else value for name, value in fields.items()}
 
 
 def replay_key(config: RunnableConfig | None, runtime: Any) -> str | None:
     """The key of the call that is running; see `_replay`."""
-    call = _call.get()
-    return key_of_call(config, None if call is None else call.id, messages_of(runtime))
+    call = _current_call.get()
+    return tool_call_key(config, None if call is None else call.id, messages_in(runtime))
 
 
-def messages_of(runtime: Any) -> list[Any]:
+def messages_in(runtime: Any) -> list[Any]:
     """The conversation, inside a graph; what a caller outside one may have forged as `runtime` is no state."""
     state = getattr(runtime, "state", None)
     found = state.get("messages") if isinstance(state, Mapping) else getattr(state, "messages", None)
@@ -215,7 +215,7 @@ def messages_of(runtime: Any) -> list[Any]:
 
 
 @contextmanager
-def unsaved() -> Iterator[list[Any]]:
+def catch_failed_save() -> Iterator[list[Any]]:
     """A paid video that could not be saved is still an answer: its URL works. It and the reason are handed out."""
     found: list[Any] = []
     try:

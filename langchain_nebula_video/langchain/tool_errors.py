@@ -19,31 +19,33 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 
-__all__ = ["as_tool_errors", "told_to_the_model"]
+__all__ = ["describe_validation_error", "translate_errors"]
 
 # What a language model can do, where it cannot do what a program does.
-_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
-_ASK = "Call {tool} with task_id {task_id!r} to go on waiting: that costs nothing more. Never submit it again."
-_UNCONFIRMED = "Do not ask for this video again; tell the user to look for it at the gateway."
-_SHORT = 60
+_HINT_CALL_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
+_HINT_ASK_LATER = (
+    "Call {tool} with task_id {task_id!r} to go on waiting: that costs nothing more. Never submit it again."
+)
+_HINT_UNCONFIRMED = "Do not ask for this video again; tell the user to look for it at the gateway."
+_MAX_LENGTH = 60
 
 
-def told_to_the_model(error: ValidationError) -> str:
+def describe_validation_error(error: ValidationError) -> str:
     """Arguments that do not fit the schema, told like every other refusal."""
-    told = request_problems(error, told=_given)
-    return str(InvalidRequestError(told, hint="Correct the arguments and call again."))
+    problems = request_problems(error, told=_describe_value)
+    return str(InvalidRequestError(problems, hint="Correct the arguments and call again."))
 
 
-def _given(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     """What the model wrote, in short: it has written it itself, so it is no secret to it."""
     if not isinstance(value, str | int | float):
         return ""
-    text = repr(value[:_SHORT] if isinstance(value, str) else value)
-    return f" (given: {text if len(text) <= _SHORT else f'{text[:_SHORT]}…'})"
+    text = repr(value[:_MAX_LENGTH] if isinstance(value, str) else value)
+    return f" (given: {text if len(text) <= _MAX_LENGTH else f'{text[:_MAX_LENGTH]}…'})"
 
 
 @contextmanager
-def as_tool_errors(asks_with: str | None = None) -> Iterator[None]:
+def translate_errors(asks_with: str | None = None) -> Iterator[None]:
     """Raise our errors so that agents read them and nobody repeats the call by itself.
 
     Args:
@@ -53,15 +55,17 @@ def as_tool_errors(asks_with: str | None = None) -> Iterator[None]:
         yield
     except NebulaVideoError as error:
         if isinstance(error, TaskTimeoutError):
-            error.hint = _ASK.format(tool=asks_with, task_id=error.task_id) if asks_with else _AGAIN
+            error.hint = (
+                _HINT_ASK_LATER.format(tool=asks_with, task_id=error.task_id) if asks_with else _HINT_CALL_AGAIN
+            )
         elif isinstance(error, SubmissionUnconfirmedError):
-            error.hint = _UNCONFIRMED
-        raised = _rebuilt(type(error), (str(error),), dict(error.__dict__))
-        raise raised from None
+            error.hint = _HINT_UNCONFIRMED
+        tool_error = _build_error(type(error), (str(error),), dict(error.__dict__))
+        raise tool_error from None
 
 
 @functools.cache
-def _tool_error(kind: Any) -> type[NebulaVideoError]:
+def _tool_error_class(kind: Any) -> type[NebulaVideoError]:
     """The same error, with two more natures.
 
     - a `ToolException`: handled, and read by the language model, instead of ending the agent;
@@ -73,12 +77,12 @@ def _tool_error(kind: Any) -> type[NebulaVideoError]:
 
 def _reduce(error: NebulaVideoError) -> tuple[Any, ...]:
     kind = next(base for base in type(error).__mro__[1:] if issubclass(base, NebulaVideoError))
-    return _rebuilt, (kind, error.args, error.__dict__)
+    return _build_error, (kind, error.args, error.__dict__)
 
 
-def _rebuilt(kind: type[NebulaVideoError], args: tuple[Any, ...], state: dict[str, Any]) -> NebulaVideoError:
-    made: Any = _tool_error
-    error: NebulaVideoError = made(kind)(state["what"])
+def _build_error(kind: type[NebulaVideoError], args: tuple[Any, ...], state: dict[str, Any]) -> NebulaVideoError:
+    tool_error_class: Any = _tool_error_class
+    error: NebulaVideoError = tool_error_class(kind)(state["what"])
     error.args = args  # the whole message: handle_tool_error=True shows the first argument
     error.__dict__.update(state)
     return error

@@ -27,7 +27,7 @@ from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer, listed
 from langchain_nebula_video.schema import money, tier_of
 
-__all__ = ["Arguments", "Injected", "args_schema", "description", "quote_schema", "submit_description"]
+__all__ = ["Arguments", "InjectedRuntime", "args_schema", "description", "quote_schema", "submit_description"]
 
 
 def _price_list(offer: Offer, group_ratio: Decimal) -> str:
@@ -42,7 +42,7 @@ def _price_list(offer: Offer, group_ratio: Decimal) -> str:
     return f"It costs money: {seconds} seconds cost {each}{longer}."
 
 
-def _what_it_does(offer: Offer) -> str:
+def _summary(offer: Offer) -> str:
     title = offer.model.title
     if offer.requires("reference_images"):
         return (
@@ -63,7 +63,7 @@ def _what_it_does(offer: Offer) -> str:
     )
 
 
-def _wait(offer: Offer) -> str:
+def _max_wait(offer: Offer) -> str:
     slowest = offer.model.slowest
     return f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
 
@@ -72,9 +72,9 @@ def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None
     """The same of the tool that does not wait."""
     then = f"Call {asks_with} with that task_id for the video" if asks_with else "The video can be had by it"
     return (
-        f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at once with a "
-        f"task_id; the video takes up to {_wait(offer)}. {then}. Call it once for each video that is wanted, and never "
-        "again for one that was started: that would be paid for twice."
+        f"{_summary(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at once with a "
+        f"task_id; the video takes up to {_max_wait(offer)}. {then}. Call it once for each video that is wanted, and "
+        "never again for one that was started: that would be paid for twice."
     )
 
 
@@ -82,8 +82,8 @@ def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None
     """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
     late = f" If the time is over first, go on with {asks_with}; never start it again." if asks_with else ""
     return (
-        f"{_what_it_does(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
-        f"that is wanted. It returns when the video is ready, after up to {_wait(offer)}, with JSON: "
+        f"{_summary(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
+        f"that is wanted. It returns when the video is ready, after up to {_max_wait(offer)}, with JSON: "
         f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
         "what the error says. When money may have been spent, do not call it again for the same video unless the "
         "error itself tells you to."
@@ -98,13 +98,13 @@ class Arguments(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_left_out(cls, given: Any) -> Any:
+    def _drop_nulls(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
         return {name: value for name, value in given.items() if value is not None}
 
 
-Injected = Annotated[SkipJsonSchema[Any], InjectedToolArg]
+InjectedRuntime = Annotated[SkipJsonSchema[Any], InjectedToolArg]
 """What no model is to see: LangChain leaves it out for most of them; Gemini's package shows the whole JSON schema."""
 
 
@@ -125,7 +125,7 @@ def _as_list(given: object) -> object:
     return [given] if isinstance(given, str | int) else given
 
 
-def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
+def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
     """Every field that a language model may be shown; those that are not accepted are left out below."""
     model = offer.model
     limit = f"; at most {model.max_prompt} characters" if model.max_prompt else ""
@@ -235,22 +235,22 @@ def _fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
 
 def args_schema(offer: Offer) -> type[BaseModel]:
     """The arguments of the tool for this offer: only what is taken there, with its own choices and limits."""
-    return _made(offer.model, offer.gateway)
+    return _build_args_schema(offer.model, offer.gateway)
 
 
 def quote_schema(offer: Offer) -> type[BaseModel]:
     """What a price depends on."""
-    fields = {name: field for name, field in _fields(offer).items() if name in {"duration", "resolution"}}
-    made: type[BaseModel] = create_model("QuoteVideo", __base__=Arguments, **fields)  # type: ignore[call-overload]
-    return made
+    fields = {name: field for name, field in _all_fields(offer).items() if name in {"duration", "resolution"}}
+    arguments: type[BaseModel] = create_model("QuoteVideo", __base__=Arguments, **fields)  # type: ignore[call-overload]
+    return arguments
 
 
 @functools.cache
-def _made(model: Model, gateway: Gateway) -> type[BaseModel]:
+def _build_args_schema(model: Model, gateway: Gateway) -> type[BaseModel]:
     offer = Offer(model, gateway, {})
-    fields = {name: field for name, field in _fields(offer).items() if offer.accepts(name)}
+    fields = {name: field for name, field in _all_fields(offer).items() if offer.accepts(name)}
     # The name is the contract: LangGraph's ToolNode fills a field called `runtime`. Excluded, so that a call
     # does not copy the whole state along.
-    fields["runtime"] = (Injected, Field(default=None, exclude=True))
-    made: type[BaseModel] = create_model("AnimateImage", __base__=Arguments, **fields)  # type: ignore[call-overload]
-    return made
+    fields["runtime"] = (InjectedRuntime, Field(default=None, exclude=True))
+    arguments: type[BaseModel] = create_model("AnimateImage", __base__=Arguments, **fields)  # type: ignore[call-overload]
+    return arguments

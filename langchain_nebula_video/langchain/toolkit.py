@@ -17,12 +17,12 @@ from langchain_nebula_video.langchain.tool_base import (
     ToolkitOptions,
     ToolOptions,
     VideoTool,
+    catch_failed_save,
     replay_key,
-    text_of,
-    unsaved,
+    to_json,
 )
-from langchain_nebula_video.langchain.tool_errors import as_tool_errors
-from langchain_nebula_video.langchain.tool_schema import Arguments, Injected, quote_schema, submit_description
+from langchain_nebula_video.langchain.tool_errors import translate_errors
+from langchain_nebula_video.langchain.tool_schema import Arguments, InjectedRuntime, quote_schema, submit_description
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
@@ -30,7 +30,7 @@ from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
 __all__ = ["NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"]
 
 _GET, _QUOTE, _SUBMIT = "nebula_get_video", "nebula_quote_video", "nebula_submit_video"
-_LONGEST = 900
+_MAX_WAIT_SECONDS = 900
 """Seconds that one call may wait; it can be called again."""
 
 
@@ -46,7 +46,7 @@ class NebulaSubmitVideoTool(RequestTool):
 
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    def _describe(self) -> str:
+    def _default_description(self) -> str:
         return submit_description(self.offer(), self.group_ratio, self.asks_with)
 
     def _run(
@@ -57,9 +57,9 @@ class NebulaSubmitVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.asks_with):
-            request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(self.now("submit", request, key=replay_key(config, runtime), adopt=True))
+        with translate_errors(self.asks_with):
+            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            return self._result(self.now("submit", request, key=replay_key(config, runtime), adopt=True))
 
     async def _arun(
         self,
@@ -69,23 +69,23 @@ class NebulaSubmitVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.asks_with):
-            request = self._request({"prompt": prompt, **fields}, runtime)
-            return self._answer(
+        with translate_errors(self.asks_with):
+            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            return self._result(
                 await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)
             )
 
-    def _answer(self, task: Task) -> tuple[str, dict[str, Any]]:
+    def _result(self, task: Task) -> tuple[str, dict[str, Any]]:
         ready = self.offer(task.model or None).model.typical(task.duration)
-        return self._under_way(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
+        return self._task_result(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
 
 
-class _Which(Arguments):
+class _GetVideo(Arguments):
     task_id: str = Field(description="The task_id that the tool that started the video returned.")
     wait_seconds: float = Field(
-        default=0, ge=0, le=_LONGEST, description="Wait up to so many seconds for the video; 0 looks once."
+        default=0, ge=0, le=_MAX_WAIT_SECONDS, description="Wait up to so many seconds for the video; 0 looks once."
     )
-    runtime: Injected = Field(default=None, exclude=True)
+    runtime: InjectedRuntime = Field(default=None, exclude=True)
 
 
 class NebulaGetVideoTool(VideoTool):
@@ -102,7 +102,7 @@ class NebulaGetVideoTool(VideoTool):
         "ready or the time is over. It costs nothing, and may be called again at any time within a day: also for a "
         "fresh url of a finished video."
     )
-    args_schema: Any = _Which
+    args_schema: Any = _GetVideo
 
     if TYPE_CHECKING:
 
@@ -116,17 +116,17 @@ class NebulaGetVideoTool(VideoTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.name):
+        with translate_errors(self.name):
             task: Task = self.now("fetch", task_id)
             if self._is_settled(task, wait_seconds):
-                return self._told(task)
-            with unsaved() as found:
+                return self._fetched_result(task)
+            with catch_failed_save() as unsaved_result:
                 try:
-                    tell = progress_to(config, runtime)
-                    return self._made(self.now("wait", task, timeout=wait_seconds or None, on_progress=tell))
+                    report = progress_to(config, runtime)
+                    return self._video_result(self.now("wait", task, timeout=wait_seconds or None, on_progress=report))
                 except TaskTimeoutError as error:
-                    return self._told(error.task or task)
-            return self._made(*found)
+                    return self._fetched_result(error.task or task)
+            return self._video_result(*unsaved_result)
 
     async def _arun(
         self,
@@ -136,18 +136,20 @@ class NebulaGetVideoTool(VideoTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.name):
+        with translate_errors(self.name):
             lifecycle = self.async_lifecycle()
             task = await lifecycle.fetch(task_id)
             if self._is_settled(task, wait_seconds):
-                return self._told(task)
-            with unsaved() as found:
+                return self._fetched_result(task)
+            with catch_failed_save() as unsaved_result:
                 try:
-                    tell = progress_to_async(config, runtime)
-                    return self._made(await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=tell))
+                    report = progress_to_async(config, runtime)
+                    return self._video_result(
+                        await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=report)
+                    )
                 except TaskTimeoutError as error:
-                    return self._told(error.task or task)
-            return self._made(*found)
+                    return self._fetched_result(error.task or task)
+            return self._video_result(*unsaved_result)
 
     def _is_settled(self, task: Task, wait_seconds: float) -> bool:
         """Whether nothing is left to wait for, or nobody wants to."""
@@ -155,11 +157,11 @@ class NebulaGetVideoTool(VideoTool):
             return self.save_to is None
         return task.status.finished or not wait_seconds
 
-    def _told(self, task: Task) -> tuple[str, dict[str, Any]]:
+    def _fetched_result(self, task: Task) -> tuple[str, dict[str, Any]]:
         if task.status is not TaskStatus.SUCCEEDED or task.url is None:
-            return self._under_way(task)
+            return self._task_result(task)
         shared = set(Video.model_fields) & set(Task.model_fields)
-        return self._made(Video(**{name: getattr(task, name) for name in shared}))
+        return self._video_result(Video(**{name: getattr(task, name) for name in shared}))
 
 
 class NebulaQuoteVideoTool(VideoTool):
@@ -176,7 +178,7 @@ class NebulaQuoteVideoTool(VideoTool):
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     @model_validator(mode="after")
-    def _made_from_the_row(self) -> Self:
+    def _set_schema(self) -> Self:
         object.__setattr__(self, "args_schema", quote_schema(self.offer()))
         return self
 
@@ -190,17 +192,17 @@ class NebulaQuoteVideoTool(VideoTool):
         object.__setattr__(self, "args_schema", quote_schema(self.offer()))
 
     def _run(self, **fields: Any) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors():
-            return self._answer(self._cost(fields), self.now("budget_left"))
+        with translate_errors():
+            return self._result(self._cost(fields), self.now("budget_left"))
 
     async def _arun(self, **fields: Any) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors():
-            return self._answer(self._cost(fields), await self.async_lifecycle().budget_left())
+        with translate_errors():
+            return self._result(self._cost(fields), await self.async_lifecycle().budget_left())
 
     def _cost(self, fields: dict[str, Any]) -> Cost:
         return self.offer().quote(as_request(None, fields), self.ratio())
 
-    def _answer(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
+    def _result(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
         facts = {
             "cost_usd": None if cost.usd is None else float(cost.usd),
             "seconds": cost.seconds,
@@ -209,7 +211,7 @@ class NebulaQuoteVideoTool(VideoTool):
         }
         if left is not None:
             facts["budget_left_usd"] = float(left)
-        return text_of(facts), facts
+        return to_json(facts), facts
 
 
 class NebulaVideoToolkit(BaseToolkit):
@@ -237,7 +239,7 @@ class NebulaVideoToolkit(BaseToolkit):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     _options: LifecycleOptions = PrivateAttr()
-    _given: dict[str, Any] = PrivateAttr()
+    _tool_options: dict[str, Any] = PrivateAttr()
 
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
         super().__init__()
@@ -245,15 +247,15 @@ class NebulaVideoToolkit(BaseToolkit):
         of_tools = SharedToolOptions.__annotations__
         self._options = LifecycleOptions(**{name: value for name, value in given.items() if name not in of_tools})
         # One journal for all of them, also if none was given.
-        self._given = {**given, "journal": self._options.journal}
+        self._tool_options = {**given, "journal": self._options.journal}
 
     def get_tools(self) -> list[BaseTool]:
         """The four tools; each call makes new ones on the same journal, and all know what one learns of prices."""
         tools: list[VideoTool] = [
-            NebulaVideoTool(**self._given, asks_with=_GET),
-            NebulaSubmitVideoTool(**self._given, asks_with=_GET),
-            NebulaGetVideoTool(**self._given),
-            NebulaQuoteVideoTool(**self._given),
+            NebulaVideoTool(**self._tool_options, asks_with=_GET),
+            NebulaSubmitVideoTool(**self._tool_options, asks_with=_GET),
+            NebulaGetVideoTool(**self._tool_options),
+            NebulaQuoteVideoTool(**self._tool_options),
         ]
         for tool in tools:
             tool.learn_with(self._options)

@@ -11,18 +11,18 @@ from pydantic import model_validator
 
 from langchain_nebula_video.catalog.offers import as_request
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.langchain.conversation import chosen, handle_of, images, is_address, newest_image
+from langchain_nebula_video.langchain.conversation import chosen, images, is_url, newest_image, parse_handle
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.tool_base import (
     IMAGE_FIELDS,
     ToolOptions,
     VideoTool,
-    messages_of,
+    catch_failed_save,
+    messages_in,
     replay_key,
-    restored,
-    unsaved,
+    restore_image_data,
 )
-from langchain_nebula_video.langchain.tool_errors import as_tool_errors
+from langchain_nebula_video.langchain.tool_errors import translate_errors
 from langchain_nebula_video.langchain.tool_schema import args_schema, description
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class RequestTool(VideoTool):
     """The name of the agent's tool that asks after a task; `None`: it has none."""
 
     @model_validator(mode="after")
-    def _made_from_the_row(self) -> Self:
+    def _set_schema(self) -> Self:
         offer = self.offer()
         object.__setattr__(self, "args_schema", args_schema(offer))
         if not self.description:
-            object.__setattr__(self, "description", self._describe())
+            object.__setattr__(self, "description", self._default_description())
         return self
 
     @abstractmethod
-    def _describe(self) -> str:
+    def _default_description(self) -> str:
         """What a language model reads of the tool."""
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -58,13 +58,13 @@ class RequestTool(VideoTool):
         super().__setstate__(state)
         object.__setattr__(self, "args_schema", args_schema(self.offer()))
 
-    def _request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
+    def build_request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
         """The request; checked again, since a language model is shown the schema without its validators."""
-        offer, messages = self.offer(), messages_of(runtime)
-        fields = restored(fields)
+        offer, messages = self.offer(), messages_in(runtime)
+        fields = restore_image_data(fields)
         none = {name for name in IMAGE_FIELDS if not offer.requires(name) and _says_none(fields.get(name))}
         fields = {name: given for name, given in fields.items() if name not in none}
-        fields |= {name: self._found(given, messages) for name in IMAGE_FIELDS if (given := fields.get(name))}
+        fields |= {name: self._resolve_image(given, messages) for name in IMAGE_FIELDS if (given := fields.get(name))}
         name = "reference_images" if offer.requires("reference_images") else "image"
         if name not in none and offer.accepts(name) and not fields.get(name):
             last = fields.get("last_image")
@@ -78,13 +78,13 @@ class RequestTool(VideoTool):
             fields[name] = newest if name == "image" else (newest,)
         return as_request(None, fields)
 
-    def _found(self, given: Any, messages: list[Any]) -> Any:
+    def _resolve_image(self, given: Any, messages: list[Any]) -> Any:
         """The image of the conversation that is named; an address as it is. Of other words it tells what there is."""
         if isinstance(given, list | tuple):
-            return [self._found(item, messages) for item in given]
-        if not isinstance(given, str) or is_address(given):
+            return [self._resolve_image(item, messages) for item in given]
+        if not isinstance(given, str) or is_url(given):
             return given
-        if handle_of(given) or (self.image_folder is None and images(messages)):
+        if parse_handle(given) or (self.image_folder is None and images(messages)):
             return chosen(given, messages).source
         return given  # a file in that folder; else it is refused where images are read
 
@@ -148,7 +148,7 @@ class NebulaVideoTool(RequestTool):
         # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    def _describe(self) -> str:
+    def _default_description(self) -> str:
         return description(self.offer(), self.group_ratio, self.asks_with)
 
     def _run(
@@ -159,14 +159,14 @@ class NebulaVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.asks_with):
-            request = self._request({"prompt": prompt, **fields}, runtime)
-            tell = progress_to(config, runtime)
-            with unsaved() as found:
-                return self._made(
-                    self.now("generate", request, key=replay_key(config, runtime), adopt=True, on_progress=tell)
+        with translate_errors(self.asks_with):
+            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            report = progress_to(config, runtime)
+            with catch_failed_save() as unsaved_result:
+                return self._video_result(
+                    self.now("generate", request, key=replay_key(config, runtime), adopt=True, on_progress=report)
                 )
-            return self._made(*found)
+            return self._video_result(*unsaved_result)
 
     async def _arun(
         self,
@@ -176,11 +176,11 @@ class NebulaVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> tuple[str, dict[str, Any]]:
-        with as_tool_errors(self.asks_with):
-            request = self._request({"prompt": prompt, **fields}, runtime)
-            tell = progress_to_async(config, runtime)
+        with translate_errors(self.asks_with):
+            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            report = progress_to_async(config, runtime)
             lifecycle = self.async_lifecycle()
-            with unsaved() as found:
+            with catch_failed_save() as unsaved_result:
                 key = replay_key(config, runtime)
-                return self._made(await lifecycle.generate(request, key=key, adopt=True, on_progress=tell))
-            return self._made(*found)
+                return self._video_result(await lifecycle.generate(request, key=key, adopt=True, on_progress=report))
+            return self._video_result(*unsaved_result)

@@ -12,50 +12,50 @@ from langchain_core.messages import BaseMessage
 from langchain_nebula_video.lifecycle.context import settled
 from langchain_nebula_video.schema import Task, Video
 
-__all__ = ["counting", "noted", "redacted", "shown"]
+__all__ = ["annotate_run", "redact", "redact_value", "track_costs"]
 
-_LONG = 2000
+_MIN_BASE64 = 2000
 _DATA_URI = re.compile(r"data:([a-z]+/[a-z0-9.+-]+)?[^,]{0,200},", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{2000,}={0,2}")
 
 
-def shown(value: Any) -> Any:
+def redact_value(value: Any) -> Any:
     """Image data as its type and size; anything else as it is."""
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"<image data, {_size(len(value))}>"
+        return f"<image data, {_format_size(len(value))}>"
     if isinstance(value, str):
         if found := _DATA_URI.match(value):
-            return f"<{found[1] or 'data'}, {_size(_decoded(len(value) - found.end()))}>"
-        if len(value) >= _LONG and _BASE64.fullmatch(value):
-            return f"<base64, {_size(_decoded(len(value)))}>"
+            return f"<{found[1] or 'data'}, {_format_size(_decoded_size(len(value) - found.end()))}>"
+        if len(value) >= _MIN_BASE64 and _BASE64.fullmatch(value):
+            return f"<base64, {_format_size(_decoded_size(len(value)))}>"
     return value
 
 
-def redacted(value: Any) -> Any:
+def redact(value: Any) -> Any:
     """A copy of an input in which image data is replaced, however deep it lies."""
     if isinstance(value, BaseMessage):
-        return redacted(value.model_dump())
+        return redact(value.model_dump())
     if isinstance(value, Mapping):
-        return {name: redacted(item) for name, item in value.items()}
+        return {name: redact(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redacted(item) for item in value]
+        return [redact(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool | bytes | bytearray | memoryview):
-        return shown(value)
+        return redact_value(value)
     if hasattr(value, "model_dump"):
-        return redacted(value.model_dump())
+        return redact(value.model_dump())
     return f"<{type(value).__name__}>"  # a file, a picture, a path
 
 
-def _decoded(characters: int) -> int:
+def _decoded_size(characters: int) -> int:
     return characters * 3 // 4
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     return f"{count} bytes" if count < 1000 else f"{count // 1000} kB"
 
 
 @contextmanager
-def counting() -> Iterator[None]:
+def track_costs() -> Iterator[None]:
     """Around a run, whose videos are to be noted inside."""
     token = settled.set(set())
     try:
@@ -64,7 +64,7 @@ def counting() -> Iterator[None]:
         settled.reset(token)
 
 
-def noted(made: Task | Video) -> None:
+def annotate_run(result: Task | Video) -> None:
     """Put a task's name on the LangSmith run around it, if there is one; and its cost, if it is this run's.
 
     A video is asked after in several runs, is replayed and repeated. It costs once: in the run that was the first to
@@ -77,15 +77,15 @@ def noted(made: Task | Video) -> None:
     run = get_current_run_tree()
     if run is None:
         return
-    usd = None if made.cost.usd is None else float(made.cost.usd)
-    if usd is not None and made.task_id in (settled.get() or ()):
+    usd = None if result.cost.usd is None else float(result.cost.usd)
+    if usd is not None and result.task_id in (settled.get() or ()):
         run.set(usage_metadata={"total_cost": usd})
     run.add_metadata(
         {
-            "ls_provider": made.gateway,
-            "ls_model_name": made.model,
-            "nebula_video_task_id": made.task_id,
+            "ls_provider": result.gateway,
+            "ls_model_name": result.model,
+            "nebula_video_task_id": result.task_id,
             "nebula_video_cost_usd": usd,
-            "nebula_video_cost_basis": made.cost.basis,
+            "nebula_video_cost_basis": result.cost.basis,
         }
     )

@@ -30,7 +30,7 @@ from langchain_nebula_video import (
     SqlJournal,
 )
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.langchain.replay import thread_prefix
+from langchain_nebula_video.langchain.replay import thread_key_prefix
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
 
@@ -456,7 +456,7 @@ def test_what_other_tools_make_inside_themselves_is_held_to_it(
 def test_what_is_made_in_the_thread_by_other_means_counts(emulator: Emulator, options: dict[str, Any]) -> None:
     journal = MemoryJournal()
     client = NebulaVideoClient(**options, journal=journal)
-    client.generate({**ASK, "prompt": "Before"}, key=f"{thread_prefix('1')}another node")
+    client.generate({**ASK, "prompt": "Before"}, key=f"{thread_key_prefix('1')}another node")
     graph = agent(options, calls(ASK), middleware=[VideoBudgetMiddleware("0.30", per="thread")], journal=journal)
     assert "$0.1155 of the budget" in str(told(graph.invoke(GO, THREAD))[0].content)
     assert submits(emulator) == 1

@@ -19,7 +19,14 @@ from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.langchain.conversation import chosen, handle_of, images, is_address, newest_image, words_of
+from langchain_nebula_video.langchain.conversation import (
+    chosen,
+    images,
+    is_url,
+    newest_image,
+    parse_handle,
+    text_without_images,
+)
 from langchain_nebula_video.media.images import wire_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
@@ -372,12 +379,12 @@ def test_an_image_is_not_to_be_changed() -> None:
     ],
 )  # fmt: skip
 def test_a_handle_is_a_number_or_the_newest(text: str, handle: str | None) -> None:
-    assert handle_of(text) == handle
+    assert parse_handle(text) == handle
 
 
 def test_an_address_says_by_itself_where_the_image_is() -> None:
-    assert all(map(is_address, (CAT, f" {BARE}", "DATA:image/png;base64,AAAA", "oss://bucket/cat.png", "http://a.b/c")))
-    assert not any(map(is_address, ("2", "last", "cat.png", "/etc/passwd", "file:///etc/passwd", "https://", "")))
+    assert all(map(is_url, (CAT, f" {BARE}", "DATA:image/png;base64,AAAA", "oss://bucket/cat.png", "http://a.b/c")))
+    assert not any(map(is_url, ("2", "last", "cat.png", "/etc/passwd", "file:///etc/passwd", "https://", "")))
 
 
 def test_an_image_is_chosen_by_its_handle() -> None:
@@ -417,7 +424,7 @@ def test_the_newest_besides_those_that_have_their_place() -> None:
     ],
 )
 def test_the_words_of_a_text_are_what_it_says_besides_its_images(text: str, words: str) -> None:
-    assert words_of(text) == words
+    assert text_without_images(text) == words
 
 
 @pytest.mark.parametrize("handle", ["4", "0", "image 9", "cat.png", "the cat", "x" * 5000])
@@ -587,7 +594,7 @@ def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:
 def test_long_texts_are_read_to_an_end(text: str) -> None:
     """A pattern that tries all ways through them would still be at it tomorrow."""
     assert sources(HumanMessage(text), answer(text)) == []
-    words_of(text)
+    text_without_images(text)
 
 
 def test_what_contains_itself_is_read_to_an_end() -> None:

@@ -12,7 +12,7 @@ from langchain_core.tracers.langchain import LangChainTracer
 from langsmith import Client
 
 from langchain_nebula_video import NebulaVideoRunnable, NebulaVideoTool, NebulaVideoToolkit
-from langchain_nebula_video.langchain.tracing import redacted, shown
+from langchain_nebula_video.langchain.tracing import redact, redact_value
 from tests.conftest import KEY, Gateway, failed, png
 
 PICTURE = png(200, 150) + bytes(4000)
@@ -153,8 +153,8 @@ async def test_a_tool_s_arguments_are_traced_without_the_image(
 
 
 def test_what_stands_for_an_image_says_its_type_and_size() -> None:
-    assert shown(URI) == "<image/png, 4 kB>"
-    assert shown(bytes(500)) == "<image data, 500 bytes>"
-    assert shown(BASE64) == "<base64, 4 kB>"
-    assert shown("https://example.com/cat.png") == "https://example.com/cat.png"
-    assert redacted({"a": [URI, 1, None], "b": ("x",)}) == {"a": ["<image/png, 4 kB>", 1, None], "b": ["x"]}
+    assert redact_value(URI) == "<image/png, 4 kB>"
+    assert redact_value(bytes(500)) == "<image data, 500 bytes>"
+    assert redact_value(BASE64) == "<base64, 4 kB>"
+    assert redact_value("https://example.com/cat.png") == "https://example.com/cat.png"
+    assert redact({"a": [URI, 1, None], "b": ("x",)}) == {"a": ["<image/png, 4 kB>", 1, None], "b": ["x"]}
