@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_nebula_video.catalog.gateways import find_gateway
-from langchain_nebula_video.catalog.offers import as_request, find_offer, own_prices
+from langchain_nebula_video.catalog.offers import build_request, find_offer, parse_prices
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
@@ -46,9 +46,9 @@ def quote(
     Raises:
         InvalidRequestError: the model does not make such a video.
     """
-    asked = as_request(request, fields)
+    asked = build_request(request, fields)
     row = find_gateway(gateway)
-    offer = find_offer(asked.model or model or row.default_model, row, own_prices(prices))
+    offer = find_offer(asked.model or model or row.default_model, row, parse_prices(prices))
     return offer.quote(asked, _ratio(group_ratio))
 
 
@@ -114,7 +114,7 @@ class NebulaVideoClient:
             TaskTimeoutError: the task is still running; `error.task` goes into `wait`.
             DownloadError: the video is there and could not be saved.
         """
-        asked = as_request(request, fields)
+        asked = build_request(request, fields)
         return run_sync(self._lifecycle.generate(asked, key=key, on_progress=on_progress))
 
     def submit(
@@ -125,7 +125,7 @@ class NebulaVideoClient:
         **fields: Any,
     ) -> Task:
         """Send one paid POST and return the task at once. Arguments and errors as for `generate`."""
-        return run_sync(self._lifecycle.submit(as_request(request, fields), key=key))
+        return run_sync(self._lifecycle.submit(build_request(request, fields), key=key))
 
     def fetch(self, task_id: str) -> Task:
         """Look at a task once.
@@ -186,7 +186,7 @@ class NebulaVideoClient:
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """What a video will cost with this client's model and gateway; nothing is sent."""
-        asked = as_request(request, fields)
+        asked = build_request(request, fields)
         return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
 
     def __enter__(self) -> Self:
@@ -231,7 +231,7 @@ class AsyncNebulaVideoClient:
         **fields: Any,
     ) -> Video:
         """See `NebulaVideoClient.generate`. Cancelled in mid-submit, it ends once the answer is on record."""
-        return await self._lifecycle.generate(as_request(request, fields), key=key, on_progress=on_progress)
+        return await self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
 
     async def submit(
         self,
@@ -241,7 +241,7 @@ class AsyncNebulaVideoClient:
         **fields: Any,
     ) -> Task:
         """See `NebulaVideoClient.submit`."""
-        return await self._lifecycle.submit(as_request(request, fields), key=key)
+        return await self._lifecycle.submit(build_request(request, fields), key=key)
 
     async def fetch(self, task_id: str) -> Task:
         """See `NebulaVideoClient.fetch`."""
@@ -271,7 +271,7 @@ class AsyncNebulaVideoClient:
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
         """See `NebulaVideoClient.quote`."""
-        asked = as_request(request, fields)
+        asked = build_request(request, fields)
         return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
 
     async def __aenter__(self) -> Self:

@@ -25,7 +25,7 @@ from typing import Any, TypedDict, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
-from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import (
     DownloadError,
@@ -220,7 +220,7 @@ def _apply_changes(client: Client, request: Mapping[str, Any], answer: object) -
             f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
         )
     changed = {**request, **answer}
-    _validate(client, as_request(changed, {}))
+    _validate(client, build_request(changed, {}))
     return changed
 
 
@@ -237,7 +237,7 @@ def _request_in(state: VideoState) -> VideoRequest:
         raise InvalidRequestError(
             "The state has no request.", hint='Give {"request": {"prompt": "…", "image": "https://…"}}.'
         )
-    return as_request(state["request"], {})
+    return build_request(state["request"], {})
 
 
 def _key_arguments(state: VideoState) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def dollars(amount: Decimal) -> str:
     return money(amount, "USD")
 
 
-def encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Whether a text can be sent: half a surrogate pair, as of an emoji cut in two, cannot."""
     try:
         text.encode("utf-8")
@@ -49,7 +49,7 @@ def encodable(text: str) -> bool:
     return True
 
 
-def tier_of(given: object) -> object:
+def normalize_resolution(given: object) -> object:
     """A resolution as it is called here: `480p` for "480P", "480" and 480; anything else as it is."""
     if isinstance(given, bool) or not isinstance(given, str | int):
         return given
@@ -127,7 +127,7 @@ class VideoRequest(_Record):
     @field_validator("resolution", mode="before")
     @classmethod
     def _is_a_tier(cls, value: object) -> object:
-        return tier_of(value)
+        return normalize_resolution(value)
 
 
 class Cost(_Record):

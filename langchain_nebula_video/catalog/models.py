@@ -85,9 +85,9 @@ def _prices(**by_gateway: str) -> Mapping[str, Mapping[str, Decimal]]:
 # Singapore, 1500 or 800 characters of prompt (longer ones are cut off silently), 500 of negative prompt. The
 # default is 720p wherever a model has it, as on Nebula, so that a request means the same everywhere.
 _WAN_FIELDS = frozenset({"prompt", "duration", "resolution", "smart_rewrite", "seed", "negative_prompt", "watermark"})
-_SOUND = frozenset({"generate_audio", "audio_url"})
-_IMAGE = frozenset({"image"})
-_MINUTES = MappingProxyType({0: (60.0, 300.0)})
+_AUDIO_FIELDS = frozenset({"generate_audio", "audio_url"})
+_IMAGE_FIELD = frozenset({"image"})
+_ONE_TO_FIVE_MINUTES = MappingProxyType({0: (60.0, 300.0)})
 _EFFECTS = (
     *("squish", "rotation", "poke", "inflate", "dissolve", "carousel", "singleheart"),
     *("flying", "rose", "crystalrose", "hug", "frenchkiss", "coupleheart"),
@@ -105,8 +105,8 @@ def _wan() -> Iterator[Model]:
     yield Model(
         name="wan2.5-i2v-preview",
         title="Wan 2.5 image-to-video",
-        requires=_IMAGE,
-        takes=_WAN_FIELDS | _SOUND,
+        requires=_IMAGE_FIELD,
+        takes=_WAN_FIELDS | _AUDIO_FIELDS,
         durations=(5, 10),
         resolutions=_TIERS,
         default_resolution="720p",
@@ -124,7 +124,7 @@ def _wan() -> Iterator[Model]:
     yield Model(
         name="wan2.2-i2v-flash",
         title="Wan 2.2 image-to-video, fast",
-        requires=_IMAGE,
+        requires=_IMAGE_FIELD,
         takes=_WAN_FIELDS,
         durations=(5,),
         resolutions=_TIERS,
@@ -132,13 +132,13 @@ def _wan() -> Iterator[Model]:
         fps=30,
         max_prompt=800,
         prices=_prices(dashscope="0.10 0.20 0.48", dashscope_intl="0.015 0.036 -", dashscope_passthrough=""),
-        typical_seconds=_MINUTES,
+        typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
     yield Model(
         name="wan2.2-i2v-plus",
         title="Wan 2.2 image-to-video",
-        requires=_IMAGE,
+        requires=_IMAGE_FIELD,
         takes=_WAN_FIELDS,
         durations=(5,),
         resolutions=("480p", "1080p"),
@@ -146,13 +146,13 @@ def _wan() -> Iterator[Model]:
         fps=30,
         max_prompt=800,
         prices=_prices(dashscope="0.14 - 0.70", dashscope_intl="0.02 - 0.10", dashscope_passthrough=""),
-        typical_seconds=_MINUTES,
+        typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
     yield Model(
         name="wanx2.1-i2v-plus",
         title="Wan 2.1 image-to-video",
-        requires=_IMAGE,
+        requires=_IMAGE_FIELD,
         takes=_WAN_FIELDS | {"template"},
         durations=(5,),
         resolutions=("720p",),
@@ -162,13 +162,13 @@ def _wan() -> Iterator[Model]:
         templates=_PLUS_EFFECTS,
         prices=_prices(dashscope="- 0.70 -", dashscope_intl="- 0.10 -", dashscope_passthrough=""),
         names=MappingProxyType({"dashscope-intl": "wan2.1-i2v-plus"}),
-        typical_seconds=_MINUTES,
+        typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
     yield Model(
         name="wanx2.1-i2v-turbo",
         title="Wan 2.1 image-to-video, fast",
-        requires=_IMAGE,
+        requires=_IMAGE_FIELD,
         takes=_WAN_FIELDS | {"template"},
         durations=(3, 4, 5),
         resolutions=("480p", "720p"),
@@ -178,14 +178,14 @@ def _wan() -> Iterator[Model]:
         templates=_EFFECTS,
         prices=_prices(dashscope="0.24 0.24 -", dashscope_intl="0.036 0.036 -", dashscope_passthrough=""),
         names=MappingProxyType({"dashscope-intl": "wan2.1-i2v-turbo"}),
-        typical_seconds=_MINUTES,
+        typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
     # A path and frames of its own (see the protocol); its price is known for Beijing alone.
     yield Model(
         name="wan2.2-kf2v-flash",
         title="Wan 2.2 first-and-last-frame-to-video, fast",
-        requires=_IMAGE | {"last_image"},
+        requires=_IMAGE_FIELD | {"last_image"},
         takes=_WAN_FIELDS,
         durations=(5,),
         resolutions=_TIERS,
@@ -193,7 +193,7 @@ def _wan() -> Iterator[Model]:
         fps=30,
         max_prompt=800,
         prices=_prices(dashscope="0.10 0.20 0.48"),
-        typical_seconds=_MINUTES,
+        typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
 
@@ -204,7 +204,7 @@ def _wan() -> Iterator[Model]:
 # references, `-offpeak` "cheaper, finished within 48 hours". It tells neither prices nor how long a prompt may be;
 # proportions are those of Vidu's own pages (the page has 16:9 in an example), seconds of work are a guess.
 _VIDU_FIELDS = frozenset({"prompt", "duration", "resolution", "generate_audio", "seed", "aspect_ratio"})
-_PROPORTIONS = ("16:9", "9:16", "1:1", "4:3", "3:4")
+_ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _FAMILIES = {"viduq3p": "Vidu Q3 Pro", "viduq3t": "Vidu Q3 Turbo"}
 _HOUR = 3600.0
 
@@ -225,7 +225,7 @@ def _vidu() -> Iterator[Model]:
                         fps=24,
                         max_prompt=None,
                         max_references=4 if mix else 0,
-                        aspect_ratios=_PROPORTIONS,
+                        aspect_ratios=_ASPECT_RATIOS,
                         prices=_prices(uniall=""),
                         typical_seconds=MappingProxyType(
                             {0: (60.0, 48 * _HOUR)} if offpeak else {0: (30.0, 180.0)},
@@ -247,16 +247,16 @@ def find_model(name: str) -> Model:
     given: object = name  # an option's value may be anything
     if isinstance(given, str) and given in MODELS:
         return MODELS[given]
-    raise InvalidRequestError(f"There is no model {name!r}.", hint=_near(str(name)))
+    raise InvalidRequestError(f"There is no model {name!r}.", hint=_suggest(str(name)))
 
 
-def _near(name: str) -> str:
+def _suggest(name: str) -> str:
     """What may be meant: a gateway's own name for a model, one that is spelled alike, or the first in the table."""
     for row in MODELS.values():
         if name in row.names.values():
             return f"It is called {row.name!r} here."
-    found = difflib.get_close_matches(name, MODELS) or list(MODELS)[:_FEW]
+    found = difflib.get_close_matches(name, MODELS) or list(MODELS)[:_MAX_SUGGESTIONS]
     return f"Choose one of: {', '.join(found)}, or another of MODELS."
 
 
-_FEW = 6
+_MAX_SUGGESTIONS = 6

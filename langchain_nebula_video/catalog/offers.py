@@ -15,31 +15,31 @@ from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model, find_model
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.urls import split_url
-from langchain_nebula_video.schema import Cost, VideoRequest, encodable
+from langchain_nebula_video.schema import Cost, VideoRequest, is_encodable
 
 __all__ = [
+    "CustomPrices",
     "Offer",
-    "OwnPrices",
-    "as_request",
+    "build_request",
+    "catalog_name",
+    "compute_cost",
     "find_offer",
-    "listed",
+    "format_choices",
+    "format_validation_error",
     "offers",
-    "own_name",
-    "own_prices",
-    "price_cost",
-    "request_problems",
+    "parse_prices",
 ]
 
-OwnPrices = Mapping[str, Mapping[str, Decimal]]
+CustomPrices = Mapping[str, Mapping[str, Decimal]]
 """The caller's own prices: by model, by resolution."""
 
 _MAX_SEED = 2147483647
-_FEW = 6
+_MAX_SUGGESTIONS = 6
 """Models that a message names."""
 _DEFAULTS = {name: field.get_default() for name, field in VideoRequest.model_fields.items()}
-_CHECKED_APART = frozenset({"model", "prompt"})
-_NAMED = re.compile(r"@Image(\d+)")
-_REMEDIES = {
+_CHECKED_SEPARATELY = frozenset({"model", "prompt"})
+_IMAGE_REFERENCE = re.compile(r"@Image(\d+)")
+_HINTS = {
     "image": "Give an https or http URL, a data: URI, bytes, a pathlib.Path, an open file or a PIL image.",
     "last_image": "Give the last frame, in any form that image has.",
     "reference_images": "Give a list of images that show who or what should appear.",
@@ -80,7 +80,7 @@ class Offer:
         """Whether a request may have this field."""
         return field in self.gateway.carries and (field in self.model.takes or field in self.model.requires)
 
-    def asked(self, request: VideoRequest) -> dict[str, Any]:
+    def wire_fields(self, request: VideoRequest) -> dict[str, Any]:
         """What a completed request asks for, as far as it can be told on the wire; images left out."""
         return {name: getattr(request, name) for name in _DEFAULTS
                 if self.accepts(name) and name not in {"image", "last_image", "reference_images"}}  # fmt: skip
@@ -116,7 +116,7 @@ class Offer:
     def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
         """What a completed request will cost by the price table."""
         price = self.prices.get(request.resolution or "")
-        return price_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
+        return compute_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 
     def quote(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
         """What a request will cost that may have no prompt and no images yet: they cost nothing.
@@ -129,9 +129,9 @@ class Offer:
         return self.estimate(self.complete(request.model_copy(update=stand_ins)), group_ratio)
 
     def _check_presence(self, name: str, value: Any, default: object) -> None:
-        if isinstance(value, str) and not encodable(value):
+        if isinstance(value, str) and not is_encodable(value):
             raise InvalidRequestError(f"{name} holds half a character.", hint="Take it out: an emoji was cut in two.")
-        if name in _CHECKED_APART:
+        if name in _CHECKED_SEPARATELY:
             return
         missing = value is None or (isinstance(value, tuple) and not value)
         if not self.accepts(name) and not missing and value != default:
@@ -141,7 +141,7 @@ class Offer:
                 hint=f"Leave {name} out, or choose another model or gateway.",
             )
         if missing and self.requires(name):
-            raise InvalidRequestError(f"There is no {name}.", hint=_REMEDIES.get(name, f"Give {name}."))
+            raise InvalidRequestError(f"There is no {name}.", hint=_HINTS.get(name, f"Give {name}."))
 
     def _check_prompt(self, request: VideoRequest) -> None:
         if self.requires("prompt") and not request.prompt.strip():
@@ -160,7 +160,7 @@ class Offer:
 
     def _check_choice(self, name: str, value: object, choices: tuple[object, ...]) -> None:
         if value not in choices:
-            offered = listed([choice for choice in choices if choice is not None])
+            offered = format_choices([choice for choice in choices if choice is not None])
             raise InvalidRequestError(
                 f"{name} is {value or repr(value)}; {self.model.name} makes {offered}.",
                 hint=f"Choose one of: {offered}.",
@@ -177,7 +177,7 @@ class Offer:
                 f"reference_images holds {count}; {self.model.name} takes {self.model.max_references}.",
                 hint="Leave some out.",
             )
-        for number in _NAMED.findall(request.prompt) if self.model.max_references else ():
+        for number in _IMAGE_REFERENCE.findall(request.prompt) if self.model.max_references else ():
             if not 1 <= int(number[:4]) <= count:
                 raise InvalidRequestError(
                     f"The prompt names @Image{number[:10]}; of reference images there are {count}.",
@@ -185,7 +185,7 @@ class Offer:
                 )
 
 
-def listed(choices: Sequence[object]) -> str:
+def format_choices(choices: Sequence[object]) -> str:
     """Choices for a message; a run of numbers by its ends."""
     numbers: list[Any] = [choice for choice in choices if isinstance(choice, int)]
     if len(numbers) > 5 and numbers == list(range(numbers[0], numbers[0] + len(choices))):
@@ -203,7 +203,7 @@ def _check_audio(request: VideoRequest) -> None:
         warnings.warn("audio_url is given, so the gateway ignores generate_audio.", UserWarning, stacklevel=2)
 
 
-def find_offer(name: str, gateway: Gateway, own_prices: OwnPrices | None = None) -> Offer:
+def find_offer(name: str, gateway: Gateway, custom_prices: CustomPrices | None = None) -> Offer:
     """The model of that name as the gateway serves it.
 
     Raises:
@@ -212,22 +212,23 @@ def find_offer(name: str, gateway: Gateway, own_prices: OwnPrices | None = None)
     model = find_model(name)
     if gateway.name not in model.prices:
         served = [row.name for row in MODELS.values() if gateway.name in row.prices]
-        more = f" and {len(served) - _FEW} more" if len(served) > _FEW else ""
+        more = f" and {len(served) - _MAX_SUGGESTIONS} more" if len(served) > _MAX_SUGGESTIONS else ""
+        listed = ", ".join(served[:_MAX_SUGGESTIONS])
         elsewhere = ", ".join(repr(other) for other in model.prices)
         raise InvalidRequestError(
             f"The gateway {gateway.name!r} does not serve {name!r}.",
-            hint=f"It serves {', '.join(served[:_FEW]) or 'none'}{more}; {name!r} is served by {elsewhere or 'none'}.",
+            hint=f"It serves {listed or 'none'}{more}; {name!r} is served by {elsewhere or 'none'}.",
         )
     table = model.prices[gateway.name]
-    mine = (own_prices or {}).get(name, {})
+    mine = (custom_prices or {}).get(name, {})
     own = {tier: price for tier, price in mine.items() if not table or tier in table}
     return Offer(model, gateway, {**table, **own})
 
 
-_TOO_DEAR = 1_000_000
+_PRICE_LIMIT = 1_000_000
 
 
-def own_prices(given: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]:
+def parse_prices(given: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]:
     """The caller's prices, checked: by model, an amount for every resolution or amounts by resolution.
 
     Raises:
@@ -239,9 +240,9 @@ def own_prices(given: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]
     for name, told in (given or {}).items():
         made = find_model(name).resolutions
         table = told if isinstance(told, Mapping) else dict.fromkeys(made, told)
-        strange = ", ".join(sorted(map(str, set(table) - set(made))))
-        if strange:
-            raise InvalidRequestError(f"{name} does not make {strange}.", hint=f"It makes {', '.join(made)}.")
+        unknown = ", ".join(sorted(map(str, set(table) - set(made))))
+        if unknown:
+            raise InvalidRequestError(f"{name} does not make {unknown}.", hint=f"It makes {', '.join(made)}.")
         checked[name] = {tier: _price(name, price) for tier, price in table.items()}
     return checked
 
@@ -251,14 +252,14 @@ def _price(name: str, price: object) -> Decimal:
         amount = Decimal("NaN") if isinstance(price, bool) else Decimal(str(price))
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 <= amount < _TOO_DEAR:
+    if not amount.is_finite() or not 0 <= amount < _PRICE_LIMIT:
         raise InvalidRequestError(
             f"The price of {name} is {price!r}.", hint="Give an amount per second of video, like '0.10'."
         )
     return amount
 
 
-def own_name(wire_name: str, gateway: Gateway) -> str:
+def catalog_name(wire_name: str, gateway: Gateway) -> str:
     """What a model is called here that a gateway calls so."""
     return next((name for name, row in MODELS.items() if row.names.get(gateway.name, name) == wire_name), wire_name)
 
@@ -268,7 +269,7 @@ def offers(gateway: Gateway) -> list[Offer]:
     return [find_offer(name, gateway) for name, row in MODELS.items() if gateway.name in row.prices]
 
 
-def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> VideoRequest:
+def build_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> VideoRequest:
     """A `VideoRequest` from one, from a dict, or from keywords; keywords win.
 
     Raises:
@@ -286,10 +287,10 @@ def as_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping
             hint="Give a VideoRequest, a dict of its fields, or keywords.",
         ) from None
     except ValidationError as error:
-        raise InvalidRequestError(request_problems(error), hint="Correct it and call again.") from None
+        raise InvalidRequestError(format_validation_error(error), hint="Correct it and call again.") from None
 
 
-def request_problems(error: ValidationError, told: Callable[[Any], str] = lambda _: "") -> str:
+def format_validation_error(error: ValidationError, told: Callable[[Any], str] = lambda _: "") -> str:
     """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes.
 
     Args:
@@ -303,10 +304,10 @@ def request_problems(error: ValidationError, told: Callable[[Any], str] = lambda
     return f"The request is not valid: {'; '.join(found)}."
 
 
-_EXACT = Decimal("0.000001")
+_MICRO = Decimal("0.000001")
 
 
-def price_cost(
+def compute_cost(
     price_per_second: Decimal | None,
     seconds: int | None,
     gateway: Gateway,
@@ -318,7 +319,7 @@ def price_cost(
     amount = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
     usd = cny = amount
     if amount is not None and gateway.currency == "CNY":
-        usd = (amount / gateway.cny_per_usd).quantize(_EXACT)
+        usd = (amount / gateway.cny_per_usd).quantize(_MICRO)
     elif amount is not None:
         cny = amount * gateway.cny_per_usd
     return Cost(

@@ -14,9 +14,9 @@ from langchain_nebula_video.schema import Currency, VideoRequest
 
 __all__ = ["register_gateway", "register_model"]
 
-_MOST = 1_000_000
-_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
-_ALWAYS = frozenset({"duration", "resolution"})
+_AMOUNT_LIMIT = 1_000_000
+_REQUEST_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+_MANDATORY_FIELDS = frozenset({"duration", "resolution"})
 """What every request has; a protocol without a place for one tells it by the model's name."""
 
 
@@ -37,10 +37,10 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
-    _check(row.carries >= _ALWAYS, "A gateway carries duration and resolution: every request has them")
-    _check_places(row, row.carries - _ALWAYS)
-    lacking = ", ".join(sorted(row.requires - row.carries))
-    _check(not lacking, f"{row.name} requires {lacking}, which it does not carry")
+    _check(row.carries >= _MANDATORY_FIELDS, "A gateway carries duration and resolution: every request has them")
+    _check_supported(row, row.carries - _MANDATORY_FIELDS)
+    missing = ", ".join(sorted(row.requires - row.carries))
+    _check(not missing, f"{row.name} requires {missing}, which it does not carry")
     known = get_args(Currency)
     _check(
         row.currency in known,
@@ -68,13 +68,13 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
     _check_fields(row.requires | row.takes)
     for gateway, prices in row.prices.items():
         _check(gateway in GATEWAYS, f"There is no gateway {gateway!r}; register it first")
-        homeless = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
-        _check(not homeless, f"{row.name} requires {homeless}, for which the gateway {gateway!r} has no place")
+        unsupported = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
+        _check(not unsupported, f"{row.name} requires {unsupported}, for which the gateway {gateway!r} has no place")
         choices = {"duration": row.durations, "resolution": tuple(prices) or row.resolutions}
         told = frozenset(name for name, made in choices.items() if len(made) > 1)  # of one the model's name tells
-        _check_places(GATEWAYS[gateway], told)
-        strange = ", ".join(sorted(set(prices) - set(row.resolutions)))
-        _check(not strange, f"{row.name} has prices for {strange}, which it does not make")
+        _check_supported(GATEWAYS[gateway], told)
+        unknown = ", ".join(sorted(set(prices) - set(row.resolutions)))
+        _check(not unknown, f"{row.name} has prices for {unknown}, which it does not make")
         _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
@@ -95,18 +95,18 @@ def _is_safe(url: str) -> bool:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _MOST
+    return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _AMOUNT_LIMIT
 
 
 def _check_fields(named: frozenset[str]) -> None:
-    strange = ", ".join(sorted(named - _FIELDS))
-    _check(not strange, f"A request has no field {strange}: it has {', '.join(sorted(_FIELDS))}")
+    unknown = ", ".join(sorted(named - _REQUEST_FIELDS))
+    _check(not unknown, f"A request has no field {unknown}: it has {', '.join(sorted(_REQUEST_FIELDS))}")
 
 
-def _check_places(row: Gateway, named: frozenset[str]) -> None:
+def _check_supported(row: Gateway, named: frozenset[str]) -> None:
     """Whether the gateway's protocol can say all this: else it would be asked for and paid for, and not be made."""
-    homeless = ", ".join(sorted(named - PROTOCOLS[row.protocol].places))
-    _check(not homeless, f"The protocol {row.protocol!r} of {row.name!r} has no place for {homeless}")
+    unsupported = ", ".join(sorted(named - PROTOCOLS[row.protocol].supported_fields))
+    _check(not unsupported, f"The protocol {row.protocol!r} of {row.name!r} has no place for {unsupported}")
 
 
 def _check(fine: bool, what: str) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.media.formats import any_of
+from langchain_nebula_video.media.formats import join_or
 from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import money
 
@@ -178,10 +178,10 @@ def _fields(offer: Offer) -> tuple[list[Field[Any]], list[Field[Any]]]:
 
 
 def _limits(limits: ImageLimits) -> str:
-    told = [any_of(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
+    told = [join_or(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
     told += [f"sides of {limits.sides[0]} to {limits.sides[1]} pixels"] if limits.sides else []
     told += [] if limits.alpha else ["without transparency"]
-    return ", ".join([*told, f"or an address ({any_of(limits.schemes)})"])
+    return ", ".join([*told, f"or an address ({join_or(limits.schemes)})"])
 
 
 # --- for machines ---

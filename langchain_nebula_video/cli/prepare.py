@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.catalog.gateways import find_gateway
-from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer, own_prices
+from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer, parse_prices
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.journal import Book
 from langchain_nebula_video.cli.output import priced
@@ -70,7 +70,7 @@ class Access:
         """
         row = find_gateway(self.place.gateway)
         return find_offer(
-            self.place.model or row.default_model, row, own_prices(price_table(self.place, self.terms.price))
+            self.place.model or row.default_model, row, parse_prices(price_table(self.place, self.terms.price))
         )
 
     def client(self) -> NebulaVideoClient:
@@ -153,7 +153,7 @@ def ordered(voice: Voice, wish: opt.Wish, access: Access) -> Order:
     asked["image"] = image_of(wish.image, offer.gateway.images.max_bytes)
     asked["last_image"] = None if wish.last_image is None else picture(wish.last_image)
     asked["reference_images"] = tuple(map(picture, wish.reference_images or ()))
-    return make_order(as_request(None, asked), offer, access.terms.group_ratio, None)
+    return make_order(build_request(None, asked), offer, access.terms.group_ratio, None)
 
 
 def agree(voice: Voice, order: Order, terms: opt.Terms) -> bool:

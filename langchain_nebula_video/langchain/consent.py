@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import images
 from langchain_nebula_video.langchain.tool_base import IMAGE_FIELDS, VideoTool, messages_in
@@ -103,7 +103,7 @@ def quote_call(tool: RequestTool, args: Mapping[str, Any], group_ratio: Decimal)
     """What a call would cost; `None`: such a video cannot be made, which the tool will say."""
     asked = {name: args[name] for name in _PRICE_FIELDS if args.get(name) is not None}
     try:
-        return tool.offer().quote(as_request(None, asked), group_ratio)
+        return tool.offer().quote(build_request(None, asked), group_ratio)
     except InvalidRequestError:
         return None
 

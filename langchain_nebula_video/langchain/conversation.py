@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, format_of
-from langchain_nebula_video.media.images import image_in_block
-from langchain_nebula_video.media.urls import split_url, without_signature
+from langchain_nebula_video.media.formats import MIME_TYPES, detect_format
+from langchain_nebula_video.media.images import image_from_block
+from langchain_nebula_video.media.urls import split_url, url_fingerprint
 
 __all__ = ["ConversationImage", "chosen", "images", "newest_image"]
 
@@ -245,7 +245,7 @@ def _images_in_value(value: object, *, expect_image: bool, depth: int = _MAX_DEP
         elif _is_image_link(value.strip(), expect_image=expect_image):
             yield value.strip()
     elif isinstance(value, bytes | bytearray | memoryview):
-        if format_of(bytes(value[:64])) in _FORMATS:
+        if detect_format(bytes(value[:64])) in _FORMATS:
             yield bytes(value)
     elif _is_pil(value):
         yield value
@@ -307,7 +307,7 @@ def _is_pil(value: object) -> bool:
 def _holds_image(block: Mapping[str, Any]) -> bool:
     """Whether the block has its image with it; a provider's file id is of no use here."""
     try:
-        held = image_in_block(block)
+        held = image_from_block(block)
     except InvalidRequestError:
         return False
     return not isinstance(held, str) or _as_data_uri(held) is not None or (_is_remote(held) and is_url(held))
@@ -328,7 +328,7 @@ def _is_image_link(text: str, *, expect_image: bool) -> bool:
 def _as_data_uri(text: str) -> str | None:
     """A `data:` URI of an image as it is, or one made of base64 that begins as an image."""
     head, comma, body = text.partition(",") if text[:5].lower() == "data:" else ("", "", text)
-    name = format_of(_first_bytes(body))
+    name = detect_format(_first_bytes(body))
     if comma:
         return text if head[5:11].lower() == "image/" or name in _FORMATS else None
     if name not in _FORMATS or not _BASE64.fullmatch(text):
@@ -345,7 +345,7 @@ def _first_bytes(text: str) -> bytes:
 
 def _unwrap_block(source: Any) -> Any:
     """What a block holds; anything else as it is."""
-    return image_in_block(source) if isinstance(source, Mapping) else source
+    return image_from_block(source) if isinstance(source, Mapping) else source
 
 
 def _is_remote(data: object) -> bool:
@@ -358,7 +358,7 @@ def _identity(source: Any) -> object:
     if isinstance(data, bytes):
         return hash(base64.b64encode(data).decode())
     if isinstance(data, str):
-        return without_signature(data) if _is_remote(data) else hash(data.partition(",")[2])
+        return url_fingerprint(data) if _is_remote(data) else hash(data.partition(",")[2])
     return id(data)
 
 
@@ -369,10 +369,10 @@ def truncate(text: str) -> str:
 
 def _describe_source(data: Any) -> str:
     if _is_remote(data):
-        return truncate(without_signature(data.strip()))
+        return truncate(url_fingerprint(data.strip()))
     if not isinstance(data, str | bytes):
         return f"picture of {data.width} x {data.height} pixels"
     body = data.partition(",")[2] if isinstance(data, str) else data
     first, size = (_first_bytes(body), len(body) * 3 // 4) if isinstance(body, str) else (body[:64], len(body))
     amount = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
-    return f"{format_of(first) or 'image'}, {amount}"
+    return f"{detect_format(first) or 'image'}, {amount}"

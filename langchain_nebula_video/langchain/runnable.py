@@ -8,7 +8,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import (
     IMAGE_BLOCKS,
@@ -199,7 +199,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         model = fields.get("model") or given.get("model")
         if "image" in given and "reference_images" not in given and self.offer(model).requires("reference_images"):
             given["reference_images"] = (given.pop("image"),)  # a link before this one made one picture
-        return as_request({**defaults, **given}, fields)
+        return build_request({**defaults, **given}, fields)
 
     def _read_input(self, given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
         """What the input says, as fields of a request; `known` is said already."""

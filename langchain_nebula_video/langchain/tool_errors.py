@@ -11,7 +11,7 @@ from langchain_core.exceptions import ModelError
 from langchain_core.tools import ToolException
 from pydantic import ValidationError
 
-from langchain_nebula_video.catalog.offers import request_problems
+from langchain_nebula_video.catalog.offers import format_validation_error
 from langchain_nebula_video.errors import (
     InvalidRequestError,
     NebulaVideoError,
@@ -32,7 +32,7 @@ _MAX_LENGTH = 60
 
 def describe_validation_error(error: ValidationError) -> str:
     """Arguments that do not fit the schema, told like every other refusal."""
-    problems = request_problems(error, told=_describe_value)
+    problems = format_validation_error(error, told=_describe_value)
     return str(InvalidRequestError(problems, hint="Correct the arguments and call again."))
 
 

@@ -24,8 +24,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.models import Model
-from langchain_nebula_video.catalog.offers import Offer, listed
-from langchain_nebula_video.schema import money, tier_of
+from langchain_nebula_video.catalog.offers import Offer, format_choices
+from langchain_nebula_video.schema import money, normalize_resolution
 
 __all__ = ["Arguments", "InjectedRuntime", "args_schema", "description", "quote_schema", "submit_description"]
 
@@ -116,7 +116,7 @@ def _one_of(choices: tuple[Any, ...]) -> WrapValidator:
             value = checked(given)
             if value in choices and not isinstance(given, bool):
                 return value
-        raise ValueError(f"Choose one of: {listed(choices)}")
+        raise ValueError(f"Choose one of: {format_choices(choices)}")
 
     return WrapValidator(read)
 
@@ -176,11 +176,11 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
                 default=model.default_duration,
                 ge=min(model.durations),
                 le=max(model.durations),
-                description=f"Seconds of video: {listed(model.durations)}.{grows}",
+                description=f"Seconds of video: {format_choices(model.durations)}.{grows}",
             ),
         ),
         "resolution": (
-            Annotated[Literal[offer.resolutions], BeforeValidator(tier_of), _one_of(offer.resolutions)],
+            Annotated[Literal[offer.resolutions], BeforeValidator(normalize_resolution), _one_of(offer.resolutions)],
             Field(default=offer.default_resolution, description=sharper),
         ),
         "template": (

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.tool_base import (
@@ -200,7 +200,7 @@ class NebulaQuoteVideoTool(VideoTool):
             return self._result(self._cost(fields), await self.async_lifecycle().budget_left())
 
     def _cost(self, fields: dict[str, Any]) -> Cost:
-        return self.offer().quote(as_request(None, fields), self.ratio())
+        return self.offer().quote(build_request(None, fields), self.ratio())
 
     def _result(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
         facts = {

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolArg
 from pydantic import model_validator
 
-from langchain_nebula_video.catalog.offers import as_request
+from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import chosen, images, is_url, newest_image, parse_handle
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
@@ -76,7 +76,7 @@ class RequestTool(VideoTool):
                     hint="Give the image's https URL.",
                 )
             fields[name] = newest if name == "image" else (newest,)
-        return as_request(None, fields)
+        return build_request(None, fields)
 
     def _resolve_image(self, given: Any, messages: list[Any]) -> Any:
         """The image of the conversation that is named; an address as it is. Of other words it tells what there is."""

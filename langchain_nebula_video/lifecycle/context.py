@@ -54,7 +54,7 @@ class Context:
 
     def accepted(self, reply: Reply, *, paid: bool) -> Reply:
         """The answer, unless it is a refusal."""
-        refusal = self.protocol.refusal(reply, paid=paid)
+        refusal = self.protocol.parse_refusal(reply, paid=paid)
         if refusal is None:
             return reply
         if isinstance(refusal, AuthenticationError) and self.gateway.key_hint:

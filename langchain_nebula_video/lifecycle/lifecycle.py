@@ -135,11 +135,11 @@ class Lifecycle:
 
     async def cancel(self, task: Task | str) -> Task:
         """Take a task back, where the gateway can; the task as it is then."""
-        gateway, extras = self._context.gateway, self._context.protocol.extras
+        gateway, extensions = self._context.gateway, self._context.protocol.extensions
         task_id = checked_id(task, gateway)
         entry = await self._context.find(task_id)
         seen = tasks.last_seen(self._context.known(task_id, entry), entry)
-        if extras is None:
+        if extensions is None:
             goes_on = Money.RUNNING, "It goes on to its end; leave it, or wait for it."
             money, hint = tasks.outlook(seen) or goes_on
             raise InvalidRequestError(
@@ -149,7 +149,7 @@ class Lifecycle:
                 hint=hint,
             )
         deadline = self.runtime.now() + _FETCH_SECONDS
-        attempt = partial(self._context.ask, extras.build_cancel(task_id), deadline)
+        attempt = partial(self._context.ask, extensions.build_cancel(task_id), deadline)
         async with self.runtime.session():
             try:
                 await retrying(self.runtime, attempt, deadline=deadline)

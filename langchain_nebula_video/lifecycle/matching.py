@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from langchain_nebula_video.protocols import Answer
+from langchain_nebula_video.protocols import TaskSnapshot
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = ["Likeness", "likeness"]
@@ -37,7 +37,7 @@ class Likeness(Enum):
     UNCLEAR = auto()
 
 
-def likeness(request: Mapping[str, Any], answer: Answer) -> Likeness:
+def likeness(request: Mapping[str, Any], answer: TaskSnapshot) -> Likeness:
     """What a task is to the submit of this request.
 
     Args:

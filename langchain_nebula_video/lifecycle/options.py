@@ -22,10 +22,10 @@ from pydantic import (
 )
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway, find_gateway
-from langchain_nebula_video.catalog.offers import Offer, find_offer, own_prices
+from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
-from langchain_nebula_video.media.urls import checked_host, is_loopback, split_url
+from langchain_nebula_video.media.urls import is_loopback, normalize_allowed_host, split_url
 
 __all__ = ["ClientOptions", "Options"]
 
@@ -116,7 +116,7 @@ class Options(BaseModel):
     @field_validator("prices", mode="before")
     @classmethod
     def _are_prices(cls, value: Any) -> Any:
-        return None if value is None else own_prices(value)
+        return None if value is None else parse_prices(value)
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -162,7 +162,7 @@ class Options(BaseModel):
     @field_validator("download_hosts")
     @classmethod
     def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(checked_host, value))
+        return tuple(map(normalize_allowed_host, value))
 
     @field_validator("http_client", "http_async_client")
     @classmethod

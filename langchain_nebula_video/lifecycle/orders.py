@@ -16,9 +16,9 @@ from typing import Any
 from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError, Money, NotSentError
-from langchain_nebula_video.media.images import WireImage, wire_image
+from langchain_nebula_video.media.images import WireImage, prepare_image
 from langchain_nebula_video.protocols import MAX_TASK_ID, Protocol, WireRequest
-from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, encodable
+from langchain_nebula_video.schema import Cost, Task, Video, VideoRequest, is_encodable
 
 __all__ = [
     "Order",
@@ -54,10 +54,10 @@ class Order:
 
     def wire(self, protocol: Protocol, addresses: Mapping[str, str]) -> WireRequest:
         """The submit; `addresses` are those of images that were uploaded, by digest."""
-        texts = {name: [addresses.get(image.digest) or image.text for image in found]
+        texts = {name: [addresses.get(image.digest) or image.uri for image in found]
                  for name, found in self.images.items()}  # fmt: skip
         images = {name: found if name == _REFERENCES else found[0] for name, found in texts.items()}
-        return protocol.build_submit(self.offer.wire_name, self.offer.asked(self.request), images)
+        return protocol.build_submit(self.offer.wire_name, self.offer.wire_fields(self.request), images)
 
 
 _REFERENCES = "reference_images"
@@ -75,7 +75,7 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
         given[_REFERENCES] = request.reference_images
     limits = offer.gateway.images
     found = {
-        name: tuple(wire_image(image, limits, folder=folder) for image in images) for name, images in given.items()
+        name: tuple(prepare_image(image, limits, folder=folder) for image in images) for name, images in given.items()
     }
     fields = request.model_dump(exclude={*_FRAMES, _REFERENCES})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}
@@ -91,7 +91,7 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
 
 def check_key(key: object) -> None:
     """Whether a key can be one: found out after paying, it would be too late."""
-    if key is not None and not (isinstance(key, str) and key and encodable(key)):
+    if key is not None and not (isinstance(key, str) and key and is_encodable(key)):
         raise InvalidRequestError(f"The key is {key!r}.", hint="A key is a text, not empty: key='order-17'.")
 
 
@@ -137,6 +137,6 @@ def checked_id(task: object, gateway: Gateway) -> str:
             task_id=task.task_id,
         )
     task_id = task.task_id if isinstance(task, Task) else task
-    if not task_id.strip() or len(task_id) > MAX_TASK_ID or not encodable(task_id):
+    if not task_id.strip() or len(task_id) > MAX_TASK_ID or not is_encodable(task_id):
         raise InvalidRequestError("That is no task id.", hint="Give the id that the submit answered.")
     return task_id

@@ -11,7 +11,7 @@ from langchain_nebula_video.lifecycle.context import Context, settled
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.progress import Watch
 from langchain_nebula_video.lifecycle.schedule import Schedule
-from langchain_nebula_video.protocols import Answer, is_unknown_task
+from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus
 from langchain_nebula_video.transport.retry import backoff, repeatable
 
@@ -44,7 +44,7 @@ class Looking:
         self._route = 0
         """Which of the protocol's ways to ask has worked."""
 
-    async def look(self, task_id: str, deadline: float) -> Answer:
+    async def look(self, task_id: str, deadline: float) -> TaskSnapshot:
         """One look; where no page says how, each way is tried until one is there.
 
         Raises:
@@ -110,11 +110,11 @@ class Looking:
             if runtime.now() >= last_look:
                 raise tasks.timed_out(task, watch.elapsed(), fault)
 
-    async def note(self, task: Task, entry: Entry | None, answer: Answer) -> Task:
+    async def note(self, task: Task, entry: Entry | None, answer: TaskSnapshot) -> Task:
         """The task with what was learnt, and the journal with it."""
         context = self._context
-        if answer.unknown_word is not None:
-            logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_word)
+        if answer.unknown_status is not None:
+            logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_status)
         fresh = tasks.merged(task, answer, context.gateway, context.price, context.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s: %s", task.task_id, fresh.status)

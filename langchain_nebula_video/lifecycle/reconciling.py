@@ -27,7 +27,7 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.matching import Likeness, likeness
 from langchain_nebula_video.lifecycle.polling import Looking
-from langchain_nebula_video.protocols import Answer, Extras, Listed, Reply
+from langchain_nebula_video.protocols import Extensions, ListedTask, Reply, TaskSnapshot
 from langchain_nebula_video.transport.retry import retrying
 
 __all__ = ["Search"]
@@ -62,12 +62,12 @@ class Search:
             SubmissionUnconfirmedError: it cannot be told; the error names the tasks that it may be.
             RequestError: the gateway does not answer.
         """
-        extras, runtime = self._list_with(entry), self._context.runtime
+        extensions, runtime = self._list_with(entry), self._context.runtime
         enough = runtime.now() + _AGAIN
         listed: dict[str, bool] = {}
         found: dict[str, Likeness] = {}
         while True:
-            listed |= await self._listed(extras, entry, deadline)
+            listed |= await self._listed(extensions, entry, deadline)
             for task_id in [name for name in listed if found.get(name) is not Likeness.OTHER]:
                 kind = await self._weighed(task_id, entry, deadline)
                 vague = kind in {Likeness.SAME, Likeness.UNCLEAR} and not listed[task_id]
@@ -88,18 +88,18 @@ class Search:
                     raise _undecided(near)
             await runtime.sleep(_PAUSE)
 
-    def _list_with(self, entry: Entry) -> Extras:
+    def _list_with(self, entry: Entry) -> Extensions:
         """What can list the tasks among which the entry's own would be."""
-        extras = self._context.protocol.extras
-        if extras is None:
+        extensions = self._context.protocol.extensions
+        if extensions is None:
             raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
         if entry.account != self._context.account:
             raise RequestError("It was submitted with another key or address: this one's list does not have its task.")
         if self._context.runtime.utcnow() - entry.created_at > _KEPT:
             raise RequestError("The gateway keeps its tasks for 24 hours: that it shows none says nothing any more.")
-        return extras
+        return extensions
 
-    async def _listed(self, extras: Extras, entry: Entry, deadline: float) -> dict[str, bool]:
+    async def _listed(self, extensions: Extensions, entry: Entry, deadline: float) -> dict[str, bool]:
         """The tasks of the submit's model that were made about its moment, and of each whether right in it.
 
         The gateway's clock is reckoned with.
@@ -112,9 +112,9 @@ class Search:
         seen: set[str] = set()
         found: dict[str, bool] = {}
         for page in range(1, _MAX_PAGES + 1):
-            wire = extras.build_list(model, since - _SKEW, until + _SKEW, page)
+            wire = extensions.build_list(model, since - _SKEW, until + _SKEW, page)
             reply = await retrying(self._context.runtime, partial(self._context.ask, wire, deadline), deadline=deadline)
-            listed = extras.parse_list(reply)
+            listed = extensions.parse_list(reply)
             if listed is None:
                 raise RequestError("The gateway's list of tasks cannot be read.", status_code=reply.status)
             rows, total = listed
@@ -157,7 +157,7 @@ class Search:
         owner = await self._context.find(task_id)
         return owner is not None and owner.id != entry.id
 
-    async def _rivals(self, entry: Entry, answer: Answer) -> list[EntryState]:
+    async def _rivals(self, entry: Entry, answer: TaskSnapshot) -> list[EntryState]:
         """The states of other rows whose submit was under way in that moment, and whose task this could be as well."""
         context = self._context
         rows: list[Entry] = await context.call(context.journal.entries, states=_IN_DOUBT, gateway=entry.gateway)
@@ -181,7 +181,7 @@ def _moment(entry: Entry) -> tuple[datetime, datetime]:
     return since, entry.lost_at or since + _LONGEST_SUBMIT
 
 
-def _is_of(row: Listed, model: str) -> bool:
+def _is_of(row: ListedTask, model: str) -> bool:
     """Whether a listed task is of this model; a name may have a date at its end."""
     told = row.model or model
     return told.startswith(model) or model.startswith(told)

@@ -220,7 +220,7 @@ class Submitting:
         return task, entry
 
     def _first_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
-        context, answer = self._context, submission.answer
+        context, answer = self._context, submission.snapshot
         if answer.group_ratio:
             context.options.learn_ratio(answer.group_ratio)  # so that later estimates are those of this account
         cost = order.offer.estimate(order.request, context.group_ratio)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
-from langchain_nebula_video.catalog.offers import own_name, price_cost
+from langchain_nebula_video.catalog.offers import catalog_name, compute_cost
 from langchain_nebula_video.errors import (
     Money,
     RequestError,
@@ -18,7 +18,7 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.protocols import Answer, Reply, hint_for, is_unknown_task
+from langchain_nebula_video.protocols import Reply, TaskSnapshot, hint_for, is_unknown_task
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
@@ -73,7 +73,7 @@ def known(
         model=model,
         status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
-        cost=price_cost(told, request.get("duration"), gateway, group_ratio=group_ratio),
+        cost=compute_cost(told, request.get("duration"), gateway, group_ratio=group_ratio),
         duration=request.get("duration"),
         resolution=request.get("resolution"),
         prompt=request.get("prompt"),
@@ -88,7 +88,7 @@ def last_seen(task: Task, entry: Entry | None) -> Task:
     return task if status is None else task.model_copy(update={"status": status})
 
 
-def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
+def merged(task: Task, answer: TaskSnapshot, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
     """The task with what an answer says of it."""
     finished_at = None
     if answer.status.finished:
@@ -108,7 +108,7 @@ def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: da
     if task.prompt is None:
         learnt["prompt"] = answer.prompt
     if not task.model and answer.model:
-        learnt["model"] = own_name(answer.model, gateway)
+        learnt["model"] = catalog_name(answer.model, gateway)
         task = task.model_copy(update={"model": learnt["model"]})
     if answer.submitted_at and not task.raw:  # a task that another process submitted
         learnt["submitted_at"] = min(answer.submitted_at, now)
@@ -123,17 +123,17 @@ def merged(task: Task, answer: Answer, gateway: Gateway, price: PriceOf, now: da
     )
 
 
-def _cost(task: Task, answer: Answer, gateway: Gateway, price_of: PriceOf) -> Cost:
+def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, price_of: PriceOf) -> Cost:
     """The bill where the answer has its figures; else an estimate, which says that it is one.
 
     A failed task is not billed.
     """
     if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-        return price_cost(Decimal(0), 0, gateway, billed=True)
+        return compute_cost(Decimal(0), 0, gateway, billed=True)
     price = answer.price_per_second
     if price is None:
         price = price_of(task.model, answer.resolution or task.resolution)
-    return price_cost(
+    return compute_cost(
         price,
         answer.seconds or task.duration,
         gateway,

@@ -16,7 +16,7 @@ from langchain_nebula_video.errors import RateLimitError, RefusedError, RequestE
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.orders import Order, check_time
 from langchain_nebula_video.media.images import WireImage
-from langchain_nebula_video.protocols import Extras, Reply, retry_after_of
+from langchain_nebula_video.protocols import Extensions, Reply, parse_retry_after
 from langchain_nebula_video.transport.retry import retrying
 
 __all__ = ["Uploads"]
@@ -47,14 +47,14 @@ class Uploads:
         Raises:
             RequestError: one could not be uploaded; nothing was spent.
         """
-        extras = self._context.protocol.extras
-        if extras is None or not order.offer.gateway.stores_images:
+        extensions = self._context.protocol.extensions
+        if extensions is None or not order.offer.gateway.stores_images:
             return {}
         local = {image.digest: image for images in order.images.values() for image in images if image.data is not None}
         model = order.offer.wire_name
-        return {digest: await self._address(extras, image, model, deadline) for digest, image in local.items()}
+        return {digest: await self._address(extensions, image, model, deadline) for digest, image in local.items()}
 
-    async def _address(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+    async def _address(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """Where the image lies; the first of those who want it uploads it, and if that fails, the next one."""
         runtime, name, me = self._context.runtime, (image.digest, model), object()
         try:
@@ -63,7 +63,7 @@ class Uploads:
                 await runtime.sleep(_PEER_PAUSE)
             found = self._lying.get(name)
             if found is None or found[1] <= runtime.utcnow():
-                attempt = partial(self._upload, extras, image, model, deadline)
+                attempt = partial(self._upload, extensions, image, model, deadline)
                 found = await retrying(runtime, attempt, deadline=deadline), runtime.utcnow() + _KEPT
                 self._lying[name] = found
                 while len(self._lying) > _REMEMBERED:
@@ -73,18 +73,18 @@ class Uploads:
             if self._under_way.get(name) is me:
                 del self._under_way[name]
 
-    async def _upload(self, extras: Extras, image: WireImage, model: str, deadline: float) -> str:
+    async def _upload(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""
-        address, reply = await self._post(extras, image, model, deadline)
+        address, reply = await self._post(extensions, image, model, deadline)
         if _has_expired(reply):  # a leave is for minutes: the image came too late, and the next one need not
-            address, reply = await self._post(extras, image, model, deadline)
+            address, reply = await self._post(extensions, image, model, deadline)
         if not 200 <= reply.status < 300:
             raise _refusal(reply)
         return address
 
-    async def _post(self, extras: Extras, image: WireImage, model: str, deadline: float) -> tuple[str, Reply]:
+    async def _post(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> tuple[str, Reply]:
         context = self._context
-        policy = extras.parse_policy(await context.ask(extras.build_policy(model), deadline))
+        policy = extensions.parse_upload_policy(await context.ask(extensions.build_upload_policy(model), deadline))
         if policy is None:
             raise RequestError(
                 "The gateway gave no usable leave to upload the image.", hint="Give the image's https URL instead."
@@ -93,9 +93,9 @@ class Uploads:
         mime = image.mime or "application/octet-stream"
         digest = image.digest.rpartition(":")[2]
         name = f"{digest[:32]}.{mime.rpartition('/')[2]}"
-        form = extras.build_upload(policy, name, image.data, mime)
+        form = extensions.build_upload(policy, name, image.data, mime)
         reply = await context.runtime.send(form, timeout=context.within(_UPLOAD_SECONDS, deadline))
-        return extras.uploaded(policy, name), reply
+        return extensions.uploaded_url(policy, name), reply
 
 
 def _has_expired(reply: Reply) -> bool:
@@ -117,6 +117,6 @@ def _refusal(reply: Reply) -> RequestError:
         status_code=reply.status,
         code=code,
         body=reply.body[:4000].decode("utf-8", "replace"),
-        retry_after=retry_after_of(reply),
+        retry_after=parse_retry_after(reply),
         hint=hint,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["MIME_TYPES", "ImageInfo", "any_of", "format_of", "inspect_image", "with_pillow"]
+__all__ = ["MIME_TYPES", "ImageInfo", "detect_format", "inspect_image", "join_or", "pillow_snippet"]
 
 MIME_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
 
@@ -25,12 +25,12 @@ class ImageInfo:
     """Whether a PNG is transparent; of other formats nobody asks."""
 
 
-def any_of(formats: tuple[str, ...]) -> str:
+def join_or(formats: tuple[str, ...]) -> str:
     """The formats for people: `JPEG, PNG or WEBP`."""
     return " or ".join(filter(None, (", ".join(formats[:-1]), *formats[-1:])))
 
 
-def with_pillow(form: str, change: str = "{}") -> str:
+def pillow_snippet(form: str, change: str = "{}") -> str:
     """The line of code that makes a picture one of that format, opaque, and changed."""
     code = change.format("Image.open(path).convert('RGB')")
     return f"with Pillow: {code}.save('image.{form.lower()}')."
@@ -42,53 +42,53 @@ def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> 
     Raises:
         InvalidRequestError: another format than these, or a damaged file.
     """
-    name = format_of(data)
+    name = detect_format(data)
     if name is None:
         raise InvalidRequestError(
             "The bytes are no image that is known here.",
-            hint=f"Give {any_of(formats)}; the name does not matter, the content does.",
+            hint=f"Give {join_or(formats)}; the name does not matter, the content does.",
         )
     if name not in formats:
-        how = "" if name in _NOT_PILLOWS else f", {with_pillow(formats[0])}"
+        how = "" if name in _UNSUPPORTED_BY_PILLOW else f", {pillow_snippet(formats[0])}"
         raise InvalidRequestError(
-            f"The image is {name}; the model reads {any_of(formats)}.",
-            hint=f"Convert it to {any_of(formats)}{how or '.'}",
+            f"The image is {name}; the model reads {join_or(formats)}.",
+            hint=f"Convert it to {join_or(formats)}{how or '.'}",
         )
     try:
         return _INSPECTORS[name](data)
     except (struct.error, IndexError):
-        raise _damaged("it ends too early") from None
+        raise _damaged_error("it ends too early") from None
 
 
 # The last ones are formats that people do hand over, so that the refusal can name them.
-_HEADS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"),
+_SIGNATURES = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"),
           (b"GIF8", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF"))  # fmt: skip
-_TAGS = ((b"<svg", "SVG"), (b"<?xml", "SVG"), (b"<!doc", "HTML"), (b"<html", "HTML"))
+_MARKUP_SIGNATURES = ((b"<svg", "SVG"), (b"<?xml", "SVG"), (b"<!doc", "HTML"), (b"<html", "HTML"))
 # Major brands of ISO media files, from the specifications of AVIF and HEIF (ISO/IEC 23008-12).
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
+_ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
            **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC")}  # fmt: skip
-_NOT_PILLOWS = frozenset({"SVG", "PDF", "HTML", "HEIC", "HEIF"})
+_UNSUPPORTED_BY_PILLOW = frozenset({"SVG", "PDF", "HTML", "HEIC", "HEIF"})
 
 
-def format_of(data: bytes) -> str | None:
+def detect_format(data: bytes) -> str | None:
     """What a file is by how it begins, 64 bytes of it at most; `None` if that is not known here."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12])
+        return _ISO_BRANDS.get(data[8:12])
     text = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # a byte order mark may stand before tags
-    names = [name for head, name in _HEADS if data.startswith(head)]
-    names += [name for head, name in _TAGS if text.startswith(head)]
+    names = [name for head, name in _SIGNATURES if data.startswith(head)]
+    names += [name for head, name in _MARKUP_SIGNATURES if text.startswith(head)]
     return names[0] if names else None
 
 
-def _damaged(why: str) -> InvalidRequestError:
+def _damaged_error(why: str) -> InvalidRequestError:
     return InvalidRequestError(f"The image is damaged: {why}.", hint="Save or download it again.")
 
 
-def _sized(name: str, width: int, height: int, *, alpha: bool = False) -> ImageInfo:
+def _make_info(name: str, width: int, height: int, *, alpha: bool = False) -> ImageInfo:
     if width <= 0 or height <= 0:
-        raise _damaged("it has no pixels")
+        raise _damaged_error("it has no pixels")
     return ImageInfo(name, width, height, alpha)
 
 
@@ -101,14 +101,14 @@ def _inspect_png(data: bytes) -> ImageInfo:
         body = data[at + 8 : at + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
         if not kind.isalpha():
-            raise _damaged("a part does not begin where it should")
+            raise _damaged_error("a part does not begin where it should")
         if zlib.crc32(body, zlib.crc32(kind)) != checksum:
-            raise _damaged(f"the checksum of its {kind.decode()} part is wrong")
+            raise _damaged_error(f"the checksum of its {kind.decode()} part is wrong")
         if info is None:
             if kind != b"IHDR":
-                raise _damaged("it does not begin with its header")
+                raise _damaged_error("it does not begin with its header")
             width, height, _, colours = struct.unpack_from(">IIBB", body)
-            info = _sized("PNG", width, height, alpha=colours in {4, 6})
+            info = _make_info("PNG", width, height, alpha=colours in {4, 6})
         if kind == b"tRNS" and not pixels:  # behind the pixels it says nothing
             info = replace(info, alpha=True)
         pixels = pixels or kind == b"IDAT"
@@ -116,7 +116,7 @@ def _inspect_png(data: bytes) -> ImageInfo:
             break
         at += 12 + length
     if not pixels:
-        raise _damaged("it has no pixels")
+        raise _damaged_error("it has no pixels")
     return info
 
 
@@ -129,26 +129,26 @@ def _inspect_jpeg(data: bytes) -> ImageInfo:
     at = 2
     while True:
         if data[at] != 0xFF:
-            raise _damaged("a segment does not begin where it should")
+            raise _damaged_error("a segment does not begin where it should")
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
             continue
         if marker in _FRAME_HEADERS:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            info = _sized("JPEG", width, height)
+            info = _make_info("JPEG", width, height)
         if marker == 0xDA:
             break
         at += 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", data, at + 2)[0]
     if info is None:
-        raise _damaged("it has no frame header")
+        raise _damaged_error("it has no frame header")
     if data.find(b"\xff\xd9", at) < 0:
-        raise _damaged("it ends too early")
+        raise _damaged_error("it ends too early")
     return info
 
 
 _UNCOMPRESSED = frozenset({0, 3, 6})  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
-_BITS = frozenset({1, 2, 4, 8, 16, 24, 32})
+_BIT_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
 
 def _inspect_bmp(data: bytes) -> ImageInfo:
@@ -164,15 +164,15 @@ def _inspect_bmp(data: bytes) -> ImageInfo:
     elif header >= 40:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     else:
-        raise _damaged("its header is of no known kind")
-    info = _sized("BMP", width, abs(height))  # a negative height: rows from the top down
+        raise _damaged_error("its header is of no known kind")
+    info = _make_info("BMP", width, abs(height))  # a negative height: rows from the top down
     needed = 2  # run lengths: the end mark at least
     if compression in _UNCOMPRESSED:
-        if bits not in _BITS:
-            raise _damaged(f"its pixels have {bits} bits")
+        if bits not in _BIT_DEPTHS:
+            raise _damaged_error(f"its pixels have {bits} bits")
         needed = (width * bits + 31) // 32 * 4 * info.height  # rows end on four bytes
     if len(data) < max(offset, 14 + header) + needed:
-        raise _damaged("it ends too early")
+        raise _damaged_error("it ends too early")
     return info
 
 
@@ -180,13 +180,13 @@ def _inspect_webp(data: bytes) -> ImageInfo:
     """Walk the chunks to the first with pixels; all that the file promises must be there (RFC 9649, section 2)."""
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     if len(data) < end:
-        raise _damaged("it ends too early")
+        raise _damaged_error("it ends too early")
     canvas: ImageInfo | None = None
     at = 12
     while at < end:
         kind, length = struct.unpack_from("<4sI", data, at)
         if at + 8 + length > end:
-            raise _damaged("it ends too early")
+            raise _damaged_error("it ends too early")
         head = data[at + 8 : at + 8 + min(length, 16)]
         if kind == b"VP8X":
             width, upper_width, height, upper_height = struct.unpack_from("<4xHBHB", head)
@@ -194,27 +194,27 @@ def _inspect_webp(data: bytes) -> ImageInfo:
         elif kind == b"ANMF" and canvas:
             return canvas  # a frame may be smaller
         elif kind in {b"VP8 ", b"VP8L"}:
-            image = _sized("WEBP", *(_vp8(head) if kind == b"VP8 " else _vp8l(head)))
+            image = _make_info("WEBP", *(_vp8_size(head) if kind == b"VP8 " else _vp8l_size(head)))
             if canvas and canvas != image:
-                raise _damaged("its parts do not agree on its size")
+                raise _damaged_error("its parts do not agree on its size")
             return image
         at += 8 + length + length % 2
-    raise _damaged("it has no pixels")
+    raise _damaged_error("it has no pixels")
 
 
-def _vp8(head: bytes) -> tuple[int, int]:
+def _vp8_size(head: bytes) -> tuple[int, int]:
     """Width and height in a key frame's header (RFC 6386, section 9.1); the upper bits are for scaling."""
     if head[0] & 1 or head[3:6] != b"\x9d\x01\x2a":
-        raise _damaged("its pixels do not begin where they should")
+        raise _damaged_error("its pixels do not begin where they should")
     width, height = struct.unpack_from("<HH", head, 6)
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _vp8l(head: bytes) -> tuple[int, int]:
+def _vp8l_size(head: bytes) -> tuple[int, int]:
     """Width and height in a lossless image's header (RFC 9649, section 3); above them: alpha, and version 0."""
     signature, bits = struct.unpack_from("<BI", head)
     if signature != 0x2F or bits >> 29:
-        raise _damaged("its pixels do not begin where they should")
+        raise _damaged_error("its pixels do not begin where they should")
     return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
 
 

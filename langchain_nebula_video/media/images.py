@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, any_of, inspect_image, with_pillow
-from langchain_nebula_video.media.urls import split_url, without_signature
-from langchain_nebula_video.schema import encodable
+from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image, join_or, pillow_snippet
+from langchain_nebula_video.media.urls import split_url, url_fingerprint
+from langchain_nebula_video.schema import is_encodable
 
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
 
-__all__ = ["ImageInfo", "WireImage", "image_in_block", "inspect_image", "wire_image"]
+__all__ = ["ImageInfo", "WireImage", "image_from_block", "inspect_image", "prepare_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class WireImage:
     """What kind of image the bytes are."""
 
     @property
-    def text(self) -> str:
+    def uri(self) -> str:
         """The URL as it was given, or a `data:` URI, which is made anew each time."""
         if self.data is None:
             return self.url or ""
@@ -52,10 +52,12 @@ class WireImage:
         return f"WireImage({self.digest})"
 
 
-_FORMS = "an https or http URL, a data: URI, bytes, a pathlib.Path, an open file, a PIL image or an image block"
+_ACCEPTED_INPUTS = (
+    "an https or http URL, a data: URI, bytes, a pathlib.Path, an open file, a PIL image or an image block"
+)
 
 
-def wire_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
+def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
     """The image as the gateway takes it.
 
     Args:
@@ -66,26 +68,26 @@ def wire_image(image: object, limits: ImageLimits, *, folder: Path | None = None
     Raises:
         InvalidRequestError: it holds no image, or none that the gateway takes; says what to do.
     """
-    image = image_in_block(image) if isinstance(image, Mapping) else image
+    image = image_from_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
         text = image.strip()
-        if split_url(text, limits.schemes) is not None and encodable(text):
-            return WireImage(f"url:{without_signature(text)}", url=text)
+        if split_url(text, limits.schemes) is not None and is_encodable(text):
+            return WireImage(f"url:{url_fingerprint(text)}", url=text)
         if text[:5].lower() == "data:":
-            return _checked(_data_uri_bytes(text, limits.max_bytes), limits)
+            return _validate(_decode_data_uri(text, limits.max_bytes), limits)
         if text[:6].lower() == "oss://" and "oss" not in limits.schemes:
             raise InvalidRequestError(
-                f"The gateway cannot read the address {_shown(text)}: it fetches {any_of(limits.schemes)} ones.",
+                f"The gateway cannot read the address {_abbreviate(text)}: it fetches {join_or(limits.schemes)} ones.",
                 hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
             )
-        image = _inside(text, folder)
-    return _checked(_read(image, limits), limits)
+        image = _resolve_in_folder(text, folder)
+    return _validate(_read_bytes(image, limits), limits)
 
 
-_OTHER_BLOCKS = frozenset({"video", "audio", "text", "file"})
+_NON_IMAGE_BLOCKS = frozenset({"video", "audio", "text", "file"})
 
 
-def image_in_block(block: Mapping[str, Any]) -> object:
+def image_from_block(block: Mapping[str, Any]) -> object:
     """What a LangChain or provider image block holds: a URL or a `data:` URI.
 
     Understands LangChain's v1 blocks, `image_url` (dict and bare string), OpenAI's `input_image`, Anthropic's
@@ -94,9 +96,9 @@ def image_in_block(block: Mapping[str, Any]) -> object:
     Raises:
         InvalidRequestError: the block holds no image that can be sent.
     """
-    if str(block.get("type")) in _OTHER_BLOCKS:
+    if str(block.get("type")) in _NON_IMAGE_BLOCKS:
         raise InvalidRequestError(
-            f"The content block of type {block['type']!r} holds no image.", hint=f"Give {_FORMS}."
+            f"The content block of type {block['type']!r} holds no image.", hint=f"Give {_ACCEPTED_INPUTS}."
         )
     inner = block.get("source") if isinstance(block.get("source"), Mapping) else block
     assert isinstance(inner, Mapping)  # noqa: S101 for the type checker
@@ -112,17 +114,19 @@ def image_in_block(block: Mapping[str, Any]) -> object:
     if isinstance(data, bytes):
         return data
     named = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
-    raise InvalidRequestError(f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_FORMS}.")
+    raise InvalidRequestError(
+        f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_ACCEPTED_INPUTS}."
+    )
 
 
-def _shown(text: str) -> str:
+def _abbreviate(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
-def _inside(text: str, folder: Path | None) -> Path:
+def _resolve_in_folder(text: str, folder: Path | None) -> Path:
     if folder is None:
         raise InvalidRequestError(
-            f"The image {_shown(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
+            f"The image {_abbreviate(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
         )
     root = folder.resolve()
@@ -133,33 +137,33 @@ def _inside(text: str, folder: Path | None) -> Path:
         inside = False
     if not inside:
         raise InvalidRequestError(
-            f"The image {_shown(text)} is no file inside the allowed folder.",
+            f"The image {_abbreviate(text)} is no file inside the allowed folder.",
             hint="Name a file in that folder; '..' and links out of it are not followed.",
         )
     return path
 
 
-def _data_uri_bytes(text: str, max_bytes: int) -> bytes:
+def _decode_data_uri(text: str, max_bytes: int) -> bytes:
     head, comma, body = text.partition(",")
     if not comma:
         raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
     if not head.lower().endswith(";base64"):
         if len(body) > max_bytes * 3:  # %FF: three characters a byte
-            raise _too_large(max_bytes)
+            raise _too_large_error(max_bytes)
         return unquote_to_bytes(body.encode("utf-8", "replace"))
     if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest is room for line breaks
-        raise _too_large(max_bytes)
+        raise _too_large_error(max_bytes)
     try:
         return base64.b64decode("".join(body.split()), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The data: URI is not valid base64.", hint="Encode the image again.") from None
 
 
-def _read(image: object, limits: ImageLimits) -> bytes:
+def _read_bytes(image: object, limits: ImageLimits) -> bytes:
     max_bytes = limits.max_bytes
     if isinstance(image, bytes | bytearray | memoryview):
         if (size := memoryview(image).nbytes) > max_bytes:
-            raise _too_large(max_bytes, size)
+            raise _too_large_error(max_bytes, size)
         return bytes(image)
     if isinstance(image, os.PathLike):
         return _read_path(Path(os.fsdecode(image)), max_bytes)
@@ -178,9 +182,9 @@ def _read(image: object, limits: ImageLimits) -> bytes:
         if not isinstance(data, bytes):
             raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
         if len(data) > max_bytes:
-            raise _too_large(max_bytes)
+            raise _too_large_error(max_bytes)
         return data
-    raise InvalidRequestError(f"A {type(image).__name__} holds no image.", hint=f"Give {_FORMS}.")
+    raise InvalidRequestError(f"A {type(image).__name__} holds no image.", hint=f"Give {_ACCEPTED_INPUTS}.")
 
 
 def _read_path(path: Path, max_bytes: int) -> bytes:
@@ -190,7 +194,7 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
             if len(data) > max_bytes:
-                raise _too_large(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
+                raise _too_large_error(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise InvalidRequestError(
             f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it."
@@ -200,12 +204,12 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
 
 def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
     """PNG keeps every pixel; a picture too large for it goes as JPEG, at the quality that eyes cannot tell."""
-    _check_sides(image.width, image.height, limits)
+    _check_dimensions(image.width, image.height, limits)
     data = b""
     try:
         for form in [form for form in ("PNG", "JPEG") if form in limits.formats] or limits.formats[:1]:
-            kept = form == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _transparent(image))
-            picture = image if kept else _as_rgb(image)
+            kept = form == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _has_transparency(image))
+            picture = image if kept else _flatten_to_rgb(image)
             buffer = io.BytesIO()
             picture.save(buffer, format=form, quality=95)
             data = buffer.getvalue()
@@ -219,13 +223,13 @@ def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
-def _transparent(image: Any) -> bool:
+def _has_transparency(image: Any) -> bool:
     return bool(getattr(image, "has_transparency_data", True))  # Pillow 10.1 has it
 
 
-def _as_rgb(image: Any) -> Any:
+def _flatten_to_rgb(image: Any) -> Any:
     """The picture's colours; on white, where it is transparent: what lies hidden there may be any colour."""
-    if not _transparent(image):
+    if not _has_transparency(image):
         return image.convert("RGB")
     layer = image.convert("RGBA")
     layer.info.pop("transparency", None)  # what another mode left there would be written into the file
@@ -235,22 +239,22 @@ def _as_rgb(image: Any) -> Any:
     return white
 
 
-def _checked(data: bytes, limits: ImageLimits) -> WireImage:
+def _validate(data: bytes, limits: ImageLimits) -> WireImage:
     if not data:
-        raise InvalidRequestError("The image is empty.", hint=f"Give {any_of(limits.formats)}.")
+        raise InvalidRequestError("The image is empty.", hint=f"Give {join_or(limits.formats)}.")
     if len(data) > limits.max_bytes:
-        raise _too_large(limits.max_bytes, len(data))
+        raise _too_large_error(limits.max_bytes, len(data))
     info = inspect_image(data, limits.formats)
-    _check_sides(info.width, info.height, limits)
+    _check_dimensions(info.width, info.height, limits)
     if info.alpha and not limits.alpha:
         raise InvalidRequestError(
             f"The image is a {info.format} with transparency; the model reads it only without.",
-            hint=f"Drop its alpha channel, {with_pillow(info.format)}",
+            hint=f"Drop its alpha channel, {pillow_snippet(info.format)}",
         )
     return WireImage(f"sha256:{hashlib.sha256(data).hexdigest()}", data=data, mime=MIME_TYPES[info.format])
 
 
-def _too_large(max_bytes: int, size: int | None = None) -> InvalidRequestError:
+def _too_large_error(max_bytes: int, size: int | None = None) -> InvalidRequestError:
     """The refusal of an image of that size, if it is known."""
     limit = f"{max_bytes:,} bytes ({max_bytes / 1024 / 1024:.3g} MB)"
     told = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
@@ -260,7 +264,7 @@ def _too_large(max_bytes: int, size: int | None = None) -> InvalidRequestError:
     )
 
 
-def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
+def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
     """Whether the picture is neither too small nor too large for the model."""
     short, long = min(width, height), max(width, height)
     low, high = limits.sides or (0, long)
@@ -271,9 +275,9 @@ def _check_sides(width: int, height: int, limits: ImageLimits) -> None:
     size = min(max(scaled[0], low), high), min(max(scaled[1], low), high)
     form = limits.formats[0]
     if size == scaled:
-        hint = f"Scale it, {with_pillow(form, f'{{}}.resize({size})')}"
+        hint = f"Scale it, {pillow_snippet(form, f'{{}}.resize({size})')}"
     else:
-        hint = f"Scaling alone does not do it: pad it, {with_pillow(form, f'ImageOps.pad({{}}, {size})')}"
+        hint = f"Scaling alone does not do it: pad it, {pillow_snippet(form, f'ImageOps.pad({{}}, {size})')}"
     raise InvalidRequestError(
         f"The image has {width} x {height} pixels; the model reads sides of {low} to {high} pixels.", hint=hint
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["flaw"]
+__all__ = ["find_mp4_defect"]
 
 _HEAD = 16
 _MAX_BOXES = 10_000
 
 
-def flaw(path: Path) -> str | None:
+def find_mp4_defect(path: Path) -> str | None:
     """What is wrong with a file that should be an MP4; `None`: nothing that its boxes show."""
     size = path.stat().st_size
     found: set[bytes] = set()

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["IPAddress", "checked_host", "is_loopback", "is_public", "split_url", "without_signature"]
+__all__ = ["IPAddress", "is_loopback", "is_public", "normalize_allowed_host", "split_url", "url_fingerprint"]
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -41,7 +41,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def checked_host(text: str) -> str:
+def normalize_allowed_host(text: str) -> str:
     """One of `download_hosts`: a name, a domain that begins with a dot, an address or a network.
 
     Raises:
@@ -64,38 +64,42 @@ def checked_host(text: str) -> str:
 
 # Public by their number, and yet inside: Azure's WireServer, the relays of 6to4 (RFC 7526), and what IANA keeps for
 # protocols (some clouds answer there). Local NAT64 (RFC 8215) leads to whatever the network's owner says.
-_INSIDE = tuple(
+_INTERNAL_NETWORKS = tuple(
     map(ipaddress.ip_network, ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
-_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291, 2.5.5.1
+_IPV4_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291, 2.5.5.1
 _ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214, 6.1
 
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is one of the open internet, and so is each that it carries inside."""
-    inside = _carried(address)
+    inside = _embedded_ipv4(address)
     if inside:
         return all(map(is_public, inside))
-    if any(address in network for network in _INSIDE if network.version == address.version):
+    if any(address in network for network in _INTERNAL_NETWORKS if network.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _carried(address: IPAddress) -> list[ipaddress.IPv4Address]:
+def _embedded_ipv4(address: IPAddress) -> list[ipaddress.IPv4Address]:
     """The IPv4 address that a translator or a tunnel makes of an IPv6 one."""
     if address.version == 4:
         return []
     low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
-    if address in _NAT64 or (address in _COMPATIBLE and int(low) > 1) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+    if (
+        address in _NAT64
+        or (address in _IPV4_COMPATIBLE and int(low) > 1)
+        or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    ):
         return [low]
     return [address.sixtofour] if address.sixtofour is not None else []
 
 
 # What signing adds to an address: OSS, S3, GCS, Azure and CDNs. It changes with every signature.
-_SIGNING = re.compile(
+_SIGNING_PARAMETER = re.compile(
     r"(x-(amz|oss|goog|ms|cos|tos)-(?!process$).*|q-(sign-algorithm|ak|(sign|key)-time|(header|url-param)-list|signature)|"
     r"(oss|aws)accesskeyid|googleaccessid|(security-)?token|sign(ature)?|policy|key-pair-id|expires?|auth_key|e|"
     r"s[aeprtv]|sig|sks|skoid|sktid|skt|ske|skv|spr)",
@@ -103,10 +107,10 @@ _SIGNING = re.compile(
 )
 # Some of these are ordinary words, which may tell one picture from another: they are left out only beside a signature
 # itself. Qiniu's is a token of a key and what it signs.
-_SIGNATURE = re.compile(r"(((x-\w+|q)-)?signature|sign?|auth_key)=.|token=[\w-]{40}(:|%3A)", re.IGNORECASE)
+_SIGNATURE_PARAMETER = re.compile(r"(((x-\w+|q)-)?signature|sign?|auth_key)=.|token=[\w-]{40}(:|%3A)", re.IGNORECASE)
 
 
-def without_signature(url: str) -> str:
+def url_fingerprint(url: str) -> str:
     """What names the thing behind an address: less what changes when it is signed anew, and less what is secret.
 
     Of the other parameters a hash is left: they may tell one picture from another, and they may be secret too.
@@ -116,6 +120,6 @@ def without_signature(url: str) -> str:
     host, slash, path = rest.partition("/")
     told = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
     others = [part for part in query.split("&") if part]
-    if any(map(_SIGNATURE.match, others)):
-        others = [part for part in others if not _SIGNING.fullmatch(part.partition("=")[0])]
+    if any(map(_SIGNATURE_PARAMETER.match, others)):
+        others = [part for part in others if not _SIGNING_PARAMETER.fullmatch(part.partition("=")[0])]
     return f"{told}?{hashlib.sha256('&'.join(others).encode()).hexdigest()[:16]}" if others else told

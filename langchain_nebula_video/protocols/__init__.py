@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, nebula, uniall
-from langchain_nebula_video.protocols.reading import MAX_TASK_ID
-from langchain_nebula_video.protocols.refusals import hint_for, is_unknown_task, retry_after_of
+from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
+from langchain_nebula_video.protocols.refusals import hint_for, is_unknown_task, parse_retry_after
 from langchain_nebula_video.protocols.wire import (
-    Answer,
-    Extras,
-    Listed,
-    Policy,
+    Extensions,
+    ListedTask,
     Protocol,
     Reply,
     Submission,
+    TaskSnapshot,
+    UploadPolicy,
     WireRequest,
 )
 
 __all__ = [
     "MAX_TASK_ID",
     "PROTOCOLS",
-    "Answer",
-    "Extras",
-    "Listed",
-    "Policy",
+    "Extensions",
+    "ListedTask",
     "Protocol",
     "Reply",
     "Submission",
+    "TaskSnapshot",
+    "UploadPolicy",
     "WireRequest",
     "hint_for",
     "is_unknown_task",
-    "retry_after_of",
+    "parse_retry_after",
 ]
 
 PROTOCOLS: dict[str, Protocol] = {

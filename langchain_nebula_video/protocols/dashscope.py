@@ -13,24 +13,24 @@ from urllib.parse import urlencode
 
 from langchain_nebula_video.errors import RefusedError, RequestError
 from langchain_nebula_video.media.urls import is_loopback, split_url
-from langchain_nebula_video.protocols import reading as read
-from langchain_nebula_video.protocols.answers import Reader, segment
-from langchain_nebula_video.protocols.refusals import GONE, refusal_of, request_id_of
-from langchain_nebula_video.protocols.wire import Extras, Listed, Policy, Protocol, Reply, WireRequest
-from langchain_nebula_video.schema import encodable
+from langchain_nebula_video.protocols import parsing
+from langchain_nebula_video.protocols.refusals import TASK_STATUS_UNKNOWN, find_request_id, parse_refusal
+from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
+from langchain_nebula_video.protocols.wire import Extensions, ListedTask, Protocol, Reply, UploadPolicy, WireRequest
+from langchain_nebula_video.schema import is_encodable
 
 __all__ = ["PASSTHROUGH", "PROTOCOL"]
 
-_SERVICES = "/api/v1/services/aigc"
-_FIRST_FRAME = f"{_SERVICES}/video-generation/video-synthesis"
-_BOTH_FRAMES = f"{_SERVICES}/image2video/video-synthesis"
-_TASKS = "/api/v1/tasks"
+_SERVICES_PATH = "/api/v1/services/aigc"
+_FIRST_FRAME_PATH = f"{_SERVICES_PATH}/video-generation/video-synthesis"
+_BOTH_FRAMES_PATH = f"{_SERVICES_PATH}/image2video/video-synthesis"
+_TASKS_PATH = "/api/v1/tasks"
 _BEIJING = timezone(timedelta(hours=8))
-_PAGE = 100
+_PAGE_SIZE = 100
 
 # Our field -> the vendor's, and whether it stands in `input` or in `parameters`.
-_INPUT = {name: name for name in ("prompt", "negative_prompt", "audio_url", "template")}
-_PARAMETERS = {
+_INPUT_FIELDS = {name: name for name in ("prompt", "negative_prompt", "audio_url", "template")}
+_PARAMETER_FIELDS = {
     "resolution": "resolution",
     "duration": "duration",
     "smart_rewrite": "prompt_extend",
@@ -38,120 +38,128 @@ _PARAMETERS = {
     "watermark": "watermark",
     "seed": "seed",
 }
-_FRAMES = frozenset({"image", "last_image"})
+_FRAME_FIELDS = frozenset({"image", "last_image"})
 
 
-class _DashScope(Reader):
-    places = frozenset({*_INPUT, *_PARAMETERS}) | _FRAMES
+class _DashScope(ResponseParser):
+    supported_fields = frozenset({*_INPUT_FIELDS, *_PARAMETER_FIELDS}) | _FRAME_FIELDS
 
-    def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        said = {name: value for name, value in asked.items() if value is not None}
+    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+        said = {name: value for name, value in fields.items() if value is not None}
         if "resolution" in said:
             said["resolution"] = said["resolution"].upper()
-        given = {theirs: said[ours] for ours, theirs in _INPUT.items() if said.get(ours)}
-        wanted = {theirs: said[ours] for ours, theirs in _PARAMETERS.items() if ours in said}
-        path, frames = _FIRST_FRAME, {"img_url": images.get("image")}
+        given = {theirs: said[ours] for ours, theirs in _INPUT_FIELDS.items() if said.get(ours)}
+        wanted = {theirs: said[ours] for ours, theirs in _PARAMETER_FIELDS.items() if ours in said}
+        path, frames = _FIRST_FRAME_PATH, {"img_url": images.get("image")}
         if "last_image" in images:
             path, frames = (
-                _BOTH_FRAMES,
+                _BOTH_FRAMES_PATH,
                 {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
             )
         headers = {"X-DashScope-Async": "enable"}
-        shown = {name: _spelled(address) for name, address in frames.items() if address is not None}
+        shown = {name: _normalize_oss_scheme(address) for name, address in frames.items() if address is not None}
         if any(address.startswith("oss://") for address in shown.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
         body = {"model": model, "input": {**given, **shown}, "parameters": wanted}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
-        return (WireRequest("GET", f"{_TASKS}/{segment(task_id)}"),)
+        return (WireRequest("GET", f"{_TASKS_PATH}/{encode_segment(task_id)}"),)
 
-    def refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
         """Besides what refusals are elsewhere: here `UNKNOWN` is no passing state but the end of what is known."""
-        body = read.parse_object(reply.body) or {}
-        if not paid and 200 <= reply.status < 300 and read.at(body, "output.task_status") == GONE:
+        body = parsing.parse_json_object(reply.body) or {}
+        if (
+            not paid
+            and 200 <= reply.status < 300
+            and parsing.get_value(body, "output.task_status") == TASK_STATUS_UNKNOWN
+        ):
             return RefusedError(
                 "The gateway answered that the task's status is UNKNOWN: there is none, or it is older than 24 hours.",
                 status_code=reply.status,
-                code=GONE,
-                request_id=request_id_of(reply, body),
+                code=TASK_STATUS_UNKNOWN,
+                request_id=find_request_id(reply, body),
             )
-        return refusal_of(reply, paid=paid)
+        return parse_refusal(reply, paid=paid)
 
 
-class _AtHome(_DashScope):
+class _DashScopeDirect(_DashScope):
     """What DashScope can itself, and no reseller documents."""
 
     @property
-    def extras(self) -> Extras:  # type: ignore[override]
+    def extensions(self) -> Extensions:  # type: ignore[override]
         return self
 
     def build_cancel(self, task_id: str) -> WireRequest:
-        return WireRequest("POST", f"{_TASKS}/{segment(task_id)}/cancel")
+        return WireRequest("POST", f"{_TASKS_PATH}/{encode_segment(task_id)}/cancel")
 
     def build_list(self, model: str, since: datetime, until: datetime, page: int) -> WireRequest:
         window = {name: f"{moment.astimezone(_BEIJING):%Y%m%d%H%M%S}"
                   for name, moment in (("start_time", since), ("end_time", until))}  # fmt: skip
-        asked = {**window, "model_name": model, "page_no": page, "page_size": _PAGE}
-        return WireRequest("GET", f"{_TASKS}/?{urlencode(asked)}")
+        fields = {**window, "model_name": model, "page_no": page, "page_size": _PAGE_SIZE}
+        return WireRequest("GET", f"{_TASKS_PATH}/?{urlencode(fields)}")
 
-    def parse_list(self, reply: Reply) -> tuple[list[Listed], int] | None:
-        body = read.parse_object(reply.body)
-        rows, total = read.at(body, "data"), read.decimal_at(body, "total")
+    def parse_list(self, reply: Reply) -> tuple[list[ListedTask], int] | None:
+        body = parsing.parse_json_object(reply.body)
+        rows, total = parsing.get_value(body, "data"), parsing.get_decimal(body, "total")
         if not isinstance(rows, list) or total is None or total < len(rows):
             return None
         found = [
-            Listed(task_id, created_at, read.text_at(row, "model_name"))
+            ListedTask(task_id, created_at, parsing.get_text(row, "model_name"))
             for row in rows
-            if (task_id := read.text_at(row, "task_id")) and (created_at := read.find_time(row, "gmt_create"))
+            if (task_id := parsing.get_text(row, "task_id")) and (created_at := parsing.find_time(row, "gmt_create"))
         ]
         if len(found) < len(rows):  # a row that cannot be read may be the one that is looked for
             return None
         return found, int(total)
 
-    def build_policy(self, model: str) -> WireRequest:
+    def build_upload_policy(self, model: str) -> WireRequest:
         return WireRequest("GET", f"/api/v1/uploads?{urlencode({'action': 'getPolicy', 'model': model})}")
 
-    def parse_policy(self, reply: Reply) -> Policy | None:
-        data = read.at(read.parse_object(reply.body), "data")
-        host, folder = _whole(data, "upload_host"), _whole(data, "upload_dir")
-        form = {theirs: value for theirs, ours in _FORM.items() if (value := _whole(data, ours)) is not None}
-        if host is None or folder is None or not _is_safe(host) or not form.keys() >= _SIGNED:
+    def parse_upload_policy(self, reply: Reply) -> UploadPolicy | None:
+        data = parsing.get_value(parsing.parse_json_object(reply.body), "data")
+        host, folder = _get_exact_string(data, "upload_host"), _get_exact_string(data, "upload_dir")
+        form = {
+            theirs: value
+            for theirs, ours in _FORM_FIELDS.items()
+            if (value := _get_exact_string(data, ours)) is not None
+        }
+        if host is None or folder is None or not _is_safe_host(host) or not form.keys() >= _REQUIRED_FORM_FIELDS:
             return None
-        return Policy(host, folder, form)
+        return UploadPolicy(host, folder, form)
 
-    def build_upload(self, policy: Policy, name: str, data: bytes, mime: str) -> WireRequest:
+    def build_upload(self, policy: UploadPolicy, name: str, data: bytes, mime: str) -> WireRequest:
         form = {**policy.form, "key": f"{policy.folder}/{name}", "success_action_status": "200"}
         return WireRequest("POST", policy.host, form=form, file=(name, data, mime))
 
-    def uploaded(self, policy: Policy, name: str) -> str:
+    def uploaded_url(self, policy: UploadPolicy, name: str) -> str:
         return f"oss://{policy.folder}/{name}"
 
 
-def _spelled(address: str) -> str:
+def _normalize_oss_scheme(address: str) -> str:
     """A scheme is one in capitals too; the storage's own spelling is the one that is sure to be understood."""
     return f"oss{address[3:]}" if address[:6].lower() == "oss://" else address
 
 
 # The form's name -> the policy's.
-_FORM = {
+_FORM_FIELDS = {
     "OSSAccessKeyId": "oss_access_key_id",
     "Signature": "signature",
     "policy": "policy",
     "x-oss-object-acl": "x_oss_object_acl",
     "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
 }
-_SIGNED = frozenset({"OSSAccessKeyId", "Signature", "policy"})
+_REQUIRED_FORM_FIELDS = frozenset({"OSSAccessKeyId", "Signature", "policy"})
 """Without these it is no signed form."""
 
 
-def _whole(data: object, name: str) -> str | None:
+def _get_exact_string(data: object, name: str) -> str | None:
     """A text exactly as it came: cut short, it is not what was signed."""
-    value = read.at(data, name)
-    return value if isinstance(value, str) and value and encodable(value) else None
+    value = parsing.get_value(data, name)
+    return value if isinstance(value, str) and value and is_encodable(value) else None
 
 
-def _is_safe(host: str) -> bool:
+def _is_safe_host(host: str) -> bool:
     """Whether an image may go there: where it is read so by everybody, and by nobody on the way."""
     parts = split_url(host, ("https", "http"))
     if parts is None or "@" in parts.netloc or "\\" in host:
@@ -159,5 +167,5 @@ def _is_safe(host: str) -> bool:
     return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
 
 
-PROTOCOL: Protocol = _AtHome()
+PROTOCOL: Protocol = _DashScopeDirect()
 PASSTHROUGH: Protocol = _DashScope()

@@ -18,17 +18,25 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.protocols.reading import find_reason, parse_object, text_at
+from langchain_nebula_video.protocols.parsing import find_error, get_text, parse_json_object
 from langchain_nebula_video.protocols.wire import Reply
 
-__all__ = ["GONE", "classify", "hint_for", "is_unknown_task", "refusal_of", "request_id_of", "retry_after_of"]
+__all__ = [
+    "TASK_STATUS_UNKNOWN",
+    "classify",
+    "find_request_id",
+    "hint_for",
+    "is_unknown_task",
+    "parse_refusal",
+    "parse_retry_after",
+]
 
-_KEY = "Check the key, and that it belongs to this gateway; a key whose own quota is used up is answered alike."
-_MONEY = "Top up the account or ask for the right at the gateway, then repeat."
-_FORMAT = "Give a JPEG or PNG image: every gateway reads these."
-_SIZE = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
-_REACH = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
-_GATEWAY_KEY = "The gateway's own account at the vendor was refused, not yours: tell its support."
+_KEY_HINT = "Check the key, and that it belongs to this gateway; a key whose own quota is used up is answered alike."
+_QUOTA_HINT = "Top up the account or ask for the right at the gateway, then repeat."
+_FORMAT_HINT = "Give a JPEG or PNG image: every gateway reads these."
+_SIZE_HINT = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
+_DOWNLOAD_HINT = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
+_VENDOR_ACCOUNT_HINT = "The gateway's own account at the vendor was refused, not yours: tell its support."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +51,41 @@ class _Rule:
 # Each proves that the task was refused, whatever the HTTP status.
 _RULES = [
     _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
-    _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT),
-    _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE),
+    _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT_HINT),
+    _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE_HINT),
     _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|(\w+_)?Download_?Failed|"
-          r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _REACH),
+          r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _DOWNLOAD_HINT),
     _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
           InvalidInputError, "Correct what the message names."),
-    _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY),
+    _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY_HINT),
     _Rule(r"InsufficientQuota|quota_not_enough|insufficient_user_quota|insufficient_quota|"
           r"pre_consume_token_quota_failed|Arrearage|(Postpaid|Prepaid)BillOverdue|CommodityNotPurchased|"
-          r"(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _MONEY),
+          r"(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _QUOTA_HINT),
     _Rule(r"Throttling(\.\w+)*|RateQuota|BurstRate|AllocationQuota|rate_limit_exceeded", RateLimitError),
     _Rule(r"UnsupportedOperation", RefusedError, "Only a task that still waits in the queue can be canceled."),
     _Rule(r"task_not_exist|task_not_found", RefusedError, "Check the task id and the account."),
     _Rule(r"ModelNotFound|model_not_found|model_price_error", RefusedError, "Choose a model that this gateway serves."),
 ]  # fmt: skip
-_COMPILED = [(re.compile(rf"(?:^|[.*\s])(?:{rule.pattern})$", re.IGNORECASE), rule) for rule in _RULES]
+_COMPILED_RULES = [(re.compile(rf"(?:^|[.*\s])(?:{rule.pattern})$", re.IGNORECASE), rule) for rule in _RULES]
 
-_BY_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
-    401: (AuthenticationError, _KEY),
-    402: (QuotaError, _MONEY),
-    403: (QuotaError, _MONEY),
+_RULES_BY_HTTP_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
+    401: (AuthenticationError, _KEY_HINT),
+    402: (QuotaError, _QUOTA_HINT),
+    403: (QuotaError, _QUOTA_HINT),
     404: (RefusedError, "Check base_url: nothing answers at this path."),
     405: (RefusedError, "Check base_url: this is not the gateway's address."),
-    413: (InvalidInputError, _SIZE),
+    413: (InvalidInputError, _SIZE_HINT),
     429: (RateLimitError, None),
 }
-_REDIRECT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
+_REDIRECT_HINT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
-_UNREACHED = re.compile(r"unable to download the media resource", re.IGNORECASE)
+_DOWNLOAD_FAILED = re.compile(r"unable to download the media resource", re.IGNORECASE)
 """Alibaba's page on error codes, 2026-11: what its content check says of a file that it could not fetch."""
 _UNKNOWN_TASK = re.compile(
     r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
 )
 # What an answer about a task has, and an error envelope has not.
-_TASK_PATHS = (
+_TASK_FIELD_PATHS = (
     "task_id",
     "status",
     "data.task_id",
@@ -88,22 +96,22 @@ _TASK_PATHS = (
     "metadata.output.task_status",
 )
 _MAX_BODY = 4000
-_GAVE_UP = frozenset({408, 499})
+_TIMEOUT_STATUSES = frozenset({408, 499})
 """Somebody on the way stopped waiting; what became of the request is not said."""
 
 
-GONE = "UNKNOWN"
+TASK_STATUS_UNKNOWN = "UNKNOWN"
 """DashScope's word for a task that it does not know (any more); in lower case it is a gateway's passing state."""
 
 
 def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
     """Error class and hint of a documented code; `None` for any other code."""
-    for pattern, rule in _COMPILED:
+    for pattern, rule in _COMPILED_RULES:
         if pattern.search((code or "").strip()):
             if rule.error is RateLimitError and _FREE_QUOTA.search(f"{code} {message}"):
-                return QuotaError, _MONEY  # waiting brings no new free quota
-            if rule.error is ModerationError and _UNREACHED.search(message or ""):
-                return InvalidInputError, _REACH  # nothing was looked at, so nothing in it is wrong
+                return QuotaError, _QUOTA_HINT  # waiting brings no new free quota
+            if rule.error is ModerationError and _DOWNLOAD_FAILED.search(message or ""):
+                return InvalidInputError, _DOWNLOAD_HINT  # nothing was looked at, so nothing in it is wrong
             return rule.error, rule.hint
     return None
 
@@ -119,71 +127,75 @@ def hint_for(code: str | None, message: str | None) -> str:
 
 def is_unknown_task(error: RequestError) -> bool:
     """Whether an answer to a fetch says that there is no such task."""
-    return error.status_code == 404 or error.code == GONE or bool(error.code and _UNKNOWN_TASK.search(error.code))
+    return (
+        error.status_code == 404
+        or error.code == TASK_STATUS_UNKNOWN
+        or bool(error.code and _UNKNOWN_TASK.search(error.code))
+    )
 
 
-def refusal_of(reply: Reply, *, paid: bool) -> RequestError | None:
+def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
     """The error that an answer is, or `None`.
 
     An answer outside 2xx is one; inside 2xx only an error envelope with a documented code. A paid request
     that was answered by 5xx, by 408 or 499, or by nothing that is understood, may have been accepted: unless the
     code proves the contrary it is unconfirmed.
     """
-    body = parse_object(reply.body) or {}
-    code, message = find_reason(body)
+    body = parse_json_object(reply.body) or {}
+    code, message = find_error(body)
     known = classify(code, message)
     success = 200 <= reply.status < 300
-    if success and (known is None or text_at(body, *_TASK_PATHS) is not None):
+    if success and (known is None or get_text(body, *_TASK_FIELD_PATHS) is not None):
         return None  # a failed task has a code too
-    details = _details(reply, body, code)
-    told = _told(reply, code, message)
+    details = _error_details(reply, body, code)
+    told = _describe_reply(reply, code, message)
     if known is not None:
         error, hint = known
-        if error in {AuthenticationError, QuotaError} and _is_packed(body):
-            error, hint = RefusedError, _GATEWAY_KEY
+        if error in {AuthenticationError, QuotaError} and _is_wrapped_vendor_error(body):
+            error, hint = RefusedError, _VENDOR_ACCOUNT_HINT
         return error(told, hint=hint, **details)
-    if reply.status >= 500 or reply.status in _GAVE_UP:
+    if reply.status >= 500 or reply.status in _TIMEOUT_STATUSES:
         if paid:
             return SubmissionUnconfirmedError(told, **details)
         return RequestError(told, hint="The gateway has a fault: try again later.", **details)
     if 300 <= reply.status < 400:
-        return RefusedError(told, hint=_REDIRECT, **details)
-    error, hint = _BY_STATUS.get(reply.status, (RefusedError, "Correct what the message names."))
+        return RefusedError(told, hint=_REDIRECT_HINT, **details)
+    error, hint = _RULES_BY_HTTP_STATUS.get(reply.status, (RefusedError, "Correct what the message names."))
     if error is RateLimitError and _FREE_QUOTA.search(message or ""):
-        error, hint = QuotaError, _MONEY
+        error, hint = QuotaError, _QUOTA_HINT
     return error(told, hint=hint, **details)
 
 
-def _is_packed(body: dict[str, Any]) -> bool:
+def _is_wrapped_vendor_error(body: dict[str, Any]) -> bool:
     """Whether the code was the vendor's, packed into the gateway's own envelope."""
-    return text_at(body, "code") == "fail_to_fetch_task"
+    return get_text(body, "code") == "fail_to_fetch_task"
 
 
-def _told(reply: Reply, code: str | None, message: str | None) -> str:
+def _describe_reply(reply: Reply, code: str | None, message: str | None) -> str:
     named = f" {code}" if code else ""
     said = f": {message.strip().rstrip('.')[:500]}" if message else ""
     return f"The gateway answered HTTP {reply.status}{named}{said}."
 
 
-def _details(reply: Reply, body: dict[str, Any], code: str | None) -> dict[str, Any]:
+def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict[str, Any]:
     return {
         "status_code": reply.status,
         "code": code,
-        "request_id": request_id_of(reply, body),
+        "request_id": find_request_id(reply, body),
         "body": reply.body[:_MAX_BODY].decode("utf-8", "replace"),
-        "retry_after": retry_after_of(reply),
+        "retry_after": parse_retry_after(reply),
     }
 
 
-def request_id_of(reply: Reply, body: dict[str, Any]) -> str | None:
+def find_request_id(reply: Reply, body: dict[str, Any]) -> str | None:
     """The gateway's name for a request: give it to the gateway's support."""
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]
-    return text_at(body, "metadata.request_id", "request_id")
+    return get_text(body, "metadata.request_id", "request_id")
 
 
-def retry_after_of(reply: Reply) -> float | None:
+def parse_retry_after(reply: Reply) -> float | None:
     """Seconds from `Retry-After`, as a number or as a date (RFC 9110, section 10.2.3)."""
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 7:

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.schema import TaskStatus
 
-__all__ = ["Answer", "Extras", "Listed", "Policy", "Protocol", "Reply", "Submission", "WireRequest"]
+__all__ = ["Extensions", "ListedTask", "Protocol", "Reply", "Submission", "TaskSnapshot", "UploadPolicy", "WireRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class TaskSnapshot:
     """What a gateway said of a task; `None` where it said nothing."""
 
     status: TaskStatus
-    unknown_word: str | None = None
+    unknown_status: str | None = None
     """A status word that no page documents; the task is taken to go on."""
     url: str | None = None
     expires_at: datetime | None = None
@@ -78,11 +78,11 @@ class Submission:
     """An accepted submit."""
 
     task_id: str
-    answer: Answer
+    snapshot: TaskSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedTask:
     """A task in a gateway's list."""
 
     task_id: str
@@ -92,7 +92,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class UploadPolicy:
     """Leave to upload one file."""
 
     host: str
@@ -105,23 +105,23 @@ class Protocol(typing.Protocol):
     """How a kind of gateway speaks. Implementations hold no state."""
 
     @property
-    def places(self) -> frozenset[str]:
+    def supported_fields(self) -> frozenset[str]:
         """The fields of a `VideoRequest` that a submit has a place for; of every other nothing would be said."""
         ...
 
     @property
-    def extras(self) -> Extras | None:
+    def extensions(self) -> Extensions | None:
         """What few gateways can; `None`: this one cannot."""
         ...
 
-    def build_submit(self, model: str, asked: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
         """The submit of a completed request.
 
         Args:
             model: The gateway's name for the model.
-            asked: The fields that the model takes there, all of them among `places` or with one choice only; images
-                left out; `None` where nothing was said.
-            images: The wire texts of its image fields; a list of them for `reference_images`.
+            fields: The fields that the model accepts on this gateway, without images; `None` if not set. Each is in
+                `supported_fields`, or has only one possible value.
+            images: The URLs or `data:` URIs of the image fields; a list for `reference_images`.
         """
         ...
 
@@ -133,11 +133,11 @@ class Protocol(typing.Protocol):
         """What an answer to a submit says, if it holds a task; `None`: it does not."""
         ...
 
-    def parse_fetch(self, reply: Reply) -> Answer | None:
+    def parse_fetch(self, reply: Reply) -> TaskSnapshot | None:
         """What an answer to a fetch says; `None`: it is no answer about a task."""
         ...
 
-    def refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
         """The error that an answer is; `None`: it is none.
 
         For a paid request the error says whether the task may have been accepted all the same.
@@ -145,7 +145,7 @@ class Protocol(typing.Protocol):
         ...
 
 
-class Extras(typing.Protocol):
+class Extensions(typing.Protocol):
     """What few gateways can: cancel, list, keep an image for a while."""
 
     def build_cancel(self, task_id: str) -> WireRequest:
@@ -156,22 +156,22 @@ class Extras(typing.Protocol):
         """One page, from 1, of the account's tasks of a model that were made in a window."""
         ...
 
-    def parse_list(self, reply: Reply) -> tuple[list[Listed], int] | None:
+    def parse_list(self, reply: Reply) -> tuple[list[ListedTask], int] | None:
         """The tasks of one page, and how many there are on all pages; `None`: it is no list, or does not say."""
         ...
 
-    def build_policy(self, model: str) -> WireRequest:
+    def build_upload_policy(self, model: str) -> WireRequest:
         """Ask for leave to upload an image for a model."""
         ...
 
-    def parse_policy(self, reply: Reply) -> Policy | None:
+    def parse_upload_policy(self, reply: Reply) -> UploadPolicy | None:
         """The leave; `None`: the answer gives none."""
         ...
 
-    def build_upload(self, policy: Policy, name: str, data: bytes, mime: str) -> WireRequest:
+    def build_upload(self, policy: UploadPolicy, name: str, data: bytes, mime: str) -> WireRequest:
         """The upload of a file."""
         ...
 
-    def uploaded(self, policy: Policy, name: str) -> str:
+    def uploaded_url(self, policy: UploadPolicy, name: str) -> str:
         """The address of an uploaded file, for a submit."""
         ...

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, unquote_to_bytes, urljoin
 
 from langchain_nebula_video.errors import DownloadError, InvalidRequestError, NebulaVideoError, RequestError
-from langchain_nebula_video.media.mp4 import flaw
+from langchain_nebula_video.media.mp4 import find_mp4_defect
 from langchain_nebula_video.media.urls import split_url
 from langchain_nebula_video.protocols import WireRequest
 from langchain_nebula_video.saving.targets import Target, anchored, check_target, is_there, scrubbed, target_of
@@ -102,7 +102,7 @@ async def _fetched(runtime: Runtime, video: Video, part: Path, renew: Renew | No
         if video.url[:5].lower() == "data:":
             await runtime.call(file.write, _data(video.url))
             await runtime.call(_flush, file)
-            if found := await runtime.call(flaw, part):
+            if found := await runtime.call(find_mp4_defect, part):
                 raise RequestError(found, status_code=200)
             return video
         if renew is not None and video.expires_at <= runtime.utcnow():
@@ -141,7 +141,7 @@ async def _download(runtime: Runtime, url: str, part: Path, file: BinaryIO, keep
         try:
             await coming.more(end)
             await runtime.call(_flush, file)
-            found = await runtime.call(flaw, part)
+            found = await runtime.call(find_mp4_defect, part)
             if found is None:
                 return
             coming.mark = ""  # whatever it is, it is not gone on with

@@ -56,7 +56,7 @@ class Reach:
 
     Args:
         base_url: The gateway's address.
-        allowed: `download_hosts`, each checked by `_urls.checked_host`.
+        allowed: `download_hosts`, each checked by `media.urls.normalize_allowed_host`.
         own_client: Whether the caller's own client sends, of whose proxies nothing is known here.
     """
 

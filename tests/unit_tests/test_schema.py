@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from langchain_nebula_video import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest, quote
-from langchain_nebula_video.schema import encodable, money
+from langchain_nebula_video.schema import is_encodable, money
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = VideoRequest(prompt="A kitten", image="https://example.com/cat.jpg")
@@ -183,4 +183,4 @@ def test_progress_is_a_value_that_cannot_change() -> None:
 
 @pytest.mark.parametrize(("text", "sent"), [("", True), ("猫 😀", True), ("\ud83d", False), ("a\udc00b", False)])
 def test_half_a_character_cannot_be_sent(text: str, sent: bool) -> None:
-    assert encodable(text) is sent
+    assert is_encodable(text) is sent

@@ -12,7 +12,7 @@ import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, Cost, InvalidRequestError, VideoRequest, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.catalog.offers import offers, price_cost
+from langchain_nebula_video.catalog.offers import compute_cost, offers
 from langchain_nebula_video.schema import dollars
 from tests.conftest import Gateway, MakeClient, settle
 
@@ -98,17 +98,17 @@ def test_ten_seconds_cost_twice_five(resolution: str) -> None:
 
 @pytest.mark.parametrize(("price", "seconds"), [(None, 5), (Decimal("0.1"), None), (None, None)])
 def test_a_cost_with_an_unknown_factor_is_unknown(price: Decimal | None, seconds: int | None) -> None:
-    cost = price_cost(price, seconds, NEBULA, billed=True)
+    cost = compute_cost(price, seconds, NEBULA, billed=True)
     assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
 
 
 def test_a_bill_is_no_estimate() -> None:
-    assert str(price_cost(Decimal("0.0738"), 5, NEBULA, billed=True)) == "$0.369"
-    assert str(price_cost(Decimal("0.0738"), 5, NEBULA)) == "$0.369 (estimated)"
+    assert str(compute_cost(Decimal("0.0738"), 5, NEBULA, billed=True)) == "$0.369"
+    assert str(compute_cost(Decimal("0.0738"), 5, NEBULA)) == "$0.369 (estimated)"
 
 
 def test_nothing_is_a_known_cost() -> None:
-    cost = price_cost(Decimal(0), 0, NEBULA, billed=True)
+    cost = compute_cost(Decimal(0), 0, NEBULA, billed=True)
     assert (cost.usd, cost.cny, cost.basis, str(cost)) == (Decimal(0), Decimal(0), "billed", "$0.00")
 
 
@@ -193,7 +193,7 @@ def test_the_vendor_s_prices_are_met_exactly_in_its_currency(
 def test_yuan_are_shown_as_such_and_dollars_beside_them() -> None:
     assert str(quote(gateway="dashscope")) == "¥3.00 (about $0.42, estimated)"
     assert str(quote(gateway="dashscope-intl")) == "$0.50 (estimated)"
-    assert str(price_cost(Decimal(1), 5, GATEWAYS["dashscope"], billed=True)) == "¥5.00 (about $0.69)"
+    assert str(compute_cost(Decimal(1), 5, GATEWAYS["dashscope"], billed=True)) == "¥5.00 (about $0.69)"
 
 
 def test_seconds_and_ratio_count_in_yuan_too() -> None:

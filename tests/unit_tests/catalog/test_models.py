@@ -12,7 +12,7 @@ from PIL import Image
 from langchain_nebula_video import InvalidRequestError, VideoRequest
 from langchain_nebula_video.catalog.gateways import GATEWAYS, find_gateway
 from langchain_nebula_video.catalog.models import MODELS, Model, find_model
-from langchain_nebula_video.catalog.offers import as_request, find_offer, offers
+from langchain_nebula_video.catalog.offers import build_request, find_offer, offers
 from langchain_nebula_video.protocols import PROTOCOLS
 
 MODEL = "wan2.5-i2v-preview"
@@ -22,7 +22,7 @@ ASK: dict[str, Any] = {"prompt": "A kitten opens its eyes", "image": "https://ex
 
 
 def completed(**fields: Any) -> VideoRequest:
-    asked = as_request({**ASK, **fields}, {})
+    asked = build_request({**ASK, **fields}, {})
     return find_offer(asked.model or MODEL, NEBULA).complete(asked)
 
 
@@ -249,24 +249,24 @@ def test_several_wrong_fields_are_named_at_once() -> None:
 
 def test_a_refusal_does_not_repeat_the_value_which_may_be_megabytes_or_secret() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        as_request({"prompt": {"secret": "hunter2"}}, {})
+        build_request({"prompt": {"secret": "hunter2"}}, {})
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("request_", [None, {}, VideoRequest()])
 def test_keywords_alone_make_a_request(request_: Any) -> None:
-    assert as_request(request_, {"prompt": "x"}) == VideoRequest(prompt="x")
+    assert build_request(request_, {"prompt": "x"}) == VideoRequest(prompt="x")
 
 
 @pytest.mark.parametrize("request_", [{"prompt": "a", "seed": 1}, VideoRequest(prompt="a", seed=1)])
 def test_keywords_win_over_the_request(request_: Any) -> None:
-    assert as_request(request_, {"prompt": "b"}) == VideoRequest(prompt="b", seed=1)
+    assert build_request(request_, {"prompt": "b"}) == VideoRequest(prompt="b", seed=1)
 
 
 @pytest.mark.parametrize("request_", ["A kitten", 7, ["prompt"], {1: 2}])
 def test_what_is_no_request_is_refused(request_: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"is no request\. Nothing was sent .* Give a VideoRequest"):
-        as_request(request_, {})
+        build_request(request_, {})
 
 
 # --- models and gateways ---

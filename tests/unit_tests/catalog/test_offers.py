@@ -13,7 +13,7 @@ import pytest
 from langchain_nebula_video import Gateway, InvalidRequestError, Model, VideoRequest
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
-from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer, offers, own_name, own_prices
+from langchain_nebula_video.catalog.offers import Offer, build_request, catalog_name, find_offer, offers, parse_prices
 
 CAT = "https://example.com/cat.jpg"
 NEBULA, BEIJING, SINGAPORE = (GATEWAYS[name] for name in ("nebula", "dashscope", "dashscope-intl"))
@@ -34,7 +34,7 @@ def smallest(offer: Offer) -> VideoRequest:
 def refused(offer: Offer, *parts: str, **fields: Any) -> str:
     """The message of a refusal; it says each part, that nothing was sent, and what to do."""
     with pytest.raises(InvalidRequestError) as caught:
-        offer.complete(as_request(smallest(offer), fields))
+        offer.complete(build_request(smallest(offer), fields))
     told = str(caught.value)
     assert "Nothing was sent and nothing was spent." in told
     assert caught.value.hint
@@ -99,7 +99,7 @@ def test_an_unknown_model_is_answered_with_the_one_that_may_be_meant(name: str, 
 
 @each_offer
 def test_a_gateway_s_own_name_leads_back_to_the_model(offer: Offer) -> None:
-    assert own_name(offer.wire_name, offer.gateway) == offer.model.name
+    assert catalog_name(offer.wire_name, offer.gateway) == offer.model.name
 
 
 def test_singapore_calls_two_models_otherwise() -> None:
@@ -109,8 +109,8 @@ def test_singapore_calls_two_models_otherwise() -> None:
 
 
 def test_a_name_that_nobody_knows_is_left_as_it_is() -> None:
-    assert own_name("wan9", BEIJING) == "wan9"
-    assert own_name("wan2.1-i2v-plus", BEIJING) == "wan2.1-i2v-plus"
+    assert catalog_name("wan9", BEIJING) == "wan9"
+    assert catalog_name("wan2.1-i2v-plus", BEIJING) == "wan2.1-i2v-plus"
 
 
 # --- defaults ---
@@ -152,7 +152,7 @@ def test_where_the_default_has_no_price_the_highest_that_has_one_is_made() -> No
 
 
 def test_the_caller_s_prices_do_not_change_what_is_made() -> None:
-    flash = find_offer("wan2.2-i2v-flash", SINGAPORE, own_prices({"wan2.2-i2v-flash": {"1080p": "0.1"}}))
+    flash = find_offer("wan2.2-i2v-flash", SINGAPORE, parse_prices({"wan2.2-i2v-flash": {"1080p": "0.1"}}))
     assert flash.resolutions == ("480p", "720p")
     refused(flash, "resolution is 1080p; wan2.2-i2v-flash makes 480p, 720p", resolution="1080p")
 
@@ -163,7 +163,7 @@ def test_a_resolution_that_is_none_is_refused_and_not_taken_for_the_default(reso
     offer = find_offer(WAN.name, NEBULA)
     told = refused(offer, "wan2.5-i2v-preview makes 480p, 720p, 1080p", resolution=resolution)
     assert "resolution is ;" not in told
-    assert offer.complete(as_request(smallest(offer), {"resolution": None})).resolution == "720p"
+    assert offer.complete(build_request(smallest(offer), {"resolution": None})).resolution == "720p"
 
 
 # --- fields ---
@@ -209,7 +209,7 @@ def test_every_field_is_taken_or_refused_by_its_name(offer: Offer) -> None:
             fields = {"image": CAT, name: value} if name == "last_image" else {name: value}
             fields |= {"prompt": ""} if name == "template" else {}
             fields |= {"prompt": "A boat"} if offer.requires("prompt") else {}
-            completed = offer.complete(as_request(smallest(offer), fields))
+            completed = offer.complete(build_request(smallest(offer), fields))
             assert {name: getattr(completed, name) for name in fields} == fields
         else:
             refused(offer, f" {name}.", f"Leave {name} out", **{name: value})
@@ -217,7 +217,7 @@ def test_every_field_is_taken_or_refused_by_its_name(offer: Offer) -> None:
 
 @each_offer
 def test_what_is_asked_of_the_wire_is_what_is_taken_less_the_images(offer: Offer) -> None:
-    asked = offer.asked(offer.complete(smallest(offer)))
+    asked = offer.wire_fields(offer.complete(smallest(offer)))
     images = {"image", "last_image", "reference_images"}
     assert set(asked) == {name for name in VideoRequest.model_fields if offer.accepts(name)} - images
     assert {"duration", "resolution", "prompt", "seed"} <= set(asked)
@@ -253,17 +253,17 @@ def test_a_prompt_s_strange_reference_is_named_in_short() -> None:
 
 def test_prices_of_one_s_own_are_kept_exactly_whatever_their_form() -> None:
     given: dict[str, Any] = {"viduq3p-720p": 0.1, "wan2.2-i2v-plus": {"480p": "0.140", "1080p": Decimal("0.7")}}
-    assert own_prices(given) == {
+    assert parse_prices(given) == {
         "viduq3p-720p": {"720p": Decimal("0.1")},
         "wan2.2-i2v-plus": {"480p": Decimal("0.140"), "1080p": Decimal("0.7")},
     }
-    assert own_prices(None) == own_prices({}) == {}
-    assert own_prices(own_prices(given)) == own_prices(given)
-    assert own_prices(MappingProxyType(given)) == own_prices(given)
+    assert parse_prices(None) == parse_prices({}) == {}
+    assert parse_prices(parse_prices(given)) == parse_prices(given)
+    assert parse_prices(MappingProxyType(given)) == parse_prices(given)
 
 
 def test_one_amount_holds_for_every_resolution() -> None:
-    assert own_prices({"wan2.2-i2v-plus": 1}) == {"wan2.2-i2v-plus": {"480p": Decimal(1), "1080p": Decimal(1)}}
+    assert parse_prices({"wan2.2-i2v-plus": 1}) == {"wan2.2-i2v-plus": {"480p": Decimal(1), "1080p": Decimal(1)}}
 
 
 NO_PRICES: list[Any] = [
@@ -285,7 +285,7 @@ NO_PRICES: list[Any] = [
 )
 def test_prices_that_are_none_are_refused_with_what_is_wrong(prices: Any, told: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        own_prices(prices)
+        parse_prices(prices)
     assert told in str(caught.value)
     assert caught.value.hint
 
@@ -296,7 +296,7 @@ def test_prices_that_are_none_are_refused_with_what_is_wrong(prices: Any, told: 
 )
 def test_an_estimate_is_price_times_seconds_times_ratio(gateway: Gateway, usd: str, cny: str) -> None:
     offer = row(gateway, {"720p": Decimal("0.1")})
-    cost = offer.estimate(offer.complete(as_request(smallest(offer), {"duration": 10})), Decimal("1.5"))
+    cost = offer.estimate(offer.complete(build_request(smallest(offer), {"duration": 10})), Decimal("1.5"))
     assert (cost.usd, cost.cny, cost.currency) == (Decimal(usd), Decimal(cny), gateway.currency)
     assert (cost.price_per_second, cost.seconds, cost.group_ratio) == (Decimal("0.1"), 10, Decimal("1.5"))
 

@@ -323,7 +323,9 @@ GIVEN: dict[str, Any] = {
     "audio_url": "https://example.com/a.mp3", "negative_prompt": "blur", "template": "flying", "aspect_ratio": "16:9",
 }  # fmt: skip
 IMAGES = frozenset({"image", "last_image", "reference_images"})
-HOMELESS = [(name, field) for name, row in PROTOCOLS.items() for field in sorted(set(GIVEN) - row.places - ALWAYS)]
+HOMELESS = [
+    (name, field) for name, row in PROTOCOLS.items() for field in sorted(set(GIVEN) - row.supported_fields - ALWAYS)
+]
 
 
 def sent(protocol: str, fields: frozenset[str]) -> str:
@@ -334,9 +336,9 @@ def sent(protocol: str, fields: frozenset[str]) -> str:
 
 
 @pytest.mark.parametrize(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
-                                                 if field in row.places])  # fmt: skip
+                                                 if field in row.supported_fields])  # fmt: skip
 def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field: str) -> None:
-    places = PROTOCOLS[protocol].places
+    places = PROTOCOLS[protocol].supported_fields
     every, without = sent(protocol, places), sent(protocol, places - {field})
     assert every != without
     value = json.dumps(GIVEN[field])

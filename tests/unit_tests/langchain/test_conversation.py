@@ -27,7 +27,7 @@ from langchain_nebula_video.langchain.conversation import (
     parse_handle,
     text_without_images,
 )
-from langchain_nebula_video.media.images import wire_image
+from langchain_nebula_video.media.images import prepare_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
 from tests.conversations import PRODUCERS, Producer, answering, called, dalle, encoded, openai_answer
@@ -54,7 +54,7 @@ def answer(content: Any, artifact: Any = None, **fields: Any) -> ToolMessage:
 def test_a_picture_is_found_whoever_made_it(producer: Producer) -> None:
     (image,) = images(producer.make(PNG, CAT))
     assert (image.handle, image.made_by) == ("1", producer.made_by)
-    wired = wire_image(image.source, LIMITS)
+    wired = prepare_image(image.source, LIMITS)
     if producer.by_address:
         assert wired.url in {CAT, CAT.removesuffix(".png")}
     elif producer.rendered:
@@ -272,7 +272,7 @@ def test_what_a_provider_s_own_blocks_hold_is_found_inside_them() -> None:
         {"type": "code_interpreter_call", "outputs": [{"type": "image", "url": f"data:;base64,{encoded(PNG)}"}]},
     ):
         (image,) = images([HumanMessage([outer])])
-        assert wire_image(image.source, LIMITS).data == PNG, outer
+        assert prepare_image(image.source, LIMITS).data == PNG, outer
 
 
 def test_bytes_count_by_how_they_begin() -> None:
@@ -570,7 +570,7 @@ def test_whatever_a_conversation_holds_it_is_read(messages: list[Any]) -> None:
     for image in found:
         assert len(image.describe()) < 200
         with contextlib.suppress(InvalidRequestError):
-            wire_image(image.source, LIMITS)
+            prepare_image(image.source, LIMITS)
 
 
 def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:

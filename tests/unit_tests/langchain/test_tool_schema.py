@@ -23,7 +23,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.catalog.offers import Offer, as_request, find_offer
+from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer
 from langchain_nebula_video.langchain.tool_schema import args_schema, description
 from tests.conftest import KEY
 from tests.unit_tests.catalog.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
@@ -483,4 +483,4 @@ def completed_from(offer: Offer, arguments: dict[str, Any]) -> None:
         parsed["reference_images"] = [CAT]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        offer.complete(as_request(None, {name: value for name, value in parsed.items() if value is not None}))
+        offer.complete(build_request(None, {name: value for name, value in parsed.items() if value is not None}))

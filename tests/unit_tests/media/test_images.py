@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from langchain_nebula_video import InvalidRequestError
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.media.images import ImageInfo, WireImage, image_in_block, inspect_image, wire_image
+from langchain_nebula_video.media.images import ImageInfo, WireImage, image_from_block, inspect_image, prepare_image
 from langchain_nebula_video.media.limits import ImageLimits
 from tests.conftest import jpeg, png
 
@@ -41,7 +41,7 @@ NOTHING = "Nothing was sent and nothing was spent."
 
 
 def wire(image: object, limits: ImageLimits = NEBULA, folder: Path | None = None) -> WireImage:
-    return wire_image(image, limits, folder=folder)
+    return prepare_image(image, limits, folder=folder)
 
 
 def refused(
@@ -63,7 +63,7 @@ def data_uri(data: bytes, mime: str = "image/jpeg") -> str:
 
 
 def content(image: WireImage) -> bytes:
-    return base64.b64decode(image.text.partition(",")[2])
+    return base64.b64decode(image.uri.partition(",")[2])
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -110,11 +110,11 @@ def jpeg_of(size: int) -> bytes:
     ],
 )
 def test_an_address_is_kept_to_the_letter(url: str) -> None:
-    assert wire(url).text == url
+    assert wire(url).uri == url
 
 
 def test_space_around_an_address_is_dropped() -> None:
-    assert wire(f" {URL}\n").text == URL
+    assert wire(f" {URL}\n").uri == URL
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_long_string_is_not_repeated_whole(text: str) -> None:
 @pytest.mark.parametrize("url", ["oss://dashscope-instant/2025/x.jpg", "OSS://dashscope-instant/a%20b/猫.png"])
 def test_an_address_in_storage_is_for_gateways_that_have_one(limits: ImageLimits, url: str) -> None:
     if "oss" in limits.schemes:
-        assert wire(url, limits).text == url
+        assert wire(url, limits).uri == url
         assert wire(url, limits).digest.lower() == f"url:{url}".lower()
     else:
         refused(url, "The gateway cannot read the address", "it fetches https or http", "an https URL", limits=limits)
@@ -173,7 +173,7 @@ def test_a_data_uri_is_sent_as_what_it_holds(data: bytes) -> None:
 )
 def test_the_head_of_a_data_uri_is_only_a_claim(head: str) -> None:
     sent = wire(f"{head},{base64.b64encode(JPEG).decode()}")
-    assert sent.text == data_uri(JPEG)
+    assert sent.uri == data_uri(JPEG)
 
 
 def test_a_data_uri_may_be_percent_encoded() -> None:
@@ -225,7 +225,7 @@ def test_the_bytes_go_along_with_their_kind(form: str) -> None:
     for way in (data, io.BytesIO(data), data_uri(data, "text/plain")):
         sent = wire(way, ANY)
         assert (sent.url, sent.data, sent.mime) == (None, data, f"image/{form.lower()}")
-        assert sent.text == data_uri(data, f"image/{form.lower()}")
+        assert sent.uri == data_uri(data, f"image/{form.lower()}")
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
@@ -253,7 +253,7 @@ def test_whatever_the_system_takes_for_a_path_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cat.png", "cat.txt", "cat", "cat.gif"])
 def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(JPEG)
-    assert wire(tmp_path / name).text.startswith("data:image/jpeg;base64,")
+    assert wire(tmp_path / name).uri.startswith("data:image/jpeg;base64,")
 
 
 def test_an_open_file_is_read(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_a_string_is_no_path_without_an_allowed_folder(folder: Path, monkeypatch
 
 
 def test_an_address_stays_an_address_where_a_folder_is_allowed(folder: Path) -> None:
-    assert wire(URL, folder=folder).text == URL
+    assert wire(URL, folder=folder).uri == URL
 
 
 # --- PIL images ---
@@ -426,11 +426,11 @@ def test_a_cmyk_image_keeps_its_colours_as_rgb() -> None:
 
 def test_a_pil_image_too_large_as_png_is_sent_as_jpeg() -> None:
     noise = Image.effect_noise((200, 200), 100).convert("RGBA")
-    assert wire(noise).text.startswith("data:image/png;base64,")
+    assert wire(noise).uri.startswith("data:image/png;base64,")
     largest = len(content(wire(noise)))
     assert wire(noise, replace(NEBULA, max_bytes=largest)).mime == "image/png"
     sent = wire(noise, replace(NEBULA, max_bytes=largest - 1))
-    assert sent.text.startswith("data:image/jpeg;base64,")
+    assert sent.uri.startswith("data:image/jpeg;base64,")
     assert inspect_image(content(sent)) == ImageInfo("JPEG", 200, 200)
 
 
@@ -570,7 +570,7 @@ BASE64 = base64.b64encode(JPEG).decode()
     ],
 )
 def test_a_block_with_an_address_is_sent_as_the_address(block: dict[str, Any]) -> None:
-    assert wire(block).text == URL
+    assert wire(block).uri == URL
 
 
 @pytest.mark.parametrize(
@@ -590,7 +590,7 @@ def test_a_block_with_an_address_is_sent_as_the_address(block: dict[str, Any]) -
     ids=range(10),
 )
 def test_a_block_with_the_image_in_it_is_sent_as_a_data_uri(block: dict[str, Any]) -> None:
-    assert wire(block).text == data_uri(JPEG)
+    assert wire(block).uri == data_uri(JPEG)
 
 
 @pytest.mark.parametrize(
@@ -631,7 +631,7 @@ def test_a_block_of_another_kind_holds_no_image_whatever_is_in_it(kind: str) -> 
 
 
 def test_a_block_is_opened_by_itself_too() -> None:
-    assert image_in_block({"type": "image", "url": URL}) == URL
+    assert image_from_block({"type": "image", "url": URL}) == URL
 
 
 def test_a_block_cannot_smuggle_in_a_local_path(tmp_path: Path) -> None:
@@ -1045,7 +1045,7 @@ def test_odd_sizes_are_told_right(form: str, mode: str, size: tuple[int, int]) -
 def test_an_image_cut_short_anywhere_is_refused(data: bytes) -> None:
     for end in range(len(data)):
         with pytest.raises(InvalidRequestError):
-            wire_image(data[:end], ANY)
+            prepare_image(data[:end], ANY)
 
 
 @pytest.mark.parametrize(
@@ -1208,7 +1208,7 @@ def test_an_image_shows_only_its_digest() -> None:
 def image_or_refusal(image: object, limits: ImageLimits = NEBULA) -> str:
     """What is sent, or what is said instead; anything else falls through."""
     try:
-        return wire(image, limits).text
+        return wire(image, limits).uri
     except InvalidRequestError as error:
         return str(error)
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_nebula_video import RefusedError, RequestError, SubmissionUnconfirmedError
-from langchain_nebula_video.protocols import PROTOCOLS, Answer, Protocol, Reply, is_unknown_task
+from langchain_nebula_video.protocols import PROTOCOLS, Protocol, Reply, TaskSnapshot, is_unknown_task
 
 NEBULA = PROTOCOLS["nebula"]
 EVERY: list[Protocol] = list(PROTOCOLS.values())
@@ -109,7 +109,7 @@ BODIES = (
 REPLIES = st.builds(Reply, STATUSES, HEADERS, BODIES, st.just(RECEIVED))
 
 
-def check_answer(answer: Answer) -> None:
+def check_answer(answer: TaskSnapshot) -> None:
     """What holds for whatever was understood of an answer."""
     if answer.url is not None:
         assert answer.url[:11].lower() == "data:video/" or answer.url[:8].lower().startswith(("https://", "http://"))
@@ -137,7 +137,7 @@ def test_a_submit_s_answer_is_a_task_or_none_and_never_an_accident(reply: Reply)
             assert submission.task_id.strip() == submission.task_id != ""
             for way in protocol.build_fetch(submission.task_id):
                 way.target.encode("ascii")
-            check_answer(submission.answer)
+            check_answer(submission.snapshot)
 
 
 @QUICK
@@ -153,7 +153,7 @@ def test_a_look_s_answer_is_understood_or_none_and_never_an_accident(reply: Repl
 @given(REPLIES)
 def test_a_refusal_is_none_or_an_error_that_can_be_shown(reply: Reply) -> None:
     for protocol, paid in itertools.product(EVERY, (True, False)):
-        refusal = protocol.refusal(reply, paid=paid)
+        refusal = protocol.parse_refusal(reply, paid=paid)
         assert refusal is None or isinstance(refusal, RequestError)
         if not 200 <= reply.status < 300:
             assert refusal is not None
@@ -180,7 +180,7 @@ def test_a_paid_request_that_broke_off_is_unconfirmed_unless_a_documented_code_p
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
     for protocol in EVERY:
-        refusal = protocol.refusal(Reply(status, headers, body, RECEIVED), paid=True)
+        refusal = protocol.parse_refusal(Reply(status, headers, body, RECEIVED), paid=True)
         assert refusal is not None
         if isinstance(refusal, RefusedError):
             assert any(proof in (refusal.code or "").lower() for proof in PROOFS)
@@ -193,7 +193,7 @@ def test_a_paid_request_that_broke_off_is_unconfirmed_unless_a_documented_code_p
 @given(BODIES, st.sampled_from([408, *range(500, 505)]))
 def test_a_look_that_broke_off_says_nothing_of_money(body: bytes, status: int) -> None:
     for protocol in EVERY:
-        refusal = protocol.refusal(Reply(status, {}, body, RECEIVED), paid=False)
+        refusal = protocol.parse_refusal(Reply(status, {}, body, RECEIVED), paid=False)
         assert refusal is not None
         assert not isinstance(refusal, SubmissionUnconfirmedError)
 
@@ -224,16 +224,16 @@ def test_a_documented_answer_is_read_the_same_a_second_time(body: dict[str, Any]
     """The protocol holds no state."""
     reply = Reply(status, {}, encoded(body), RECEIVED)
     assert NEBULA.parse_fetch(reply) == NEBULA.parse_fetch(reply)
-    first, second = NEBULA.refusal(reply, paid=True), NEBULA.refusal(reply, paid=True)
+    first, second = NEBULA.parse_refusal(reply, paid=True), NEBULA.parse_refusal(reply, paid=True)
     assert (type(first), str(first)) == (type(second), str(second))
 
 
 @QUICK
 @given(REPLIES)
 def test_a_list_and_a_leave_are_understood_or_none_and_never_an_accident(reply: Reply) -> None:
-    extras = PROTOCOLS["dashscope"].extras
-    assert extras is not None
-    listed = extras.parse_list(reply)
+    extensions = PROTOCOLS["dashscope"].extensions
+    assert extensions is not None
+    listed = extensions.parse_list(reply)
     assert listed is None or all(row.created_at.utcoffset() is not None for row in listed[0])
-    policy = extras.parse_policy(reply)
+    policy = extensions.parse_upload_policy(reply)
     assert policy is None or policy.host.startswith("http")

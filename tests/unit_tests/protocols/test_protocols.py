@@ -16,11 +16,11 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import find_offer
 from langchain_nebula_video.protocols import (
     PROTOCOLS,
-    Answer,
-    Extras,
+    Extensions,
     Protocol,
     Reply,
     Submission,
+    TaskSnapshot,
     WireRequest,
     hint_for,
     is_unknown_task,
@@ -40,7 +40,7 @@ def reply(
     return Reply(status, lower, content.encode(), RECEIVED)
 
 
-def fetched(body: object) -> Answer:
+def fetched(body: object) -> TaskSnapshot:
     answer = NEBULA.parse_fetch(reply(body))
     assert answer is not None
     return answer
@@ -68,7 +68,7 @@ def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
     case = json.loads(path.read_text("utf-8"))
     protocol, expect, paid = PROTOCOLS[path.parent.name], case["expect"], case["request"] == "submit"
     answer = reply(case.get("body"), status=case["status"], text=case.get("text"), headers=case.get("headers"))
-    refusal = protocol.refusal(answer, paid=paid)
+    refusal = protocol.parse_refusal(answer, paid=paid)
     if "error" in expect:
         assert refusal is not None
         check_refusal(refusal, case)
@@ -76,7 +76,7 @@ def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
     assert refusal is None
     if paid:
         submission = protocol.parse_submit(answer)
-        found = submission.answer if submission else None
+        found = submission.snapshot if submission else None
     else:
         submission, found = None, protocol.parse_fetch(answer)
     if "nothing" in expect:
@@ -112,7 +112,7 @@ def test_a_payload_names_its_page_its_date_and_all_that_the_contract_reads(path:
     assert ".txt" not in case["page"]
     assert re.fullmatch(r"20\d\d-[01]\d(-[0-3]\d)?", case["date"])
     error = {"error", "code", "spent", "retry_after", "request_id", "says", "hint", "unknown_task"}
-    assert {*case["expect"]} <= ({*Answer.__dataclass_fields__} | {"task_id", "nothing"} | error)
+    assert {*case["expect"]} <= ({*TaskSnapshot.__dataclass_fields__} | {"task_id", "nothing"} | error)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -122,13 +122,13 @@ def test_every_protocol_reads_every_payload_of_every_other(protocol: Protocol) -
         case = json.loads(path.read_text("utf-8"))
         answer = reply(case.get("body"), status=case["status"], text=case.get("text"), headers=case.get("headers"))
         paid = case["request"] == "submit"
-        refusal = protocol.refusal(answer, paid=paid)
+        refusal = protocol.parse_refusal(answer, paid=paid)
         assert refusal is None or isinstance(refusal, errors.RequestError), path.name
         found = protocol.parse_submit(answer) if paid else protocol.parse_fetch(answer)
         if "task_id" in case["expect"]:
             assert isinstance(found, Submission), path.name
             assert found.task_id == case["expect"]["task_id"], path.name
-        elif isinstance(found, Answer) and "status" in case["expect"]:
+        elif isinstance(found, TaskSnapshot) and "status" in case["expect"]:
             assert found.status == case["expect"]["status"], path.name
             assert found.url == case["expect"].get("url", found.url), path.name
 
@@ -171,7 +171,7 @@ def test_a_documented_word_means_its_status_however_it_is_spelled(word: str, sta
 @pytest.mark.parametrize("word", ["under_review", "finalising", "done", "finished", "expired", "rejected", "timeout"])
 def test_an_unknown_status_word_means_the_task_goes_on(word: str) -> None:
     answer = fetched({"task_id": "t", "status": word, "url": "https://example.com/v.mp4"})
-    assert (answer.status, answer.unknown_word, answer.url) == (TaskStatus.RUNNING, word, None)
+    assert (answer.status, answer.unknown_status, answer.url) == (TaskStatus.RUNNING, word, None)
 
 
 @pytest.mark.parametrize("beneath", ["SUCCEEDED", "FAILED", "CANCELED"])
@@ -319,13 +319,13 @@ def test_seconds_are_a_whole_number_or_unknown(told: object, seconds: int | None
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 599, 408])
 @pytest.mark.parametrize("text", ["", "<html>", '{"error":{"message":"try later"}}', '{"code":"InternalError"}'])
 def test_a_submit_that_the_server_broke_off_is_unconfirmed(status: int, text: str) -> None:
-    refusal = NEBULA.refusal(reply(status=status, text=text), paid=True)
+    refusal = NEBULA.parse_refusal(reply(status=status, text=text), paid=True)
     assert type(refusal) is errors.SubmissionUnconfirmedError
     assert refusal.spent is None
 
 
 def test_a_code_that_proves_the_refusal_beats_the_status() -> None:
-    refusal = NEBULA.refusal(
+    refusal = NEBULA.parse_refusal(
         reply({"error": {"code": "model_not_found", "message": "no channel"}}, status=503), paid=True
     )
     assert type(refusal) is RefusedError
@@ -349,11 +349,11 @@ REASON = {"code": "InvalidParameter.DataInspection", "message": "no"}
     ],
 )
 def test_a_failed_task_is_an_answer_and_no_refusal_of_the_look(body: dict[str, Any]) -> None:
-    assert NEBULA.refusal(reply(body), paid=False) is None
+    assert NEBULA.parse_refusal(reply(body), paid=False) is None
 
 
 def test_a_long_answer_is_kept_bounded() -> None:
-    refusal = NEBULA.refusal(reply({"code": "x", "message": "y" * 100_000}, status=400), paid=True)
+    refusal = NEBULA.parse_refusal(reply({"code": "x", "message": "y" * 100_000}, status=400), paid=True)
     assert refusal is not None
     assert len(refusal.body or "") <= 4000
     assert len(str(refusal)) < 1000
@@ -378,7 +378,7 @@ UNREACHED = "Unable to download the media resource during the data inspection pr
 def test_a_picture_that_could_not_be_fetched_is_asked_for_at_a_public_address(code: str, message: str | None) -> None:
     """Another picture, which is what a content check asks for, would not help."""
     assert "give a public https address" in hint_for(code, message)
-    refusal = NEBULA.refusal(reply({"code": code, "message": message or ""}, status=400), paid=True)
+    refusal = NEBULA.parse_refusal(reply({"code": code, "message": message or ""}, status=400), paid=True)
     assert type(refusal) is errors.InvalidInputError
     assert "give a public https address" in refusal.hint
 
@@ -412,7 +412,7 @@ def build(gateway: str = "nebula", model: str = "wan2.5-i2v-preview", **fields: 
     images = {name: getattr(request, name) for name in ("image", "last_image") if getattr(request, name)}
     if request.reference_images:
         images["reference_images"] = list(request.reference_images)
-    return PROTOCOLS[offer.gateway.protocol].build_submit(offer.wire_name, offer.asked(request), images)
+    return PROTOCOLS[offer.gateway.protocol].build_submit(offer.wire_name, offer.wire_fields(request), images)
 
 
 def test_the_smallest_submit_says_every_default_and_leaves_out_what_is_optional() -> None:
@@ -614,18 +614,18 @@ def test_a_task_id_is_one_segment_of_the_path_whatever_it_holds(protocol: str, t
     ways = PROTOCOLS[protocol].build_fetch(task_id)
     assert ways == tuple(WireRequest("GET", path + target) for path in PATHS[protocol])
     assert not any(way.paid for way in ways)
-    extras = PROTOCOLS[protocol].extras
-    if extras is not None:
-        assert extras.build_cancel(task_id) == WireRequest("POST", f"/api/v1/tasks/{target}/cancel")
+    extensions = PROTOCOLS[protocol].extensions
+    if extensions is not None:
+        assert extensions.build_cancel(task_id) == WireRequest("POST", f"/api/v1/tasks/{target}/cancel")
 
 
 # --- what DashScope can besides ---
 
-EXTRAS = cast("Extras", PROTOCOLS["dashscope"].extras)
+EXTENSIONS = cast("Extensions", PROTOCOLS["dashscope"].extensions)
 
 
 def test_only_dashscope_itself_lists_cancels_and_keeps_images() -> None:
-    assert [name for name, protocol in PROTOCOLS.items() if protocol.extras is not None] == ["dashscope"]
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.extensions is not None] == ["dashscope"]
 
 
 @pytest.mark.parametrize("scheme", ["oss", "OSS", "Oss"])
@@ -652,7 +652,7 @@ def test_an_address_elsewhere_asks_nothing_of_the_storage() -> None:
 
 def test_the_list_is_asked_for_in_beijing_wall_time() -> None:
     since, until = datetime(2025, 11, 4, 23, 59, 58, tzinfo=UTC), datetime(2025, 11, 5, 0, 1, tzinfo=UTC)
-    assert EXTRAS.build_list("wan2.5-i2v-preview", since, until, 2) == WireRequest(
+    assert EXTENSIONS.build_list("wan2.5-i2v-preview", since, until, 2) == WireRequest(
         "GET",
         "/api/v1/tasks/?start_time=20251105075958&end_time=20251105080100&model_name=wan2.5-i2v-preview"
         "&page_no=2&page_size=100",
@@ -665,7 +665,7 @@ def test_a_list_gives_each_task_its_moment_and_says_how_many_there_are() -> None
     ]
     rows[0]["model_name"] = "wan2.5-i2v-preview"
     body = {"request_id": "r", "total": 3, "page_no": 1, "page_size": 2, "data": rows}
-    first = EXTRAS.parse_list(reply(body))
+    first = EXTENSIONS.parse_list(reply(body))
     assert first is not None
     assert [(row.task_id, row.created_at.timestamp()) for row in first[0]] == [
         ("t0", 1762254911.0),
@@ -673,7 +673,7 @@ def test_a_list_gives_each_task_its_moment_and_says_how_many_there_are() -> None
     ]
     assert [row.model for row in first[0]] == ["wan2.5-i2v-preview", None]
     assert first[1] == 3
-    assert EXTRAS.parse_list(reply({"data": [], "total": 0})) == ([], 0)
+    assert EXTENSIONS.parse_list(reply({"data": [], "total": 0})) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -684,12 +684,12 @@ def test_a_list_gives_each_task_its_moment_and_says_how_many_there_are() -> None
     ],
 )  # fmt: skip
 def test_what_is_no_list_is_none(body: object) -> None:
-    assert EXTRAS.parse_list(reply(body)) is None
+    assert EXTENSIONS.parse_list(reply(body)) is None
 
 
 @pytest.mark.parametrize("row", [None, 7, {}, {"task_id": "t"}, {"gmt_create": 1762254911000}, {"task_id": []}])
 def test_a_list_with_a_row_that_says_too_little_is_none(row: object) -> None:
-    assert EXTRAS.parse_list(reply({"data": [row], "total": 1})) is None
+    assert EXTENSIONS.parse_list(reply({"data": [row], "total": 1})) is None
 
 
 POLICY = {
@@ -704,12 +704,12 @@ POLICY = {
 
 
 def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
-    assert EXTRAS.build_policy("wan2.5-i2v-preview") == WireRequest(
+    assert EXTENSIONS.build_upload_policy("wan2.5-i2v-preview") == WireRequest(
         "GET", "/api/v1/uploads?action=getPolicy&model=wan2.5-i2v-preview"
     )
-    policy = EXTRAS.parse_policy(reply({"data": POLICY}))
+    policy = EXTENSIONS.parse_upload_policy(reply({"data": POLICY}))
     assert policy is not None
-    wire = EXTRAS.build_upload(policy, "cat.jpg", b"bytes", "image/jpeg")
+    wire = EXTENSIONS.build_upload(policy, "cat.jpg", b"bytes", "image/jpeg")
     assert (wire.method, wire.target, wire.paid) == ("POST", "https://storage.example.com", False)
     assert wire.form == {
         "OSSAccessKeyId": "LTAI",
@@ -721,7 +721,7 @@ def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
         "success_action_status": "200",
     }
     assert wire.file == ("cat.jpg", b"bytes", "image/jpeg")
-    assert EXTRAS.uploaded(policy, "cat.jpg") == "oss://dashscope-instant/u/2025-11-04/x/cat.jpg"
+    assert EXTENSIONS.uploaded_url(policy, "cat.jpg") == "oss://dashscope-instant/u/2025-11-04/x/cat.jpg"
 
 
 @pytest.mark.parametrize(
@@ -742,12 +742,12 @@ def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
 )
 def test_leave_without_a_safe_address_is_no_leave(change: dict[str, object]) -> None:
     """Over plain http anybody on the way could read the image."""
-    assert EXTRAS.parse_policy(reply({"data": {**POLICY, **change}})) is None
+    assert EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, **change}})) is None
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:8000/oss", "http://localhost/oss", "http://[::1]:8000"])
 def test_a_storage_on_this_machine_may_speak_plain_http(host: str) -> None:
-    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, "upload_host": host}}))
+    policy = EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, "upload_host": host}}))
     assert policy is not None
     assert policy.host == host
 
@@ -755,20 +755,23 @@ def test_a_storage_on_this_machine_may_speak_plain_http(host: str) -> None:
 @pytest.mark.parametrize("name", ["policy", "signature", "upload_dir", "upload_host", "oss_access_key_id"])
 @pytest.mark.parametrize("value", [None, "", 7, True, ["x"], {}, "\ud800"])
 def test_leave_that_lacks_what_the_storage_checks_is_no_leave(name: str, value: object) -> None:
-    assert EXTRAS.parse_policy(reply({"data": {**POLICY, name: value}})) is None
-    assert EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}})) is None
+    assert EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, name: value}})) is None
+    assert (
+        EXTENSIONS.parse_upload_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["x_oss_object_acl", "x_oss_forbid_overwrite"])
 def test_leave_holds_without_what_a_storage_need_not_ask_for(name: str) -> None:
-    policy = EXTRAS.parse_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
+    policy = EXTENSIONS.parse_upload_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
     assert policy is not None
     assert len(policy.form) == 4
 
 
 def test_what_was_signed_is_handed_on_whole_however_long_it_is() -> None:
     long = {name: f"{name}-".ljust(5000, "x") for name in ("policy", "signature", "upload_dir", "oss_access_key_id")}
-    policy = EXTRAS.parse_policy(reply({"data": {**POLICY, **long}}))
+    policy = EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, **long}}))
     assert policy is not None
     assert (policy.folder, policy.form["policy"], policy.form["Signature"], policy.form["OSSAccessKeyId"]) == (
         long["upload_dir"], long["policy"], long["signature"], long["oss_access_key_id"],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSentError
-from langchain_nebula_video.media.urls import checked_host, is_public
+from langchain_nebula_video.media.urls import is_public, normalize_allowed_host
 from langchain_nebula_video.transport.guard import Place, Reach
 from tests.conftest import Gateway, MakeClient, settle
 
@@ -76,7 +76,7 @@ def resolver(*answers: list[str]) -> Callable[..., Any]:
 
 
 def at(*hosts: str, base_url: str = "https://gateway.example.com", own_client: bool = False) -> Reach:
-    return Reach(base_url, map(checked_host, hosts), own_client=own_client)
+    return Reach(base_url, map(normalize_allowed_host, hosts), own_client=own_client)
 
 
 @pytest.fixture(autouse=True)

@@ -15,22 +15,22 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from langchain_nebula_video.media.urls import split_url
-from langchain_nebula_video.schema import TaskStatus, encodable
+from langchain_nebula_video.schema import TaskStatus, is_encodable
 
 __all__ = [
     "MAX_TASK_ID",
-    "at",
-    "decimal_at",
-    "expiry",
-    "find_reason",
+    "find_error",
     "find_task_id",
     "find_time",
     "find_url",
-    "int_at",
-    "parse_object",
-    "prompt_at",
-    "status_of",
-    "text_at",
+    "get_decimal",
+    "get_int",
+    "get_prompt",
+    "get_text",
+    "get_value",
+    "parse_json_object",
+    "parse_status",
+    "url_expiry",
 ]
 
 _BEIJING = timezone(timedelta(hours=8))
@@ -41,7 +41,7 @@ _MAX_PROMPT = 20_000
 
 # Status words by class, whatever their case. `""` and `unknown` are what a gateway says before its own first
 # poll of the vendor, or when that poll failed: passing states, not ends.
-_WORDS: dict[TaskStatus, frozenset[str]] = {
+_STATUS_WORDS: dict[TaskStatus, frozenset[str]] = {
     TaskStatus.QUEUED: frozenset(
         {"not_start", "submitted", "queued", "pending", "created", "queueing", "", "unknown"},
     ),
@@ -50,7 +50,7 @@ _WORDS: dict[TaskStatus, frozenset[str]] = {
     TaskStatus.FAILED: frozenset({"failure", "failed", "error"}),
     TaskStatus.CANCELED: frozenset({"canceled", "cancelled"}),
 }
-_STATUS = {word: status for status, words in _WORDS.items() for word in words}
+_STATUS_BY_WORD = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 _TASK_ID_PATHS = ("task_id", "id", "data.task_id", "output.task_id", "metadata.output.task_id", "data")
 _URL_PATHS = (
@@ -66,17 +66,17 @@ _URL_PATHS = (
     "data.fail_reason",  # older revisions put the video's URL here on success
     "data.data.output.video_url",
 )
-_REASON_PATHS = (
+_ERROR_PATHS = (
     ("metadata.output.code", "metadata.output.message"),
     ("error.code", "error.message"),
     ("data.fail_code", "data.fail_reason"),
     ("output.code", "output.message"),
     ("code", "message"),
 )
-_NO_ERROR = frozenset({"success", "ok", "200", "0"})
+_SUCCESS_CODES = frozenset({"success", "ok", "200", "0"})
 
 
-def parse_object(body: bytes) -> dict[str, Any] | None:
+def parse_json_object(body: bytes) -> dict[str, Any] | None:
     """The first JSON object of a body; `None` if it holds none. Bodies can hold two, one after the other."""
     try:
         value, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n"))
@@ -85,7 +85,7 @@ def parse_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def at(body: object, path: str) -> Any:
+def get_value(body: object, path: str) -> Any:
     """The value at a dotted path; `None` where the path ends early."""
     for name in path.split("."):
         if not isinstance(body, Mapping):
@@ -94,26 +94,26 @@ def at(body: object, path: str) -> Any:
     return body
 
 
-def text_at(body: object, *paths: str, longest: int = _MAX_TEXT) -> str | None:
+def get_text(body: object, *paths: str, max_length: int = _MAX_TEXT) -> str | None:
     """The first of these that is a text, or a number as one; bounded, and free of half characters."""
     for path in paths:
-        value = at(body, path)
+        value = get_value(body, path)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value) if abs(value) < 10**30 else None
         if isinstance(value, str) and value:
-            return value[:longest].encode("utf-8", "replace").decode("utf-8")
+            return value[:max_length].encode("utf-8", "replace").decode("utf-8")
     return None
 
 
-def prompt_at(body: object, *paths: str) -> str | None:
+def get_prompt(body: object, *paths: str) -> str | None:
     """`text_at` of a prompt, which is compared, and may be longer than what is only shown."""
-    return text_at(body, *paths, longest=_MAX_PROMPT)
+    return get_text(body, *paths, max_length=_MAX_PROMPT)
 
 
-def decimal_at(body: object, *paths: str) -> Decimal | None:
+def get_decimal(body: object, *paths: str) -> Decimal | None:
     """The first of these that is a sensible amount: finite, not negative, below a million, not minute."""
     for path in paths:
-        value = at(body, path)
+        value = get_value(body, path)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             continue
         try:
@@ -125,10 +125,10 @@ def decimal_at(body: object, *paths: str) -> Decimal | None:
     return None
 
 
-def int_at(body: object, *paths: str) -> int | None:
+def get_int(body: object, *paths: str) -> int | None:
     """The first of these that is a whole number above 0; gateways send some as text, some as 5.0."""
     for path in paths:
-        number = decimal_at(body, path)
+        number = get_decimal(body, path)
         if number is not None and number == number.to_integral_value() and number > 0:
             return int(number)
     return None
@@ -137,29 +137,29 @@ def int_at(body: object, *paths: str) -> int | None:
 def find_task_id(body: Mapping[str, Any]) -> str | None:
     """The task's id, wherever it stands; opaque text."""
     for path in _TASK_ID_PATHS:
-        value = at(body, path)
+        value = get_value(body, path)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
-        if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TASK_ID and encodable(value):
-            if path == "data" and (" " in value.strip() or find_reason(body)[0]):
+        if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TASK_ID and is_encodable(value):
+            if path == "data" and (" " in value.strip() or find_error(body)[0]):
                 continue  # words beside an error code, no id
             return value.strip()
     return None
 
 
-def status_of(word: object) -> TaskStatus | None:
+def parse_status(word: object) -> TaskStatus | None:
     """The class of a status word; `None` for one that nobody documented."""
-    return _STATUS.get(word.strip().lower()) if isinstance(word, str) else None
+    return _STATUS_BY_WORD.get(word.strip().lower()) if isinstance(word, str) else None
 
 
-def _addresses(value: object) -> Iterator[str]:
+def _candidate_urls(value: object) -> Iterator[str]:
     for item in value if isinstance(value, list) else [value]:
         found = item.get("url") or item.get("video_url") if isinstance(item, Mapping) else item
         if isinstance(found, str):
-            yield _tidied(found.strip())
+            yield _encode_spaces(found.strip())
 
 
-def _tidied(address: str) -> str:
+def _encode_spaces(address: str) -> str:
     """Some gateways sign what they have not encoded: a space in a path is meant as one."""
     scheme, slashes, rest = address.partition("://")
     host, slash, path = rest.partition("/")
@@ -169,25 +169,25 @@ def _tidied(address: str) -> str:
 def find_url(body: Mapping[str, Any]) -> str | None:
     """The video's address or `data:` URI, wherever it stands; what is no address is passed over."""
     for path in _URL_PATHS:
-        for text in _addresses(at(body, path)):
+        for text in _candidate_urls(get_value(body, path)):
             if text[:11].lower() == "data:video/" or split_url(text, ("https", "http")) is not None:
-                return text if encodable(text) else None
+                return text if is_encodable(text) else None
     return None
 
 
-def find_reason(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def find_error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Code and words of what went wrong, unwrapped where the gateway packed the vendor's answer into text."""
-    for code_path, message_path in _REASON_PATHS:
-        code, message = text_at(body, code_path), text_at(body, message_path)
-        if code and code.lower() in _NO_ERROR:
+    for code_path, message_path in _ERROR_PATHS:
+        code, message = get_text(body, code_path), get_text(body, message_path)
+        if code and code.lower() in _SUCCESS_CODES:
             code = None
         if code or message:
-            return _unwrapped(code, at(body, message_path), message)
-    told = text_at(body, "error", "data.result_url")  # newer revisions put a failure's text where the URL goes
+            return _unwrap_vendor_error(code, get_value(body, message_path), message)
+    told = get_text(body, "error", "data.result_url")  # newer revisions put a failure's text where the URL goes
     return None, None if told is None or split_url(told, ("https", "http")) is not None else told
 
 
-def _unwrapped(code: str | None, packed: object, message: str | None) -> tuple[str | None, str | None]:
+def _unwrap_vendor_error(code: str | None, packed: object, message: str | None) -> tuple[str | None, str | None]:
     """A `fail_to_fetch_task` holds the vendor's own answer, code and words, as text in its `message`.
 
     The gateway masks dotted words in the packed text, which can break the JSON: then the parts that still
@@ -195,15 +195,15 @@ def _unwrapped(code: str | None, packed: object, message: str | None) -> tuple[s
     """
     if not isinstance(packed, str) or "{" not in packed:
         return code, message
-    inner = parse_object(packed[packed.index("{") :].encode("utf-8", "replace"))
+    inner = parse_json_object(packed[packed.index("{") :].encode("utf-8", "replace"))
     if inner is not None:
-        inner_code, inner_message = find_reason(inner)
+        inner_code, inner_message = find_error(inner)
     else:
-        inner_code, inner_message = (_picked(name, packed) for name in ("code", "message"))
+        inner_code, inner_message = (_extract_string(name, packed) for name in ("code", "message"))
     return inner_code or code, inner_message or message
 
 
-def _picked(name: str, text: str) -> str | None:
+def _extract_string(name: str, text: str) -> str | None:
     found = re.search(rf'"{name}"\s*:\s*"([^"]{{1,500}})"', text)
     return found.group(1) if found else None
 
@@ -211,7 +211,7 @@ def _picked(name: str, text: str) -> str | None:
 def find_time(body: object, *paths: str) -> datetime | None:
     """The first of these that is a point in time: epoch seconds or milliseconds, or Beijing wall time."""
     for path in paths:
-        value = at(body, path)
+        value = get_value(body, path)
         if isinstance(value, bool):
             continue
         if isinstance(value, int | float) and 10**9 < value < 10**13:
@@ -230,11 +230,11 @@ _URL_LIFETIME = timedelta(hours=24)
 _CLOCK_SKEW = timedelta(minutes=10)
 
 
-def expiry(url: str, finished_at: datetime | None, received_at: datetime) -> datetime:
+def url_expiry(url: str, finished_at: datetime | None, received_at: datetime) -> datetime:
     """When a signed URL stops working: as it says itself, else 24 hours after the task finished."""
     if split_url(url, ("https", "http")) is not None:
         query = parse_qs(urlsplit(url).query)
-        signed = find_time({name: _number(values[0]) for name, values in query.items()}, "Expires", "expires")
+        signed = find_time({name: _parse_epoch(values[0]) for name, values in query.items()}, "Expires", "expires")
         if signed is not None:
             return signed
     # A finish in the future, or longer ago than gateways remember, is misread: then the answer's own moment counts.
@@ -243,5 +243,5 @@ def expiry(url: str, finished_at: datetime | None, received_at: datetime) -> dat
     return since + _URL_LIFETIME
 
 
-def _number(text: str) -> int | None:
+def _parse_epoch(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 14 else None

@@ -1,0 +1,126 @@
+"""What an answer says of a task, whichever of the related gateways gave it: one reading for all their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.protocols import parsing
+from langchain_nebula_video.protocols.refusals import find_request_id, parse_refusal
+from langchain_nebula_video.protocols.wire import Reply, Submission, TaskSnapshot
+from langchain_nebula_video.schema import TaskStatus
+
+__all__ = ["ResponseParser", "encode_segment"]
+
+
+def encode_segment(task_id: str) -> str:
+    """A task's id as one segment of a path, whatever it holds."""
+    encoded = quote(task_id, safe="", errors="replace")
+    # These alone would be a step in the path.
+    return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
+
+
+class ResponseParser:
+    """The half of a protocol that reads."""
+
+    extensions = None
+
+    def parse_submit(self, reply: Reply) -> Submission | None:
+        """See `Protocol`."""
+        body = parsing.parse_json_object(reply.body)
+        task_id = parsing.find_task_id(body) if body else None
+        if body is None or task_id is None:
+            return None
+        return Submission(task_id=task_id, snapshot=_parse_snapshot(body, reply))
+
+    def parse_fetch(self, reply: Reply) -> TaskSnapshot | None:
+        """See `Protocol`."""
+        body = parsing.parse_json_object(reply.body)
+        return None if body is None else _parse_snapshot(body, reply)
+
+    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+        """See `Protocol`."""
+        return parse_refusal(reply, paid=paid)
+
+
+_VENDOR_STATUS_PATHS = ("metadata.output.task_status", "output.task_status")
+
+
+def _find_status(body: Mapping[str, Any]) -> TaskStatus:
+    """The gateway's own word decides; the vendor's word beneath it tells queued from running.
+
+    A word that nobody documented means that the task goes on: it is paid for, and only the deadline may
+    end the wait for it.
+    """
+    inner = parsing.parse_status(
+        next(filter(None, (parsing.get_value(body, path) for path in _VENDOR_STATUS_PATHS)), None)
+    )
+    words = [parsing.get_value(body, path) for path in ("data.status", "status")]
+    for outer in map(parsing.parse_status, words):
+        if outer is not None:
+            waiting = outer is TaskStatus.RUNNING and inner is TaskStatus.QUEUED
+            return TaskStatus.QUEUED if waiting else outer
+    if inner is None or (inner.finished and any(isinstance(word, str) for word in words)):
+        return TaskStatus.RUNNING
+    return inner
+
+
+def _find_unknown_status(body: Mapping[str, Any]) -> str | None:
+    words = (parsing.get_text(body, path) for path in ("data.status", "status", *_VENDOR_STATUS_PATHS))
+    return next((word for word in words if word and parsing.parse_status(word) is None), None)
+
+
+def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
+    status = _find_status(body)
+    # An error beside a status that is no end is a passing fault of the gateway's own polling.
+    code, reason = parsing.find_error(body) if status is TaskStatus.FAILED else (None, None)
+    url = parsing.find_url(body) if status is TaskStatus.SUCCEEDED else None
+    finished = _find_finished_at(body) if status.finished else None
+    return TaskSnapshot(
+        status=status,
+        unknown_status=_find_unknown_status(body),
+        url=url,
+        expires_at=parsing.url_expiry(url, finished, reply.received_at) if url else None,
+        code=code,
+        reason=reason,
+        progress=_find_progress(body),
+        submitted_at=parsing.find_time(
+            body, "metadata.output.submit_time", "output.submit_time", "data.submit_time", "created_at"
+        ),
+        finished_at=finished,
+        price_per_second=parsing.get_decimal(body, "metadata.model_price"),
+        group_ratio=parsing.get_decimal(body, "metadata.group_ratio"),
+        seconds=parsing.get_int(
+            body, "metadata.usage.duration", "usage.duration", "usage.video_duration", "metadata.requested_seconds"
+        ),
+        resolution=_find_resolution(body),
+        billed=parsing.get_value(body, "metadata.billing_pending") is False,
+        model=parsing.get_text(body, "model", "data.properties.origin_model_name"),
+        prompt=parsing.get_prompt(body, "metadata.output.orig_prompt", "output.orig_prompt"),
+        actual_prompt=parsing.get_text(body, "metadata.output.actual_prompt", "output.actual_prompt"),
+        request_id=find_request_id(reply, body),
+        raw=body,
+    )
+
+
+def _find_resolution(body: Mapping[str, Any]) -> str | None:
+    """Nebula's word, or DashScope's `SR`, a number of lines."""
+    told = parsing.get_text(body, "metadata.usage.resolution")
+    lines = parsing.get_int(body, "usage.SR", "metadata.usage.SR")
+    return told.lower() if told else f"{lines}p" if lines else None
+
+
+def _find_finished_at(body: Mapping[str, Any]) -> Any:
+    return parsing.find_time(body, "metadata.output.end_time", "output.end_time", "data.finish_time", "completed_at")
+
+
+def _find_progress(body: Mapping[str, Any]) -> float | None:
+    """A share of 1 from `progress`: 30, or "30%"."""
+    for path in ("progress", "data.progress"):
+        value = parsing.get_value(body, path)
+        number = parsing.get_decimal({"n": value.strip().rstrip("%") if isinstance(value, str) else value}, "n")
+        if number is not None:
+            return min(float(number) / 100, 1.0)
+    return None
