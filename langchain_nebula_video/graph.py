@@ -80,7 +80,7 @@ def submit_node(client: Client) -> Node:
     options = client._options  # noqa: SLF001 of this package
 
     def submit(state: VideoState) -> dict[str, Any]:
-        return _task_update(state, options.now("submit", _request_in(state), **_key_arguments(state)))
+        return _task_update(state, options.run_blocking("submit", _request_in(state), **_key_arguments(state)))
 
     async def asubmit(state: VideoState) -> dict[str, Any]:
         return _task_update(state, await options.async_lifecycle().submit(_request_in(state), **_key_arguments(state)))
@@ -97,7 +97,7 @@ def wait_node(client: Client) -> Node:
 
     def wait(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         with track_costs():
-            return _video_update(options.now("wait", _task_in(state), on_progress=progress_to(config)))
+            return _video_update(options.run_blocking("wait", _task_in(state), on_progress=progress_to(config)))
 
     async def await_(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         lifecycle = options.async_lifecycle()
@@ -112,7 +112,7 @@ def save_node(client: Client, save_to: Any) -> Node:
     options = client._options  # noqa: SLF001
 
     def save(state: VideoState) -> dict[str, Any]:
-        return {"video": _dump_video(options.now("download", _video_in(state), save_to))}
+        return {"video": _dump_video(options.run_blocking("download", _video_in(state), save_to))}
 
     async def asave(state: VideoState) -> dict[str, Any]:
         return {"video": _dump_video(await options.async_lifecycle().download(_video_in(state), save_to))}

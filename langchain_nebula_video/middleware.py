@@ -145,7 +145,7 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         left = self.usd - self._spent(run, thread_id)
         for call in calls:
             tool = self._tools[call["name"]]
-            cost = quote_call(tool, call["args"], tool.ratio())
+            cost = quote_call(tool, call["args"], tool.current_group_ratio())
             if cost is None:
                 continue  # the tool says why not
             if cost.usd is not None and cost.usd <= left:

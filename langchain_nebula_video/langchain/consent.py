@@ -56,7 +56,7 @@ def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | st
 
     def describe(tool_call: Mapping[str, Any], state: Any, runtime: object) -> str:  # noqa: ARG001 LangChain's
         tool, args = tools_by_name[tool_call["name"]], tool_call["args"]
-        cost = quote_call(tool, args, tool.ratio())
+        cost = quote_call(tool, args, tool.current_group_ratio())
         price = "an unknown price" if cost is None or cost.usd is None else f"about {dollars(cost.usd)}"
         asked = {name: str(value)[:300] for name, value in args.items() if value is not None}
         asked |= dict(_describe_images(tool, args, state))

@@ -143,7 +143,9 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._request(input, kwargs)
             with track_costs():
-                video: Video = self.now("generate", request, **_key_arguments(key), on_progress=progress_to(config))
+                video: Video = self.run_blocking(
+                    "generate", request, **_key_arguments(key), on_progress=progress_to(config)
+                )
                 annotate_run(video)
             return video
 

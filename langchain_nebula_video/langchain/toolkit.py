@@ -59,7 +59,7 @@ class NebulaSubmitVideoTool(RequestTool):
     ) -> tuple[str, dict[str, Any]]:
         with translate_errors(self.asks_with):
             request = self.build_request({"prompt": prompt, **fields}, runtime)
-            return self._result(self.now("submit", request, key=replay_key(config, runtime), adopt=True))
+            return self._result(self.run_blocking("submit", request, key=replay_key(config, runtime), adopt=True))
 
     async def _arun(
         self,
@@ -117,13 +117,15 @@ class NebulaGetVideoTool(VideoTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[str, dict[str, Any]]:
         with translate_errors(self.name):
-            task: Task = self.now("fetch", task_id)
+            task: Task = self.run_blocking("fetch", task_id)
             if self._is_settled(task, wait_seconds):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
                     report = progress_to(config, runtime)
-                    return self._video_result(self.now("wait", task, timeout=wait_seconds or None, on_progress=report))
+                    return self._video_result(
+                        self.run_blocking("wait", task, timeout=wait_seconds or None, on_progress=report)
+                    )
                 except TaskTimeoutError as error:
                     return self._fetched_result(error.task or task)
             return self._video_result(*unsaved_result)
@@ -193,14 +195,14 @@ class NebulaQuoteVideoTool(VideoTool):
 
     def _run(self, **fields: Any) -> tuple[str, dict[str, Any]]:
         with translate_errors():
-            return self._result(self._cost(fields), self.now("budget_left"))
+            return self._result(self._cost(fields), self.run_blocking("budget_left"))
 
     async def _arun(self, **fields: Any) -> tuple[str, dict[str, Any]]:
         with translate_errors():
             return self._result(self._cost(fields), await self.async_lifecycle().budget_left())
 
     def _cost(self, fields: dict[str, Any]) -> Cost:
-        return self.offer().quote(build_request(None, fields), self.ratio())
+        return self.offer().quote(build_request(None, fields), self.current_group_ratio())
 
     def _result(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
         facts = {
@@ -258,5 +260,5 @@ class NebulaVideoToolkit(BaseToolkit):
             NebulaQuoteVideoTool(**self._tool_options),
         ]
         for tool in tools:
-            tool.learn_with(self._options)
+            tool.share_group_ratios(self._options)
         return list(tools)

@@ -164,7 +164,9 @@ class NebulaVideoTool(RequestTool):
             report = progress_to(config, runtime)
             with catch_failed_save() as unsaved_result:
                 return self._video_result(
-                    self.now("generate", request, key=replay_key(config, runtime), adopt=True, on_progress=report)
+                    self.run_blocking(
+                        "generate", request, key=replay_key(config, runtime), adopt=True, on_progress=report
+                    )
                 )
             return self._video_result(*unsaved_result)
 

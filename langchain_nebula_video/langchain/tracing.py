@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_nebula_video.lifecycle.context import settled
+from langchain_nebula_video.lifecycle.context import newly_succeeded
 from langchain_nebula_video.schema import Task, Video
 
 __all__ = ["annotate_run", "redact", "redact_value", "track_costs"]
@@ -57,11 +57,11 @@ def _format_size(count: int) -> str:
 @contextmanager
 def track_costs() -> Iterator[None]:
     """Around a run, whose videos are to be noted inside."""
-    token = settled.set(set())
+    token = newly_succeeded.set(set())
     try:
         yield
     finally:
-        settled.reset(token)
+        newly_succeeded.reset(token)
 
 
 def annotate_run(result: Task | Video) -> None:
@@ -78,7 +78,7 @@ def annotate_run(result: Task | Video) -> None:
     if run is None:
         return
     usd = None if result.cost.usd is None else float(result.cost.usd)
-    if usd is not None and result.task_id in (settled.get() or ()):
+    if usd is not None and result.task_id in (newly_succeeded.get() or ()):
         run.set(usage_metadata={"total_cost": usd})
     run.add_metadata(
         {

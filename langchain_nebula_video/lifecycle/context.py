@@ -16,11 +16,11 @@ from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import Runtime
 
-__all__ = ["Context", "settled"]
+__all__ = ["Context", "newly_succeeded"]
 
-_ANSWER_SECONDS = 30.0
+_REPLY_SECONDS = 30.0
 
-settled: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
+newly_succeeded: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
 """Where somebody wants to know it: the tasks that the calls inside were the first to see succeed."""
 
 
@@ -38,21 +38,23 @@ class Context:
         self.gateway = options.gateway_row
         self.protocol = PROTOCOLS[self.gateway.protocol]
         self.journal: Journal = options.journal
-        self.account = options.account()
+        self.account = options.account_id()
 
     # --- the gateway ---
 
-    async def ask(
-        self, wire: WireRequest, deadline: float, *, seconds: float = _ANSWER_SECONDS, paid: bool = False
+    async def send(
+        self, wire: WireRequest, deadline: float, *, seconds: float = _REPLY_SECONDS, paid: bool = False
     ) -> Reply:
         """One request, once; its answer.
 
         Raises:
             RequestError: there was none, or it is a refusal.
         """
-        return self.accepted(await self.runtime.send(wire, timeout=self.within(seconds, deadline)), paid=paid)
+        return self.raise_for_refusal(
+            await self.runtime.send(wire, timeout=self.clamp_timeout(seconds, deadline)), paid=paid
+        )
 
-    def accepted(self, reply: Reply, *, paid: bool) -> Reply:
+    def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
         """The answer, unless it is a refusal."""
         refusal = self.protocol.parse_refusal(reply, paid=paid)
         if refusal is None:
@@ -61,7 +63,7 @@ class Context:
             refusal.hint = f"{refusal.hint} {self.gateway.key_hint}"
         raise refusal
 
-    def within(self, seconds: float, deadline: float) -> float:
+    def clamp_timeout(self, seconds: float, deadline: float) -> float:
         """That many seconds, or those that are left."""
         return max(0.05, min(seconds, deadline - self.runtime.now()))
 
@@ -70,13 +72,13 @@ class Context:
     @property
     def group_ratio(self) -> Decimal:
         """What the account's prices are multiplied by, as far as is known."""
-        return self.options.ratio()
+        return self.options.current_group_ratio()
 
     def model(self, name: str) -> Model:
         """The row of a task's model; of one that has none here, that of the default."""
         return MODELS.get(name) or MODELS[self.options.model]
 
-    def price(self, model: str, resolution: str | None) -> Decimal | None:
+    def find_price(self, model: str, resolution: str | None) -> Decimal | None:
         """What a model costs here at a resolution, per second."""
         try:
             return self.options.offer(model).prices.get(resolution or "") if model else None
@@ -85,26 +87,30 @@ class Context:
 
     # --- the journal ---
 
-    async def call(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+    async def call_journal(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Ask the journal; off the event loop if it may block."""
         if self.journal.blocking:
             return await self.runtime.call(func, *args, **kwargs)
         return func(*args, **kwargs)
 
-    async def find(self, task_id: str) -> Entry | None:
+    async def find_entry(self, task_id: str) -> Entry | None:
         """The row of a task of this gateway."""
-        found: Entry | None = await self.call(self.journal.find, gateway=self.gateway.name, task_id=task_id)
+        found: Entry | None = await self.call_journal(self.journal.find, gateway=self.gateway.name, task_id=task_id)
         return found
 
-    async def write(self, entry: Entry, **changes: Any) -> Entry:
+    async def update_entry(self, entry: Entry, **changes: Any) -> Entry:
         """Change a row."""
-        changed: Entry = await self.call(self.journal.update, entry.id, **changes)
+        changed: Entry = await self.call_journal(self.journal.update, entry.id, **changes)
         return changed
 
-    def known(self, task_id: str, entry: Entry | None) -> Task:
+    def task_from_entry(self, task_id: str, entry: Entry | None) -> Task:
         """A task, by what the journal knows of it; of one that it does not know, the model only if the caller said."""
-        said = self.options.model if "model" in self.options.model_fields_set or self._one_model() else ""
-        return tasks.known(task_id, entry, self.gateway, said, self.price, self.group_ratio, self.runtime.utcnow())
+        default_model = (
+            self.options.model if "model" in self.options.model_fields_set or self._serves_one_model() else ""
+        )
+        return tasks.task_from_entry(
+            task_id, entry, self.gateway, default_model, self.find_price, self.group_ratio, self.runtime.utcnow()
+        )
 
-    def _one_model(self) -> bool:
+    def _serves_one_model(self) -> bool:
         return len(offers(self.gateway)) == 1

@@ -29,7 +29,7 @@ class LifecycleOptions(Options):
     """
 
     # One for all copies and threads: two lifecycles at once would be twice as many submits under way as promised.
-    _opening: ClassVar[threading.Lock] = threading.Lock()
+    _creation_lock: ClassVar[threading.Lock] = threading.Lock()
     _blocking: Any = PrivateAttr(default=None)
     _asynchronous: Any = PrivateAttr(default=None)
 
@@ -38,25 +38,25 @@ class LifecycleOptions(Options):
         from langchain_nebula_video.lifecycle.lifecycle import Lifecycle
         from langchain_nebula_video.transport import BlockingRuntime
 
-        with self._opening:
+        with self._creation_lock:
             if self._blocking is None or self._blocking.options is not self:  # a copy has its own options
                 runtime = BlockingRuntime(_endpoint(self), client=self.http_client, clock=self.clock)
                 self._blocking = Lifecycle(self, runtime)
             lifecycle: Lifecycle = self._blocking
         return lifecycle
 
-    def now(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+    def run_blocking(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """A verb of the blocking lifecycle, run to its end."""
         from langchain_nebula_video.transport import run_sync
 
-        return run_sync(getattr(self.blocking_lifecycle(), verb)(*args, **kwargs))
+        return run_sync(getattr(self.blocking_lifecycle(), method)(*args, **kwargs))
 
     def async_lifecycle(self) -> Lifecycle:
         """The lifecycle of event loops."""
         from langchain_nebula_video.lifecycle.lifecycle import Lifecycle
         from langchain_nebula_video.transport import AsyncRuntime
 
-        with self._opening:
+        with self._creation_lock:
             if self._asynchronous is None or self._asynchronous.options is not self:
                 runtime = AsyncRuntime(_endpoint(self), client=self.http_async_client, clock=self.clock)
                 self._asynchronous = Lifecycle(self, runtime)
@@ -68,11 +68,11 @@ class LifecycleOptions(Options):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        left_behind = {"api_key": None, "http_client": None, "http_async_client": None, "clock": None}
+        not_pickled = {"api_key": None, "http_client": None, "http_async_client": None, "clock": None}
         private = {"_blocking": None, "_asynchronous": None}
         return {
             **state,
-            "__dict__": {**state["__dict__"], **left_behind},
+            "__dict__": {**state["__dict__"], **not_pickled},
             "__pydantic_private__": {**(state["__pydantic_private__"] or {}), **private},
         }
 
@@ -80,9 +80,9 @@ class LifecycleOptions(Options):
 def _endpoint(options: Options) -> Endpoint:
     from langchain_nebula_video.transport import Endpoint
 
-    return Endpoint(options.address(), options.secret(), _agent(), options.download_hosts)
+    return Endpoint(options.resolve_base_url(), options.resolve_api_key(), _user_agent(), options.download_hosts)
 
 
 @functools.cache
-def _agent() -> str:
+def _user_agent() -> str:
     return f"langchain-nebula-video/{version('langchain-nebula-video')}"

@@ -17,29 +17,29 @@ from typing import Any
 from langchain_nebula_video.journal import Entry
 from langchain_nebula_video.lifecycle.context import Context
 
-__all__ = ["LEASE", "Lease", "is_dead", "new_holder"]
+__all__ = ["LEASE_DURATION", "Lease", "is_dead", "new_holder"]
 
-LEASE = timedelta(seconds=60)
-_BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-_PEER_PAUSE = 1.0
+LEASE_DURATION = timedelta(seconds=60)
+_BOOT_ID, _PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+_PEER_PAUSE_SECONDS = 1.0
 
 
 def new_holder() -> str:
     """A name for one call, which says what process it is in."""
-    return f"{_here()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    return f"{_host_id()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
-def _here() -> str:
+def _host_id() -> str:
     """Within what a process's number names one process: this machine, since it was started, and on Linux one container.
 
     Containers may have the same host name, and a process 7 each.
     """
     host = socket.gethostname()
     try:
-        told = f"{_BOOT.read_text()}{_NAMESPACE.stat().st_ino}"
+        scope = f"{_BOOT_ID.read_text()}{_PID_NAMESPACE.stat().st_ino}"
     except OSError:  # not on Linux
         return host
-    return f"{host}/{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
+    return f"{host}/{hashlib.blake2b(scope.encode(), digest_size=4).hexdigest()}"
 
 
 def is_dead(holder: str | None) -> bool:
@@ -47,8 +47,8 @@ def is_dead(holder: str | None) -> bool:
 
     So it is with a name of an older version, which does not say where its number holds.
     """
-    here, _, process = (holder or "").rpartition(":")[0].rpartition(":")
-    if os.name != "posix" or here != _here() or not process.isdigit():  # elsewhere signal 0 is no test
+    host, _, process = (holder or "").rpartition(":")[0].rpartition(":")
+    if os.name != "posix" or host != _host_id() or not process.isdigit():  # elsewhere signal 0 is no test
         return False
     try:
         os.kill(int(process), 0)
@@ -68,37 +68,39 @@ class Lease:
         self._holder = holder
         ours = entry is not None and entry.holder == holder
         self._returned = False
-        self._sure_until = context.runtime.now() + LEASE.total_seconds() / 2 if ours else 0.0
+        self._renew_at = context.runtime.now() + LEASE_DURATION.total_seconds() / 2 if ours else 0.0
 
-    async def keep(self) -> bool:
+    async def renew(self) -> bool:
         """Take it, or prolong it once half of it is over; whether it is ours."""
         runtime, journal = self._context.runtime, self._context.journal
-        if self._entry is None or runtime.now() < self._sure_until:
+        if self._entry is None or runtime.now() < self._renew_at:
             return True
         now = runtime.utcnow()
-        found = await self._context.call(journal.hold, self._entry.id, holder=self._holder, now=now, until=now + LEASE)
-        self._sure_until = runtime.now() + LEASE.total_seconds() / 2 if found else 0.0
+        found = await self._context.call_journal(
+            journal.hold, self._entry.id, holder=self._holder, now=now, until=now + LEASE_DURATION
+        )
+        self._renew_at = runtime.now() + LEASE_DURATION.total_seconds() / 2 if found else 0.0
         return found is not None
 
-    async def obtain(self, deadline: float) -> Entry | None:
+    async def acquire(self, deadline: float) -> Entry | None:
         """Wait until it is ours, and give the entry as it is then; `None`: time is over, and another one has it.
 
-        Another one that has it may be saving the video: then it stands in the entry afterwards.
+        Another holder may have saved the video meanwhile. The reloaded entry then has it.
         """
         context, runtime = self._context, self._context.runtime
         if self._entry is None:
             return None
-        while not await self.keep():
-            known = await self._fresh()
+        while not await self.renew():
+            known = await self._reload()
             if known is not None and is_dead(known.holder):
-                await context.call(context.journal.release, known.id, known.holder)
+                await context.call_journal(context.journal.release, known.id, known.holder)
                 continue
-            if known is None or runtime.now() + _PEER_PAUSE >= deadline:
+            if known is None or runtime.now() + _PEER_PAUSE_SECONDS >= deadline:
                 return None
-            await runtime.sleep(_PEER_PAUSE)
-        return await self._fresh()
+            await runtime.sleep(_PEER_PAUSE_SECONDS)
+        return await self._reload()
 
-    def handed_back(self) -> dict[str, Any]:
+    def release_fields(self) -> dict[str, Any]:
         """What gives it back along with another change; for whoever has obtained it."""
         self._returned = True
         return {"holder": None, "held_until": None}
@@ -106,8 +108,8 @@ class Lease:
     async def release(self) -> None:
         """Give it back, if it is ours and has not been given back."""
         if self._entry is not None and not self._returned:
-            await self._context.call(self._context.journal.release, self._entry.id, self._holder)
+            await self._context.call_journal(self._context.journal.release, self._entry.id, self._holder)
 
-    async def _fresh(self) -> Entry | None:
+    async def _reload(self) -> Entry | None:
         assert self._entry is not None  # noqa: S101 for the type checker
-        return await self._context.find(self._entry.task_id or "")
+        return await self._context.find_entry(self._entry.task_id or "")

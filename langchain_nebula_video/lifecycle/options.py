@@ -30,7 +30,7 @@ from langchain_nebula_video.media.urls import is_loopback, normalize_allowed_hos
 __all__ = ["ClientOptions", "Options"]
 
 
-_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monotonic", "utcnow", "sleep", "asleep")}
+_REQUIRED_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monotonic", "utcnow", "sleep", "asleep")}
 
 
 class ClientOptions(TypedDict, total=False):
@@ -99,28 +99,28 @@ class Options(BaseModel):
     """Its async twin."""
     clock: Any = Field(default=None, exclude=True, repr=False)
     """Where time comes from, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
-    _ratios: dict[str, Decimal] = PrivateAttr(default_factory=dict)
+    _group_ratios: dict[str, Decimal] = PrivateAttr(default_factory=dict)
     """The group ratios that gateways have told, by account; one for all copies."""
 
     def __init__(self, **options: Any) -> None:
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise _refusal(error) from None
+            raise _to_invalid_request(error) from None
 
     @field_validator("model", mode="before")
     @classmethod
-    def _none_is_the_gateways(cls, value: object) -> object:
+    def _parse_model(cls, value: object) -> object:
         return "" if value is None else value
 
     @field_validator("prices", mode="before")
     @classmethod
-    def _are_prices(cls, value: Any) -> Any:
+    def _parse_prices(cls, value: Any) -> Any:
         return None if value is None else parse_prices(value)
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _as_budget(cls, value: object) -> object:
+    def _parse_budget(cls, value: object) -> object:
         """Also an amount alone, or the dict that `Budget.as_dict` gives."""
         if isinstance(value, dict):
             per = value.get("per")
@@ -133,18 +133,18 @@ class Options(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _web_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _check_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         row = GATEWAYS.get(info.data.get("gateway", ""))
-        return None if value is None else _checked_url(value, "base_url", row)
+        return None if value is None else _parse_url(value, "base_url", row)
 
     @field_validator("api_key")
     @classmethod
-    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else _checked_key(value.get_secret_value(), "api_key")
+    def _check_api_key(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else _parse_key(value.get_secret_value(), "api_key")
 
     @field_validator("save_to", "image_folder")
     @classmethod
-    def _is_path(cls, value: str | Path | None) -> str | Path | None:
+    def _check_path(cls, value: str | Path | None) -> str | Path | None:
         text = "" if value is None else str(value)
         if value is not None and (not text or "\0" in text):
             raise ValueError("is no path")
@@ -156,17 +156,17 @@ class Options(BaseModel):
 
     @field_validator("download_hosts", mode="before")
     @classmethod
-    def _one_is_some(cls, value: object) -> object:
+    def _wrap_single_host(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("download_hosts")
     @classmethod
-    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(normalize_allowed_host, value))
 
     @field_validator("http_client", "http_async_client")
     @classmethod
-    def _is_client(cls, value: Any, info: ValidationInfo) -> Any:
+    def _check_http_client(cls, value: Any, info: ValidationInfo) -> Any:
         closes = "aclose" if info.field_name == "http_async_client" else "close"
         if value is not None and not (hasattr(value, "build_request") and hasattr(value, closes)):
             raise ValueError("must be an httpx.AsyncClient" if closes == "aclose" else "must be an httpx.Client")
@@ -174,21 +174,21 @@ class Options(BaseModel):
 
     @field_validator("rate_limiter", "clock")
     @classmethod
-    def _has_its_methods(cls, value: Any, info: ValidationInfo) -> Any:
-        missing = [name for name in _METHODS[str(info.field_name)] if not callable(getattr(value, name, None))]
+    def _check_methods(cls, value: Any, info: ValidationInfo) -> Any:
+        missing = [name for name in _REQUIRED_METHODS[str(info.field_name)] if not callable(getattr(value, name, None))]
         if value is not None and missing:
             raise ValueError(f"has no {', '.join(missing)}")
         return value
 
     @field_validator("journal")
     @classmethod
-    def _is_journal(cls, value: Any) -> Any:
+    def _check_journal(cls, value: Any) -> Any:
         if value is not None and not all(hasattr(value, name) for name in ("reserve", "update", "forget")):
             raise ValueError("is no journal; give MemoryJournal() or leave it out")
         return value
 
     @model_validator(mode="after")
-    def _rows_exist(self) -> Self:
+    def _fill_defaults(self) -> Self:
         row = find_gateway(self.gateway)
         if not self.model:
             object.__setattr__(self, "model", row.default_model)
@@ -203,8 +203,8 @@ class Options(BaseModel):
                     f"There is no key for the gateway {row.name!r}.",
                     hint=f"Set {row.key_variable} or pass api_key=….",
                 )
-            object.__setattr__(self, "api_key", _checked_key(found, row.key_variable))
-        self.address()
+            object.__setattr__(self, "api_key", _parse_key(found, row.key_variable))
+        self.resolve_base_url()
         return self
 
     @property
@@ -220,27 +220,27 @@ class Options(BaseModel):
         """
         return find_offer(model or self.model, self.gateway_row, self.prices)
 
-    def ratio(self) -> Decimal:
+    def current_group_ratio(self) -> Decimal:
         """What this account's prices are multiplied by: as the gateway's last answer said, else `group_ratio`."""
         try:
-            return self._ratios.get(self.account(), self.group_ratio)
+            return self._group_ratios.get(self.account_id(), self.group_ratio)
         except InvalidRequestError:  # the key was left behind by a pickle: a price needs none
             return self.group_ratio
 
-    def learn_ratio(self, told: Decimal) -> None:
+    def record_group_ratio(self, ratio: Decimal) -> None:
         """Reckon with what the gateway has told."""
-        self._ratios[self.account()] = told
+        self._group_ratios[self.account_id()] = ratio
 
-    def learn_with(self, other: "Options") -> None:
+    def share_group_ratios(self, other: "Options") -> None:
         """Know from now on what the other learns, and the other way round."""
-        self._ratios = other._ratios  # noqa: SLF001 of the same class
+        self._group_ratios = other._group_ratios  # noqa: SLF001 of the same class
 
-    def address(self) -> str:
+    def resolve_base_url(self) -> str:
         """What all paths of the gateway's protocol follow on, without a slash at its end."""
         row = self.gateway_row
         found = self.base_url or os.environ.get(row.url_variable)
         if found:
-            found = _checked_url(found, "base_url" if self.base_url else row.url_variable, row)
+            found = _parse_url(found, "base_url" if self.base_url else row.url_variable, row)
         elif row.base_url is not None:
             found = row.base_url
         else:
@@ -252,7 +252,7 @@ class Options(BaseModel):
         scheme, slashes, rest = found.partition("://")
         return scheme + slashes + rest.removesuffix(row.api_root).removesuffix(row.prefix) + row.prefix
 
-    def secret(self) -> SecretStr:
+    def resolve_api_key(self) -> SecretStr:
         """The key; from the environment again where it was left behind by a pickle.
 
         Raises:
@@ -264,15 +264,15 @@ class Options(BaseModel):
         found = os.environ.get(variable)
         if not found:
             raise InvalidRequestError("The key is not pickled, and there is none here.", hint=f"Set {variable}.")
-        return _checked_key(found, variable)
+        return _parse_key(found, variable)
 
-    def account(self) -> str:
+    def account_id(self) -> str:
         """Tells this account apart from others in a journal; neither key nor address can be read from it."""
-        told = f"{self.address()}\n{self.secret().get_secret_value()}"
-        return hashlib.blake2b(told.encode(), digest_size=8, person=b"nebula-video").hexdigest()
+        identity = f"{self.resolve_base_url()}\n{self.resolve_api_key().get_secret_value()}"
+        return hashlib.blake2b(identity.encode(), digest_size=8, person=b"nebula-video").hexdigest()
 
 
-def _refusal(error: ValidationError) -> InvalidRequestError:
+def _to_invalid_request(error: ValidationError) -> InvalidRequestError:
     """What pydantic found, as one refusal; values are left out: they may be secret."""
     found, hints = [], []
     for item in error.errors(include_url=False, include_input=False):
@@ -282,22 +282,22 @@ def _refusal(error: ValidationError) -> InvalidRequestError:
             hints.append(cause.hint)
             continue
         name = ".".join(str(part) for part in item["loc"])
-        told = item["msg"].removeprefix("Value error, ")
+        message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            told = "is no option here"
-        found.append(f"{name}: {told}" if name else told)
+            message = "is no option here"
+        found.append(f"{name}: {message}" if name else message)
     hint = " ".join(hints) or "Correct the option and try again."
     return InvalidRequestError("; ".join(found).rstrip(".") + ".", hint=hint)
 
 
-def _checked_key(key: str, name: str) -> SecretStr:
+def _parse_key(key: str, name: str) -> SecretStr:
     key = key.strip()
     if not key or not all("!" <= char <= "~" for char in key):
         raise InvalidRequestError(f"{name} holds no usable key.", hint="A key is one word of plain ASCII, like sk-….")
     return SecretStr(key)
 
 
-def _checked_url(url: str, name: str, row: Gateway | None) -> str:
+def _parse_url(url: str, name: str, row: Gateway | None) -> str:
     parts = split_url(url, ("https", "http"))
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
         like = (row and row.base_url) or "https://gateway.example.com"

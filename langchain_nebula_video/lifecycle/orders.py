@@ -25,13 +25,13 @@ __all__ = [
     "check_download",
     "check_key",
     "check_progress",
-    "check_time",
+    "check_task_id",
+    "check_time_left",
     "check_timeout",
-    "checked_id",
     "make_order",
 ]
 
-_FRAMES = ("image", "last_image")
+_FRAME_FIELDS = ("image", "last_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,15 @@ class Order:
         text = json.dumps(self.summary, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def wire(self, protocol: Protocol, addresses: Mapping[str, str]) -> WireRequest:
-        """The submit; `addresses` are those of images that were uploaded, by digest."""
-        texts = {name: [addresses.get(image.digest) or image.uri for image in found]
+    def build_submit(self, protocol: Protocol, uploaded_urls: Mapping[str, str]) -> WireRequest:
+        """The submit; `uploaded_urls` are those of images that were uploaded, by digest."""
+        texts = {name: [uploaded_urls.get(image.digest) or image.uri for image in found]
                  for name, found in self.images.items()}  # fmt: skip
-        images = {name: found if name == _REFERENCES else found[0] for name, found in texts.items()}
+        images = {name: found if name == _REFERENCES_FIELD else found[0] for name, found in texts.items()}
         return protocol.build_submit(self.offer.wire_name, self.offer.wire_fields(self.request), images)
 
 
-_REFERENCES = "reference_images"
+_REFERENCES_FIELD = "reference_images"
 
 
 def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None) -> Order:
@@ -70,21 +70,24 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
         InvalidRequestError: the request cannot work.
     """
     request = offer.complete(request)
-    given = {name: (image,) for name in _FRAMES if (image := getattr(request, name)) is not None}
+    given = {name: (image,) for name in _FRAME_FIELDS if (image := getattr(request, name)) is not None}
     if request.reference_images:
-        given[_REFERENCES] = request.reference_images
+        given[_REFERENCES_FIELD] = request.reference_images
     limits = offer.gateway.images
     found = {
         name: tuple(prepare_image(image, limits, folder=folder) for image in images) for name, images in given.items()
     }
-    fields = request.model_dump(exclude={*_FRAMES, _REFERENCES})
+    fields = request.model_dump(exclude={*_FRAME_FIELDS, _REFERENCES_FIELD})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}
     digests = {name: [image.digest for image in images] for name, images in found.items()}
     return Order(
         request=request,
         offer=offer,
         images=found,
-        summary={**asked, **{name: names if name == _REFERENCES else names[0] for name, names in digests.items()}},
+        summary={
+            **asked,
+            **{name: names if name == _REFERENCES_FIELD else names[0] for name, names in digests.items()},
+        },
         cost=offer.estimate(request, group_ratio),
     )
 
@@ -111,7 +114,7 @@ def check_progress(on_progress: object) -> None:
         )
 
 
-def check_time(now: float, latest: float) -> None:
+def check_time_left(now: float, latest: float) -> None:
     """Whether there is time left for a submit to be answered."""
     if now > latest:
         raise NotSentError(
@@ -125,7 +128,7 @@ def check_download(video: object, path: object) -> None:
         raise InvalidRequestError("download takes a Video and a path.", hint="wait() and generate() give a Video.")
 
 
-def checked_id(task: object, gateway: Gateway) -> str:
+def check_task_id(task: object, gateway: Gateway) -> str:
     """The id of a task of this gateway."""
     if not isinstance(task, Task | str):
         raise InvalidRequestError(f"A {type(task).__name__} is no task.", hint="Give a Task, or its id as a text.")

@@ -7,28 +7,28 @@ import logging
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
-from langchain_nebula_video.lifecycle.context import Context, settled
+from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease
-from langchain_nebula_video.lifecycle.progress import Watch
+from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus
-from langchain_nebula_video.transport.retry import backoff, repeatable
+from langchain_nebula_video.transport.retry import backoff, is_retryable
 
-__all__ = ["Looking"]
+__all__ = ["Poller"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
-_MISSING = 3
+_MAX_MISSING = 3
 """How often a task may be unknown, or succeeded without a URL, before that is believed."""
-_LAST_LOOK = 2.0
+_LAST_POLL_SECONDS = 2.0
 """Seconds before the deadline at which the last look begins, so that it can end in time."""
-_ENDED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
+_FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
 _NO_SUCH_PATH = frozenset({404, 405})
 
 
-def _weight(failure: RequestError) -> int:
-    """How much a failed way to ask says against the task: nothing, if it is there and cannot be read at the moment."""
+def _evidence_of_absence(failure: RequestError) -> int:
+    """How strongly a failed status request suggests that the task does not exist. 0: it exists, but is unreadable."""
     if failure.status_code not in _NO_SUCH_PATH:
         return 0
     if is_unknown_task(failure):
@@ -36,39 +36,39 @@ def _weight(failure: RequestError) -> int:
     return 3
 
 
-class Looking:
+class Poller:
     """Looks at the tasks of one gateway."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._route = 0
-        """Which of the protocol's ways to ask has worked."""
+        """Which of the protocol's routes to ask has worked."""
 
-    async def look(self, task_id: str, deadline: float) -> TaskSnapshot:
-        """One look; where no page says how, each way is tried until one is there.
+    async def request_status(self, task_id: str, deadline: float) -> TaskSnapshot:
+        """One look; where no page says how, each route is tried until one is there.
 
         Raises:
             RequestError: none of them gave an answer about the task; the failure that says least against it.
         """
         context = self._context
-        ways = context.protocol.build_fetch(task_id)
+        routes = context.protocol.build_fetch(task_id)
         failures: list[RequestError] = []
-        for turn in range(len(ways)):
-            way = (self._route + turn) % len(ways)
+        for offset in range(len(routes)):
+            route = (self._route + offset) % len(routes)
             try:
-                reply = await context.ask(ways[way], deadline)
+                reply = await context.send(routes[route], deadline)
                 answer = context.protocol.parse_fetch(reply)
                 if answer is None:
-                    failures.append(tasks.silent(RequestError, reply, "says nothing of the task"))
+                    failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
                     continue
             except RequestError as error:
                 if error.status_code not in _NO_SUCH_PATH:
                     raise
                 failures.append(error)
             else:
-                self._route = way
+                self._route = route
                 return answer
-        raise min(failures, key=_weight)
+        raise min(failures, key=_evidence_of_absence)
 
     async def poll(
         self, task: Task, entry: Entry | None, lease: Lease, deadline: float, on_progress: OnProgress | None
@@ -78,60 +78,62 @@ class Looking:
         model = context.model(task.model)
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or context.gateway.steps)
-        watch = Watch(runtime, task, latest, on_progress)
+        reporter = ProgressReporter(runtime, task, latest, on_progress)
         pause = 0.0
         if task.raw or entry:  # of a task that another process submitted nothing is known yet
-            await watch.tell(task)
-            ended = entry is not None and entry.state in _ENDED
-            pause = 0.0 if ended else schedule.first(watch.elapsed())
-        last_look = deadline - min(_LAST_LOOK, 0.1 * max(0.0, deadline - runtime.now()))
+            await reporter.report(task)
+            ended = entry is not None and entry.state in _FINISHED
+            pause = 0.0 if ended else schedule.first_delay(reporter.elapsed())
+        last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
         faults = missing = 0
         while True:
-            await runtime.sleep(max(0.0, min(pause, last_look - runtime.now())))
-            await lease.keep()
+            await runtime.sleep(max(0.0, min(pause, last_poll - runtime.now())))
+            await lease.renew()
             fault: RequestError | None = None
             try:
-                answer = await self.look(task.task_id, deadline)
+                answer = await self.request_status(task.task_id, deadline)
             except RequestError as error:
                 fault, faults = error, faults + 1
                 missing = missing + 1 if is_unknown_task(error) else 0
-                if not repeatable(error) and not 0 < missing < _MISSING:
-                    raise tasks.about(error, task) from None
-                pause = max(backoff(faults, error), schedule.step(watch.elapsed(), queued=False))
+                if not is_retryable(error) and not 0 < missing < _MAX_MISSING:
+                    raise tasks.task_error(error, task) from None
+                pause = max(backoff(faults, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
                 faults = missing = 0
-                task = await self.note(task, entry, answer)
-                await watch.polled(task)
+                task = await self.record(task, entry, answer)
+                await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
-                    return tasks.succeeded(task)
-                if watch.without_url > _MISSING:
-                    raise tasks.no_url(task)
-                pause = schedule.step(watch.elapsed(), queued=task.status is TaskStatus.QUEUED)
-            if runtime.now() >= last_look:
-                raise tasks.timed_out(task, watch.elapsed(), fault)
+                    return tasks.raise_for_failure(task)
+                if reporter.polls_without_url > _MAX_MISSING:
+                    raise tasks.no_url_error(task)
+                pause = schedule.next_delay(reporter.elapsed(), queued=task.status is TaskStatus.QUEUED)
+            if runtime.now() >= last_poll:
+                raise tasks.timeout_error(task, reporter.elapsed(), fault)
 
-    async def note(self, task: Task, entry: Entry | None, answer: TaskSnapshot) -> Task:
+    async def record(self, task: Task, entry: Entry | None, answer: TaskSnapshot) -> Task:
         """The task with what was learnt, and the journal with it."""
         context = self._context
         if answer.unknown_status is not None:
             logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_status)
-        fresh = tasks.merged(task, answer, context.gateway, context.price, context.runtime.utcnow())
+        fresh = tasks.merge_answer(task, answer, context.gateway, context.find_price, context.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s: %s", task.task_id, fresh.status)
-        if entry is None or (entry.state is tasks.STATE[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED):
+        if entry is None or (
+            entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED
+        ):
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
-                await self._succeeded(entry, fresh)
+                await self._record_success(entry, fresh)
         elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a video that was made stays
-            await context.write(entry, state=tasks.STATE[fresh.status], reason=fresh.reason)
+            await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
         return fresh
 
-    async def _succeeded(self, entry: Entry, fresh: Task) -> None:
+    async def _record_success(self, entry: Entry, fresh: Task) -> None:
         """Have the video in the journal; where it was saved meanwhile stays there."""
-        now = await self._context.find(fresh.task_id) or entry
-        video = tasks.plain(tasks.video_of(fresh)) | {"path": (now.video or {}).get("path")}
-        if now.state is not EntryState.SUCCEEDED and (seen := settled.get()) is not None:
-            seen.add(fresh.task_id)
+        now = await self._context.find_entry(fresh.task_id) or entry
+        video = tasks.video_to_json(tasks.task_to_video(fresh)) | {"path": (now.video or {}).get("path")}
+        if now.state is not EntryState.SUCCEEDED and (succeeded_ids := newly_succeeded.get()) is not None:
+            succeeded_ids.add(fresh.task_id)
         if now.state is not EntryState.SUCCEEDED or now.video != video or now.billed_usd != fresh.cost.usd:
-            await self._context.write(entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=video)
+            await self._context.update_entry(entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=video)

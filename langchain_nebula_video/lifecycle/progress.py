@@ -10,54 +10,54 @@ from datetime import datetime
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, VideoProgress
 from langchain_nebula_video.transport import Runtime
 
-__all__ = ["Watch"]
+__all__ = ["ProgressReporter"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
 
-class Watch:
+class ProgressReporter:
     """The polls of one task, and the caller's `on_progress`."""
 
     def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
         self._runtime = runtime
-        self._since: datetime = task.submitted_at
+        self._submitted_at: datetime = task.submitted_at
         self._expected = expected
         self._on_progress = on_progress
         self._warned = False
         self.polls = 0
-        self.without_url = 0
+        self.polls_without_url = 0
 
     def elapsed(self) -> float:
-        return max(0.0, (self._runtime.utcnow() - self._since).total_seconds())
+        return max(0.0, (self._runtime.utcnow() - self._submitted_at).total_seconds())
 
-    async def polled(self, task: Task) -> None:
+    async def record_poll(self, task: Task) -> None:
         self.polls += 1
-        self.without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
-        self._since = task.submitted_at
-        await self.tell(task)
+        self.polls_without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
+        self._submitted_at = task.submitted_at
+        await self.report(task)
 
-    async def tell(self, task: Task) -> None:
+    async def report(self, task: Task) -> None:
         """A callback that fails is not a reason to leave a paid task."""
         if self._on_progress is None:
             return
         try:
-            told = self._on_progress(self._event(task))
-            if inspect.isawaitable(told):
-                await self._waited(told)
+            result = self._on_progress(self._build_event(task))
+            if inspect.isawaitable(result):
+                await self._await_result(result)
         except Exception:
             logger.exception("on_progress failed; the generation goes on")
 
-    async def _waited(self, told: Awaitable[object]) -> None:
-        if self._runtime.can_wait:
-            await told
+    async def _await_result(self, result: Awaitable[object]) -> None:
+        if self._runtime.can_await:
+            await result
             return
-        if inspect.iscoroutine(told):
-            told.close()
+        if inspect.iscoroutine(result):
+            result.close()
         if not self._warned:
             self._warned = True
             logger.error("on_progress has to be awaited, which only an async client does; nothing was told")
 
-    def _event(self, task: Task) -> VideoProgress:
+    def _build_event(self, task: Task) -> VideoProgress:
         elapsed = self.elapsed()
         fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
         return VideoProgress(

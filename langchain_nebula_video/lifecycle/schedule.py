@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Schedule"]
 
-_SHARE = 0.2
+_STEP_FRACTION = 0.2
 """Of the median time that remains: five looks to the likely end, whatever the distance."""
 
 
@@ -32,26 +32,26 @@ class Schedule:
     interval: float | None = None
     steps: tuple[float, float] = (3.0, 8.0)
     rng: random.Random = field(default_factory=random.Random)
-    anchor: float = 0.0
+    work_started: float = 0.0
     """Seconds after the submit at which the work is taken to have begun."""
 
-    def first(self, elapsed: float) -> float:
+    def first_delay(self, elapsed: float) -> float:
         """Seconds to wait before the first poll, when `elapsed` have passed since the submit."""
         if self.interval is not None:
             return max(0.0, self.interval - elapsed)
         return max(0.0, self.earliest - elapsed) * self.rng.uniform(1.0, 1.05)
 
-    def step(self, elapsed: float, *, queued: bool) -> float:
+    def next_delay(self, elapsed: float, *, queued: bool) -> float:
         """Seconds from a poll at `elapsed` to the next one."""
         if self.interval is not None:
             return self.interval
         if queued:
-            self.anchor = elapsed
+            self.work_started = elapsed
         shortest, longest = self.steps
-        step = min(max(_SHARE * self.remaining(elapsed - self.anchor), shortest), longest)
+        step = min(max(_STEP_FRACTION * self.expected_remaining(elapsed - self.work_started), shortest), longest)
         return step * self.rng.uniform(1.0, 1.15)
 
-    def remaining(self, worked: float) -> float:
+    def expected_remaining(self, worked: float) -> float:
         """The median of the seconds that remain after `worked` seconds of work.
 
         Half the way to the usual end; beyond it, the longer it has taken the longer it still will.

@@ -22,36 +22,42 @@ from langchain_nebula_video.protocols import Reply, TaskSnapshot, hint_for, is_u
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
-    "STATE",
-    "PriceOf",
-    "about",
-    "known",
-    "last_seen",
-    "merged",
-    "no_url",
-    "outlook",
-    "plain",
-    "silent",
-    "succeeded",
-    "timed_out",
-    "video_of",
+    "ENTRY_STATES",
+    "PriceLookup",
+    "merge_answer",
+    "missing_data_error",
+    "no_url_error",
+    "outcome",
+    "raise_for_failure",
+    "task_error",
+    "task_from_entry",
+    "task_to_video",
+    "timeout_error",
+    "video_to_json",
+    "with_entry_status",
 ]
 
-PriceOf = Callable[[str, str | None], Decimal | None]
+PriceLookup = Callable[[str, str | None], Decimal | None]
 """What a model costs at a resolution, per second; `None` where no price is known."""
 
-STATE = {
+ENTRY_STATES = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
     TaskStatus.RUNNING: EntryState.RUNNING,
     TaskStatus.SUCCEEDED: EntryState.SUCCEEDED,
     TaskStatus.FAILED: EntryState.FAILED,
     TaskStatus.CANCELED: EntryState.CANCELED,
 }
-_STATUS = {state: status for status, state in STATE.items()}
+_STATUSES = {state: status for status, state in ENTRY_STATES.items()}
 
 
-def known(
-    task_id: str, entry: Entry | None, gateway: Gateway, model: str, price: PriceOf, group_ratio: Decimal, now: datetime
+def task_from_entry(
+    task_id: str,
+    entry: Entry | None,
+    gateway: Gateway,
+    model: str,
+    find_price: PriceLookup,
+    group_ratio: Decimal,
+    now: datetime,
 ) -> Task:
     """The task as the journal knows it; one that it does not know has no figures yet.
 
@@ -60,20 +66,20 @@ def known(
         entry: Its row.
         gateway: Where it is.
         model: The model of a task without a row; `""` where nobody said.
-        price: The price of a model at a resolution.
+        find_price: The price of a model at a resolution.
         group_ratio: What the account's prices are multiplied by.
         now: The moment.
     """
     request: Mapping[str, Any] = entry.request if entry else {}
     model = entry.model if entry else model
-    told = price(model, request.get("resolution"))
+    price_per_second = find_price(model, request.get("resolution"))
     return Task(
         task_id=task_id,
         gateway=gateway.name,
         model=model,
         status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
-        cost=compute_cost(told, request.get("duration"), gateway, group_ratio=group_ratio),
+        cost=compute_cost(price_per_second, request.get("duration"), gateway, group_ratio=group_ratio),
         duration=request.get("duration"),
         resolution=request.get("resolution"),
         prompt=request.get("prompt"),
@@ -82,19 +88,19 @@ def known(
     )
 
 
-def last_seen(task: Task, entry: Entry | None) -> Task:
+def with_entry_status(task: Task, entry: Entry | None) -> Task:
     """The task with the status that its row has, the end included."""
-    status = _STATUS.get(entry.state) if entry else None
+    status = _STATUSES.get(entry.state) if entry else None
     return task if status is None else task.model_copy(update={"status": status})
 
 
-def merged(task: Task, answer: TaskSnapshot, gateway: Gateway, price: PriceOf, now: datetime) -> Task:
+def merge_answer(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup, now: datetime) -> Task:
     """The task with what an answer says of it."""
     finished_at = None
     if answer.status.finished:
         # A finish before the submit or in the future means that the gateway's zone was guessed wrong.
         finished_at = min(max(answer.finished_at or now, task.submitted_at), now)
-    learnt = {
+    updates = {
         "progress": answer.progress,
         "url": answer.url,
         "expires_at": answer.expires_at,
@@ -104,26 +110,26 @@ def merged(task: Task, answer: TaskSnapshot, gateway: Gateway, price: PriceOf, n
         "request_id": answer.request_id,
     }
     if answer.status is TaskStatus.SUCCEEDED:
-        learnt |= {"duration": answer.seconds, "resolution": answer.resolution}
+        updates |= {"duration": answer.seconds, "resolution": answer.resolution}
     if task.prompt is None:
-        learnt["prompt"] = answer.prompt
+        updates["prompt"] = answer.prompt
     if not task.model and answer.model:
-        learnt["model"] = catalog_name(answer.model, gateway)
-        task = task.model_copy(update={"model": learnt["model"]})
+        updates["model"] = catalog_name(answer.model, gateway)
+        task = task.model_copy(update={"model": updates["model"]})
     if answer.submitted_at and not task.raw:  # a task that another process submitted
-        learnt["submitted_at"] = min(answer.submitted_at, now)
+        updates["submitted_at"] = min(answer.submitted_at, now)
     return task.model_copy(
         update={
-            **{name: value for name, value in learnt.items() if value is not None},
+            **{name: value for name, value in updates.items() if value is not None},
             "status": answer.status,
             "finished_at": finished_at,
-            "cost": _cost(task, answer, gateway, price),
+            "cost": _cost(task, answer, gateway, find_price),
             "raw": answer.raw,
         }
     )
 
 
-def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, price_of: PriceOf) -> Cost:
+def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup) -> Cost:
     """The bill where the answer has its figures; else an estimate, which says that it is one.
 
     A failed task is not billed.
@@ -132,7 +138,7 @@ def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, price_of: PriceOf)
         return compute_cost(Decimal(0), 0, gateway, billed=True)
     price = answer.price_per_second
     if price is None:
-        price = price_of(task.model, answer.resolution or task.resolution)
+        price = find_price(task.model, answer.resolution or task.resolution)
     return compute_cost(
         price,
         answer.seconds or task.duration,
@@ -142,12 +148,12 @@ def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, price_of: PriceOf)
     )
 
 
-def video_of(task: Task) -> Video:
+def task_to_video(task: Task) -> Video:
     """The video of a task that has succeeded and has its URL."""
     return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
-def plain(video: Video) -> dict[str, Any]:
+def video_to_json(video: Video) -> dict[str, Any]:
     """The video for the journal: without the raw answer, and without a `data:` URI's megabytes."""
     data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
     if video.url[:5].lower() == "data:":
@@ -155,7 +161,7 @@ def plain(video: Video) -> dict[str, Any]:
     return data
 
 
-def at_stake(entry: Entry) -> str:
+def amount_at_risk(entry: Entry) -> str:
     """What an unconfirmed submit may have spent, for people."""
     return dollars(entry.reserved_usd) if entry.reserved_usd else "money"
 
@@ -163,7 +169,7 @@ def at_stake(entry: Entry) -> str:
 # --- ends ---
 
 
-def succeeded(task: Task) -> Task:
+def raise_for_failure(task: Task) -> Task:
     """The finished task, if it has a video to show.
 
     Raises:
@@ -179,7 +185,7 @@ def succeeded(task: Task) -> Task:
     return task
 
 
-def no_url(task: Task) -> TaskFailedError:
+def no_url_error(task: Task) -> TaskFailedError:
     """The end of a task that is said to have succeeded, and whose video is nowhere."""
     return TaskFailedError(
         "The gateway reports success and gives no URL.",
@@ -189,7 +195,7 @@ def no_url(task: Task) -> TaskFailedError:
     )
 
 
-def timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
+def timeout_error(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
     """The end of the caller's patience; the task goes on."""
     last = f" The last look did not work: {fault.what}" if fault else ""
     return TaskTimeoutError(
@@ -199,7 +205,7 @@ def timed_out(task: Task, elapsed: float, fault: RequestError | None) -> TaskTim
     )
 
 
-def silent(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
+def missing_data_error(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
     """An answer in which nothing is found that it should say."""
     return kind(
         f"The gateway answered HTTP {reply.status}, and the answer {what}.",
@@ -209,32 +215,34 @@ def silent(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
     )
 
 
-_ENDS = {
+_OUTCOMES = {
     TaskStatus.SUCCEEDED: (Money.SPENT, "It has succeeded: wait({!r}) gives its video."),
     TaskStatus.FAILED: (Money.FREE, "It has failed: there is nothing left to do for it."),
     TaskStatus.CANCELED: (Money.FREE, "It is canceled: there is nothing left to do for it."),
 }
 
 
-def outlook(task: Task) -> tuple[Money, str] | None:
+def outcome(task: Task) -> tuple[Money, str] | None:
     """What the end of a task means for the account, and what to do then; `None`: it goes on."""
-    if task.status not in _ENDS:
+    if task.status not in _OUTCOMES:
         return None
-    money, hint = _ENDS[task.status]
+    money, hint = _OUTCOMES[task.status]
     return money, hint.format(task.task_id)
 
 
-def about(error: RequestError, task: Task) -> Exception:
-    """A request about a task that did not work, told as what it means: unless it has ended, it is paid for and goes on.
+def task_error(error: RequestError, task: Task) -> Exception:
+    """The error for a failed request about a task. The task is paid for and goes on, unless it has ended.
 
     Args:
         error: What the request ended in.
         task: The task as last seen.
     """
     if is_unknown_task(error):
-        return TaskNotFoundError(f"The gateway does not know the task: {error.what}", task=task, hint=_lost(task))
+        return TaskNotFoundError(
+            f"The gateway does not know the task: {error.what}", task=task, hint=_not_found_hint(task)
+        )
     error.task_id = task.task_id
-    end = outlook(task)
+    end = outcome(task)
     if end is not None:
         error.money, error.hint = end
         return error
@@ -243,7 +251,7 @@ def about(error: RequestError, task: Task) -> Exception:
     return error
 
 
-def _lost(task: Task) -> str | None:
+def _not_found_hint(task: Task) -> str | None:
     """What to do about a task that is not known; with the figure, where a gateway's page has one."""
     row = GATEWAYS.get(task.gateway)
     if row is None or row.task_hours is None:

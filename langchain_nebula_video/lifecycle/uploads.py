@@ -14,34 +14,34 @@ from functools import partial
 
 from langchain_nebula_video.errors import RateLimitError, RefusedError, RequestError
 from langchain_nebula_video.lifecycle.context import Context
-from langchain_nebula_video.lifecycle.orders import Order, check_time
+from langchain_nebula_video.lifecycle.orders import Order, check_time_left
 from langchain_nebula_video.media.images import WireImage
 from langchain_nebula_video.protocols import Extensions, Reply, parse_retry_after
-from langchain_nebula_video.transport.retry import retrying
+from langchain_nebula_video.transport.retry import retry
 
-__all__ = ["Uploads"]
+__all__ = ["ImageUploader"]
 
-_KEPT = timedelta(hours=47)
+_URL_LIFETIME = timedelta(hours=47)
 """An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
-_REMEMBERED = 256
+_CACHE_SIZE = 256
 _UPLOAD_SECONDS = 120.0
-_PEER_PAUSE = 0.05
-_GAVE_UP = 408
+_PEER_PAUSE_SECONDS = 0.05
+_REQUEST_TIMEOUT = 408
 _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 
 
-class Uploads:
+class ImageUploader:
     """The images of one client that lie in the storage; the same image is uploaded once."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._lying: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+        self._uploaded: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
         """By digest and model: the address, and until when it is sure to work. By the wall clock, since the storage
         goes on counting while this machine sleeps."""
-        self._under_way: dict[tuple[str, str], object] = {}
+        self._in_progress: dict[tuple[str, str], object] = {}
         """By digest and model: the call that sees to it now."""
 
-    async def addresses(self, order: Order, deadline: float) -> Mapping[str, str]:
+    async def upload(self, order: Order, deadline: float) -> Mapping[str, str]:
         """Of each image that is held here: where it lies, by its digest. Costs nothing.
 
         Raises:
@@ -52,39 +52,39 @@ class Uploads:
             return {}
         local = {image.digest: image for images in order.images.values() for image in images if image.data is not None}
         model = order.offer.wire_name
-        return {digest: await self._address(extensions, image, model, deadline) for digest, image in local.items()}
+        return {digest: await self._upload_once(extensions, image, model, deadline) for digest, image in local.items()}
 
-    async def _address(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
+    async def _upload_once(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """Where the image lies; the first of those who want it uploads it, and if that fails, the next one."""
         runtime, name, me = self._context.runtime, (image.digest, model), object()
         try:
-            while self._under_way.setdefault(name, me) is not me:  # one step: of many threads one is the first
-                check_time(runtime.now(), deadline)
-                await runtime.sleep(_PEER_PAUSE)
-            found = self._lying.get(name)
+            while self._in_progress.setdefault(name, me) is not me:  # one step: of many threads one is the first
+                check_time_left(runtime.now(), deadline)
+                await runtime.sleep(_PEER_PAUSE_SECONDS)
+            found = self._uploaded.get(name)
             if found is None or found[1] <= runtime.utcnow():
-                attempt = partial(self._upload, extensions, image, model, deadline)
-                found = await retrying(runtime, attempt, deadline=deadline), runtime.utcnow() + _KEPT
-                self._lying[name] = found
-                while len(self._lying) > _REMEMBERED:
-                    self._lying.popitem(last=False)
+                attempt = partial(self._request_and_post, extensions, image, model, deadline)
+                found = await retry(runtime, attempt, deadline=deadline), runtime.utcnow() + _URL_LIFETIME
+                self._uploaded[name] = found
+                while len(self._uploaded) > _CACHE_SIZE:
+                    self._uploaded.popitem(last=False)
             return found[0]
         finally:
-            if self._under_way.get(name) is me:
-                del self._under_way[name]
+            if self._in_progress.get(name) is me:
+                del self._in_progress[name]
 
-    async def _upload(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
+    async def _request_and_post(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""
         address, reply = await self._post(extensions, image, model, deadline)
-        if _has_expired(reply):  # a leave is for minutes: the image came too late, and the next one need not
+        if _is_policy_expired(reply):  # a leave is for minutes: the image came too late, and the next one need not
             address, reply = await self._post(extensions, image, model, deadline)
         if not 200 <= reply.status < 300:
-            raise _refusal(reply)
+            raise _storage_error(reply)
         return address
 
     async def _post(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> tuple[str, Reply]:
         context = self._context
-        policy = extensions.parse_upload_policy(await context.ask(extensions.build_upload_policy(model), deadline))
+        policy = extensions.parse_upload_policy(await context.send(extensions.build_upload_policy(model), deadline))
         if policy is None:
             raise RequestError(
                 "The gateway gave no usable leave to upload the image.", hint="Give the image's https URL instead."
@@ -94,21 +94,21 @@ class Uploads:
         digest = image.digest.rpartition(":")[2]
         name = f"{digest[:32]}.{mime.rpartition('/')[2]}"
         form = extensions.build_upload(policy, name, image.data, mime)
-        reply = await context.runtime.send(form, timeout=context.within(_UPLOAD_SECONDS, deadline))
+        reply = await context.runtime.send(form, timeout=context.clamp_timeout(_UPLOAD_SECONDS, deadline))
         return extensions.uploaded_url(policy, name), reply
 
 
-def _has_expired(reply: Reply) -> bool:
+def _is_policy_expired(reply: Reply) -> bool:
     return reply.status == 403 and b"policy expired" in reply.body.lower()
 
 
-def _refusal(reply: Reply) -> RequestError:
+def _storage_error(reply: Reply) -> RequestError:
     """The error that the storage's answer is; only what may pass is one that is repeated."""
     kind: type[RequestError] = RefusedError
     hint = "The storage will say no again: give the image's https URL instead."
     if reply.status == 429:
         kind, hint = RateLimitError, "Wait, or give the image's https URL instead."
-    elif reply.status >= 500 or reply.status == _GAVE_UP:
+    elif reply.status >= 500 or reply.status == _REQUEST_TIMEOUT:
         kind, hint = RequestError, "Try again, or give the image's https URL instead."
     found = _CODE.search(reply.body)
     code = found.group(1).decode() if found else None

@@ -13,7 +13,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
-from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video.transport.exchange import (
+    MAX_REQUESTS,
+    MAX_SUBMITS,
+    REQUEST_STARTED_EVENTS,
+    Connections,
+    Exchange,
+)
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
 
 __all__ = ["AsyncRuntime"]
@@ -33,7 +39,7 @@ class _LoopState:
 class AsyncRuntime:
     """Everything happens on the running event loop; each loop has its own connections."""
 
-    can_wait = True
+    can_await = True
 
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -50,12 +56,12 @@ class AsyncRuntime:
         await self._clock.asleep(seconds)
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return await self.finish(asyncio.to_thread(func, *args, **kwargs))
+        return await self.run_to_completion(asyncio.to_thread(func, *args, **kwargs))
 
     async def acquire(self, limiter: RateLimiter) -> None:
         await limiter.aacquire(blocking=True)
 
-    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(flow)
         canceled: asyncio.CancelledError | None = None
         while not task.done():
@@ -73,7 +79,7 @@ class AsyncRuntime:
         return task.result()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def submit_slot(self) -> AsyncGenerator[None]:
         async with self._state().submits:
             yield
 
@@ -86,44 +92,44 @@ class AsyncRuntime:
         finally:
             connections.sessions -= 1
             if connections.sessions == 0:
-                for client in connections.taken():
+                for client in connections.pop_clients():
                     await client.aclose()
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
         async with self.stream(request, timeout=timeout) as answer:
-            return await self._exchange.whole(answer, request)
+            return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
     async def stream(
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
-        exchange, late = self._exchange, threading.Event()
+        exchange, timed_out = self._exchange, threading.Event()
         async with self.session():
             state = self._state()
             async with state.requests:
                 end = asyncio.get_running_loop().time() + timeout
-                left = exchange.leaving()
-                with exchange.guard(request, timeout, late, left) as guard:
+                maybe_sent = exchange.new_sent_event()
+                with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
                     async with asyncio.timeout_at(end):
-                        places = await exchange.places(request, asyncio.get_running_loop().getaddrinfo)
-                guard.check()
-                for place in places:
+                        destinations = await exchange.destinations(request, asyncio.get_running_loop().getaddrinfo)
+                capture.raise_failure()
+                for destination in destinations:
                     client, built, options = exchange.prepare(
-                        "AsyncClient", state.connections, request, place, stall or timeout
+                        "AsyncClient", state.connections, request, destination, stall or timeout
                     )
-                    with exchange.guard(request, timeout, late, left) as guard:
-                        if exchange.own_client is None:
-                            built.extensions["trace"] = functools.partial(_trace, left)
+                    with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+                        if exchange.custom_client is None:
+                            built.extensions["trace"] = functools.partial(_trace, maybe_sent)
                         async with asyncio.timeout_at(end):
                             response = await client.send(built, **options)
-                    if not guard.missed or place is places[-1]:
+                    if not capture.not_connected or destination is destinations[-1]:
                         break
-                guard.check()
+                capture.raise_failure()
                 try:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, timeout, end, late, left),
+                        self._chunks(response, request, timeout, end, timed_out, maybe_sent),
                     )
                 finally:
                     await response.aclose()
@@ -134,27 +140,27 @@ class AsyncRuntime:
         request: WireRequest,
         timeout: float,
         end: float,
-        late: threading.Event,
-        left: threading.Event,
+        timed_out: threading.Event,
+        maybe_sent: threading.Event,
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
-        pieces = getattr(response, f"a{exchange.pieces(response)}")()
-        with exchange.guard(request, timeout, late, left) as guard:
-            unpacking = exchange.unpacking(response, request)
+        pieces = getattr(response, f"a{exchange.body_method(response)}")()
+        with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+            decoder = exchange.body_decoder(response, request)
             while True:
                 async with asyncio.timeout_at(end):
                     piece = await anext(pieces, None)
                 if piece is None:
-                    unpacking.end()
+                    decoder.flush()
                     break
-                for chunk in unpacking.feed(piece):
+                for chunk in decoder.decode(piece):
                     yield chunk
-        guard.check()
+        capture.raise_failure()
 
     def _state(self) -> _LoopState:
         return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())
 
 
-async def _trace(left: threading.Event, event: str, info: dict[str, Any]) -> None:  # noqa: ARG001 httpcore's signature
-    if event in LEAVES:
-        left.set()
+async def _trace(maybe_sent: threading.Event, event: str, info: dict[str, Any]) -> None:  # noqa: ARG001 httpcore's signature
+    if event in REQUEST_STARTED_EVENTS:
+        maybe_sent.set()

@@ -13,7 +13,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
-from langchain_nebula_video.transport.exchange import LEAVES, MAX_REQUESTS, MAX_SUBMITS, Connections, Exchange
+from langchain_nebula_video.transport.exchange import (
+    MAX_REQUESTS,
+    MAX_SUBMITS,
+    REQUEST_STARTED_EVENTS,
+    Connections,
+    Exchange,
+)
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
 
 __all__ = ["BlockingRuntime"]
@@ -28,7 +34,7 @@ class BlockingRuntime:
     that thread's own socket, which no timeout of a blocking read does (it begins anew with each byte).
     """
 
-    can_wait = False
+    can_await = False
 
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -52,11 +58,11 @@ class BlockingRuntime:
     async def acquire(self, limiter: RateLimiter) -> None:
         limiter.acquire(blocking=True)
 
-    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         return await flow
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def submit_slot(self) -> AsyncGenerator[None]:
         with self._submits:
             yield
 
@@ -69,12 +75,12 @@ class BlockingRuntime:
         finally:
             connections.sessions -= 1
             if connections.sessions == 0:
-                for client in connections.taken():
+                for client in connections.pop_clients():
                     client.close()
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
         async with self.stream(request, timeout=timeout) as answer:
-            return await self._exchange.whole(answer, request)
+            return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
     async def stream(
@@ -83,43 +89,54 @@ class BlockingRuntime:
         exchange = self._exchange
         async with self.session():
             end = time.monotonic() + timeout
-            with self._requests, self._watchdog(request, timeout) as late:
-                left = exchange.leaving()
-                for place in (places := await exchange.places(request, _resolve)):
+            with self._requests, self._watchdog(request, timeout) as timed_out:
+                maybe_sent = exchange.new_sent_event()
+                for destination in (destinations := await exchange.destinations(request, _getaddrinfo)):
                     client, built, options = exchange.prepare(
-                        "Client", self._connections(), request, place, min(stall or timeout, end - time.monotonic())
+                        "Client",
+                        self._connections(),
+                        request,
+                        destination,
+                        min(stall or timeout, end - time.monotonic()),
                     )
-                    with exchange.guard(request, timeout, late, left) as guard:
-                        if exchange.own_client is None:
-                            built.extensions["trace"] = functools.partial(self._trace, _lane(request), left, late)
+                    with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+                        if exchange.custom_client is None:
+                            built.extensions["trace"] = functools.partial(
+                                self._trace, _connection_slot(request), maybe_sent, timed_out
+                            )
                         response = client.send(built, **options)
-                    if not guard.missed or place is places[-1] or late.is_set():
+                    if not capture.not_connected or destination is destinations[-1] or timed_out.is_set():
                         break
-                guard.check()
+                capture.raise_failure()
                 try:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, timeout, late, left),
+                        self._chunks(response, request, timeout, timed_out, maybe_sent),
                     )
                 finally:
                     response.close()
 
     async def _chunks(
-        self, response: Any, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event
+        self,
+        response: Any,
+        request: WireRequest,
+        timeout: float,
+        timed_out: threading.Event,
+        maybe_sent: threading.Event,
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
-        with exchange.guard(request, timeout, late, left) as guard:
-            unpacking = exchange.unpacking(response, request)
-            for piece in getattr(response, exchange.pieces(response))():
-                for chunk in unpacking.feed(piece):
+        with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+            decoder = exchange.body_decoder(response, request)
+            for piece in getattr(response, exchange.body_method(response))():
+                for chunk in decoder.decode(piece):
                     yield chunk
-                if late.is_set():
+                if timed_out.is_set():
                     break
-            if late.is_set():  # a body without a length ends as if it were whole when its socket is shut
+            if timed_out.is_set():  # a body without a length ends as if it were whole when its socket is shut
                 raise TimeoutError
-            unpacking.end()
-        guard.check()
+            decoder.flush()
+        capture.raise_failure()
 
     def _connections(self) -> Connections:
         if not hasattr(self._thread, "connections"):
@@ -127,50 +144,52 @@ class BlockingRuntime:
         found: Connections = self._thread.connections
         return found
 
-    def _trace(self, lane: str, left: threading.Event, late: threading.Event, event: str, info: dict[str, Any]) -> None:
-        if event in LEAVES:
-            left.set()
+    def _trace(
+        self, slot: str, maybe_sent: threading.Event, timed_out: threading.Event, event: str, info: dict[str, Any]
+    ) -> None:
+        if event in REQUEST_STARTED_EVENTS:
+            maybe_sent.set()
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            opened = self._connections().sockets[lane] = info["return_value"].get_extra_info("socket")
-            if late.is_set():  # the watchdog has barked before there was anything to shut
-                _shut(opened)
+            connected = self._connections().sockets[slot] = info["return_value"].get_extra_info("socket")
+            if timed_out.is_set():  # the watchdog has barked before there was anything to shut
+                _shut_down(connected)
 
     @contextmanager
     def _watchdog(self, request: WireRequest, timeout: float) -> Iterator[threading.Event]:
         """Break the exchange off after `timeout` seconds, however busily it trickles.
 
-        Connections of a caller's own client may be in use by other threads: those are left alone, and only
+        Connections of a caller's own client may be in use by other threads: those are maybe_sent alone, and only
         the time between two pieces is looked at.
         """
-        late = threading.Event()
-        sockets, lane = self._connections().sockets, _lane(request)
+        timed_out = threading.Event()
+        sockets, slot = self._connections().sockets, _connection_slot(request)
         if request.paid:
-            sockets.pop(lane, None)  # it will have a connection of its own
+            sockets.pop(slot, None)  # it will have a connection of its own
 
-        def bark() -> None:
-            late.set()
-            if lane in sockets:
-                _shut(sockets[lane])
+        def on_timeout() -> None:
+            timed_out.set()
+            if slot in sockets:
+                _shut_down(sockets[slot])
 
-        timer = threading.Timer(timeout, bark)
+        timer = threading.Timer(timeout, on_timeout)
         timer.daemon = True
         timer.start()
         try:
-            yield late
+            yield timed_out
         finally:
             timer.cancel()
 
 
-def _shut(opened: socket.socket) -> None:
+def _shut_down(connected: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
-async def _resolve(*args: Any, **kwargs: Any) -> list[Any]:
+async def _getaddrinfo(*args: Any, **kwargs: Any) -> list[Any]:
     return socket.getaddrinfo(*args, **kwargs)
 
 
-def _lane(request: WireRequest) -> str:
+def _connection_slot(request: WireRequest) -> str:
     """A thread has at most one connection for each of these at a time."""
     if request.paid:
         return "submit"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import Reply, WireRequest
-from langchain_nebula_video.transport.guard import Place, Reach
+from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream
 
 if TYPE_CHECKING:
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-__all__ = ["LEAVES", "MAX_REQUESTS", "MAX_SUBMITS", "Connections", "Exchange"]
+__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "REQUEST_STARTED_EVENTS", "Connections", "Exchange"]
 
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
-_PIECE = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _ANY_HEADER = zlib.MAX_WBITS | 32  # gzip's or zlib's
 _GZIP = 0x1F
-_KEEPALIVE = 60.0
-_CONNECT_TIMEOUT = 10.0
-_SHORTEST_KEY = 12
+_KEEPALIVE_SECONDS = 60.0
+_CONNECT_SECONDS = 10.0
+_MIN_KEY_LENGTH = 12
 
 # The connection did not stand yet when these were raised.
-_NOT_SENT = (
+_NOT_SENT_ERRORS = (
     "ConnectError",
     "ConnectTimeout",
     "PoolTimeout",
@@ -46,13 +46,13 @@ _NOT_SENT = (
 )
 
 
-LEAVES = ("http11.send_request_headers.started", "http2.send_request_headers.started")
+REQUEST_STARTED_EVENTS = ("http11.send_request_headers.started", "http2.send_request_headers.started")
 """What httpcore says before the first byte of a request is written."""
 # Never through a proxy: this machine is not to be seen from there.
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_LOOPBACK_PATTERNS = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
-def _library_of(client: object | None) -> ModuleType:
+def _http_library(client: object | None) -> ModuleType:
     """httpx, or the library of its kind that the caller's client comes from (httpx2)."""
     for base in type(client).__mro__ if client is not None else ():
         library = sys.modules.get(base.__module__.partition(".")[0])
@@ -93,7 +93,7 @@ class Connections:
         self.sessions = 0
         self.sockets: dict[str, socket.socket] = {}
 
-    def taken(self) -> list[Any]:
+    def pop_clients(self) -> list[Any]:
         """The clients to close, once the last session has ended."""
         clients = list(self.clients.values())
         self.clients.clear()
@@ -106,131 +106,141 @@ class Exchange:
 
     def __init__(self, endpoint: Endpoint, client: object | None, clock: Clock) -> None:
         self.endpoint = endpoint
-        self.own_client = client
-        self.http = _library_of(client)
+        self.custom_client = client
+        self.http = _http_library(client)
         self.clock = clock
-        self.reach = Reach(endpoint.base_url, endpoint.download_hosts, own_client=client is not None)
+        self.ssrf_guard = SsrfGuard(endpoint.base_url, endpoint.download_hosts, custom_client=client is not None)
         secret = endpoint.api_key.get_secret_value()
         # A short one is no real key, and cutting it out would cut up addresses and task ids.
-        self._secret = secret.encode() if len(secret) >= _SHORTEST_KEY else b""
+        self._secret = secret.encode() if len(secret) >= _MIN_KEY_LENGTH else b""
 
-    def leaving(self) -> threading.Event:
+    def new_sent_event(self) -> threading.Event:
         """Set once the request may be on its way. A client of the caller's own does not tell: it always may."""
-        left = threading.Event()
-        if self.own_client is not None:
-            left.set()
-        return left
+        maybe_sent = threading.Event()
+        if self.custom_client is not None:
+            maybe_sent.set()
+        return maybe_sent
 
-    async def places(self, request: WireRequest, resolve: Any) -> tuple[Place, ...]:
+    async def destinations(self, request: WireRequest, getaddrinfo: Any) -> tuple[Destination, ...]:
         """Where to connect, one after the other; anything but the gateway itself is looked at first."""
         if request.target.startswith("/"):
-            return (Place(self.endpoint.base_url + request.target),)
-        return await self.reach.places(request.target, resolve)
+            return (Destination(self.endpoint.base_url + request.target),)
+        return await self.ssrf_guard.destinations(request.target, getaddrinfo)
 
     def prepare(
-        self, kind: str, connections: Connections, request: WireRequest, place: Place, timeout: float
+        self, kind: str, connections: Connections, request: WireRequest, destination: Destination, timeout: float
     ) -> tuple[Any, ...]:
         """The client, the library's request, and how to send it. What fails here has not been sent."""
-        if getattr(self.own_client, "is_closed", False):
+        if getattr(self.custom_client, "is_closed", False):
             raise InvalidRequestError("The http client that was given is closed.", hint="Give an open one, or none.")
         try:
-            client = self._client(kind, connections, request, place)
-            return client, *self._build(client, request, place, timeout)
+            client = self._client(kind, connections, request, destination)
+            return client, *self._build(client, request, destination, timeout)
         except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: whatever it is, nothing was sent
-            raise NotSentError(f"The request cannot be set up ({self._said(error)}).") from None
+            raise NotSentError(f"The request cannot be set up ({self._describe(error)}).") from None
 
-    def _client(self, kind: str, connections: Connections, request: WireRequest, place: Place) -> Any:
+    def _client(self, kind: str, connections: Connections, request: WireRequest, destination: Destination) -> Any:
         """The caller's own client; else ours of that kind."""
-        if self.own_client is not None:
-            return self.own_client
+        if self.custom_client is not None:
+            return self.custom_client
         options: dict[str, Any]
-        if place.pinned or place.proxy:  # the environment has been asked, and has no further say
-            name, options = "away", {"proxy": place.proxy, "trust_env": False}
+        if destination.pinned or destination.proxy:  # the environment has been asked, and has no further say
+            name, options = "external", {"proxy": destination.proxy, "trust_env": False}
         else:  # a connection for a paid request is made for it alone
-            name, options = "fresh" if request.paid else "pooled", {"mounts": dict.fromkeys(_LOOPBACK)}
-        key = (name, place.proxy or "")
+            name, options = "fresh" if request.paid else "pooled", {"mounts": dict.fromkeys(_LOOPBACK_PATTERNS)}
+        key = (name, destination.proxy or "")
         if key not in connections.clients:
             keep = MAX_REQUESTS if name == "pooled" else 0
-            limits = self.http.Limits(max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE)
+            limits = self.http.Limits(
+                max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE_SECONDS
+            )
             connections.clients[key] = getattr(self.http, kind)(
                 verify=_ssl_context(self.http), limits=limits, **options
             )
         return connections.clients[key]
 
     def host(self, request: WireRequest) -> str:
-        own = request.target.startswith("/")
-        return urlsplit(self.endpoint.base_url if own else request.target).hostname or "nowhere"
+        to_gateway = request.target.startswith("/")
+        return urlsplit(self.endpoint.base_url if to_gateway else request.target).hostname or "nowhere"
 
-    def _build(self, client: Any, request: WireRequest, place: Place, timeout: float) -> tuple[Any, dict[str, Any]]:
-        own = request.target.startswith("/")
+    def _build(
+        self, client: Any, request: WireRequest, destination: Destination, timeout: float
+    ) -> tuple[Any, dict[str, Any]]:
+        to_gateway = request.target.startswith("/")
         seconds = max(timeout, 0.001)
         headers = {"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers}
-        if place.pinned:  # a connection stands for one name: it is not kept for another at the same address
-            headers |= {"Host": place.netloc, "Connection": "close"}
+        if destination.pinned:  # a connection stands for one name: it is not kept for another at the same address
+            headers |= {"Host": destination.netloc, "Connection": "close"}
         # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
-        limit = self.http.Timeout(seconds, connect=min(_CONNECT_TIMEOUT, 0.9 * seconds))
-        said: dict[str, Any] = {
+        limit = self.http.Timeout(seconds, connect=min(_CONNECT_SECONDS, 0.9 * seconds))
+        content: dict[str, Any] = {
             "json": request.json,
             "data": request.form,
             "files": {"file": request.file} if request.file else None,
             "headers": headers,
         }
-        if own:
-            built = client.build_request(request.method, place.url, timeout=limit, **said)
+        if to_gateway:
+            built = client.build_request(request.method, destination.url, timeout=limit, **content)
         else:  # a signed address, or a redirect's: nothing that a caller's client adds by itself belongs there
-            built = self.http.Request(request.method, place.url, extensions={"timeout": limit.as_dict()}, **said)
-        if place.pinned:
-            built.extensions["sni_hostname"] = place.host
-        auth = _bearer(self.http)(self.endpoint.api_key) if own else None
+            built = self.http.Request(
+                request.method, destination.url, extensions={"timeout": limit.as_dict()}, **content
+            )
+        if destination.pinned:
+            built.extensions["sni_hostname"] = destination.host
+        auth = _bearer(self.http)(self.endpoint.api_key) if to_gateway else None
         return built, {"auth": auth, "stream": True, "follow_redirects": False}
 
-    async def whole(self, answer: Stream, request: WireRequest) -> Reply:
+    async def read_all(self, answer: Stream, request: WireRequest) -> Reply:
         parts: list[bytes] = []
         size = 0
         async for chunk in answer.chunks:
             size += len(chunk)
             if size > _MAX_ANSWER_BYTES:
-                raise _too_large(request)
+                raise _too_large_error(request)
             parts.append(chunk)
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
 
-    def pieces(self, response: Any) -> str:
+    def body_method(self, response: Any) -> str:
         """The response's method that gives its body.
 
         Of one that was read on its way here, a mock's or by a hook of the caller's, it is unpacked already.
         """
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
 
-    def unpacking(self, response: Any, request: WireRequest) -> Unpacking:
+    def body_decoder(self, response: Any, request: WireRequest) -> BodyDecoder:
         """What unpacks an answer's body, in pieces that are small however much is packed into one.
 
         Requests ask for nothing packed; some servers pack all the same.
         """
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding in {"", "identity"} or response.is_stream_consumed:
-            return Unpacking(request, packed=False)
+            return BodyDecoder(request, packed=False)
         if coding in {"gzip", "x-gzip", "deflate"}:
-            return Unpacking(request, packed=True)
-        raise _unreadable(f"The answer is packed with {coding[:40]!r}, which was not asked for.", request)
+            return BodyDecoder(request, packed=True)
+        raise _unreadable_body_error(f"The answer is packed with {coding[:40]!r}, which was not asked for.", request)
 
-    def guard(self, request: WireRequest, timeout: float, late: threading.Event, left: threading.Event) -> Guard:
+    def capture_failure(
+        self, request: WireRequest, timeout: float, timed_out: threading.Event, maybe_sent: threading.Event
+    ) -> FailureCapture:
         """Around what may fail in the library."""
-        return Guard(self, request, timeout, late, left)
+        return FailureCapture(self, request, timeout, timed_out, maybe_sent)
 
-    def translated(self, request: WireRequest, error: Exception, timeout: float, *, left: bool) -> RequestError:
+    def translate_error(
+        self, request: WireRequest, error: Exception, timeout: float, *, maybe_sent: bool
+    ) -> RequestError:
         """Our error for theirs; `left`: the first byte of the request may have been sent."""
         host = self.host(request)
-        told = self._said(error)
+        message = self._describe(error)
         if isinstance(error, TimeoutError | self.http.TimeoutException):
-            told = f"{type(error).__name__}: none within {timeout:.0f} s"
-        if not left or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT)):
-            return NotSentError(f"The connection to {host} did not open ({told}).")
-        lost = f"The request to {host} was sent, and no whole answer came ({told})."
+            message = f"{type(error).__name__}: none within {timeout:.0f} s"
+        if not maybe_sent or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT_ERRORS)):
+            return NotSentError(f"The connection to {host} did not open ({message}).")
+        lost = f"The request to {host} was sent, and no whole answer came ({message})."
         if request.paid:
             return SubmissionUnconfirmedError(lost)
         return RequestError(lost, hint="Try again later.")
 
-    def is_failure(self, request: WireRequest, error: BaseException) -> bool:
+    def is_transport_failure(self, request: WireRequest, error: BaseException) -> bool:
         """Whether an exception is the exchange's own; of a paid request, everything that can be is."""
         library = self.http
         kinds = (TimeoutError, library.HTTPError, library.InvalidURL, library.StreamError, OSError)
@@ -238,7 +248,7 @@ class Exchange:
             return False
         return isinstance(error, kinds) or (request.paid and isinstance(error, Exception))
 
-    def _said(self, error: Exception) -> str:
+    def _describe(self, error: Exception) -> str:
         words = self.redact(str(error).encode("utf-8", "replace")).decode()[:300]
         return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
@@ -249,7 +259,7 @@ class Exchange:
         return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
 
 
-class Guard:
+class FailureCapture:
     """Holds a failure of the library back, until `check` raises ours in its place.
 
     Ours is raised when theirs is over and forgotten: theirs drags along frames that hold the request's
@@ -261,18 +271,18 @@ class Guard:
         exchange: Exchange,
         request: WireRequest,
         timeout: float,
-        late: threading.Event,
-        left: threading.Event,
+        timed_out: threading.Event,
+        maybe_sent: threading.Event,
     ) -> None:
-        self._left = left
+        self._maybe_sent = maybe_sent
         self._exchange = exchange
         self._request = request
         self._timeout = timeout
-        self._late = late
+        self._timed_out = timed_out
         self._failure: RequestError | None = None
 
     @property
-    def missed(self) -> bool:
+    def not_connected(self) -> bool:
         """Whether no connection came to stand."""
         return isinstance(self._failure, NotSentError)
 
@@ -280,27 +290,29 @@ class Guard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        if error is None or not self._exchange.is_failure(self._request, error):
+        if error is None or not self._exchange.is_transport_failure(self._request, error):
             return False
-        theirs = TimeoutError() if self._late.is_set() else error
+        theirs = TimeoutError() if self._timed_out.is_set() else error
         assert isinstance(theirs, Exception)  # noqa: S101 for the type checker
-        self._failure = self._exchange.translated(self._request, theirs, self._timeout, left=self._left.is_set())
+        self._failure = self._exchange.translate_error(
+            self._request, theirs, self._timeout, maybe_sent=self._maybe_sent.is_set()
+        )
         return True
 
-    def check(self) -> None:
+    def raise_failure(self) -> None:
         """Raise the failure that was held back, if there was one."""
         if self._failure is not None:
             raise self._failure
 
 
-class Unpacking:
+class BodyDecoder:
     """Unpacks one body, member by member (RFC 1952, 2.2)."""
 
     def __init__(self, request: WireRequest, *, packed: bool) -> None:
         self._request = request
         self._member: Any = zlib.decompressobj(_ANY_HEADER) if packed else None
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def decode(self, piece: bytes) -> Iterator[bytes]:
         """What the next piece unpacks to."""
         if self._member is None:
             yield piece
@@ -309,27 +321,27 @@ class Unpacking:
             while piece:
                 if self._member.eof:
                     if piece[0] != _GZIP:  # not another member: whatever it is, it would only be piled up
-                        raise _unreadable("The answer is packed, and something else follows.", self._request)
+                        raise _unreadable_body_error("The answer is packed, and something else follows.", self._request)
                     self._member = zlib.decompressobj(_ANY_HEADER)
-                if unpacked := self._member.decompress(piece, _PIECE):
+                if unpacked := self._member.decompress(piece, _CHUNK_BYTES):
                     yield unpacked
                 piece = self._member.unconsumed_tail or self._member.unused_data
         except zlib.error:
-            raise _unreadable("The answer is packed, and broken.", self._request) from None
+            raise _unreadable_body_error("The answer is packed, and broken.", self._request) from None
 
-    def end(self) -> None:
+    def flush(self) -> None:
         """Nothing more comes."""
         if self._member is not None and not self._member.eof:
-            raise _unreadable("The answer is packed, and cut off.", self._request)
+            raise _unreadable_body_error("The answer is packed, and cut off.", self._request)
 
 
-def _too_large(request: WireRequest) -> RequestError:
-    return _unreadable(
+def _too_large_error(request: WireRequest) -> RequestError:
+    return _unreadable_body_error(
         f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further.", request
     )
 
 
-def _unreadable(told: str, request: WireRequest) -> RequestError:
+def _unreadable_body_error(message: str, request: WireRequest) -> RequestError:
     if request.paid:
-        return SubmissionUnconfirmedError(told)
-    return RequestError(told, hint="Check base_url: this is not how the gateway answers.")
+        return SubmissionUnconfirmedError(message)
+    return RequestError(message, hint="Check base_url: this is not how the gateway answers.")

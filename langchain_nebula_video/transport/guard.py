@@ -8,7 +8,7 @@ very address that was looked at: a name that changes its mind in between changes
 |----------------------------------------------------------|--------------------------------------------------|
 | the gateway's own, and that is on this machine           | as it is                                         |
 | named by the caller (`download_hosts`)                   | as it is, or its addresses count as public       |
-| a name, and a proxy of the environment is responsible    | left to the proxy, which does the connecting     |
+| a name, and a proxy of the environment is responsible    | maybe_sent to the proxy, which does the connecting     |
 | any other                                                | resolved; all addresses public; pinned           |
 """
 
@@ -26,14 +26,14 @@ from urllib.parse import SplitResult, urlsplit
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError
 from langchain_nebula_video.media.urls import IPAddress, is_loopback, is_public, split_url
 
-__all__ = ["Place", "Reach"]
+__all__ = ["Destination", "SsrfGuard"]
 
-_MAX_PLACES = 4
-_Resolve = Callable[..., Awaitable[list[Any]]]
+_MAX_DESTINATIONS = 4
+_GetAddrInfo = Callable[..., Awaitable[list[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Destination:
     """Where one attempt at a request connects to."""
 
     url: str
@@ -51,33 +51,33 @@ class Place:
         return bool(self.host)
 
 
-class Reach:
+class SsrfGuard:
     """Decides where requests that leave the gateway may go.
 
     Args:
         base_url: The gateway's address.
         allowed: `download_hosts`, each checked by `media.urls.normalize_allowed_host`.
-        own_client: Whether the caller's own client sends, of whose proxies nothing is known here.
+        custom_client: Whether the caller's own client sends, of whose proxies nothing is known here.
     """
 
-    def __init__(self, base_url: str, allowed: Iterable[str], *, own_client: bool) -> None:
-        home = (urlsplit(base_url).hostname or "").rstrip(".")
-        self._home = home if is_loopback(home) else None
+    def __init__(self, base_url: str, allowed: Iterable[str], *, custom_client: bool) -> None:
+        gateway_host = (urlsplit(base_url).hostname or "").rstrip(".")
+        self._loopback_host = gateway_host if is_loopback(gateway_host) else None
         self._names: set[str] = set()
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
-        self._own_client = own_client
+        self._custom_client = custom_client
         for entry in allowed:
             try:
                 self._networks.append(ipaddress.ip_network(entry))
             except ValueError:
                 self._names.add(entry)
 
-    async def places(self, url: str, resolve: _Resolve) -> tuple[Place, ...]:
+    async def destinations(self, url: str, getaddrinfo: _GetAddrInfo) -> tuple[Destination, ...]:
         """Where to connect for a URL, one after the other until a connection stands.
 
         Args:
             url: From an answer.
-            resolve: `socket.getaddrinfo`, awaited.
+            getaddrinfo: `socket.getaddrinfo`, awaited.
 
         Raises:
             InvalidRequestError: it leads to where it must not.
@@ -86,18 +86,18 @@ class Reach:
         parts = split_url(url, ("https", "http"))
         if parts is None or "@" in parts.netloc or "\\" in url:
             raise InvalidRequestError("What the gateway names is no plain web address.", hint="Nothing was fetched.")
-        host = _ascii(parts)
+        host = _ascii_host(parts)
         port = f":{parts.port}" if parts.port else ""
         netloc = f"[{host}]{port}" if ":" in host else host + port
         rest = url.partition("://")[2][len(parts.netloc) :]
         # From here on the host is the one that was read here: libraries read letters beyond ASCII in other ways.
         plain = f"{parts.scheme}://{netloc}{rest}"
-        if host == self._home or self._is_named(host):
-            return (Place(plain),)
-        literal = _literal(host)
-        if literal is None and not self._own_client and (proxy := _proxy(parts.scheme, host)):
-            return (Place(plain, proxy=proxy),)
-        found = [literal] if literal else await _resolved(host, parts, resolve)
+        if host == self._loopback_host or self._is_allowed_name(host):
+            return (Destination(plain),)
+        literal = _parse_address(host)
+        if literal is None and not self._custom_client and (proxy := _environment_proxy(parts.scheme, host)):
+            return (Destination(plain, proxy=proxy),)
+        found = [literal] if literal else await _resolve_host(host, parts, getaddrinfo)
         for address in found:  # one inside is enough: which one is taken would be chance
             if not is_public(address) and not any(
                 address in network for network in self._networks if network.version == address.version
@@ -109,19 +109,19 @@ class Reach:
                     f'download_hosts=["{host}"].',
                 )
         return tuple(
-            Place(
+            Destination(
                 url=f"{parts.scheme}://{f'[{address}]' if address.version == 6 else address}{port}{rest}",
                 host=host,
                 netloc=netloc,
             )
-            for address in found[:_MAX_PLACES]
+            for address in found[:_MAX_DESTINATIONS]
         )
 
-    def _is_named(self, host: str) -> bool:
+    def _is_allowed_name(self, host: str) -> bool:
         return host in self._names or any(name[0] == "." and host.endswith(name) for name in self._names)
 
 
-def _ascii(parts: SplitResult) -> str:
+def _ascii_host(parts: SplitResult) -> str:
     """The host as name servers read it; look-alike digits and dots become plain ones."""
     host = (parts.hostname or "").rstrip(".")
     with contextlib.suppress(UnicodeError):
@@ -131,7 +131,7 @@ def _ascii(parts: SplitResult) -> str:
     return host
 
 
-def _literal(host: str) -> IPAddress | None:
+def _parse_address(host: str) -> IPAddress | None:
     """The address that a host is, in any of the spellings that resolvers read: decimal, octal, hexadecimal, short."""
     if host.rpartition(".")[2] == "localhost":  # whatever a name server or a proxy says to it (RFC 6761, 6.3)
         return ipaddress.IPv4Address("127.0.0.1")
@@ -142,10 +142,10 @@ def _literal(host: str) -> IPAddress | None:
     return None
 
 
-async def _resolved(host: str, parts: SplitResult, resolve: _Resolve) -> list[IPAddress]:
+async def _resolve_host(host: str, parts: SplitResult, getaddrinfo: _GetAddrInfo) -> list[IPAddress]:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = await resolve(host, port, type=socket.SOCK_STREAM)
+        found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NotSentError(
             f"The name {host} cannot be resolved ({error.strerror or error}).",
@@ -156,7 +156,7 @@ async def _resolved(host: str, parts: SplitResult, resolve: _Resolve) -> list[IP
     return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+def _environment_proxy(scheme: str, host: str) -> str | None:
     """The environment's proxy for a host."""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")

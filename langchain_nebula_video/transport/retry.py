@@ -2,7 +2,7 @@
 
 | what happened                                | a look (GET) | a paid submit (POST)   |
 |----------------------------------------------|--------------|------------------------|
-| the connection never opened                  | repeat       | repeat: not sent       |
+| the connection never connected                  | repeat       | repeat: not sent       |
 | HTTP 429, or a code that says the same       | repeat       | repeat: not accepted   |
 | sent, and the answer lost or not understood  | repeat       | never: may be accepted |
 | HTTP 5xx                                     | repeat       | never: may be accepted |
@@ -27,7 +27,7 @@ from langchain_nebula_video.errors import (
 if TYPE_CHECKING:
     from langchain_nebula_video.transport import Runtime
 
-__all__ = ["backoff", "repeatable", "retrying"]
+__all__ = ["backoff", "is_retryable", "retry"]
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ _FIRST_WAIT = 0.5
 _MAX_WAIT = 20.0
 
 
-def repeatable(error: BaseException) -> bool:
-    """Whether the request that ended so may be sent again."""
+def is_retryable(error: BaseException) -> bool:
+    """Whether the request that ended so may be sent retrying."""
     if isinstance(error, SubmissionUnconfirmedError):
         return False
     if isinstance(error, RefusedError):
@@ -48,17 +48,17 @@ def repeatable(error: BaseException) -> bool:
 
 def backoff(attempt: int, error: BaseException | None) -> float:
     """Seconds before the attempt after `attempt` (from 1): as the gateway asked, else doubling with jitter."""
-    own = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+    delay = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
     asked = getattr(error, "retry_after", None) or 0.0
-    return max(own, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 spreads a herd, guards nothing
+    return max(delay, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 spreads a herd, guards nothing
 
 
-async def retrying(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:
     """Run `attempt` until it succeeds, must not be repeated, or time or attempts are used up.
 
     Args:
         runtime: Whose clock and sleep count.
-        attempt: Sends the request once.
+        attempt: Sends the request call.
         deadline: On the runtime's clock; no attempt begins after it.
 
     Raises:
@@ -73,11 +73,13 @@ async def retrying(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, dea
             return True
         return state.attempt_number >= _ATTEMPTS and not isinstance(_failure(state), RateLimitError)
 
-    async def once() -> T:  # tenacity awaits only what it can see to be a coroutine function
+    async def call() -> T:  # tenacity awaits only what it can see to be a coroutine function
         return await attempt()
 
-    again = AsyncRetrying(sleep=runtime.sleep, wait=wait, stop=stop, retry=retry_if_exception(repeatable), reraise=True)
-    return await again(once)
+    retrying = AsyncRetrying(
+        sleep=runtime.sleep, wait=wait, stop=stop, retry=retry_if_exception(is_retryable), reraise=True
+    )
+    return await retrying(call)
 
 
 def _failure(state: RetryCallState) -> BaseException | None:

@@ -95,7 +95,7 @@ class RateLimiter(Protocol):
 class Runtime(Protocol):
     """All that the lifecycle may wait for."""
 
-    can_wait: bool
+    can_await: bool
     """Whether a caller's own coroutines can be awaited."""
 
     def now(self) -> float:
@@ -114,9 +114,9 @@ class Runtime(Protocol):
         """Send a request once and read the whole answer, within `timeout` seconds altogether.
 
         Raises:
-            NotSentError: the connection never opened.
-            SubmissionUnconfirmedError: a paid request left and no whole answer came.
-            RequestError: any other request left and no whole answer came.
+            NotSentError: the connection never connected.
+            SubmissionUnconfirmedError: a paid request maybe_sent and no whole answer came.
+            RequestError: any other request maybe_sent and no whole answer came.
         """
         ...
 
@@ -137,12 +137,12 @@ class Runtime(Protocol):
         """Wait for the caller's rate limiter."""
         ...
 
-    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+    async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """Bring a flow to its end even when the caller is cancelled meanwhile; then be cancelled."""
         ...
 
-    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for one of the few places for a paid request: what a crash can leave in doubt is bounded."""
+    def submit_slot(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for one of the few destinations for a paid request: what a crash can leave in doubt is bounded."""
         ...
 
     def session(self) -> contextlib.AbstractAsyncContextManager[None]:

@@ -23,7 +23,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.lifecycle.lease import LEASE, is_dead, new_holder
+from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder
 from tests.gateways import HurriedClock, all_gateways, reached
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
@@ -87,8 +87,8 @@ def test_what_a_dead_process_left_is_seen_to_at_once(emulator: Emulator, journal
     now = datetime.now(UTC)
     holder = gone()
     for name in ("unsent", "sent"):
-        journal.reserve(entry(name, key=name, holder=holder, held_until=now + LEASE), None)
-    assert journal.begin("sent", holder=holder, now=now, until=now + LEASE, cap=4)
+        journal.reserve(entry(name, key=name, holder=holder, held_until=now + LEASE_DURATION), None)
+    assert journal.begin("sent", holder=holder, now=now, until=now + LEASE_DURATION, cap=4)
     client = NebulaVideoClient(**reached(emulator, "nebula"), journal=journal)
     assert client.resume() == []
     (left,) = journal.entries()
@@ -96,7 +96,7 @@ def test_what_a_dead_process_left_is_seen_to_at_once(emulator: Emulator, journal
 
 
 def test_the_key_of_a_dead_process_is_free_if_nothing_was_sent(emulator: Emulator, journal: SqlJournal) -> None:
-    held = {"holder": gone(), "held_until": datetime.now(UTC) + LEASE}
+    held = {"holder": gone(), "held_until": datetime.now(UTC) + LEASE_DURATION}
     journal.reserve(entry("old", key="k", **held), None)
     client = NebulaVideoClient(**reached(emulator, "nebula"), journal=journal)
     assert client.generate(**ASK, key="k").task_id == emulator.tasks[0].id
@@ -108,7 +108,7 @@ def test_the_key_of_a_dead_process_is_in_doubt_if_its_post_had_left(emulator: Em
     with pytest.raises(SubmissionUnconfirmedError):
         client.generate(**ASK, key="k")
     (lost,) = journal.entries()
-    held = {"holder": gone(), "held_until": datetime.now(UTC) + LEASE}
+    held = {"holder": gone(), "held_until": datetime.now(UTC) + LEASE_DURATION}
     journal.update(lost.id, state=EntryState.SUBMITTING, abandoned=False, lost_at=None, **held)
     with pytest.raises(SubmissionUnconfirmedError):
         client.generate(**ASK, key="k")
@@ -120,7 +120,7 @@ def test_what_another_process_is_at_work_on_is_left_to_it(emulator: Emulator, jo
     task = client.submit(**ASK)
     (held,) = journal.entries()
     now = datetime.now(UTC)
-    journal.hold(held.id, holder="elsewhere:1:x", now=now, until=now + LEASE)
+    journal.hold(held.id, holder="elsewhere:1:x", now=now, until=now + LEASE_DURATION)
     assert client.resume() == []
     journal.hold(held.id, holder="elsewhere:1:x", now=now, until=now - timedelta(seconds=1))
     assert [found.task_id for found in client.resume()] == [task.task_id]

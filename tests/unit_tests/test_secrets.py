@@ -183,4 +183,4 @@ def test_a_signed_url_gets_neither_the_key_nor_what_a_client_of_ones_own_adds(
 
 def test_the_key_is_read_anew_from_the_environment_by_each_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEBULA_API_KEY", KEY)
-    assert NebulaVideoTool().secret().get_secret_value() == KEY
+    assert NebulaVideoTool().resolve_api_key().get_secret_value() == KEY

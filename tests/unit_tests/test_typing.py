@@ -32,7 +32,7 @@ def test_a_key_is_a_plain_text_or_a_secret_at_every_door() -> None:
     runnable = NebulaVideoRunnable(api_key="sk-x")
     for made in (tool, runnable, NebulaVideoTool(api_key=SecretStr("sk-x"))):
         assert_type(made.api_key, SecretStr | None)
-        assert made.secret().get_secret_value() == "sk-x"
+        assert made.resolve_api_key().get_secret_value() == "sk-x"
         assert "sk-x" not in repr(made)
 
 

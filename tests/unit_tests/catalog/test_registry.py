@@ -173,8 +173,8 @@ def test_a_registered_gateway_has_variables_of_its_own(acme: None, monkeypatch: 
     monkeypatch.setenv("ACME_API_KEY", "sk-acme")
     monkeypatch.setenv("ACME_BASE_URL", "https://elsewhere.example.com/v1")
     made = Options(gateway="acme")
-    assert (made.model, made.address()) == ("acme-clip", "https://elsewhere.example.com")
-    assert made.secret().get_secret_value() == "sk-acme"
+    assert (made.model, made.resolve_base_url()) == ("acme-clip", "https://elsewhere.example.com")
+    assert made.resolve_api_key().get_secret_value() == "sk-acme"
 
 
 def test_one_more_gateway_serves_a_model_that_is_here(acme: None) -> None:
@@ -217,7 +217,7 @@ def test_a_replaced_row_is_the_one_that_counts(acme: None) -> None:
     assert quote(gateway="acme").usd == Decimal(4)
     moved = replace(ACME, base_url="https://api2.acme.example")
     assert register_gateway(moved, replace=True) is GATEWAYS["acme"]
-    assert Options(gateway="acme", api_key=KEY).address() == "https://api2.acme.example"
+    assert Options(gateway="acme", api_key=KEY).resolve_base_url() == "https://api2.acme.example"
 
 
 def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
@@ -260,7 +260,7 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
     register_gateway(replace(ACME, base_url=url, default_model="acme-clip"))
     register_model(CLIP)
     own = {} if url else {"base_url": "https://own.example.com"}
-    assert Options(gateway="acme", api_key=SecretStr(KEY), **own).address() == (url or own["base_url"])
+    assert Options(gateway="acme", api_key=SecretStr(KEY), **own).resolve_base_url() == (url or own["base_url"])
 
 
 @pytest.mark.parametrize(

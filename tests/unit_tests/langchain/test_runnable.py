@@ -392,7 +392,7 @@ def test_it_is_written_without_its_key_and_read_back(options: dict[str, Any]) ->
     assert KEY not in text
     assert json.loads(text)["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["NEBULA_API_KEY"]}
     read = read_back(text, "NEBULA_API_KEY")
-    assert read.secret().get_secret_value() == KEY
+    assert read.resolve_api_key().get_secret_value() == KEY
     for name in ("prompt", "duration", "budget", "group_ratio", "gateway", "model"):
         assert getattr(read, name) == getattr(animate, name)
     assert str(read.save_to) == "videos"

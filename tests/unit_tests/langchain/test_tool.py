@@ -422,7 +422,7 @@ def test_a_pickled_tool_of_another_gateway_keeps_its_schema_and_asks_for_that_ga
     restored = pickle.loads(pickle.dumps(tool))
     assert convert_to_openai_tool(restored) == convert_to_openai_tool(tool)
     with pytest.raises(InvalidRequestError, match="Set DASHSCOPE_API_KEY"):
-        restored.secret()
+        restored.resolve_api_key()
 
 
 # --- copies ---
@@ -447,9 +447,9 @@ def test_a_pickle_leaves_the_key_behind_and_reads_it_again(
     assert restored.args_schema is tool.args_schema
     assert restored.journal is tool.journal
     with pytest.raises(InvalidRequestError, match="Set NEBULA_API_KEY"):
-        restored.secret()
+        restored.resolve_api_key()
     monkeypatch.setenv("NEBULA_API_KEY", KEY)
-    assert restored.secret().get_secret_value() == KEY
+    assert restored.resolve_api_key().get_secret_value() == KEY
 
 
 # --- paid, and not quite well ---

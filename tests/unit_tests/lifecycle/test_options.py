@@ -65,13 +65,13 @@ def test_several_wrong_options_are_named_at_once() -> None:
 
 def test_the_key_comes_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEBULA_API_KEY", "sk-of-the-environment")
-    assert Options().secret().get_secret_value() == "sk-of-the-environment"
-    assert made().secret().get_secret_value() == KEY
+    assert Options().resolve_api_key().get_secret_value() == "sk-of-the-environment"
+    assert made().resolve_api_key().get_secret_value() == KEY
 
 
 @pytest.mark.parametrize("key", [KEY, SecretStr(KEY), f" {KEY}", f"{KEY}\n", f"\t{KEY}\r\n"])
 def test_a_key_is_taken_with_the_space_around_it_cut_off(key: Any) -> None:
-    assert made(api_key=key).secret().get_secret_value() == KEY
+    assert made(api_key=key).resolve_api_key().get_secret_value() == KEY
 
 
 @pytest.mark.parametrize("env", [None, ""])
@@ -153,10 +153,10 @@ def test_options_never_show_the_key(show: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_address_is_the_gateway_s_own_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert made().address() == GATEWAYS["nebula"].base_url
+    assert made().resolve_base_url() == GATEWAYS["nebula"].base_url
     monkeypatch.setenv("NEBULA_BASE_URL", "https://variable.example.com/")
-    assert made().address() == "https://variable.example.com"
-    assert made(base_url="https://option.example.com").address() == "https://option.example.com"
+    assert made().resolve_base_url() == "https://variable.example.com"
+    assert made(base_url="https://option.example.com").resolve_base_url() == "https://option.example.com"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_address_is_the_gateway_s_own_unless_given(monkeypatch: pytest.Monke
     ],
 )
 def test_an_address_is_https_or_http_on_this_machine(url: str, address: str) -> None:
-    assert made(base_url=url).address() == address
+    assert made(base_url=url).resolve_base_url() == address
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_each_gateway_has_a_key_of_its_own(
     told = refused(f"There is no key for the gateway '{gateway}'", gateway=gateway, base_url=OWN, api_key=None)
     assert f"Set {variable}_API_KEY or pass api_key" in told
     monkeypatch.setenv(f"{variable}_API_KEY", "sk-mine")
-    assert Options(gateway=gateway, base_url=OWN).secret().get_secret_value() == "sk-mine"
+    assert Options(gateway=gateway, base_url=OWN).resolve_api_key().get_secret_value() == "sk-mine"
 
 
 @each_gateway
@@ -275,10 +275,10 @@ def test_each_gateway_has_an_address_of_its_own_or_asks_for_one(
         told = refused(f"The gateway '{gateway}' has no address of its own", gateway=gateway)
         assert f"Set {variable}_BASE_URL or pass base_url" in told
     else:
-        assert made(gateway=gateway).address() == address
+        assert made(gateway=gateway).resolve_base_url() == address
     monkeypatch.setenv(f"{variable}_BASE_URL", "https://variable.example.com/")
-    assert made(gateway=gateway).address() == f"https://variable.example.com{PREFIX.get(gateway, '')}"
-    assert made(gateway=gateway, base_url=OWN).address() == f"{OWN}{PREFIX.get(gateway, '')}"
+    assert made(gateway=gateway).resolve_base_url() == f"https://variable.example.com{PREFIX.get(gateway, '')}"
+    assert made(gateway=gateway, base_url=OWN).resolve_base_url() == f"{OWN}{PREFIX.get(gateway, '')}"
     monkeypatch.setenv(f"{variable}_BASE_URL", "http://variable.example.com")
     refused(f"{variable}_BASE_URL is plain http", gateway=gateway)
 
@@ -304,9 +304,9 @@ def test_what_the_paths_begin_with_may_stand_at_the_end_of_the_address(
     gateway: str, endings: tuple[str, ...], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for ending in endings:
-        assert made(gateway=gateway, base_url=f"{OWN}{ending}").address() == address, ending
+        assert made(gateway=gateway, base_url=f"{OWN}{ending}").resolve_base_url() == address, ending
         monkeypatch.setenv(GATEWAYS[gateway].url_variable, f"{OWN}{ending}")
-        assert made(gateway=gateway).address() == address, ending
+        assert made(gateway=gateway).resolve_base_url() == address, ending
 
 
 @pytest.mark.parametrize(

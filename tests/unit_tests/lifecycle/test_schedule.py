@@ -30,10 +30,10 @@ def schedule(earliest: float = 60.0, latest: float = 120.0, *, interval: float |
 
 def polls(plan: Schedule, until: float, *, queued_until: float = 0.0) -> list[float]:
     """The moments at which a task is asked after, up to `until` seconds from the submit."""
-    moments = [plan.first(0.0)]
+    moments = [plan.first_delay(0.0)]
     while moments[-1] < until:
         now = moments[-1]
-        moments.append(now + plan.step(now, queued=now < queued_until))
+        moments.append(now + plan.next_delay(now, queued=now < queued_until))
     return moments
 
 
@@ -43,15 +43,15 @@ def polls(plan: Schedule, until: float, *, queued_until: float = 0.0) -> list[fl
 @pytest.mark.parametrize("interval", [0.1, 3.0, 5.0, 60.0])
 def test_an_interval_of_the_caller_s_is_kept_to_the_letter(interval: float) -> None:
     plan = schedule(interval=interval)
-    assert plan.first(0.0) == interval
-    assert [plan.step(elapsed, queued=queued) for elapsed in (0.0, 99.0, 1e6) for queued in (True, False)] == [
+    assert plan.first_delay(0.0) == interval
+    assert [plan.next_delay(elapsed, queued=queued) for elapsed in (0.0, 99.0, 1e6) for queued in (True, False)] == [
         interval
     ] * 6
 
 
 @pytest.mark.parametrize(("elapsed", "pause"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (500.0, 0.0)])
 def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> None:
-    assert schedule(interval=10.0).first(elapsed) == pause
+    assert schedule(interval=10.0).first_delay(elapsed) == pause
 
 
 # --- the first poll ---
@@ -61,17 +61,17 @@ def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> Non
 def test_nothing_is_asked_before_the_task_can_be_done(row: Model) -> None:
     for earliest, latest in row.typical_seconds.values():
         for seed in range(20):
-            first = Schedule(earliest, latest, rng=random.Random(seed)).first(0.0)
+            first = Schedule(earliest, latest, rng=random.Random(seed)).first_delay(0.0)
             assert earliest <= first <= earliest * 1.05
 
 
 @pytest.mark.parametrize(("elapsed", "pause"), [(0.0, 60.0), (20.0, 40.0), (60.0, 0.0), (500.0, 0.0)])
 def test_a_task_taken_up_again_waits_only_for_what_remains(elapsed: float, pause: float) -> None:
-    assert schedule().first(elapsed) == pause
+    assert schedule().first_delay(elapsed) == pause
 
 
 def test_a_task_taken_up_late_is_asked_after_at_once() -> None:
-    assert Schedule(*FIVE_SECONDS).first(61.0) == 0.0
+    assert Schedule(*FIVE_SECONDS).first_delay(61.0) == 0.0
 
 
 # --- the steps ---
@@ -79,27 +79,27 @@ def test_a_task_taken_up_late_is_asked_after_at_once() -> None:
 
 def test_steps_shrink_towards_the_likely_end_and_grow_once_it_is_late() -> None:
     plan = schedule()
-    steps = [plan.step(elapsed, queued=False) for elapsed in (0.0, 60.0, 75.0, 100.0, 120.0, 160.0, 220.0, 400.0)]
+    steps = [plan.next_delay(elapsed, queued=False) for elapsed in (0.0, 60.0, 75.0, 100.0, 120.0, 160.0, 220.0, 400.0)]
     assert steps == pytest.approx([8.0, 6.0, 4.5, 3.0, 3.0, 5.0, 8.0, 8.0])
 
 
 def test_a_long_wait_is_never_slower_than_the_longest_step() -> None:
-    assert schedule().step(1e9, queued=False) == 8.0
+    assert schedule().next_delay(1e9, queued=False) == 8.0
 
 
 def test_a_queued_task_begins_its_estimate_anew() -> None:
     plan = schedule()
-    assert plan.step(120.0, queued=False) == 3.0
-    assert plan.step(120.0, queued=True) == 8.0
-    assert plan.anchor == 120.0
-    assert plan.step(240.0, queued=False) == schedule().step(120.0, queued=False)
+    assert plan.next_delay(120.0, queued=False) == 3.0
+    assert plan.next_delay(120.0, queued=True) == 8.0
+    assert plan.work_started == 120.0
+    assert plan.next_delay(240.0, queued=False) == schedule().next_delay(120.0, queued=False)
 
 
 def test_a_running_task_leaves_the_anchor_where_it_is() -> None:
     plan = schedule()
-    plan.step(30.0, queued=True)
-    plan.step(90.0, queued=False)
-    assert plan.anchor == 30.0
+    plan.next_delay(30.0, queued=True)
+    plan.next_delay(90.0, queued=False)
+    assert plan.work_started == 30.0
 
 
 @pytest.mark.parametrize("typical", [FIVE_SECONDS, (120.0, 180.0)])
@@ -118,12 +118,15 @@ def test_a_task_that_waits_long_in_the_queue_is_polled_slowly() -> None:
 
 
 def test_jitter_keeps_many_tasks_from_asking_at_once() -> None:
-    assert len({Schedule(*FIVE_SECONDS, rng=random.Random(seed)).step(0.0, queued=False) for seed in range(50)}) == 50
+    assert (
+        len({Schedule(*FIVE_SECONDS, rng=random.Random(seed)).next_delay(0.0, queued=False) for seed in range(50)})
+        == 50
+    )
 
 
 def test_the_median_of_what_remains_is_half_the_way_then_grows_with_lateness() -> None:
     plan = schedule()
-    assert [plan.remaining(worked) for worked in (0.0, 30.0, 60.0, 90.0, 120.0, 260.0)] == [
+    assert [plan.expected_remaining(worked) for worked in (0.0, 30.0, 60.0, 90.0, 120.0, 260.0)] == [
         90.0,
         60.0,
         30.0,
@@ -139,14 +142,14 @@ def test_the_median_of_what_remains_is_half_the_way_then_grows_with_lateness() -
 @pytest.mark.parametrize("steps", [(3.0, 8.0), (5.0, 15.0), (60.0, 600.0), (7.0, 7.0)])
 def test_steps_keep_within_the_bounds_that_are_given(steps: tuple[float, float]) -> None:
     plan = Schedule(60.0, 60.0, steps=steps, rng=Steady())
-    taken = [plan.step(float(elapsed), queued=False) for elapsed in range(0, 20000, 20)]
+    taken = [plan.next_delay(float(elapsed), queued=False) for elapsed in range(0, 20000, 20)]
     assert (min(taken), max(taken)) == steps
-    assert plan.first(0.0) == 60.0
+    assert plan.first_delay(0.0) == 60.0
 
 
 def test_an_interval_of_the_caller_s_goes_over_the_bounds() -> None:
     plan = Schedule(60.0, 120.0, 1.0, steps=(60.0, 600.0))
-    assert (plan.first(0.0), plan.step(90.0, queued=False)) == (1.0, 1.0)
+    assert (plan.first_delay(0.0), plan.next_delay(90.0, queued=False)) == (1.0, 1.0)
 
 
 # Gateway, model, the shortest and the longest step: Nebula's page wants a look every 3 to 5 seconds, Alibaba's every
@@ -195,6 +198,6 @@ QUICK = settings(max_examples=100, derandomize=True, deadline=None, database=Non
 )
 def test_no_step_is_ever_too_short_or_too_long(typical: list[float], seen: list[tuple[float, bool]], seed: int) -> None:
     plan = Schedule(typical[0], typical[1], rng=random.Random(seed))
-    assert plan.first(0.0) >= typical[0]
+    assert plan.first_delay(0.0) >= typical[0]
     for elapsed, queued in seen:
-        assert SHORTEST <= plan.step(elapsed, queued=queued) <= LONGEST
+        assert SHORTEST <= plan.next_delay(elapsed, queued=queued) <= LONGEST

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSentError
 from langchain_nebula_video.media.urls import is_public, normalize_allowed_host
-from langchain_nebula_video.transport.guard import Place, Reach
+from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from tests.conftest import Gateway, MakeClient, settle
 
 PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
@@ -75,8 +75,8 @@ def resolver(*answers: list[str]) -> Callable[..., Any]:
     return resolve
 
 
-def at(*hosts: str, base_url: str = "https://gateway.example.com", own_client: bool = False) -> Reach:
-    return Reach(base_url, map(normalize_allowed_host, hosts), own_client=own_client)
+def at(*hosts: str, base_url: str = "https://gateway.example.com", custom_client: bool = False) -> SsrfGuard:
+    return SsrfGuard(base_url, map(normalize_allowed_host, hosts), custom_client=custom_client)
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("url", TRICKS.values(), ids=TRICKS)
 async def test_what_is_not_public_is_refused_in_every_spelling(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="not on the public internet") as caught:
-        await at().places(url, resolver(["127.0.0.1"]))
+        await at().destinations(url, resolver(["127.0.0.1"]))
     assert "download_hosts" in str(caught.value)
 
 
@@ -97,7 +97,7 @@ async def test_what_is_not_public_is_refused_in_every_spelling(url: str) -> None
 async def test_and_a_proxy_is_not_asked_for_it_either(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "http://proxy.example.com:3128")
     with pytest.raises(InvalidRequestError):
-        await at().places(url, resolver(["127.0.0.1"]))
+        await at().destinations(url, resolver(["127.0.0.1"]))
 
 
 @pytest.mark.parametrize(
@@ -118,30 +118,30 @@ async def test_and_a_proxy_is_not_asked_for_it_either(url: str, monkeypatch: pyt
 )
 async def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="no plain web address"):
-        await at().places(url, resolver([PUBLIC]))
+        await at().destinations(url, resolver([PUBLIC]))
 
 
 async def test_a_name_that_leads_inside_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match=r"files\.example\.com \(10\.0\.0\.1\)"):
-        await at().places("https://files.example.com/x", resolver(["10.0.0.1"]))
+        await at().destinations("https://files.example.com/x", resolver(["10.0.0.1"]))
 
 
 @pytest.mark.parametrize("mixed", [[PUBLIC, "127.0.0.1"], ["::1", PUBLIC], [OTHER, "::ffff:10.1.1.1"]])
 async def test_one_address_inside_is_enough(mixed: list[str]) -> None:
     with pytest.raises(InvalidRequestError):
-        await at().places("https://files.example.com/x", resolver(mixed))
+        await at().destinations("https://files.example.com/x", resolver(mixed))
 
 
 async def test_a_name_is_resolved_once_and_its_addresses_are_what_is_connected_to() -> None:
     """So a name that changes its mind afterwards (DNS rebinding) changes nothing."""
     resolve = resolver([OTHER, PUBLIC, PUBLIC], ["127.0.0.1"])
-    places = await at().places("https://Files.Example.com:8443/a%20b?Signature=x%2F#f", resolve)
+    places = await at().destinations("https://Files.Example.com:8443/a%20b?Signature=x%2F#f", resolve)
     assert places == (
-        Place(f"https://[{OTHER}]:8443/a%20b?Signature=x%2F#f", "files.example.com", "files.example.com:8443"),
-        Place(f"https://{PUBLIC}:8443/a%20b?Signature=x%2F#f", "files.example.com", "files.example.com:8443"),
+        Destination(f"https://[{OTHER}]:8443/a%20b?Signature=x%2F#f", "files.example.com", "files.example.com:8443"),
+        Destination(f"https://{PUBLIC}:8443/a%20b?Signature=x%2F#f", "files.example.com", "files.example.com:8443"),
     )
     with pytest.raises(InvalidRequestError):
-        await at().places("https://files.example.com/x", resolve)
+        await at().destinations("https://files.example.com/x", resolve)
 
 
 @pytest.mark.parametrize("host", ["fa\xdf.test", "b\xfccher.test", "FILES\uff0eTEST"])
@@ -154,21 +154,21 @@ async def test_libraries_are_given_the_very_name_that_was_looked_at(host: str) -
         asked.append(name)
         return list(await resolve(name, port, **more))
 
-    (pinned,) = await at().places(f"https://{host}/x", noted)
-    (named,) = await at(host).places(f"https://{host}/x", noted)
+    (pinned,) = await at().destinations(f"https://{host}/x", noted)
+    (named,) = await at(host).destinations(f"https://{host}/x", noted)
     assert [pinned.host] == asked
     assert named.url == f"https://{asked[0]}/x"
     assert named.url.isascii()
 
 
 async def test_a_public_address_needs_no_name() -> None:
-    (place,) = await at().places(f"http://[{OTHER}]/x", resolver([]))
+    (place,) = await at().destinations(f"http://[{OTHER}]/x", resolver([]))
     assert (place.url, place.netloc) == (f"http://[{OTHER}]/x", f"[{OTHER}]")
 
 
 async def test_a_name_without_an_address_is_told() -> None:
     with pytest.raises(NotSentError, match="cannot be resolved"):
-        await at().places("https://files.example.com/x", resolver([]))
+        await at().destinations("https://files.example.com/x", resolver([]))
 
 
 # --- what is allowed ---
@@ -176,33 +176,35 @@ async def test_a_name_without_an_address_is_told() -> None:
 
 async def test_a_gateway_on_this_machine_has_its_own_host_and_no_other() -> None:
     reach = at(base_url="http://127.0.0.1:8080")
-    assert await reach.places("http://127.0.0.1:9000/x", resolver([])) == (Place("http://127.0.0.1:9000/x"),)
+    assert await reach.destinations("http://127.0.0.1:9000/x", resolver([])) == (
+        Destination("http://127.0.0.1:9000/x"),
+    )
     for other in ("http://127.0.0.2/", "http://localhost/", "http://[::1]/"):
         with pytest.raises(InvalidRequestError):
-            await reach.places(other, resolver(["127.0.0.1"]))
+            await reach.destinations(other, resolver(["127.0.0.1"]))
 
 
 async def test_a_gateway_elsewhere_does_not_open_its_own_network() -> None:
     with pytest.raises(InvalidRequestError):
-        await at(base_url="https://10.0.0.5").places("https://10.0.0.5/x", resolver([]))
+        await at(base_url="https://10.0.0.5").destinations("https://10.0.0.5/x", resolver([]))
 
 
 @pytest.mark.parametrize("host", ["minio.corp", ".corp", "MINIO.corp."])
 async def test_a_named_host_is_left_as_it_is(host: str) -> None:
-    assert await at(host).places("https://minio.corp/x", resolver([])) == (Place("https://minio.corp/x"),)
+    assert await at(host).destinations("https://minio.corp/x", resolver([])) == (Destination("https://minio.corp/x"),)
 
 
 @pytest.mark.parametrize("host", ["corp", "io.corp", ".minio.corp"])
 async def test_and_only_that_one(host: str) -> None:
     with pytest.raises(InvalidRequestError):
-        await at(host).places("https://minio.corp/x", resolver(["10.1.2.3"]))
+        await at(host).destinations("https://minio.corp/x", resolver(["10.1.2.3"]))
 
 
 async def test_a_named_network_is_reached_by_any_name() -> None:
-    (place,) = await at("10.1.0.0/16").places("https://minio.corp/x", resolver(["10.1.2.3"]))
+    (place,) = await at("10.1.0.0/16").destinations("https://minio.corp/x", resolver(["10.1.2.3"]))
     assert (place.url, place.host) == ("https://10.1.2.3/x", "minio.corp")
     with pytest.raises(InvalidRequestError):
-        await at("10.1.0.0/16").places("https://minio.corp/x", resolver(["10.2.2.3"]))
+        await at("10.1.0.0/16").destinations("https://minio.corp/x", resolver(["10.2.2.3"]))
 
 
 @pytest.mark.parametrize("host", ["", ".", "https://x.com", "a b", "x.com/y", "x:80", "*.corp", "u@x"])
@@ -220,20 +222,20 @@ def test_one_host_may_come_without_a_list() -> None:
 
 async def test_a_name_is_left_to_the_proxy_that_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "proxy.example.com:3128")
-    expected = Place("https://files.example.com/x", proxy="http://proxy.example.com:3128")
-    assert await at().places("https://files.example.com/x", resolver([])) == (expected,)
+    expected = Destination("https://files.example.com/x", proxy="http://proxy.example.com:3128")
+    assert await at().destinations("https://files.example.com/x", resolver([])) == (expected,)
 
 
 async def test_unless_the_environment_says_that_none_is_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
     monkeypatch.setenv("no_proxy", "example.com")
-    (place,) = await at().places("https://files.example.com/x", resolver([PUBLIC]))
+    (place,) = await at().destinations("https://files.example.com/x", resolver([PUBLIC]))
     assert place.pinned
 
 
 async def test_of_a_client_of_ones_own_no_proxies_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
-    (place,) = await at(own_client=True).places("https://files.example.com/x", resolver([PUBLIC]))
+    (place,) = await at(custom_client=True).destinations("https://files.example.com/x", resolver([PUBLIC]))
     assert place.pinned
 
 
@@ -269,7 +271,7 @@ def test_an_ipv6_address_is_as_public_as_what_it_carries(address: Any) -> None:
 async def test_no_text_ends_in_another_error(text: str) -> None:
     for url in (text, f"https://{text}", f"http://example.com{text}"):
         try:
-            places = await at().places(url, resolver([PUBLIC]))
+            places = await at().destinations(url, resolver([PUBLIC]))
         except (InvalidRequestError, NotSentError):
             continue
         assert all(place.pinned for place in places)
