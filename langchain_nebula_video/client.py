@@ -12,7 +12,7 @@ from langchain_nebula_video.catalog.offers import build_request, find_offer, par
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
-from langchain_nebula_video.schema import Cost, OnProgress, Task, Video, VideoRequest
+from langchain_nebula_video.schema import Cost, OnProgress, RequestFields, Task, Video, VideoFields, VideoRequest
 from langchain_nebula_video.transport import run_sync
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def quote(
     model: str | None = None,
     prices: Mapping[str, Any] | None = None,
     group_ratio: Decimal | int | str = 1,
-    **fields: Any,
+    **fields: Unpack[VideoFields],
 ) -> Cost:
     """What a video will cost, by the price table. Needs neither network nor key.
 
@@ -96,7 +96,7 @@ class NebulaVideoClient:
         *,
         key: str | None = None,
         on_progress: OnProgress | None = None,
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> Video:
         """Submit and wait: the finished video. Pays for one video at most.
 
@@ -122,7 +122,7 @@ class NebulaVideoClient:
         request: VideoRequest | Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> Task:
         """Send one paid POST and return the task at once. Arguments and errors as for `generate`."""
         return run_sync(self._lifecycle.submit(build_request(request, fields), key=key))
@@ -184,7 +184,7 @@ class NebulaVideoClient:
         """
         return run_sync(self._lifecycle.drain(grace))
 
-    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
+    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
         """What a video will cost with this client's model and gateway; nothing is sent."""
         asked = build_request(request, fields)
         return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
@@ -228,7 +228,7 @@ class AsyncNebulaVideoClient:
         *,
         key: str | None = None,
         on_progress: OnProgress | None = None,
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> Video:
         """See `NebulaVideoClient.generate`. Cancelled in mid-submit, it ends once the answer is on record."""
         return await self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
@@ -238,7 +238,7 @@ class AsyncNebulaVideoClient:
         request: VideoRequest | Mapping[str, Any] | None = None,
         *,
         key: str | None = None,
-        **fields: Any,
+        **fields: Unpack[RequestFields],
     ) -> Task:
         """See `NebulaVideoClient.submit`."""
         return await self._lifecycle.submit(build_request(request, fields), key=key)
@@ -269,7 +269,7 @@ class AsyncNebulaVideoClient:
         """See `NebulaVideoClient.drain`."""
         return await self._lifecycle.drain(grace)
 
-    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Any) -> Cost:
+    def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
         """See `NebulaVideoClient.quote`."""
         asked = build_request(request, fields)
         return self._options.offer(asked.model).quote(asked, self._options.group_ratio)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = [
     "Cost",
     "OnProgress",
+    "RequestFields",
     "Task",
     "TaskStatus",
     "Video",
+    "VideoFields",
     "VideoProgress",
     "VideoRequest",
     "dollars",
@@ -128,6 +130,33 @@ class VideoRequest(_Record):
     @classmethod
     def _is_a_tier(cls, value: object) -> object:
         return normalize_resolution(value)
+
+
+class VideoFields(TypedDict, total=False):
+    """The fields of `VideoRequest` except `model`, as keyword arguments."""
+
+    prompt: str
+    image: Any
+    last_image: Any
+    reference_images: list[Any] | tuple[Any, ...]
+    """A `VideoRequest` holds a tuple. A list is converted."""
+    duration: int | None
+    resolution: str | int | None
+    """A `VideoRequest` holds text. The number 720 is converted to `"720p"`."""
+    smart_rewrite: bool
+    generate_audio: bool
+    audio_url: str | None
+    seed: int | None
+    negative_prompt: str | None
+    template: str | None
+    watermark: bool
+    aspect_ratio: str | None
+
+
+class RequestFields(VideoFields, total=False):
+    """The fields of `VideoRequest`, as keyword arguments."""
+
+    model: str | None
 
 
 class Cost(_Record):

@@ -77,7 +77,7 @@ def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = N
             return _validate(_decode_data_uri(text, limits.max_bytes), limits)
         if text[:6].lower() == "oss://" and "oss" not in limits.schemes:
             raise InvalidRequestError(
-                f"The gateway cannot read the address {_abbreviate(text)}: it fetches {join_or(limits.schemes)} ones.",
+                f"The gateway cannot read the address {_shorten(text)}: it fetches {join_or(limits.schemes)} ones.",
                 hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
             )
         image = _resolve_in_folder(text, folder)
@@ -119,14 +119,14 @@ def image_from_block(block: Mapping[str, Any]) -> object:
     )
 
 
-def _abbreviate(text: str) -> str:
+def _shorten(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def _resolve_in_folder(text: str, folder: Path | None) -> Path:
     if folder is None:
         raise InvalidRequestError(
-            f"The image {_abbreviate(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
+            f"The image {_shorten(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
         )
     root = folder.resolve()
@@ -137,7 +137,7 @@ def _resolve_in_folder(text: str, folder: Path | None) -> Path:
         inside = False
     if not inside:
         raise InvalidRequestError(
-            f"The image {_abbreviate(text)} is no file inside the allowed folder.",
+            f"The image {_shorten(text)} is no file inside the allowed folder.",
             hint="Name a file in that folder; '..' and links out of it are not followed.",
         )
     return path
