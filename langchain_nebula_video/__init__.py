@@ -1,6 +1,7 @@
-"""Image-to-video for LangChain: an image and a prompt in; the video's URL and its cost out.
+"""Image-to-video for LangChain: an image and a prompt in, the video's URL and its cost out.
 
-No video is paid for twice, and each that was paid for is on record. Names are imported when they are first used.
+`__all__` lists the public names. Each is imported on first use, so importing the package stays fast.
+This file imports nothing at run time until then.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
     from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "client": ("AsyncNebulaVideoClient", "NebulaVideoClient", "quote"),
     "errors": (
         "AuthenticationError",
@@ -79,7 +80,7 @@ _HOMES = {
     "langchain.toolkit": ("NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool", "NebulaVideoToolkit"),
     "langchain.tools": ("NebulaVideoTool",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __all__ = [
     "AsyncNebulaVideoClient",
@@ -132,9 +133,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # 40 ms that most imports do not need
 
         return version("langchain-nebula-video")
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

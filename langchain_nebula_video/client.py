@@ -1,4 +1,4 @@
-"""The two clients: thin doors onto the lifecycle, one blocking and one async."""
+"""The blocking and the async client: thin wrappers around the lifecycle."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def quote(
     group_ratio: Decimal | int | str = 1,
     **fields: Unpack[VideoFields],
 ) -> Cost:
-    """What a video will cost, by the price table. Needs neither network nor key.
+    """Return what a video will cost, according to the price table. Needs no network and no key.
 
     Args:
-        request: The request, as `VideoRequest` or dict. Prompt and images may be left out: they cost nothing.
-        gateway: The row of `GATEWAYS`.
-        model: The model, unless the request names one; `None`: the gateway's.
-        prices: Your own prices, as for `Options`.
-        group_ratio: What your account's group multiplies prices by.
-        fields: Fields of the request, such as `duration=10, resolution="1080p"`.
+        request: The request, as `VideoRequest` or dict. Prompt and images may be missing: they do not affect the cost.
+        gateway: A key of `GATEWAYS`.
+        model: The model, unless the request names one. `None`: the gateway's default.
+        prices: Your own prices, as in `Options`.
+        group_ratio: The price multiplier of your account's group.
+        fields: Fields of the request, such as `duration=10, resolution="1080p"`. They override `request`.
 
     Returns:
-        An estimate, in US dollars and yuan; `basis` is `"unknown"` where no price is known.
+        An estimate in US dollars and yuan. `basis` is `"unknown"` if no price is known.
 
     Raises:
-        InvalidRequestError: the model does not make such a video.
+        InvalidRequestError: the model cannot generate such a video.
     """
-    asked = build_request(request, fields)
+    video_request = build_request(request, fields)
     row = find_gateway(gateway)
-    offer = find_offer(asked.model or model or row.default_model, row, parse_prices(prices))
-    return offer.quote(asked, _ratio(group_ratio))
+    offer = find_offer(video_request.model or model or row.default_model, row, parse_prices(prices))
+    return offer.quote(video_request, _parse_group_ratio(group_ratio))
 
 
-def _ratio(value: Decimal | int | str) -> Decimal:
+def _parse_group_ratio(value: Decimal | int | str) -> Decimal:
     try:
         ratio = Decimal(str(value))
     except InvalidOperation:
@@ -63,7 +63,7 @@ def _ratio(value: Decimal | int | str) -> Decimal:
 
 
 class NebulaVideoClient:
-    """Makes videos of images, blocking the calling thread. Safe to use from many threads at once.
+    """Generates videos from images and blocks the calling thread. Thread-safe.
 
     Args:
         options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `prices`, `poll_interval`,
@@ -71,7 +71,7 @@ class NebulaVideoClient:
             `rate_limiter`, `http_client`, `http_async_client`, `clock`.
 
     Raises:
-        InvalidRequestError: an option cannot work, or there is no key.
+        InvalidRequestError: an option is invalid, or there is no key.
 
     Example:
         ```python
@@ -98,24 +98,24 @@ class NebulaVideoClient:
         on_progress: OnProgress | None = None,
         **fields: Unpack[RequestFields],
     ) -> Video:
-        """Submit and wait: the finished video. Pays for one video at most.
+        """Submit a task, wait for it and return the video. Pays for at most one video.
 
         Args:
-            request: What to make, as `VideoRequest` or dict; `fields` are laid over it.
-            key: Your own name for this video. The same key never pays twice: a call with a key that the
-                journal knows goes on with that task.
-            on_progress: Called with a `VideoProgress` at each look at the task.
-            fields: Fields of `VideoRequest`.
+            request: The request, as `VideoRequest` or dict.
+            key: Your idempotency key for this video. The same key never pays twice: if the journal has the key,
+                the call resumes that task.
+            on_progress: Called with a `VideoProgress` after each fetch of the task.
+            fields: Fields of `VideoRequest`. They override `request`.
 
         Raises:
             InvalidRequestError, BudgetExceededError, NotSentError, RefusedError: nothing was spent.
             SubmissionUnconfirmedError: the task may have been accepted and billed.
             TaskFailedError, TaskCanceledError: nothing was billed.
-            TaskTimeoutError: the task is still running; `error.task` goes into `wait`.
-            DownloadError: the video is there and could not be saved.
+            TaskTimeoutError: the task is still running. Pass `error.task` to `wait`.
+            DownloadError: the video exists, but could not be saved.
         """
-        asked = build_request(request, fields)
-        return run_sync(self._lifecycle.generate(asked, key=key, on_progress=on_progress))
+        video_request = build_request(request, fields)
+        return run_sync(self._lifecycle.generate(video_request, key=key, on_progress=on_progress))
 
     def submit(
         self,
@@ -128,66 +128,66 @@ class NebulaVideoClient:
         return run_sync(self._lifecycle.submit(build_request(request, fields), key=key))
 
     def fetch(self, task_id: str) -> Task:
-        """Look at a task once.
+        """Fetch a task once.
 
         Raises:
-            TaskNotFoundError: the gateway does not know it (any more).
-            RequestError: no usable answer came; the task goes on all the same.
+            TaskNotFoundError: the gateway does not know the task, or no longer.
+            RequestError: there was no usable response. The task itself continues.
         """
         return run_sync(self._lifecycle.fetch(task_id))
 
     def wait(self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None) -> Video:
-        """Look at a task until it is finished: the video. Costs nothing more.
+        """Poll a task until it is finished and return the video. Costs nothing more.
 
         Args:
-            task: A task, or its id, from this process or any other.
-            timeout: Seconds; `None`: the client's.
+            task: A task or its id, from this process or any other.
+            timeout: Seconds. `None`: the client's `timeout`.
             on_progress: As for `generate`.
         """
         return run_sync(self._lifecycle.wait(task, timeout=timeout, on_progress=on_progress))
 
     def cancel(self, task: Task | str) -> Task:
-        """Take a task back, where the gateway can.
+        """Cancel a task, if the gateway can.
 
         Raises:
-            InvalidRequestError: the gateway documents no way to; only DashScope itself does.
-            RefusedError: the task is no longer waiting in the queue, which is when it can be taken back.
+            InvalidRequestError: the gateway documents no way to cancel. Only DashScope itself does.
+            RefusedError: the task is no longer queued. Only queued tasks can be canceled.
         """
         return run_sync(self._lifecycle.cancel(task))
 
     def download(self, video: Video, path: str | Path) -> Video:
-        """Save a video; the video with its `path`, and with a new `url` if the old one had expired.
+        """Save a video and return it with its `path`, and with a new `url` if the old one had expired.
 
         Args:
-            video: From this gateway.
-            path: A folder, a file's name that ends in `.mp4`, or an fsspec URL of either; `{date}`, `{model}` and
-                others in braces are filled in. Another video that is there is never overwritten.
+            video: A video from this gateway.
+            path: A folder, a file name that ends in `.mp4`, or an fsspec URL of either. Placeholders such as `{date}`
+                and `{model}` are replaced. A different video at that path is never overwritten.
 
         Raises:
-            DownloadError: it could not be saved; it is still at its URL.
+            DownloadError: the video could not be saved. It is still at its URL.
         """
         return run_sync(self._lifecycle.download(video, path))
 
     def resume(self) -> list[Task]:
-        """The tasks of this gateway that the journal holds unfinished and nobody works on; each goes into `wait`.
+        """Return the unfinished tasks of this gateway that no process is working on. Pass each to `wait`.
 
-        Submits that were under way in a process that died are seen to: what was not sent is forgotten; what is
-        unconfirmed is looked for where the gateway lists its tasks, else it stays in the journal and is logged.
+        It also cleans up submits of processes that died. A submit that was not sent is deleted from the journal.
+        An unconfirmed one is looked up in the gateway's task list, if there is one; otherwise it stays and is logged.
         """
         return run_sync(self._lifecycle.resume())
 
     def drain(self, grace: float = 30.0) -> bool:
-        """Before the process ends: no submit of this client begins any more; those under way have `grace` seconds.
+        """Prepare for the end of the process: refuse new submits, and give running ones `grace` seconds.
 
         Returns:
-            Whether each of them has had its answer. All tasks are in the journal; another process finishes them.
+            Whether every running submit got its response. All tasks are in the journal, for another process to finish.
         """
         return run_sync(self._lifecycle.drain(grace))
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
-        """What a video will cost with this client's model and gateway; nothing is sent."""
-        asked = build_request(request, fields)
-        return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
+        """Return what a video will cost with this client's model and gateway. Nothing is sent."""
+        video_request = build_request(request, fields)
+        return self._options.offer(video_request.model).quote(video_request, self._options.group_ratio)
 
     def __enter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()
@@ -201,7 +201,7 @@ class NebulaVideoClient:
 
 
 class AsyncNebulaVideoClient:
-    """Makes videos of images on the running event loop. The async twin of `NebulaVideoClient`.
+    """Generates videos from images on the running event loop. The async version of `NebulaVideoClient`.
 
     Args:
         options: As for `NebulaVideoClient`.
@@ -230,7 +230,7 @@ class AsyncNebulaVideoClient:
         on_progress: OnProgress | None = None,
         **fields: Unpack[RequestFields],
     ) -> Video:
-        """See `NebulaVideoClient.generate`. Cancelled in mid-submit, it ends once the answer is on record."""
+        """See `NebulaVideoClient.generate`. If canceled during the submit, it first records the response."""
         return await self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
 
     async def submit(
@@ -271,8 +271,8 @@ class AsyncNebulaVideoClient:
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
         """See `NebulaVideoClient.quote`."""
-        asked = build_request(request, fields)
-        return self._options.offer(asked.model).quote(asked, self._options.group_ratio)
+        video_request = build_request(request, fields)
+        return self._options.offer(video_request.model).quote(video_request, self._options.group_ratio)
 
     async def __aenter__(self) -> Self:
         self._session = self._lifecycle.runtime.session()

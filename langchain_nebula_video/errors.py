@@ -1,29 +1,29 @@
-"""What can go wrong, as one tree.
+"""All errors, as one tree.
 
 ```text
-NebulaVideoError (RuntimeError)          which LangGraph's default retry leaves alone
+NebulaVideoError (RuntimeError)          which LangGraph's default retry policy does not repeat
 ├─ InvalidRequestError (ValueError)      refused here, nothing sent
 ├─ BudgetExceededError                   refused here, nothing sent
 ├─ JournalError                          the record of paid tasks cannot be read or written
 ├─ RequestError                          a request got no usable answer
 │  ├─ NotSentError                       the connection never opened: safe to repeat
 │  ├─ SubmissionUnconfirmedError         may have been accepted and billed: never repeated by itself
-│  └─ RefusedError                       the gateway said no
-│     ├─ AuthenticationError             the key
-│     ├─ QuotaError                      the balance, or a right the account lacks
+│  └─ RefusedError                       the gateway refused the request
+│     ├─ AuthenticationError             the key is not accepted
+│     ├─ QuotaError                      the balance is too low, or the account lacks a right
 │     ├─ ModerationError                 the image or the prompt broke the content rules
-│     ├─ InvalidInputError               the gateway cannot use what it was given
-│     └─ RateLimitError                  too many requests or tasks: later
-├─ TaskError                             a task that was accepted did not give its video
+│     ├─ InvalidInputError               the gateway cannot use an image, URL or parameter
+│     └─ RateLimitError                  too many requests or tasks: retry later
+├─ TaskError                             an accepted task produced no video
 │  ├─ TaskFailedError
 │  ├─ TaskCanceledError
 │  ├─ TaskNotFoundError
-│  └─ TaskTimeoutError (TimeoutError)    still running: says how to go on
-└─ DownloadError                         the video exists; saving it did not work
+│  └─ TaskTimeoutError (TimeoutError)    still running: says how to resume
+└─ DownloadError                         the video exists, but could not be saved
 ```
 
 Every message says, in this order: what happened, whether money was or may have been spent, what to do
-next. All of them can be pickled.
+next. All errors can be pickled.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
 
 
 class Money(StrEnum):
-    """What an error means for the account: the middle sentence of its message."""
+    """Whether money was spent: the second sentence of an error message."""
 
     NOT_SENT = "Nothing was sent and nothing was spent."
     REFUSED = "Nothing was spent."
@@ -83,20 +83,20 @@ _SPENT: dict[Money, bool | None] = {
 
 
 def _names(text: str, task_id: str) -> bool:
-    """Whether the text has the id as a word of its own: `42` is not named by "HTTP 429"."""
+    """Whether the text contains the id as a whole word: "HTTP 429" does not name task `42`."""
     return re.search(rf"(?<![\w-]){re.escape(task_id)}(?![\w-])", text) is not None
 
 
 class NebulaVideoError(RuntimeError):
-    """The root of the tree.
+    """The base class of all errors.
 
-    `str(error)` is the three sentences; the parts stand in the attributes:
+    `str(error)` has three sentences. The attributes hold them one by one:
 
     Attributes:
         what: What happened.
-        money: What that means for the account.
+        money: Whether money was spent.
         hint: What to do next.
-        task_id: The task concerned, once there is one.
+        task_id: The task concerned, if there is one yet.
     """
 
     default_money: ClassVar[Money] = Money.NOT_SENT
@@ -118,7 +118,7 @@ class NebulaVideoError(RuntimeError):
 
     @property
     def spent(self) -> bool | None:
-        """False: nothing was spent; True: it was; None: it may have been, or still may be."""
+        """False: nothing was spent. True: money was spent. None: it may have been, or still may be."""
         return _SPENT[self.money]
 
     def __str__(self) -> str:
@@ -127,30 +127,30 @@ class NebulaVideoError(RuntimeError):
 
 
 class InvalidRequestError(NebulaVideoError, ValueError):
-    """The request, or an option, cannot work; found out here, before anything was sent."""
+    """The request or an option is invalid. This was detected locally, before anything was sent."""
 
 
 class BudgetExceededError(NebulaVideoError):
-    """The budget does not hold what this generation would cost; nothing was sent."""
+    """The video would cost more than the budget has left. Nothing was sent."""
 
     default_hint = "Raise the budget, wait until its window has moved on, or ask for a cheaper video."
 
 
 class JournalError(NebulaVideoError):
-    """The journal's database cannot be read or written. Before a submit, nothing is sent then."""
+    """The journal's database cannot be read or written. If it happens before a submit, nothing is sent."""
 
     default_hint = "See to the journal's database, then repeat: that is safe."
 
 
 class RequestError(NebulaVideoError):
-    """A request got no usable answer.
+    """A request got no usable response.
 
     Attributes:
-        status_code: The HTTP status, if an answer came.
+        status_code: The HTTP status, if there was a response.
         code: The gateway's own error code, as a string.
-        request_id: The gateway's name for the request: give it to the gateway's support.
-        body: The answer as it came, bounded, with the key cut out.
-        retry_after: Seconds to wait before the next attempt, if the gateway said so.
+        request_id: The gateway's id for the request. Its support asks for it.
+        body: The response body, truncated, with the key removed.
+        retry_after: Seconds to wait before the next attempt, if the gateway gave them.
     """
 
     default_money = Money.REFUSED
@@ -181,14 +181,14 @@ class RequestError(NebulaVideoError):
 
 
 class NotSentError(RequestError):
-    """Nothing of the request has left: the connection never opened, or it was not the request's turn in time."""
+    """No part of the request was sent: the connection never opened, or the wait for a free slot timed out."""
 
     default_money = Money.NOT_SENT
     default_hint = "Check the network and base_url, then repeat: that is safe."
 
 
 class SubmissionUnconfirmedError(RequestError):
-    """The submit left, and no answer says what became of it. It is never repeated by itself."""
+    """The submit was sent, and no response says whether it was accepted. It is never repeated automatically."""
 
     default_money = Money.MAYBE
     default_hint = (
@@ -198,7 +198,7 @@ class SubmissionUnconfirmedError(RequestError):
 
 
 class RefusedError(RequestError):
-    """The gateway answered, and said no."""
+    """The gateway refused the request."""
 
 
 class AuthenticationError(RefusedError):
@@ -206,30 +206,30 @@ class AuthenticationError(RefusedError):
 
 
 class QuotaError(RefusedError):
-    """The balance does not suffice, or the account lacks the right (HTTP 403)."""
+    """The balance is too low, or the account lacks the right (HTTP 403)."""
 
 
 class ModerationError(RefusedError):
-    """The image or the prompt did not pass the content check."""
+    """The image or the prompt failed the content check."""
 
     default_hint = "Change the image or the prompt; the same request will be refused again."
 
 
 class InvalidInputError(RefusedError):
-    """The gateway cannot use what it was given: an image's format or size, an address, a parameter."""
+    """The gateway cannot use an input: the format or size of an image, a URL, or a parameter."""
 
 
 class RateLimitError(RefusedError):
-    """Too many requests, or too many tasks under way (HTTP 429); repeated until the deadline, then raised."""
+    """Too many requests or running tasks (HTTP 429). Raised after retries until the deadline."""
 
     default_hint = "Wait, or submit fewer at once."
 
 
 class TaskError(NebulaVideoError):
-    """A task that the gateway accepted did not give its video.
+    """A task that the gateway accepted produced no video.
 
     Attributes:
-        task: The task as last seen.
+        task: The task as of the last fetch.
     """
 
     default_money = Money.RUNNING
@@ -260,22 +260,22 @@ class TaskCanceledError(TaskError):
 
 
 class TaskNotFoundError(TaskError):
-    """The gateway does not know the task, or not any more: some keep tasks for a day."""
+    """The gateway does not know the task, or no longer: some gateways keep tasks for one day."""
 
     default_money = Money.LOOKED
     default_hint = "Check the task id, the gateway and the account; a task that is old may be gone."
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """The time given is over and the task is still running."""
+    """The timeout has passed and the task is still running."""
 
 
 class DownloadError(NebulaVideoError):
-    """The video exists and is paid for; saving it did not work.
+    """The video exists and is paid for, but it could not be saved.
 
     Attributes:
         url: Where the video still is.
-        video: All that is known of it.
+        video: The video, if its data is known.
     """
 
     default_money = Money.SPENT

@@ -1,5 +1,5 @@
-"""What goes in and what comes out: requests, tasks, videos, costs. Plain data; no I/O, no clock."""
-# Annotations are not postponed here: pydantic would compile each of them anew, half of what importing costs.
+"""Data types for requests, tasks, videos and costs. No I/O, no clock."""
+# No postponed annotations here: pydantic would compile each one again: half of the import time.
 
 import html
 from collections.abc import Callable
@@ -26,24 +26,24 @@ __all__ = [
 ]
 
 Currency = Literal["USD", "CNY"]
-_SIGNS = {"USD": "$", "CNY": "¥"}
+_CURRENCY_SYMBOLS = {"USD": "$", "CNY": "¥"}
 
 
 def money(amount: Decimal, currency: Currency) -> str:
-    """An amount for people: `$0.369`, `¥5.00`: exact, with cents and without idle zeros behind them."""
+    """Format an amount exactly, with at least two decimals: `$0.369`, `¥5.00`."""
     plain = amount.normalize()
     exponent = plain.as_tuple().exponent
     digits = f"{plain:.2f}" if isinstance(exponent, int) and exponent > -2 else f"{plain:f}"
-    return _SIGNS[currency] + digits
+    return _CURRENCY_SYMBOLS[currency] + digits
 
 
 def dollars(amount: Decimal) -> str:
-    """US dollars for people."""
+    """Format an amount in US dollars."""
     return money(amount, "USD")
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a text can be sent: half a surrogate pair, as of an emoji cut in two, cannot."""
+    """Whether the text is valid UTF-8. Half a surrogate pair, such as an emoji cut in two, is not."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -51,16 +51,16 @@ def is_encodable(text: str) -> bool:
     return True
 
 
-def normalize_resolution(given: object) -> object:
-    """A resolution as it is called here: `480p` for "480P", "480" and 480; anything else as it is."""
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        return given
-    text = str(given).lower()
+def normalize_resolution(value: object) -> object:
+    """Return `"480p"` for `"480P"`, `"480"` and 480. Other types are returned unchanged."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return value
+    text = str(value).lower()
     return f"{text}p" if text.isdecimal() else text
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands. Every gateway's own word is mapped to one of these."""
+    """The status of a task. Each gateway's own status words are mapped to these."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -70,7 +70,7 @@ class TaskStatus(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will happen to the task."""
+        """Whether the status is final."""
         return self in _FINISHED
 
 
@@ -82,53 +82,53 @@ class _Record(BaseModel):
 
 
 class VideoRequest(_Record):
-    """One video to be made. It is checked against the model's row before anything is sent.
+    """A request for one video. It is checked against the model's row before anything is sent.
 
-    What the model does not take is refused, never dropped. `None` means the model's own default.
+    A field that the model does not accept is refused, never dropped. `None` means the model's default.
     """
 
     prompt: str = ""
-    """What should happen in the video: action, camera, scene."""
+    """Describes the video: action, camera, scene."""
     image: Any = None
     """The first frame: https or http URL, `data:` URI, bytes, `pathlib.Path`, open file, PIL image, or a
-    LangChain image block. A string is never read as a local path (see `image_folder`)."""
+    LangChain image block. A string is never read as a local path, unless `image_folder` is set."""
     last_image: Any = None
-    """The last frame, where the model takes one."""
+    """The last frame, if the model accepts one."""
     reference_images: tuple[Any, ...] = ()
-    """Images that show who or what should appear, where the model takes them."""
+    """Images of the people or objects that should appear, if the model accepts them."""
     duration: int | None = None
     """Seconds of video."""
     resolution: str | None = None
-    """The tier: `"480p"`, `"720p"`, `"1080p"`. The aspect ratio is the image's own."""
+    """`"480p"`, `"720p"` or `"1080p"`. The aspect ratio is that of the image."""
     smart_rewrite: bool = False
-    """Let the gateway enrich the prompt."""
+    """Let the gateway rewrite the prompt."""
     generate_audio: bool = False
-    """Let the model make sound that fits the video."""
+    """Let the model generate sound for the video."""
     audio_url: str | None = None
-    """A sound file of the caller's: https, MP3 or WAV, at most 15 MB. Wins over `generate_audio`."""
+    """The https URL of an MP3 or WAV file of at most 15 MB. Overrides `generate_audio`."""
     seed: int | None = None
-    """0 to 2147483647; the same seed, prompt and image give similar videos. `None`: the gateway's choice."""
+    """0 to 2147483647. The same seed, prompt and image give similar videos. `None`: the gateway chooses."""
     negative_prompt: str | None = None
-    """What should not be seen, where the model takes it."""
+    """What the video should not show, if the model accepts it."""
     template: str | None = None
-    """The name of an effect, where the model has them."""
+    """The name of an effect, if the model has effects."""
     watermark: bool = False
-    """Put the vendor's mark on the video, where the model can."""
+    """Add the vendor's watermark, if the model can."""
     aspect_ratio: str | None = None
-    """For models that make a video of text alone."""
+    """For models that generate a video from text alone."""
     model: str | None = None
-    """The model's name; `None`: the client's."""
+    """The model's name. `None`: the client's default."""
 
     @field_validator("duration", "seed", mode="before")
     @classmethod
-    def _no_booleans(cls, value: object) -> object:
+    def _reject_booleans(cls, value: object) -> object:
         if isinstance(value, bool):
             raise ValueError("must be a whole number, not true or false")  # noqa: TRY004 pydantic's contract
         return value
 
     @field_validator("resolution", mode="before")
     @classmethod
-    def _is_a_tier(cls, value: object) -> object:
+    def _normalize_resolution(cls, value: object) -> object:
         return normalize_resolution(value)
 
 
@@ -160,22 +160,22 @@ class RequestFields(VideoFields, total=False):
 
 
 class Cost(_Record):
-    """What one video costs: price per second x seconds x group ratio, in exact decimals."""
+    """The cost of one video: price per second x seconds x group ratio, in exact decimals."""
 
     usd: Decimal | None
-    """US dollars; `None` where no price is known. Converted, and rounded to a millionth, where prices are in yuan."""
+    """US dollars; `None` if no price is known. If prices are in yuan: converted, and rounded to a millionth."""
     cny: Decimal | None
-    """Yuan; converted where prices are in US dollars. Both ways at the rate of the gateway's row, 7.2."""
+    """Yuan; converted if prices are in US dollars. Both conversions use the rate of the gateway's row, 7.2."""
     currency: Currency = "USD"
-    """What the gateway's prices are in: that amount is exact."""
+    """The currency of the gateway's prices. The amount in this currency is exact."""
     price_per_second: Decimal | None
     """In `currency`, per second of video."""
     seconds: int | None
     group_ratio: Decimal
-    """What the account's group multiplies prices by; 1 for most."""
+    """The price multiplier of the account's group; 1 for most accounts."""
     basis: Literal["estimated", "billed", "unknown"]
-    """`billed`: from the gateway's figures after the bill, its price among them; `estimated`: from the price table,
-    and once there is a video from the seconds and the resolution that the gateway tells."""
+    """`billed`: from the gateway's own figures after billing, including its price. `estimated`: from the price table;
+    for a finished video, with the duration and resolution that the gateway reported."""
 
     def __str__(self) -> str:
         amount = self.usd if self.currency == "USD" else self.cny
@@ -183,68 +183,68 @@ class Cost(_Record):
             return "unknown"
         notes = [] if self.currency == "USD" else [f"about {dollars(self.usd.quantize(_CENT))}"]
         notes += [] if self.basis == "billed" else ["estimated"]
-        told = money(amount, self.currency)
-        return f"{told} ({', '.join(notes)})" if notes else told
+        text = money(amount, self.currency)
+        return f"{text} ({', '.join(notes)})" if notes else text
 
 
 _CENT = Decimal("0.01")
 
 
-class _Known(_Record):
-    """What is known of a task and of its video alike."""
+class _TaskData(_Record):
+    """The fields that `Task` and `Video` share."""
 
     task_id: str
-    """The gateway's name for it; opaque."""
+    """The gateway's id for the task; an opaque string."""
     gateway: str
     model: str
     cost: Cost
-    """Estimated until the gateway has billed it."""
+    """An estimate until the gateway has billed the task."""
     duration: int | None = None
     """Seconds of video."""
     resolution: str | None = None
     prompt: str | None = None
     actual_prompt: str | None = None
-    """The prompt after the gateway's rewriting, where it tells."""
+    """The prompt after the gateway's rewriting, if it reports one."""
     seed: int | None = None
     submitted_at: datetime
-    """Aware; UTC, as every moment here."""
+    """Aware, in UTC, like every time in this module."""
     request_id: str | None = None
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """The gateway's last answer as it came."""
+    """The gateway's last response, unchanged."""
 
 
-class Task(_Known):
-    """A task at the gateway, as last seen."""
+class Task(_TaskData):
+    """A task at the gateway, as of the last fetch."""
 
     status: TaskStatus
     key: str | None = None
-    """The caller's own name for it: the same key never pays twice."""
+    """The caller's idempotency key: the same key never pays twice."""
     progress: float | None = None
-    """0 to 1, where the gateway tells."""
+    """0 to 1, if the gateway reports it."""
     url: str | None = None
-    """The video, once succeeded."""
+    """The video's URL, once the task has succeeded."""
     code: str | None = None
-    """Why it failed: the gateway's code."""
+    """The gateway's error code, if the task failed."""
     reason: str | None = None
-    """Why it failed: the gateway's words."""
+    """The gateway's error message, if the task failed."""
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     """When the URL stops working."""
 
 
-class Video(_Known):
+class Video(_TaskData):
     """A finished, paid video."""
 
     url: str
-    """Signed; works until `expires_at`."""
+    """Signed; valid until `expires_at`."""
     expires_at: datetime
-    """24 hours after the task finished, unless the URL itself says otherwise."""
+    """The expiry in the URL itself, otherwise 24 hours after the task finished."""
     finished_at: datetime
     path: str | None = None
-    """Where it was saved, if it was."""
+    """Where the video was saved, if it was."""
 
     def _repr_html_(self) -> str:
-        """A player, for notebooks."""
+        """Return a video player for notebooks."""
         source = html.escape(self.url, quote=True)
         note = html.escape(f"{self.model}, {self.cost}, until {self.expires_at:%Y-%m-%d %H:%M} UTC")
         return f'<video src="{source}" controls loop style="max-width:100%"></video><p>{note}</p>'
@@ -252,22 +252,22 @@ class Video(_Known):
 
 @dataclass(frozen=True, slots=True)
 class VideoProgress:
-    """How far a generation is; handed to `on_progress` at each change and each poll."""
+    """The progress of a generation. `on_progress` receives one at each status change and each poll."""
 
     task_id: str
     status: TaskStatus
     elapsed: float
-    """Seconds since the submit was answered."""
+    """Seconds since the submit was accepted."""
     expected: float
-    """Seconds that such a video usually takes, from the model's row."""
+    """Seconds that such a video usually takes, according to the model's row."""
     fraction: float
-    """0 to 1: the gateway's own figure, else elapsed over expected, below 1 until it has succeeded."""
+    """0 to 1: the gateway's figure, otherwise elapsed / expected. Below 1 until the task has succeeded."""
     polls: int
-    """How often the task was asked after."""
+    """How often the task was fetched."""
     cost: Cost
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data, with a `type`: what LangChain's and LangGraph's streams carry."""
+        """Return a plain dict with a `type` key, as LangChain's and LangGraph's streams carry it."""
         return {
             "type": "nebula_video_progress",
             "task_id": self.task_id,
@@ -281,4 +281,4 @@ class VideoProgress:
 
 
 OnProgress = Callable[[VideoProgress], object]
-"""Called at each look at a task. In an async client it may be a coroutine function."""
+"""Called after each fetch of a task. In an async client it may be a coroutine function."""
