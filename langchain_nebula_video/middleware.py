@@ -18,7 +18,7 @@ from langchain_core.messages import ToolMessage
 
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
 from langchain_nebula_video.journal import Budget, Entry, Journal
-from langchain_nebula_video.journal.limits import Ceiling, under
+from langchain_nebula_video.journal.limits import SpendLimit, apply_limit
 from langchain_nebula_video.langchain.consent import Tools, paying_tools, quote_call, spend_approval, unanswered_calls
 from langchain_nebula_video.langchain.replay import thread_key_prefix
 from langchain_nebula_video.langchain.tools import RequestTool
@@ -128,14 +128,14 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Hold the call to what is left by now; tell with each video what is left then."""
         self._register_tools([request.tool])
-        with under(self._ceiling(request)):
+        with apply_limit(self._limit(request)):
             answer = handler(request)
         return self._add_budget_left(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
         self._register_tools([request.tool])
-        with under(self._ceiling(request)):
+        with apply_limit(self._limit(request)):
             answer = await handler(request)
         return await asyncio.to_thread(self._add_budget_left, answer, request)
 
@@ -160,7 +160,7 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         rows = (row for journal in self._journals() for row in self._rows(journal, run, thread_id))
         return any(row.abandoned and row.spent_usd and row.request.get("prompt", "") == prompt for row in rows)
 
-    def _ceiling(self, request: Any) -> Ceiling:
+    def _limit(self, request: Any) -> SpendLimit:
         """What is asked when the row of a video stands: the price as it really is, and all else that counts by then."""
         run, thread_id = self._run(request.state), _thread_id(request.runtime)
 

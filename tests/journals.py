@@ -556,7 +556,7 @@ print("ready", flush=True)
 if sys.argv[2] == "between":
     sys.stdin.read()
 with journal._store.database.transaction(1) as session:
-    session.say("UPDATE nebula_entries SET state = 'failed'")
+    session.run_text("UPDATE nebula_entries SET state = 'failed'")
     print("in the middle", flush=True)
     sys.stdin.read()
 """
@@ -589,8 +589,8 @@ class SharedJournalContract:
         journal = opened(url)
         first = journal.reserve(entry(key="a"), None)
         with journal._store.database.transaction(0) as session:
-            session.say("ALTER TABLE nebula_entries DROP COLUMN account")
-            session.say("UPDATE nebula_schema SET version = 1")
+            session.run_text("ALTER TABLE nebula_entries DROP COLUMN account")
+            session.run_text("UPDATE nebula_schema SET version = 1")
         journal.close()
         second = entry(id="2", account="me", created_at=LATER)
         assert journal.reserve(second, None) == second

@@ -1,4 +1,8 @@
-"""The command line: `nebula-video`. Importing it needs no extra; running it needs `cli`."""
+"""The command line `nebula-video`.
+
+Public from here: `main`. Importing it needs no extra; running it needs the extra `cli`.
+May import every other room.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ _HINT = 'The command line needs its extra: pip install "langchain-nebula-video[c
 def main() -> None:
     """Run the command that `sys.argv` names."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started the command: no reason to lose a paid video
+        if getattr(sys, name) is None:  # the parent process closed it: no reason to lose a paid video
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 to the end
     try:
         from langchain_nebula_video.cli.app import app  # noqa: PLC0415 the extra may be missing
@@ -27,6 +31,6 @@ def main() -> None:
         sys.stderr.write(f"{_HINT} ({error.name} is missing.)\n")
         sys.exit(2)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a sign that the terminal lacks is no reason to fail
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the journal knows what goes on
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can print
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the journal knows the task
     app(prog_name="nebula-video")

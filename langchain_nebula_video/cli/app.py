@@ -1,4 +1,4 @@
-"""The commands: `nebula-video --help`."""
+"""The Typer application: the table of commands."""
 
 # Typer reads the annotations, so they are evaluated here.
 import sys
@@ -10,23 +10,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from langchain_nebula_video.cli.catalog import models, quote
 from langchain_nebula_video.cli.demo import demo
 from langchain_nebula_video.cli.emulator import emulate
 from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
 from langchain_nebula_video.cli.generate import generate, submit
-from langchain_nebula_video.cli.history import resume, tasks
-from langchain_nebula_video.cli.output import Voice
-from langchain_nebula_video.cli.tasks import cancel, status, wait
+from langchain_nebula_video.cli.models import models
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.cli.quote import quote
+from langchain_nebula_video.cli.resume import resume
+from langchain_nebula_video.cli.single_task import cancel, status, wait
+from langchain_nebula_video.cli.tasks import tasks
 
 __all__ = ["app"]
 
-# Newer Typers carry their own click, in which this class has no public name; its child has.
+# Newer versions of Typer bundle click, where this class has no public name, but its subclass has.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 class _Commands(TyperGroup):
-    """The commands; with `--json`, a wrong command line is told as JSON too."""
+    """The group of commands. With `--json`, a usage error is printed as JSON too."""
 
     def main(
         self,
@@ -44,12 +46,12 @@ class _Commands(TyperGroup):
         try:
             code = run(standalone_mode=False)
         except _UsageError as error:
-            voice = Voice(as_json=True)
-            what = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
-            message = f"{what}. Nothing was sent and nothing was spent."
-            voice.say(message, style="bold red")
-            told = {"error": "UsageError", "message": message, "spent": False, "task_id": None, "code": None}
-            voice.answer(told)
+            output = Output(as_json=True)
+            reason = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+            message = f"{reason}. Nothing was sent and nothing was spent."
+            output.print_message(message, style="bold red")
+            data = {"error": "UsageError", "message": message, "spent": False, "task_id": None, "code": None}
+            output.print_result(data)
             sys.exit(Exit.INVALID)
         sys.exit(code or Exit.OK)
 
@@ -58,7 +60,7 @@ app = typer.Typer(
     cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,  # it shows local variables, and a key may be one
+    pretty_exceptions_enable=False,  # they show local variables, which may hold a key
     rich_markup_mode="rich",
     epilog=EPILOG,
     help="Image-to-video: an image and a prompt in; the video and what it cost out. "

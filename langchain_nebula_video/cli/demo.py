@@ -1,4 +1,4 @@
-"""The command `demo`: an agent animates a photograph on the emulator."""
+"""The command `demo`: an agent animates a photograph, with the emulator as the gateway."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import typer
 from pydantic import SecretStr
 
 from langchain_nebula_video.catalog.models import find_model
-from langchain_nebula_video.cli.emulator import extra_needed
-from langchain_nebula_video.cli.output import Voice
-from langchain_nebula_video.cli.progress_bar import Bar
+from langchain_nebula_video.cli.emulator import require_emulator_extra
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.saving.storage import check_target
 from langchain_nebula_video.schema import dollars
 
@@ -27,48 +27,48 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_WISH = "Make my cat come alive."
+_USER_MESSAGE = "Make my cat come alive."
 _PROMPT = "The camera glides towards the cat, which looks straight ahead and slowly blinks."
-_HERE = Path("nebula-demo.mp4")
+_DEFAULT_OUT = Path("nebula-demo.mp4")
 _STATUS = {"PENDING": "queued", "RUNNING": "running", "SUCCEEDED": "saving", "FAILED": "failed"}
 
 
 def demo(
     *,
-    out: Annotated[Path, typer.Option(help="Save to this folder, or to this .mp4 file.")] = _HERE,
+    out: Annotated[Path, typer.Option(help="Save to this folder, or to this .mp4 file.")] = _DEFAULT_OUT,
     audio: Annotated[bool, typer.Option("--audio", help="With sound.")] = False,
     speed: Annotated[float, typer.Option(min=1.0, help="How many times faster than the gateway.")] = 20.0,
 ) -> None:
     """See it work, with no key, no network and no money: an agent animates a photograph on the emulator."""
-    voice = Voice()
-    with voice.reporting():
+    output = Output()
+    with output.report_errors():
         check_target(out)
-        if out == _HERE:  # a demo's video of before is nobody's work
+        if out == _DEFAULT_OUT:  # nobody needs the video of an earlier demo
             out.unlink(missing_ok=True)
-        with extra_needed(voice):
+        with require_emulator_extra(output):
             from langchain_nebula_video.emulator import Emulator, render  # noqa: F401, PLC0415 an extra
         with Emulator(speed=speed) as emulator, _no_proxy():
-            # Async, so that Ctrl-C does not wait for a thread that waits for the video.
-            made = asyncio.run(_run(voice, emulator, out, audio=audio, speed=speed))
+            # Async, because with threads Ctrl-C would wait until the video is finished.
+            artifact = asyncio.run(_run(output, emulator, out, audio=audio, speed=speed))
             bill = emulator.bill.usd
-    voice.facts(
+    output.print_fields(
         {
-            "Saved": made["path"],
-            "Seen in it": _seen(Path(made["path"])),
+            "Saved": artifact["path"],
+            "Seen in it": _describe_file(Path(artifact["path"])),
             "Cost": f"{dollars(bill)} on the emulator's bill, which is play money: this cost you nothing",
-            "URL": made["url"],
-            "Task": made["task_id"],
+            "URL": artifact["url"],
+            "Task": artifact["task_id"],
         }
     )
-    voice.say(
+    output.print_message(
         "\nThe URL ended with the emulator; a gateway's works for 24 hours. The emulator only moves a camera over"
     )
-    voice.say("the photograph: that the cat blinks, it leaves to the gateway's model.")
-    voice.say("With a key of your own: export NEBULA_API_KEY=… and nebula-video generate IMAGE PROMPT")
+    output.print_message("the photograph: that the cat blinks, it leaves to the gateway's model.")
+    output.print_message("With a key of your own: export NEBULA_API_KEY=… and nebula-video generate IMAGE PROMPT")
 
 
-async def _run(voice: Voice, emulator: Emulator, out: Path, *, audio: bool, speed: float) -> dict[str, Any]:
-    """The conversation; what the tool made."""
+async def _run(output: Output, emulator: Emulator, out: Path, *, audio: bool, speed: float) -> dict[str, Any]:
+    """Print the conversation, and return the artifact of the tool."""
     from langchain_core.messages import ToolMessage  # noqa: PLC0415 slow to import
     from langsmith import tracing_context  # noqa: PLC0415
 
@@ -84,26 +84,28 @@ async def _run(voice: Voice, emulator: Emulator, out: Path, *, audio: bool, spee
         save_to=out,
         handle_tool_error=False,
     )
-    voice.say(f"The gateway is an emulator on this machine, {emulator.url}, {speed:g} times as fast.", style="dim")
-    voice.say(f"User:   {_WISH} [cat.jpg, {len(photograph) // 1024} KB]")
-    made: dict[str, Any] = {}
-    bar = Bar(voice, status="submitting", expected=find_model(tool.model).typical(None)[1] / speed)
-    # Whatever the environment says of tracing: a demo sends nothing anywhere.
-    with tracing_context(enabled=False), _watched(bar, emulator):
-        async for message in conversation(tool, photograph, _WISH, call):
+    output.print_message(
+        f"The gateway is an emulator on this machine, {emulator.url}, {speed:g} times as fast.", style="dim"
+    )
+    output.print_message(f"User:   {_USER_MESSAGE} [cat.jpg, {len(photograph) // 1024} KB]")
+    artifact: dict[str, Any] = {}
+    bar = TaskProgressBar(output, status="submitting", expected=find_model(tool.model).typical(None)[1] / speed)
+    # Even if the environment turns tracing on, a demo sends nothing to a network.
+    with tracing_context(enabled=False), _follow(bar, emulator):
+        async for message in conversation(tool, photograph, _USER_MESSAGE, call):
             if isinstance(message, ToolMessage):
-                made = message.artifact
+                artifact = message.artifact
             elif message.tool_calls:
-                told = ", ".join(f"{name}={value!r}" for name, value in message.tool_calls[0]["args"].items())
-                voice.say(f"Agent:  {tool.name}({told})")
+                arguments = ", ".join(f"{name}={value!r}" for name, value in message.tool_calls[0]["args"].items())
+                output.print_message(f"Agent:  {tool.name}({arguments})")
             else:
-                voice.say(f"Agent:  {message.text}")
-    return made
+                output.print_message(f"Agent:  {message.text}")
+    return artifact
 
 
 @contextmanager
 def _no_proxy() -> Iterator[None]:
-    """The emulator is on this machine; a proxy that the environment names would not find it."""
+    """Bypass a proxy named by the environment: it cannot reach the emulator on this machine."""
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     os.environ.update(dict.fromkeys(before, "127.0.0.1"))
     try:
@@ -116,28 +118,28 @@ def _no_proxy() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(bar: Bar, emulator: Emulator) -> Iterator[None]:
-    """Show what the emulator knows of its task."""
-    over = threading.Event()
+def _follow(bar: TaskProgressBar, emulator: Emulator) -> Iterator[None]:
+    """Show the status of the emulator's task while the body runs."""
+    done = threading.Event()
 
-    def look() -> None:
-        while not over.wait(0.1):
+    def watch() -> None:
+        while not done.wait(0.1):
             for task in emulator.tasks:
                 bar.task_id = task.id
-                bar.status(_STATUS[task.status])
+                bar.set_status(_STATUS[task.status])
 
-    watcher = threading.Thread(target=look, name="nebula-video-demo", daemon=True)
-    with bar.shown():
+    watcher = threading.Thread(target=watch, name="nebula-video-demo", daemon=True)
+    with bar.show():
         watcher.start()
         try:
             yield
         finally:
-            over.set()
+            done.set()
             watcher.join()
 
 
-def _seen(path: Path) -> str:
-    """What is in the file, by decoding all of it."""
+def _describe_file(path: Path) -> str:
+    """Decode the whole file, and describe its streams."""
     import av  # noqa: PLC0415 an extra
 
     with av.open(str(path)) as container:

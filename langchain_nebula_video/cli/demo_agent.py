@@ -1,4 +1,4 @@
-"""A whole agent without a language model: it calls the tool once, then tells what came of it."""
+"""An agent with a scripted model in place of a language model: it calls the tool once, then reports the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ScriptedModel", "conversation"]
 
 
 class ScriptedModel(BaseChatModel):
-    """Answers a user with one tool call, and a tool with a sentence."""
+    """Answers a user's message with one tool call, and a tool's message with a sentence."""
 
     call: dict[str, Any]
     """The tool call's name and arguments."""
@@ -28,7 +28,7 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:  # noqa: ARG002 it knows what to call
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:  # noqa: ARG002 the call is scripted
         """See `BaseChatModel`."""
         return self
 
@@ -41,35 +41,38 @@ class ScriptedModel(BaseChatModel):
     ) -> ChatResult:
         last = messages[-1]
         if isinstance(last, ToolMessage):
-            made = json.loads(str(last.content))
-            said = f"Here is your video: {made['duration']} seconds at {made['resolution']}, for ${made['cost_usd']:g}."
-            answer = AIMessage(said)
+            video = json.loads(str(last.content))
+            text = (
+                f"Here is your video: {video['duration']} seconds at {video['resolution']}, for ${video['cost_usd']:g}."
+            )
+            answer = AIMessage(text)
         else:
             answer = AIMessage("", tool_calls=[{**self.call, "id": "call_1", "type": "tool_call"}])
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
 async def conversation(
-    tool: NebulaVideoTool, photograph: bytes, wish: str, call: dict[str, Any]
+    tool: NebulaVideoTool, photograph: bytes, user_message: str, call: dict[str, Any]
 ) -> AsyncIterator[AIMessage | ToolMessage]:
-    """Each message after the user's, as it comes. The photograph is in the user's message, not in the call.
+    """Yield each message after the user's. The photograph is in the user's message, not in the call.
 
-    Where LangChain's agents are not installed, the tool is called by hand, with the photograph in the call.
+    Without the package `langchain` there is no agent. Then this function calls the tool itself, with the photograph
+    in the call.
     """
     encoded = base64.b64encode(photograph).decode()
-    picture = create_image_block(base64=encoded, mime_type="image/jpeg")
-    user = HumanMessage(content_blocks=[create_text_block(wish), picture])
+    image_block = create_image_block(base64=encoded, mime_type="image/jpeg")
+    user = HumanMessage(content_blocks=[create_text_block(user_message), image_block])
     model = ScriptedModel(call={"name": tool.name, "args": call})
     try:
         from langchain.agents import create_agent  # noqa: PLC0415 it may be missing
     except ModuleNotFoundError:
-        asked = await model.ainvoke([user])
-        yield asked
-        wanted = asked.tool_calls[0]
-        by_hand = {**wanted, "args": {**wanted["args"], "image": f"data:image/jpeg;base64,{encoded}"}}
-        answered = await tool.ainvoke(by_hand)
+        calling = await model.ainvoke([user])
+        yield calling
+        tool_call = calling.tool_calls[0]
+        call_with_image = {**tool_call, "args": {**tool_call["args"], "image": f"data:image/jpeg;base64,{encoded}"}}
+        answered = await tool.ainvoke(call_with_image)
         yield answered
-        yield await model.ainvoke([user, asked, answered])
+        yield await model.ainvoke([user, calling, answered])
         return
     agent = create_agent(model, [tool])
     async for update in agent.astream({"messages": [user]}, stream_mode="updates"):

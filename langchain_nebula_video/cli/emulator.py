@@ -1,4 +1,4 @@
-"""The command `emulator`: every gateway on this machine, until Ctrl-C."""
+"""The command `emulator`: runs the emulator of every gateway until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import typer
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.output import Voice
+from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["emulate", "extra_needed"]
+__all__ = ["emulate", "require_emulator_extra"]
 
 _PORT = 8788
 _REGIONS = {"dashscope": "beijing", "dashscope-intl": "singapore"}
-"""The gateways whose keys are good at home only."""
+"""Gateways whose keys work in one region only."""
 
 
 @contextmanager
-def extra_needed(voice: Voice) -> Iterator[None]:
-    """Around imports of the emulator and of what it renders with: if they are missing, say how to get them."""
+def require_emulator_extra(output: Output) -> Iterator[None]:
+    """End the command with a hint if an import of the emulator, or of its renderer, fails in the body."""
     try:
         yield
     except ImportError as error:
         if error.name is None or error.name.startswith("langchain_nebula_video"):
             raise
-        voice.say(f'This needs the emulator: pip install "langchain-nebula-video[all]" ({error.name} is missing).')
+        output.print_message(
+            f'This needs the emulator: pip install "langchain-nebula-video[all]" ({error.name} is missing).'
+        )
         raise typer.Exit(Exit.INVALID) from None
 
 
@@ -46,11 +48,11 @@ def emulate(
     balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
 ) -> None:
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
-    voice = Voice()
-    with extra_needed(voice):
+    output = Output()
+    with require_emulator_extra(output):
         from langchain_nebula_video.emulator import (  # noqa: PLC0415 an extra
             Emulator,
-            render,  # noqa: F401 imported so late otherwise that a paid task would meet its absence
+            render,  # noqa: F401 if it is missing, fail now and not at the first task
         )
 
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance)
@@ -58,25 +60,27 @@ def emulate(
         emulator.add_account(f"{api_key}-{region}", balance=balance, name=region, region=region)
 
     def ready(_: str) -> None:
-        voice.say("The emulator is running; Ctrl-C ends it. In another terminal:")
+        output.print_message("The emulator is running; Ctrl-C ends it. In another terminal:")
         for row in GATEWAYS.values():
             region = _REGIONS.get(row.name)
             url = emulator.dashscope_url(region) if region else emulator.passthrough_url if row.prefix else emulator.url
-            voice.say(f"# --gateway {row.name}: {row.title}", style="dim", whole=True)
-            voice.answer({}, f"export {row.url_variable}={url}")
+            output.print_message(f"# --gateway {row.name}: {row.title}", style="dim", no_wrap=True)
+            output.print_result({}, f"export {row.url_variable}={url}")
             key = f"{api_key}-{region}" if region else api_key
-            voice.answer({}, f"export {row.key_variable}={shlex.quote(key)}")
+            output.print_result({}, f"export {row.key_variable}={shlex.quote(key)}")
         if speed > 1:
-            voice.say(f"It is {speed:g} times as fast as the gateway: have clients look sooner, with poll_interval=1.")
+            output.print_message(
+                f"It is {speed:g} times as fast as the gateway: have clients look sooner, with poll_interval=1."
+            )
 
     try:
         emulator.serve_forever(ready)
     except OSError as error:
-        voice.say(
+        output.print_message(
             f"It cannot listen on {host}, port {port}: {error.strerror or error}. Try --port 0.", style="bold red"
         )
         raise typer.Exit(Exit.FAILURE) from None
     tasks = len(emulator.tasks)
     bill = emulator.bill
     yuan = f" and ¥{bill.cny.normalize():f}" if bill.cny else ""
-    voice.say(f"\nEnded. {tasks} task{'' if tasks == 1 else 's'}, {dollars(bill.usd)}{yuan} in play money.")
+    output.print_message(f"\nEnded. {tasks} task{'' if tasks == 1 else 's'}, {dollars(bill.usd)}{yuan} in play money.")

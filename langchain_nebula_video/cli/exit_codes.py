@@ -1,4 +1,4 @@
-"""What the command line's exit codes mean, and which error ends in which."""
+"""The exit codes of the command line, their meanings, and the code of each error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["EPILOG", "MEANINGS", "Exit", "exit_for"]
 
 
 class Exit(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     OK = 0
     FAILURE = 1
@@ -46,7 +46,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.INTERRUPTED: "Ctrl-C",
 }
 
-# The first row that fits counts, so a class stands above those that it derives from.
+# The first match counts, so a class stands above its base classes.
 _EXITS: tuple[tuple[type[BaseException], Exit], ...] = (
     (InvalidRequestError, Exit.INVALID),
     (BudgetExceededError, Exit.BUDGET),
@@ -63,5 +63,5 @@ EPILOG = "\n".join(["Exit codes:", *(f"{code.value:>3}  {meaning}" for code, mea
 
 
 def exit_for(error: BaseException) -> Exit:
-    """The exit code of an error."""
+    """Return the exit code of an error."""
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILURE)

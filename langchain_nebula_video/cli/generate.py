@@ -1,4 +1,4 @@
-"""The commands that pay: generate and submit."""
+"""The commands `generate` and `submit`, which pay."""
 
 # Typer reads the annotations, so they are evaluated here.
 import sys
@@ -7,67 +7,72 @@ from functools import partial
 import typer
 
 from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.client import ClientFactory
+from langchain_nebula_video.cli.confirmation import confirm_price
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.output import Voice, plain, tell_video, told_cost
-from langchain_nebula_video.cli.prepare import Access, agree, interrupted, ordered
-from langchain_nebula_video.cli.progress_bar import Bar
+from langchain_nebula_video.cli.journal import interrupt_error
+from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
+from langchain_nebula_video.cli.progress_bar import TaskProgressBar
+from langchain_nebula_video.cli.request import build_order
 from langchain_nebula_video.saving.storage import check_target
 from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["generate", "submit"]
 
 
-@opt.spread
+@opt.flatten_groups
 def generate(
     ctx: typer.Context,
-    wish: opt.Wish,
-    terms: opt.Terms,
-    place: opt.Place,
+    request_options: opt.RequestOptions,
+    payment: opt.PaymentOptions,
+    target: opt.GatewayOptions,
     *,
-    out: opt.Out = opt.HERE,
+    out: opt.Out = opt.DEFAULT_OUT,
     download_host: opt.DownloadHosts = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Make a video of an image, wait for it, and save it."""
-    voice = Voice(as_json=as_json)
+    output = Output(as_json=as_json)
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
-    access = Access(place=place, terms=terms, out=out, download_hosts=download_host, settings=settings)
-    with voice.reporting(resume=access.resume, interrupted=partial(interrupted, access.journal)):
+    factory = ClientFactory(target=target, payment=payment, out=out, download_hosts=download_host, settings=settings)
+    with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         check_target(out)
-        client = access.client()
-        request = _agreed(voice, wish, access)
-        bar = Bar(voice, status="submitting", expected=access.offer().model.typical(request.duration)[1])
-        with bar.shown():
-            video = client.generate(request, on_progress=bar.told)
-        tell_video(voice, video)
+        client = factory.client()
+        request = _confirmed_request(output, request_options, factory)
+        expected = factory.offer().model.typical(request.duration)[1]
+        bar = TaskProgressBar(output, status="submitting", expected=expected)
+        with bar.show():
+            video = client.generate(request, on_progress=bar.on_progress)
+        print_video(output, video)
 
 
-@opt.spread
+@opt.flatten_groups
 def submit(
     ctx: typer.Context,
-    wish: opt.Wish,
-    terms: opt.Terms,
-    place: opt.Place,
+    request_options: opt.RequestOptions,
+    payment: opt.PaymentOptions,
+    target: opt.GatewayOptions,
     *,
     timeout: opt.Timeout = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Start a video and return at once, with the task's id."""
-    voice = Voice(as_json=as_json)
-    access = Access(place=place, terms=terms, settings={"timeout": timeout, **(ctx.obj or {})})
-    with voice.reporting(resume=access.resume, interrupted=partial(interrupted, access.journal)):
-        client = access.client()
-        task = client.submit(_agreed(voice, wish, access))
-        voice.facts({"Task": task.task_id, "Cost": told_cost(task.cost), "Go on with": access.resume(task.task_id)})
-        voice.answer(plain(task), "" if sys.stdout.isatty() else task.task_id)
+    output = Output(as_json=as_json)
+    factory = ClientFactory(target=target, payment=payment, settings={"timeout": timeout, **(ctx.obj or {})})
+    with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
+        client = factory.client()
+        task = client.submit(_confirmed_request(output, request_options, factory))
+        resume = factory.resume_command(task.task_id)
+        output.print_fields({"Task": task.task_id, "Cost": describe_cost(task.cost), "Go on with": resume})
+        output.print_result(as_dict(task), "" if sys.stdout.isatty() else task.task_id)
 
 
-def _agreed(voice: Voice, wish: opt.Wish, access: Access) -> VideoRequest:
-    """The request, once it is checked and its price accepted."""
-    order = ordered(voice, wish, access)
-    if agree(voice, order, access.terms):
+def _confirmed_request(output: Output, options: opt.RequestOptions, factory: ClientFactory) -> VideoRequest:
+    """Check the request and have its price accepted; if it is declined, the command ends."""
+    order = build_order(output, options, factory)
+    if confirm_price(output, order, factory.payment):
         return order.request
-    voice.say("Declined. Nothing was sent and nothing was spent.")
+    output.print_message("Declined. Nothing was sent and nothing was spent.")
     raise typer.Exit(Exit.FAILURE)

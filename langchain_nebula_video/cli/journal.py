@@ -1,4 +1,4 @@
-"""The journal that the command line keeps."""
+"""The journal of the command line, in the user's data folder or where `NEBULA_JOURNAL` says."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.journal import Entry, Journal, SqlJournal
+from langchain_nebula_video.errors import (
+    DownloadError,
+    InvalidRequestError,
+    Money,
+    NebulaVideoError,
+    SubmissionUnconfirmedError,
+    TaskError,
+)
+from langchain_nebula_video.journal import Entry, EntryState, Journal, SqlJournal
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal import Budget
 
-__all__ = ["VARIABLE", "Book"]
+__all__ = ["VARIABLE", "CommandJournal", "interrupt_error"]
 
 VARIABLE = "NEBULA_JOURNAL"
 
 
-def _default() -> str:
-    """SQLite in the folder that this system keeps a user's data in."""
+def _default_url() -> str:
+    """Return the URL of a SQLite file in the folder where this system keeps a user's data."""
     import platformdirs  # noqa: PLC0415 many commands need no journal
 
     folder = Path(platformdirs.user_data_path("nebula-video"))
@@ -32,40 +39,60 @@ def _default() -> str:
     return f"sqlite:///{folder / 'journal.db'}"
 
 
-class Book:
-    """The journal that all commands share, opened when it is first needed.
+class CommandJournal:
+    """The journal that all commands share, opened on first use.
 
-    It remembers which entry this command has made or goes on with.
+    It remembers which entry the current command has reserved, for `own_entry`.
     """
 
     blocking = True
 
     def __init__(self) -> None:
         self._journal: Journal | None = None
-        self._own: str | None = None
+        self._own_id: str | None = None
 
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """See `Journal.reserve`."""
         owner = self.journal.reserve(entry, budget, adopt=adopt)
-        self._own = owner.id
+        self._own_id = owner.id
         return owner
 
     @property
     def journal(self) -> Journal:
-        """The journal itself.
+        """The underlying journal.
 
         Raises:
             InvalidRequestError: it cannot be opened.
         """
         if self._journal is None:
-            self._journal = SqlJournal(os.environ.get(VARIABLE) or _default())
+            self._journal = SqlJournal(os.environ.get(VARIABLE) or _default_url())
         return self._journal
 
-    def own(self) -> Entry | None:
-        """The entry of this command, as it is now."""
-        if self._own is None:
+    def own_entry(self) -> Entry | None:
+        """Return the current state of the entry that this command reserved; `None` if it reserved none."""
+        if self._own_id is None:
             return None
-        return next((entry for entry in self.journal.entries(newest_first=True) if entry.id == self._own), None)
+        return next((entry for entry in self.journal.entries(newest_first=True) if entry.id == self._own_id), None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.journal, name)
+
+
+def interrupt_error(journal: CommandJournal) -> NebulaVideoError:
+    """Return the error that Ctrl-C amounts to: the journal knows how far the submit got."""
+    entry = journal.own_entry()
+    if entry is None:
+        return NebulaVideoError("Interrupted before anything was sent.")
+    if entry.task_id is None:
+        return SubmissionUnconfirmedError(
+            "Interrupted while the submit was under way.",
+            hint="Look at the gateway's console for a task of this moment; if there is none, repeat the command.",
+        )
+    if entry.state is EntryState.SUCCEEDED:
+        return DownloadError("Interrupted while the video was being saved.", task_id=entry.task_id)
+    return TaskError(
+        f"Interrupted. Task {entry.task_id} goes on at {entry.gateway}.",
+        task_id=entry.task_id,
+        money=Money.RUNNING,
+        hint="Do not submit it again.",
+    )

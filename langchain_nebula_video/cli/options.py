@@ -1,4 +1,4 @@
-"""The options that several commands have in common, and the groups that they come in."""
+"""The options that several commands share, and groups of them."""
 
 # Typer reads the annotations, so they are evaluated here.
 import inspect
@@ -15,31 +15,32 @@ from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.journal import Budget
 
 __all__ = [
-    "GATEWAY",
-    "HERE",
+    "DEFAULT_GATEWAY",
+    "DEFAULT_OUT",
     "NO_IMAGE",
     "AsJson",
     "DownloadHosts",
     "Duration",
+    "GatewayFilter",
     "GatewayName",
+    "GatewayOptions",
     "GroupRatio",
     "ModelName",
     "Out",
-    "Place",
+    "PaymentOptions",
     "PollInterval",
     "Price",
+    "RequestOptions",
     "Resolution",
     "TaskId",
-    "Terms",
     "Timeout",
-    "Wish",
-    "name_of",
-    "spread",
+    "flatten_groups",
+    "option_name",
 ]
 
 
-GATEWAY = "nebula"
-HERE = "."
+DEFAULT_GATEWAY = "nebula"
+DEFAULT_OUT = "."
 NO_IMAGE = "none"
 
 
@@ -58,7 +59,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def _price(text: str) -> Decimal:
-    # No sign is taken away: it could be that of another currency.
+    # A currency sign is not removed: it could be that of another currency.
     price = _decimal(text)
     if not price.is_finite() or price < 0:
         raise typer.BadParameter(f"{text!r} is no price.")
@@ -112,6 +113,7 @@ ModelName = Annotated[
     str | None, typer.Option("--model", help="A row of: nebula-video models. Unless said, the gateway's own default.")
 ]
 GatewayName = Annotated[str, typer.Option("--gateway", help=f"Where to: {', '.join(GATEWAYS)}.")]
+GatewayFilter = Annotated[str | None, typer.Option("--gateway", help="Of this gateway alone.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait at most.")]
 PollInterval = Annotated[float | None, typer.Option("--poll-interval", help="Seconds between two looks at the task.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
@@ -158,8 +160,8 @@ _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What the video should be: the fields of a `VideoRequest`, under their names."""
+class RequestOptions:
+    """What the video should show: the fields of a `VideoRequest`, under the same names."""
 
     image: _Image
     prompt: _Prompt = ""
@@ -178,8 +180,8 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What may be paid."""
+class PaymentOptions:
+    """Prices, and what may be paid."""
 
     max_cost: _MaxCost = None
     price: Price = None
@@ -188,23 +190,23 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where it is sent."""
+class GatewayOptions:
+    """The gateway and the model."""
 
-    gateway: GatewayName = GATEWAY
+    gateway: GatewayName = DEFAULT_GATEWAY
     model: ModelName = None
     base_url: _BaseUrl = None
 
 
-def name_of(field: Field[Any]) -> str:
-    """What the command line calls a field of a group: an option, or an argument in capitals."""
+def option_name(field: Field[Any]) -> str:
+    """Return the name on the command line of a group's field: an option, or an argument in capitals."""
     (info,) = field.type.__metadata__  # type: ignore[union-attr]
-    # Typer's first argument is a default elsewhere; in an annotation it is the option's name.
+    # Typer's first parameter is called `default`, but in an annotation it holds the option's name.
     return info.default if isinstance(info.default, str) else field.name.upper()
 
 
-def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as Typer can read it, which knows no groups: each group's fields in the place of its parameter."""
+def flatten_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter that is a group by the group's fields, because Typer knows no groups."""
     parameters = inspect.signature(command).parameters
     groups: dict[str, Any] = {
         name: each.annotation for name, each in parameters.items() if is_dataclass(each.annotation)

@@ -1,4 +1,4 @@
-"""What a command says: one JSON object or the bare answer on stdout, the story for people on stderr."""
+"""The output of a command: its result goes to stdout, everything written for people goes to stderr."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError
 from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
-__all__ = ["Voice", "plain", "priced", "printable", "tell_video", "told_cost"]
+__all__ = ["Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
+
+_CENT = Decimal("0.01")
+_RESUMABLE = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})
+"""After these errors the task may still give a video."""
 
 
-def printable(text: object) -> str:
-    """Text from outside, without what would steer a terminal."""
+def sanitize(text: object) -> str:
+    """Replace every control character but the newline: text from outside must not steer a terminal."""
     return "".join(
         char if char == "\n" or not unicodedata.category(char).startswith("C") else "�" for char in str(text)
     )
 
 
-def priced(cost: Cost) -> str:
-    """A cost in the gateway's currency; where that is yuan, in dollars too."""
+def format_cost(cost: Cost) -> str:
+    """Format a cost in the gateway's currency, and yuan in dollars too."""
     if cost.usd is None or cost.cny is None:
         return "unknown"
     if cost.currency == "USD":
@@ -39,121 +43,131 @@ def priced(cost: Cost) -> str:
     return f"{money(cost.cny, 'CNY')} ({dollars(cost.usd.quantize(_CENT))})"
 
 
-_CENT = Decimal("0.01")
+def describe_cost(cost: Cost) -> str:
+    """Format a cost, and say whether it is a bill or an estimate."""
+    return "unknown" if cost.usd is None else f"{format_cost(cost)} {cost.basis}"
 
 
-def told_cost(cost: Cost) -> str:
-    """A cost, and whether it is a bill or an estimate."""
-    return "unknown" if cost.usd is None else f"{priced(cost)} {cost.basis}"
-
-
-class Voice:
-    """Both outputs of one command.
+class Output:
+    """Writes what one command prints.
 
     Args:
-        as_json: Whether a machine reads stdout.
+        as_json: Whether stdout gets one JSON object instead of text.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        # No markup anywhere: gateways send brackets too.
-        self.people = Console(stderr=True, markup=False, highlight=False, emoji=False)
-        self.live = sys.stderr.isatty() and not self.people.is_dumb_terminal
+        # No markup anywhere: answers of gateways contain brackets too.
+        self.console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        """Writes to stderr."""
+        self.live = sys.stderr.isatty() and not self.console.is_dumb_terminal
+        """Whether stderr can show a bar that moves."""
 
-    def say(self, text: str = "", style: str = "", *, whole: bool = False) -> None:
-        """A line for people; `whole`: to be copied, so never broken into several."""
-        self.people.print(Text(printable(text), style=style), soft_wrap=whole or not self.people.is_terminal)
+    def print_message(self, text: str = "", style: str = "", *, no_wrap: bool = False) -> None:
+        """Print a line for people on stderr.
 
-    def facts(self, facts: Mapping[str, object]) -> None:
-        """Names and values for people, one to a line; those without a value are left out."""
-        self.people.print(_lines(facts), soft_wrap=True)
+        Args:
+            text: The line.
+            style: A style of rich.
+            no_wrap: Never break the line, so that it can be copied.
+        """
+        self.console.print(Text(sanitize(text), style=style), soft_wrap=no_wrap or not self.console.is_terminal)
 
-    def answer(self, data: Mapping[str, Any], bare: str | ConsoleRenderable | Mapping[str, object] = "") -> None:
-        """What was asked for, alone on stdout: to a machine the data, else `bare`."""
+    def print_fields(self, fields: Mapping[str, object]) -> None:
+        """Print names and values on stderr, one pair to a line. A value of `None` is left out."""
+        self.console.print(_format_fields(fields), soft_wrap=True)
+
+    def print_result(self, data: Mapping[str, Any], text: str | ConsoleRenderable | Mapping[str, object] = "") -> None:
+        """Print the result on stdout.
+
+        Args:
+            data: The result with `--json`.
+            text: The result without it. A mapping is printed as fields, an empty string as nothing.
+        """
         try:
-            self._answer(data, bare)
-        except OSError as error:  # a full disk, a pipe that nobody reads: the paid work is done all the same
-            self.say(f"The answer cannot be written: {error.strerror or error}. {json.dumps(data)}", whole=True)
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 what is left in it fails again
+            self._write_result(data, text)
+        except OSError as error:  # a full disk or a closed pipe; the paid work is done all the same
+            self.print_message(
+                f"The answer cannot be written: {error.strerror or error}. {json.dumps(data)}", no_wrap=True
+            )
+            # What is left in the old buffer would fail again when Python exits.
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 open until the process ends
             raise typer.Exit(Exit.FAILURE) from None
 
-    def _answer(self, data: Mapping[str, Any], bare: str | ConsoleRenderable | Mapping[str, object]) -> None:
+    def _write_result(self, data: Mapping[str, Any], text: str | ConsoleRenderable | Mapping[str, object]) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(data) + "\n")
-        elif isinstance(bare, str):
-            sys.stdout.write(printable(bare) + "\n" if bare else "")
+        elif isinstance(text, str):
+            sys.stdout.write(sanitize(text) + "\n" if text else "")
         else:
-            shown, whole = (_lines(bare), True) if isinstance(bare, Mapping) else (bare, False)
-            Console(markup=False, highlight=False, emoji=False, soft_wrap=whole).print(shown, crop=False)
+            body, soft_wrap = (_format_fields(text), True) if isinstance(text, Mapping) else (text, False)
+            Console(markup=False, highlight=False, emoji=False, soft_wrap=soft_wrap).print(body, crop=False)
         sys.stdout.flush()
 
     @contextmanager
-    def reporting(
+    def report_errors(
         self,
         *,
         resume: Callable[[str], str] | None = None,
         interrupted: Callable[[], NebulaVideoError | None] = lambda: None,
     ) -> Iterator[None]:
-        """End the command with a told error and its exit code instead of a traceback.
+        """Turn an error into a message and an exit code instead of a traceback.
 
         Args:
-            resume: The command that goes on with a task.
-            interrupted: What Ctrl-C means at the moment, as an error; `None`: nothing was paid for.
+            resume: Returns the command that continues a task, from the task's id.
+            interrupted: Returns the error that Ctrl-C amounts to. `None` means that nothing was paid for.
         """
         try:
             yield
         except NebulaVideoError as error:
-            self._failed(error, type(error).__name__, exit_for(error), resume)
-        except KeyboardInterrupt as error:
-            told = interrupted() or NebulaVideoError("Interrupted.", money=Money.REFUSED)
-            self._failed(told, type(error).__name__, exit_for(error), resume)
+            self._fail(error, type(error).__name__, exit_for(error), resume)
+        except KeyboardInterrupt as interrupt:
+            failure = interrupted() or NebulaVideoError("Interrupted.", money=Money.REFUSED)
+            self._fail(failure, type(interrupt).__name__, exit_for(interrupt), resume)
 
-    def _failed(self, error: NebulaVideoError, name: str, code: Exit, resume: Callable[[str], str] | None) -> None:
+    def _fail(self, error: NebulaVideoError, name: str, code: Exit, resume: Callable[[str], str] | None) -> None:
         task = getattr(error, "task", None)
-        self.say(str(error), style="bold red" if code is not Exit.INTERRUPTED else "yellow")
-        goes_on = error.money in _GOES_ON and not isinstance(error, TaskNotFoundError)
+        self.print_message(str(error), style="bold red" if code is not Exit.INTERRUPTED else "yellow")
+        resumable = error.money in _RESUMABLE and not isinstance(error, TaskNotFoundError)
         url = getattr(error, "url", None)
         if url:
-            self.say(f"The video: {url}", whole=True)
-        if resume is not None and error.task_id and goes_on:
-            self.say(f"Go on with: {resume(error.task_id)}", whole=True)
+            self.print_message(f"The video: {url}", no_wrap=True)
+        if resume is not None and error.task_id and resumable:
+            self.print_message(f"Go on with: {resume(error.task_id)}", no_wrap=True)
         if self.as_json:
-            told = {
+            data = {
                 "error": name,
                 "message": str(error),
                 "spent": error.spent,
                 "task_id": error.task_id,
                 "code": getattr(error, "code", None) or getattr(task, "code", None),
             }
-            self.answer({**told, "url": url} if url else told)
+            self.print_result({**data, "url": url} if url else data)
         raise typer.Exit(code)
 
 
-def plain(record: Task | Video) -> dict[str, Any]:
-    """A task or a video for a machine; without the gateway's raw answer."""
+def as_dict(record: Task | Video) -> dict[str, Any]:
+    """Return a task or a video as JSON data, without the gateway's raw answer."""
     return record.model_dump(mode="json", exclude={"raw"})
 
 
-def tell_video(voice: Voice, video: Video) -> None:
-    """A finished video: to a machine all of it, through a pipe its file, to people what they need."""
-    voice.facts(
+def print_video(output: Output, video: Video) -> None:
+    """Print a finished video. Through a pipe, stdout gets the file's name alone."""
+    output.print_fields(
         {
             "Saved": video.path,
-            "Cost": told_cost(video.cost),
+            "Cost": describe_cost(video.cost),
             "URL": video.url,
             "Works until": f"{video.expires_at:%Y-%m-%d %H:%M} UTC",
             "Task": video.task_id,
         }
     )
-    voice.answer({"status": "succeeded", **plain(video)}, "" if sys.stdout.isatty() else str(video.path))
+    output.print_result({"status": "succeeded", **as_dict(video)}, "" if sys.stdout.isatty() else str(video.path))
 
 
-def _lines(facts: Mapping[str, object]) -> Text:
-    known = {name: value for name, value in facts.items() if value is not None}
+def _format_fields(fields: Mapping[str, object]) -> Text:
+    known = {name: value for name, value in fields.items() if value is not None}
     width = max(map(len, known))
     return Text("\n").join(
-        Text.assemble((f"{name:<{width}}  ", "dim"), printable(value)) for name, value in known.items()
+        Text.assemble((f"{name:<{width}}  ", "dim"), sanitize(value)) for name, value in known.items()
     )
-
-
-_GOES_ON = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})

@@ -1,86 +1,94 @@
-"""The commands for a task that there is already: wait, status and cancel."""
+"""The command `tasks`: the entries of the journal, and their totals."""
 
 # Typer reads the annotations, so they are evaluated here.
-from functools import partial
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.output import Voice, plain, tell_video, told_cost
-from langchain_nebula_video.cli.prepare import Access
-from langchain_nebula_video.cli.progress_bar import Bar
-from langchain_nebula_video.errors import TaskError
-from langchain_nebula_video.saving.storage import check_target
-from langchain_nebula_video.schema import Task, TaskStatus
+from langchain_nebula_video.cli.journal import CommandJournal
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.schema import dollars
 
-__all__ = ["cancel", "status", "wait"]
+__all__ = ["entry_as_dict", "tasks"]
+
+_State = Annotated[
+    list[EntryState] | None, typer.Option("--state", help="In this state alone; may be repeated.", show_choices=True)
+]
+_Days = Annotated[float | None, typer.Option("--days", min=0, help="Not older than this.")]
+_Limit = Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")]
+_WIDE = 120
+"""From this width on, the table has room for the model and the file."""
 
 
-@opt.spread
-def wait(
-    ctx: typer.Context,
-    task_id: opt.TaskId,
-    place: opt.Place,
+def tasks(
     *,
-    out: opt.Out = opt.HERE,
-    download_host: opt.DownloadHosts = None,
-    timeout: opt.Timeout = None,
-    poll_interval: opt.PollInterval = None,
+    gateway: opt.GatewayFilter = None,
+    state: _State = None,
+    days: _Days = None,
+    limit: _Limit = 20,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Wait for a task that was submitted, here or elsewhere, and save its video. Costs nothing more."""
-    voice = Voice(as_json=as_json)
-    settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
-    access = Access(place=place, out=out, download_hosts=download_host, settings=settings)
-    with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
-        check_target(out)
-        bar = Bar(voice, status="looking")
-        with access.client() as client, bar.shown():
-            video = client.wait(task_id, on_progress=bar.told)
-        tell_video(voice, video)
+    """List what was paid for, or may have been: every task that this command line has made, and the totals."""
+    output = Output(as_json=as_json)
+    with output.report_errors():
+        since = None if days is None else datetime.now(UTC) - timedelta(days=days)
+        found = CommandJournal().entries(states=state, gateway=gateway, since=since, newest_first=True)
+        totals = _totals(found)
+        listed = found[:limit]
+        output.print_result({"tasks": [entry_as_dict(entry) for entry in listed], "totals": totals}, _table(listed))
+        counts = ", ".join(f"{count} {name}" for name, count in totals["states"].items()) or "none"
+        output.print_message(
+            f"{len(found)} in all: {counts}. Billed {totals['billed_usd']}, reserved {totals['reserved_usd']} USD."
+        )
 
 
-@opt.spread
-def status(ctx: typer.Context, task_id: opt.TaskId, place: opt.Place, *, as_json: opt.AsJson = False) -> None:
-    """Look at a task once. Ends with 0 whatever its status is, as long as the gateway knows it."""
-    voice = Voice(as_json=as_json)
-    access = Access(place=place, settings=ctx.obj or {})
-    with voice.reporting(resume=access.resume, interrupted=partial(_left, task_id)):
-        with access.client() as client:
-            task = client.fetch(task_id)
-        _tell(voice, task, access)
+def _totals(found: Sequence[Entry]) -> dict[str, Any]:
+    billed = sum((entry.billed_usd or Decimal(0) for entry in found), Decimal(0))
+    spent = sum((entry.spent_usd for entry in found), Decimal(0))
+    states = Counter(entry.state.value for entry in found)
+    return {"count": len(found), "states": dict(states), "billed_usd": str(billed), "reserved_usd": str(spent - billed)}
 
 
-@opt.spread
-def cancel(ctx: typer.Context, task_id: opt.TaskId, place: opt.Place, *, as_json: opt.AsJson = False) -> None:
-    """Take back a task that still waits in the queue. Only DashScope itself can."""
-    voice = Voice(as_json=as_json)
-    access = Access(place=place, settings=ctx.obj or {})
-    with voice.reporting(resume=access.resume, interrupted=partial(_in_doubt, task_id)):
-        with access.client() as client:
-            task = client.cancel(task_id)
-        _tell(voice, task, access)
+def _table(found: Sequence[Entry]) -> Table:
+    """Return a table of one line per task. A task's id is never broken, so that it can be copied."""
+    wide = shutil.get_terminal_size().columns >= _WIDE
+    columns: list[str | Column] = ["Made (UTC)", "State", Column("USD", justify="right"), Column("Task", no_wrap=True)]
+    columns += ["Model", Column("Saved as", overflow="fold")] if wide else []
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for entry in found:
+        cells = [
+            f"{entry.created_at:%Y-%m-%d %H:%M}",
+            entry.state.value,
+            dollars(entry.spent_usd),
+            entry.task_id or "?",
+        ]
+        table.add_row(*cells, *([entry.model, str((entry.video or {}).get("path") or "")] if wide else []))
+    return table
 
 
-def _tell(voice: Voice, task: Task, access: Access) -> None:
-    """A task as it was seen, and how to go on."""
-    told: dict[str, object] = {
-        "Task": task.task_id,
-        "Status": task.status,
-        "Why": ": ".join(part for part in (task.code, task.reason) if part) or None,
-        "Progress": None if task.progress is None else f"{task.progress:.0%}",
-        "Cost": told_cost(task.cost),
-        "URL": task.url,
-        "Works until": task.expires_at and f"{task.expires_at:%Y-%m-%d %H:%M} UTC",
+def entry_as_dict(entry: Entry) -> dict[str, Any]:
+    """Return an entry as JSON data."""
+    video = entry.video or {}
+    return {
+        "created_at": entry.created_at.isoformat(),
+        "gateway": entry.gateway,
+        "model": entry.model,
+        "state": entry.state.value,
+        "task_id": entry.task_id,
+        "key": entry.key,
+        "reserved_usd": str(entry.reserved_usd),
+        "billed_usd": None if entry.billed_usd is None else str(entry.billed_usd),
+        "url": video.get("url"),
+        "expires_at": video.get("expires_at"),
+        "path": video.get("path"),
+        "reason": entry.reason,
     }
-    voice.answer(plain(task), told)
-    if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-        voice.say(f"To save its video: {access.resume(task.task_id)}", whole=True)
-
-
-def _left(task_id: str) -> TaskError:
-    return TaskError(f"Interrupted. Nothing has changed for task {task_id}.", task_id=task_id)
-
-
-def _in_doubt(task_id: str) -> TaskError:
-    return TaskError(f"Interrupted. Task {task_id} may be canceled or not.", task_id=task_id)

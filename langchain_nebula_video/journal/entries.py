@@ -39,16 +39,16 @@ from langchain_nebula_video.journal.budget import Budget
 from langchain_nebula_video.schema import dollars
 
 __all__ = [
-    "FREE",
-    "LOSABLE",
-    "REMEMBERED",
+    "FORGETTABLE_STATES",
+    "MAX_REUSE_AGE",
+    "UNBILLED_STATES",
     "Entry",
     "EntryState",
     "Journal",
     "check_budget",
-    "counted",
-    "gone",
-    "not_to_be_sent",
+    "lease_lost_error",
+    "missing_entry_error",
+    "round_up",
 ]
 
 
@@ -64,9 +64,9 @@ class EntryState(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
-FREE = frozenset({EntryState.FAILED, EntryState.CANCELED})
+UNBILLED_STATES = frozenset({EntryState.FAILED, EntryState.CANCELED})
 """States in which nothing is billed."""
-LOSABLE = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
+FORGETTABLE_STATES = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
 """States in which it can turn out that there is no task."""
 _DAY = timedelta(days=1)
 """How long gateways remember a task that takes minutes."""
@@ -114,34 +114,34 @@ class Entry:
         """What counts against a budget: the bill, else the reservation, nothing once it is known to be free."""
         if self.billed_usd is not None:
             return self.billed_usd
-        return Decimal(0) if self.state in FREE else self.reserved_usd
+        return Decimal(0) if self.state in UNBILLED_STATES else self.reserved_usd
 
     @property
     def unfinished(self) -> bool:
         """Whether the gateway has accepted it and its end is not known."""
         return self.state in _UNFINISHED
 
-    def is_dead(self, now: datetime) -> bool:
+    def is_orphaned(self, now: datetime) -> bool:
         """Whether it was left in mid-submit by a process that is gone."""
         return self.state is EntryState.SUBMITTING and self.held_until is not None and self.held_until <= now
 
-    def is_like(self, other: Entry) -> bool:
+    def is_repeated_by(self, other: Entry) -> bool:
         """Whether the other is a repetition: the very same request, within reach."""
-        return self.request == other.request and self.is_in_reach(other)
+        return self.request == other.request and self.can_serve(other)
 
-    def is_in_reach(self, other: Entry) -> bool:
+    def can_serve(self, other: Entry) -> bool:
         """Whether a repetition may still go on with it: by the same account, while the gateway remembers its task."""
         same = self.gateway == other.gateway and self.account in {None, other.account}
-        return same and other.created_at - self.created_at < _remembered(self.model)
+        return same and other.created_at - self.created_at < _reuse_age(self.model)
 
 
-def _remembered(model: str) -> timedelta:
+def _reuse_age(model: str) -> timedelta:
     """Whole days, in which a task of this model comes to its end: one, and three for what waits off-peak."""
     row = MODELS.get(model)
     return _DAY * math.ceil(row.timeout / _DAY.total_seconds()) if row else _DAY
 
 
-REMEMBERED = max(map(_remembered, MODELS))
+MAX_REUSE_AGE = max(map(_reuse_age, MODELS))
 """How long a repetition goes on with a task, at the longest."""
 
 
@@ -244,7 +244,7 @@ class Journal(typing.Protocol):
         ...
 
 
-def counted(usd: Decimal) -> Decimal:
+def round_up(usd: Decimal) -> Decimal:
     """An amount as budgets count it: in trillionths of a dollar, which SQL adds up exactly; the rest rounds up."""
     exponent = usd.as_tuple().exponent
     return usd.quantize(_EXACT, ROUND_CEILING) if isinstance(exponent, int) and exponent < -12 else usd
@@ -263,7 +263,7 @@ def check_budget(budget: Budget, spent: Decimal, wanted: Decimal) -> None:
         )
 
 
-def not_to_be_sent() -> JournalError:
+def lease_lost_error() -> JournalError:
     """What `begin` says of an entry that another process has seen to."""
     return JournalError(
         "This submit waited for its turn longer than it was held, and another process has seen to it.",
@@ -271,7 +271,7 @@ def not_to_be_sent() -> JournalError:
     )
 
 
-def gone(entry_id: str, changes: Mapping[str, Any]) -> Exception:
+def missing_entry_error(entry_id: str, changes: Mapping[str, Any]) -> Exception:
     """What `update` says of an entry that is not there: a task that is paid for is named."""
     task_id = changes.get("task_id")
     if task_id is None:

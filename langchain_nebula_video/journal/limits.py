@@ -10,30 +10,30 @@ from contextvars import ContextVar
 from langchain_nebula_video.journal import Entry, Journal
 from langchain_nebula_video.journal.budget import Budget
 
-__all__ = ["Ceiling", "in_force", "reserve", "under"]
+__all__ = ["SpendLimit", "apply_limit", "has_limits", "reserve"]
 
-Ceiling = Callable[[Journal, Entry], None]
+SpendLimit = Callable[[Journal, Entry], None]
 """Asked about a row that has just been written; raises if the row is too much."""
 
-_PATIENCE = 5.0
+_LOCK_TIMEOUT = 5.0
 """Seconds that a row waits for its turn: a database that does not answer holds up one turn, not the next ones too."""
-_ceilings: ContextVar[tuple[Ceiling, ...]] = ContextVar("nebula_video_ceilings", default=())
-_turn = threading.Lock()
+_limits: ContextVar[tuple[SpendLimit, ...]] = ContextVar("nebula_video_ceilings", default=())
+_reserve_lock = threading.Lock()
 
 
 @contextmanager
-def under(ceiling: Ceiling) -> Iterator[None]:
+def apply_limit(limit: SpendLimit) -> Iterator[None]:
     """Let a ceiling hold, besides those that do already."""
-    token = _ceilings.set((*_ceilings.get(), ceiling))
+    token = _limits.set((*_limits.get(), limit))
     try:
         yield
     finally:
-        _ceilings.reset(token)
+        _limits.reset(token)
 
 
-def in_force() -> bool:
+def has_limits() -> bool:
     """Whether there is a ceiling."""
-    return bool(_ceilings.get())
+    return bool(_limits.get())
 
 
 def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: bool) -> Entry:
@@ -43,20 +43,20 @@ def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: boo
     same moment count each other. Within a process they take turns, and the first one is not refused for the second.
     A row that was there before is paid for already: what is replayed is never refused.
     """
-    ceilings = _ceilings.get()
-    if not ceilings:
+    limits = _limits.get()
+    if not limits:
         return journal.reserve(entry, budget, adopt=adopt)
-    mine = _turn.acquire(timeout=_PATIENCE)
+    locked = _reserve_lock.acquire(timeout=_LOCK_TIMEOUT)
     try:
         owner = journal.reserve(entry, budget, adopt=adopt)
         if owner.id == entry.id:
             try:
-                for ceiling in ceilings:
-                    ceiling(journal, entry)
+                for limit in limits:
+                    limit(journal, entry)
             except BaseException:
                 journal.forget(entry.id)
                 raise
         return owner
     finally:
-        if mine:
-            _turn.release()
+        if locked:
+            _reserve_lock.release()

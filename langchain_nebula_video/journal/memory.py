@@ -14,14 +14,14 @@ from typing import Any
 
 from langchain_nebula_video.journal.budget import Budget
 from langchain_nebula_video.journal.entries import (
-    FREE,
-    LOSABLE,
+    FORGETTABLE_STATES,
+    UNBILLED_STATES,
     Entry,
     EntryState,
     check_budget,
-    counted,
-    gone,
-    not_to_be_sent,
+    lease_lost_error,
+    missing_entry_error,
+    round_up,
 )
 
 __all__ = ["MemoryJournal"]
@@ -44,57 +44,57 @@ class MemoryJournal:
         self._by_task: dict[tuple[str, str], list[str]] = {}
         self._abandoned: set[str] = set()
         self._submitting: set[str] = set()
-        _LIVE[self._name] = self
+        _INSTANCES[self._name] = self
 
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
         """See `Journal.reserve`."""
         with self._lock:
             owner = self._entries[self._by_key[entry.key]] if entry.key in self._by_key else None
-            if owner is not None and not owner.is_dead(entry.created_at):
+            if owner is not None and not owner.is_orphaned(entry.created_at):
                 return owner
-            if owner is not None and (lost := self._bury(owner, entry.created_at)):
+            if owner is not None and (lost := self._resolve_orphan(owner, entry.created_at)):
                 return lost
-            if adopt and (like := self._like(entry)):
+            if adopt and (like := self._find_repeated(entry)):
                 if entry.key is not None:
                     self._by_key[entry.key] = like.id
-                if like.state not in LOSABLE:
+                if like.state not in FORGETTABLE_STATES:
                     like = replace(like, abandoned=False, updated_at=entry.created_at)
-                    self._put(like)
+                    self._store(like)
                 return like
             if budget is not None:
                 since = entry.created_at - budget.per if budget.per else None
                 check_budget(budget, self._spent(since), entry.reserved_usd)
-            self._put(entry)
+            self._store(entry)
             return entry
 
     def update(self, entry_id: str, **changes: Any) -> Entry:
         """See `Journal.update`."""
         with self._lock:
             if entry_id not in self._entries:
-                raise gone(entry_id, changes)
-            return self._changed(entry_id, **changes)
+                raise missing_entry_error(entry_id, changes)
+            return self._change(entry_id, **changes)
 
     def begin(self, entry_id: str, *, holder: str, now: datetime, until: datetime, cap: int) -> bool:
         """See `Journal.begin`."""
         with self._lock:
             entry = self._entries.get(entry_id)
-            if entry is None or entry.state is not EntryState.SUBMITTING or not _may_hold(entry, holder, now):
-                raise not_to_be_sent()
+            if entry is None or entry.state is not EntryState.SUBMITTING or not _can_hold(entry, holder, now):
+                raise lease_lost_error()
             begun = entry.sent_at == now and entry.holder == holder  # by this very call, as for the other journals
             others = (self._entries[id_] for id_ in self._submitting if id_ != entry_id)
-            if not begun and sum(_under_way(other, entry.gateway, now) for other in others) >= cap:
+            if not begun and sum(_in_flight(other, entry.gateway, now) for other in others) >= cap:
                 return False
-            self._changed(entry_id, sent_at=now, holder=holder, held_until=until, updated_at=now)
+            self._change(entry_id, sent_at=now, holder=holder, held_until=until, updated_at=now)
             return True
 
     def hold(self, entry_id: str, *, holder: str, now: datetime, until: datetime) -> Entry | None:
         """See `Journal.hold`."""
         with self._lock:
             entry = self._entries.get(entry_id)
-            if entry is None or not _may_hold(entry, holder, now):
+            if entry is None or not _can_hold(entry, holder, now):
                 return None
             entry = replace(entry, holder=holder, held_until=until)
-            self._put(entry)
+            self._store(entry)
             return entry
 
     def release(self, entry_id: str, holder: str) -> None:
@@ -102,13 +102,13 @@ class MemoryJournal:
         with self._lock:
             entry = self._entries.get(entry_id)
             if entry is not None and entry.holder == holder:
-                self._put(replace(entry, holder=None, held_until=None))
+                self._store(replace(entry, holder=None, held_until=None))
 
     def sweep(self, now: datetime) -> list[Entry]:
         """See `Journal.sweep`."""
         with self._lock:
-            dead = [entry for id_ in self._submitting if (entry := self._entries[id_]).is_dead(now)]
-            lost = [entry for entry in (self._bury(entry, now) for entry in dead) if entry is not None]
+            dead = [entry for id_ in self._submitting if (entry := self._entries[id_]).is_orphaned(now)]
+            lost = [entry for entry in (self._resolve_orphan(entry, now) for entry in dead) if entry is not None]
             return sorted(lost, key=lambda entry: (entry.created_at, entry.id))
 
     def claim(self, entry_id: str, task_id: str) -> Entry | None:
@@ -119,13 +119,13 @@ class MemoryJournal:
                 return None
             if entry.task_id is not None or entry.state is not EntryState.UNCONFIRMED:
                 return entry if entry.task_id == task_id else None
-            return self._changed(entry_id, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
+            return self._change(entry_id, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
 
     def forget(self, entry_id: str) -> bool:
         """See `Journal.forget`."""
         with self._lock:
             entry = self._entries.get(entry_id)
-            if entry is not None and (entry.task_id is not None or entry.state not in LOSABLE):
+            if entry is not None and (entry.task_id is not None or entry.state not in FORGETTABLE_STATES):
                 return False
             self._remove(entry_id)
             return True
@@ -171,35 +171,35 @@ class MemoryJournal:
 
     def _spent(self, since: datetime | None) -> Decimal:
         made = (e for e in self._entries.values() if since is None or e.created_at > since)
-        return sum((counted(e.spent_usd) for e in made), Decimal(0))
+        return sum((round_up(e.spent_usd) for e in made), Decimal(0))
 
-    def _like(self, entry: Entry) -> Entry | None:
+    def _find_repeated(self, entry: Entry) -> Entry | None:
         """The oldest entry of the same request that a repetition goes on with."""
         likes = [
             other
             for id_ in self._abandoned | self._submitting
-            if (other := self._entries[id_]).is_like(entry) and other.state not in FREE
+            if (other := self._entries[id_]).is_repeated_by(entry) and other.state not in UNBILLED_STATES
         ]
         for other in sorted(likes, key=lambda other: (other.created_at, other.id)):
-            found = self._bury(other, entry.created_at) if other.is_dead(entry.created_at) else other
+            found = self._resolve_orphan(other, entry.created_at) if other.is_orphaned(entry.created_at) else other
             if found is not None and found.abandoned:
                 return found
         return None
 
-    def _bury(self, entry: Entry, now: datetime) -> Entry | None:
+    def _resolve_orphan(self, entry: Entry, now: datetime) -> Entry | None:
         """What becomes of an entry that was left in mid-submit: unconfirmed, or if nothing was sent, nothing."""
         if entry.sent_at is None:
             self._remove(entry.id)
             return None
         lost = {"state": EntryState.UNCONFIRMED, "abandoned": True, "lost_at": entry.held_until, "updated_at": now}
-        return self._changed(entry.id, **lost)
+        return self._change(entry.id, **lost)
 
-    def _changed(self, entry_id: str, **changes: Any) -> Entry:
+    def _change(self, entry_id: str, **changes: Any) -> Entry:
         entry = replace(self._entries[entry_id], **{"updated_at": datetime.now(UTC), **changes})
-        self._put(entry)
+        self._store(entry)
         return entry
 
-    def _put(self, entry: Entry) -> None:
+    def _store(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
         (self._abandoned.add if entry.abandoned else self._abandoned.discard)(entry.id)
         submitting = entry.state is EntryState.SUBMITTING
@@ -230,28 +230,28 @@ class MemoryJournal:
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._lock:
-            return _restored, (self._name, list(self._entries.values()), dict(self._by_key))
+            return _unpickle, (self._name, list(self._entries.values()), dict(self._by_key))
 
 
-_LIVE: weakref.WeakValueDictionary[str, MemoryJournal] = weakref.WeakValueDictionary()
+_INSTANCES: weakref.WeakValueDictionary[str, MemoryJournal] = weakref.WeakValueDictionary()
 
 
-def _restored(name: str, entries: list[Entry], keys: dict[str, str]) -> MemoryJournal:
-    living = _LIVE.get(name)
+def _unpickle(name: str, entries: list[Entry], keys: dict[str, str]) -> MemoryJournal:
+    living = _INSTANCES.get(name)
     if living is not None:
         return living
     journal = MemoryJournal()
-    _LIVE[name] = journal
+    _INSTANCES[name] = journal
     for entry in entries:
-        journal._put(entry)  # noqa: SLF001 a constructor of its own
+        journal._store(entry)  # noqa: SLF001 a constructor of its own
     journal._by_key.update(keys)  # noqa: SLF001
     return journal
 
 
-def _may_hold(entry: Entry, holder: str, now: datetime) -> bool:
+def _can_hold(entry: Entry, holder: str, now: datetime) -> bool:
     return entry.holder in {None, holder} or entry.held_until is None or entry.held_until <= now
 
 
-def _under_way(entry: Entry, gateway: str, now: datetime) -> bool:
+def _in_flight(entry: Entry, gateway: str, now: datetime) -> bool:
     sent = entry.gateway == gateway and entry.sent_at is not None
     return sent and entry.held_until is not None and entry.held_until > now

@@ -252,7 +252,7 @@ class Lifecycle:
         await lease.release()
 
     async def _file_exists(self, video: Video) -> bool:
-        return video.path is not None and await self.runtime.call(storage.is_there, video.path)
+        return video.path is not None and await self.runtime.call(storage.exists, video.path)
 
     async def _save(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
         renew = partial(self._refresh, video) if video.gateway == self._context.gateway.name else None
@@ -260,7 +260,7 @@ class Lifecycle:
         video = await storage.save(self.runtime, video, save_to, renew, keep)
         if entry is not None:
             released = lease.release_fields() if lease is not None else {}
-            kept = tasks.video_to_json(video) | {"path": storage.anchored(str(video.path))}
+            kept = tasks.video_to_json(video) | {"path": storage.absolute_name(str(video.path))}
             await self._context.update_entry(entry, video=kept, **released)
         return video
 

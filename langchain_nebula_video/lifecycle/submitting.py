@@ -96,7 +96,7 @@ class Submitter:
             search_seconds: Seconds for which a lost submit may be looked for, within the caller's time.
         """
         context, options = self._context, self._context.options
-        if (options.budget is not None or limits.in_force()) and order.cost.usd is None:
+        if (options.budget is not None or limits.has_limits()) and order.cost.usd is None:
             raise InvalidRequestError(
                 f"There is a budget, and no price is known for {order.offer.model.name} on {context.gateway.name!r}.",
                 hint=f"Give its price per second with prices={{{order.offer.model.name!r}: '…'}}, choose a model with "
@@ -167,7 +167,7 @@ class Submitter:
         """Write the row, or find the one that has the key; wait while a sibling is in mid-submit."""
         context = self._context
         # A process-wide limit may read other journals, and those may block.
-        call = context.runtime.call if limits.in_force() else context.call_journal
+        call = context.runtime.call if limits.has_limits() else context.call_journal
         while True:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, adopt=adopt)
             mid_submit = owner.id != entry.id and owner.state is EntryState.SUBMITTING

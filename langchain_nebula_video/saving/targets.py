@@ -25,7 +25,7 @@ from urllib.request import url2pathname
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.schema import Video
 
-__all__ = ["Target", "anchored", "check_target", "is_there", "scrubbed", "target_of"]
+__all__ = ["Target", "absolute_name", "check_target", "exists", "make_target", "redact"]
 
 _FIELDS: dict[str, Callable[[Video], object]] = {
     "task_id": lambda video: video.task_id,
@@ -40,11 +40,11 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
 """What a template's braces may hold; moments are those of the task's end, in UTC."""
 _MAX_PART = 100
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
-_HERE = ("file://", "local://")
+_LOCAL_SCHEMES = ("file://", "local://")
 _STALE_SECONDS = 6 * 3600.0
 """After which a part is what a dead process left: no download lasts that long."""
 _READ_ONLY = frozenset({"http", "https", "data", "github", "git", "zip", "tar"})
-_ALL_OR_NOTHING = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2", "memory"})
+_ATOMIC_UPLOAD = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2", "memory"})
 """Where a file appears once it has been sent whole; elsewhere it is sent beside its name and renamed."""
 _NAMES = 10_000
 _EXTRA = 'pip install "langchain-nebula-video[storage]"'
@@ -62,7 +62,7 @@ class Target(Protocol):
         ...
 
 
-def target_of(save_to: str | Path, video: Video) -> Target:
+def make_target(save_to: str | Path, video: Video) -> Target:
     """The place of a video.
 
     Args:
@@ -72,12 +72,12 @@ def target_of(save_to: str | Path, video: Video) -> Target:
     Raises:
         InvalidRequestError: there is no such place.
     """
-    name = _filled(str(save_to), video)
+    name = _fill(str(save_to), video)
     default = f"{_safe(video.task_id).lstrip('.') or 'video'}.mp4"
     if _is_url(name):
-        return _Remote(name, default)
-    path = _local(name)
-    return _Local(path if _is_file(path) else path / default)
+        return _RemoteTarget(name, default)
+    path = _local_path(name)
+    return _LocalTarget(path if _is_file(path) else path / default)
 
 
 def check_target(save_to: str | Path) -> None:
@@ -86,13 +86,13 @@ def check_target(save_to: str | Path) -> None:
     Raises:
         InvalidRequestError: it could not.
     """
-    _checked_braces(str(save_to))
+    _parse_template(str(save_to))
     if _is_url(str(save_to)):
-        _Remote(str(save_to), "")
+        _RemoteTarget(str(save_to), "")
         return
     fixed = str(save_to).partition("{")[0]
     try:
-        out = _local(fixed if fixed == str(save_to) else str(Path(f"{fixed}_").parent))
+        out = _local_path(fixed if fixed == str(save_to) else str(Path(f"{fixed}_").parent))
         folder = out.parent if _is_file(out) else out
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
@@ -103,16 +103,16 @@ def check_target(save_to: str | Path) -> None:
         raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
 
 
-def anchored(name: str) -> str:
+def absolute_name(name: str) -> str:
     """The name under which another process finds the file, wherever it runs."""
-    return name if _is_url(name) else str(_local(name).absolute())
+    return name if _is_url(name) else str(_local_path(name).absolute())
 
 
-def is_there(name: str) -> bool:
+def exists(name: str) -> bool:
     """Whether a video that was saved is still where it was saved to. What cannot be told counts: it was there once."""
     try:
         if not _is_url(name):
-            return _local(name).stat().st_size > 0 and _local(name).is_file()
+            return _local_path(name).stat().st_size > 0 and _local_path(name).is_file()
         filesystem, path = _filesystem(name)
         return bool(filesystem.info(path)["type"] == "file")
     except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +121,7 @@ def is_there(name: str) -> bool:
         return True
 
 
-def scrubbed(text: str, place: object) -> str:
+def redact(text: str, place: object) -> str:
     """A text without the secrets that a store's URL may hold: a password, a query."""
     for url in str(place).split("::"):
         parts = urlsplit(url)
@@ -142,11 +142,11 @@ def _password(url: str) -> tuple[str, ...]:
 
 
 def _is_url(text: str) -> bool:
-    return _URL.match(text) is not None and not text.lower().startswith(_HERE)
+    return _URL.match(text) is not None and not text.lower().startswith(_LOCAL_SCHEMES)
 
 
-def _local(text: str) -> Path:
-    if text.lower().startswith(_HERE):
+def _local_path(text: str) -> Path:
+    if text.lower().startswith(_LOCAL_SCHEMES):
         text = url2pathname(urlsplit(text).path)
     return Path(text).expanduser()
 
@@ -155,7 +155,7 @@ def _is_file(path: Path) -> bool:
     return path.suffix.lower() == ".mp4" and not path.is_dir()
 
 
-def _braces(template: str) -> Iterator[str]:
+def _template_fields(template: str) -> Iterator[str]:
     try:
         for _, name, spec, conversion in string.Formatter().parse(template):
             if name is not None:
@@ -166,8 +166,8 @@ def _braces(template: str) -> Iterator[str]:
         ) from None
 
 
-def _checked_braces(template: str) -> list[str]:
-    names = list(_braces(template))
+def _parse_template(template: str) -> list[str]:
+    names = list(_template_fields(template))
     unknown = [name for name in names if name not in _FIELDS]
     if unknown:
         raise InvalidRequestError(
@@ -176,8 +176,8 @@ def _checked_braces(template: str) -> list[str]:
     return names
 
 
-def _filled(template: str, video: Video) -> str:
-    return template.format_map({name: _safe(_FIELDS[name](video)) for name in _checked_braces(template)})
+def _fill(template: str, video: Video) -> str:
+    return template.format_map({name: _safe(_FIELDS[name](video)) for name in _parse_template(template)})
 
 
 def _safe(value: object) -> str:
@@ -188,7 +188,7 @@ def _safe(value: object) -> str:
     return plain if plain.strip(".") else "_"
 
 
-def _alternatives(name: Path | PurePosixPath) -> Iterator[str]:
+def _free_names(name: Path | PurePosixPath) -> Iterator[str]:
     yield str(name)
     for number in range(2, _NAMES):
         yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
@@ -197,7 +197,7 @@ def _alternatives(name: Path | PurePosixPath) -> Iterator[str]:
 # --- places ---
 
 
-class _Local:
+class _LocalTarget:
     """A file on this machine."""
 
     def __init__(self, path: Path) -> None:
@@ -209,20 +209,20 @@ class _Local:
     def begin(self) -> Path:
         folder, stem = self._path.parent, self._path.stem[:40]
         folder.mkdir(parents=True, exist_ok=True)
-        _tidy(folder, f".*-{'[0-9a-f]' * 32}.part")
+        _remove_stale_parts(folder, f".*-{'[0-9a-f]' * 32}.part")
         part = folder / f".{stem}-{uuid.uuid4().hex}.part"
         part.open("xb").close()
         return part
 
     def publish(self, part: Path) -> str:
-        for name in _alternatives(self._path):
-            if self._took(part, name):
-                _synced(self._path.parent)
+        for name in _free_names(self._path):
+            if self._link(part, name):
+                _sync_folder(self._path.parent)
                 return name
         raise FileExistsError(0, "there are too many files of this name", str(self._path))
 
     @staticmethod
-    def _took(part: Path, name: str) -> bool:
+    def _link(part: Path, name: str) -> bool:
         """Whether the name is free, and now the part's; or has these very bytes already."""
         try:
             os.link(part, name)  # unlike renaming, it never overwrites
@@ -241,7 +241,7 @@ class _Local:
         return True
 
 
-def _tidy(folder: Path, pattern: str) -> None:
+def _remove_stale_parts(folder: Path, pattern: str) -> None:
     """Remove what dead processes have left."""
     for left in folder.glob(pattern):
         with contextlib.suppress(OSError):
@@ -249,7 +249,7 @@ def _tidy(folder: Path, pattern: str) -> None:
                 left.unlink()
 
 
-def _synced(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Have a new name on disk; only POSIX can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -259,35 +259,35 @@ def _synced(folder: Path) -> None:
             os.close(handle)
 
 
-class _Remote:
+class _RemoteTarget:
     """A file in a bucket, or wherever else fsspec reaches."""
 
     def __init__(self, url: str, default: str) -> None:
         self._filesystem, path = _filesystem(url)
         self._path = PurePosixPath(path if path.lower().endswith(".mp4") else f"{path.rstrip('/')}/{default}")
         self._url = url
-        self._prefix = _prefix(url, path.strip("/"))
+        self._url_prefix = _url_prefix(url, path.strip("/"))
 
     def __str__(self) -> str:
-        return scrubbed(self._url, self._url)
+        return redact(self._url, self._url)
 
     def begin(self) -> Path:
-        _tidy(Path(tempfile.gettempdir()), "nebula-video-*.part")
+        _remove_stale_parts(Path(tempfile.gettempdir()), "nebula-video-*.part")
         handle, name = tempfile.mkstemp(suffix=".part", prefix="nebula-video-")
         os.close(handle)
         return Path(name)
 
     def publish(self, part: Path) -> str:
-        for name in _alternatives(self._path):
-            if (self._is_free(name) and self._put(part, name)) or self._same(part, name):
-                return self._told(name)
+        for name in _free_names(self._path):
+            if (self._is_free(name) and self._put(part, name)) or self._has_same_bytes(part, name):
+                return self._public_name(name)
         raise FileExistsError(0, "there are too many files of this name", str(self._path))
 
-    def _told(self, name: str) -> str:
+    def _public_name(self, name: str) -> str:
         """The name for people, and for a later look: as the URL was given, less its secrets."""
-        if self._prefix is None:
-            return scrubbed(str(self._filesystem.unstrip_protocol(name)), self._url)
-        return self._prefix + name.lstrip("/")
+        if self._url_prefix is None:
+            return redact(str(self._filesystem.unstrip_protocol(name)), self._url)
+        return self._url_prefix + name.lstrip("/")
 
     def _is_free(self, name: str) -> bool:
         """Whether nothing has the name; a store that does not answer has not said so."""
@@ -301,7 +301,7 @@ class _Remote:
         """Send the file there; `False`: somebody else was quicker. What has the name is never removed."""
         store = self._filesystem
         protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
-        at = name if protocols & _ALL_OR_NOTHING else f"{name}.{uuid.uuid4().hex[:8]}.part"
+        at = name if protocols & _ATOMIC_UPLOAD else f"{name}.{uuid.uuid4().hex[:8]}.part"
         store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
         new = {"mode": "create"} if "mode" in inspect.signature(store.put_file).parameters else {}
         try:
@@ -310,21 +310,21 @@ class _Remote:
             return False
         if at != name:
             try:
-                self._hold_to(part, at)
+                self._check_size(part, at)
                 if not self._is_free(name):
                     return False
                 store.mv(at, name)
             finally:
                 with contextlib.suppress(Exception):
                     store.rm_file(at)
-        self._hold_to(part, name)
+        self._check_size(part, name)
         return True
 
-    def _hold_to(self, part: Path, name: str) -> None:
+    def _check_size(self, part: Path, name: str) -> None:
         if self._filesystem.size(name) != part.stat().st_size:
             raise OSError(0, "what arrived there is not as long as what was sent")
 
-    def _same(self, part: Path, name: str) -> bool:
+    def _has_same_bytes(self, part: Path, name: str) -> bool:
         if self._filesystem.size(name) != part.stat().st_size:
             return False
         with self._filesystem.open(name, "rb") as there, part.open("rb") as here:
@@ -334,7 +334,7 @@ class _Remote:
         return True
 
 
-def _prefix(url: str, path: str) -> str | None:
+def _url_prefix(url: str, path: str) -> str | None:
     """What a URL has before the store's own name of the place, less user and password; `None`: only the store knows."""
     scheme, _, rest = url.partition("://")
     host, found, _ = rest.rpartition(path) if path and "::" not in url else ("", "", "")
@@ -356,7 +356,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
         raise InvalidRequestError(f"Nothing can be saved there yet: {error}.", hint="Install that package.") from None
     except Exception as error:  # noqa: BLE001 whatever a store's library says to a URL that it cannot read
         raise InvalidRequestError(
-            f"Nothing can be saved to {url.partition('://')[0]}://: {scrubbed(str(error), url)}.",
+            f"Nothing can be saved to {url.partition('://')[0]}://: {redact(str(error), url)}.",
             hint="Name a folder, or a store's URL.",
         ) from None
     return filesystem, str(path)

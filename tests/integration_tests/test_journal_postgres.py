@@ -132,7 +132,7 @@ def test_a_frozen_process_does_not_hold_up_the_others_for_good(url: str, journal
 
     def freeze() -> None:
         with other._store.database.transaction(1) as frozen:
-            frozen.say("SET LOCAL idle_in_transaction_session_timeout = '200ms'")
+            frozen.run_text("SET LOCAL idle_in_transaction_session_timeout = '200ms'")
             assert journal.reserve(entry(id="2"), None).id == "2"
 
     with pytest.raises(sqlalchemy.exc.DBAPIError):

@@ -32,7 +32,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from langchain_nebula_video.errors import InvalidRequestError, JournalError, Money
 from langchain_nebula_video.journal.sql.schema import prepare
 
-__all__ = ["Database", "Session", "checked"]
+__all__ = ["Database", "Session", "parse_url"]
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ _HINTS: dict[int | str, str] = {
 }
 
 
-def checked(url: str | URL) -> URL:
+def parse_url(url: str | URL) -> URL:
     """The URL of a database that can hold a journal; a file by its absolute path.
 
     Raises:
@@ -97,15 +97,15 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+    def fetch(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
         """Run a statement to its end, and give its rows: SQLite commits, or says that it cannot, after the last."""
         return [*self.connection.execute(statement, values)]
 
-    def count(self, statement: Executable, values: Mapping[str, Any]) -> int:
+    def execute(self, statement: Executable, values: Mapping[str, Any]) -> int:
         """Run a statement, and tell how many rows it changed."""
         return self.connection.execute(statement, values).rowcount
 
-    def say(self, text: str) -> None:
+    def run_text(self, text: str) -> None:
         """Run a text as it is."""
         self.connection.exec_driver_sql(text, execution_options={"no_parameters": True})
 
@@ -114,12 +114,12 @@ class Session:
         if self.connection.invalidated:
             return
         try:
-            self.say("ROLLBACK")
+            self.run_text("ROLLBACK")
         except DBAPIError as error:
             self.connection.invalidate(error)
 
 
-class FileSession(Session):
+class SqliteSession(Session):
     """The same for SQLite, where SQLAlchemy's way of running a statement takes twice as long as the statement."""
 
     def __init__(self, connection: Connection) -> None:
@@ -127,30 +127,30 @@ class FileSession(Session):
         self._driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         self._full = False
 
-    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
-        """See `Session.rows`."""
-        return self._run(*_compiled(statement, self.connection.dialect, tuple(values or ())), values)[0]
+    def fetch(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """See `Session.fetch`."""
+        return self._execute(*_compiled(statement, self.connection.dialect, tuple(values or ())), values)[0]
 
-    def count(self, statement: Executable, values: Mapping[str, Any]) -> int:
-        """See `Session.count`."""
-        return self._run(*_compiled(statement, self.connection.dialect, tuple(values)), values)[1]
+    def execute(self, statement: Executable, values: Mapping[str, Any]) -> int:
+        """See `Session.execute`."""
+        return self._execute(*_compiled(statement, self.connection.dialect, tuple(values)), values)[1]
 
-    def say(self, text: str) -> None:
-        """See `Session.say`."""
-        self._run(text, (), None)
+    def run_text(self, text: str) -> None:
+        """See `Session.run_text`."""
+        self._execute(text, (), None)
 
     def sync(self, *, full: bool) -> None:
         """Set how a transaction ends: after a power cut NORMAL may have lost the last ones, FULL has all."""
         if self._full is not full:
-            self.say(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self.run_text(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
 
     def roll_back(self) -> None:
         """See `Session.roll_back`."""
         if self._driver.in_transaction:  # SQLite ends it by itself on some faults
-            self.say("ROLLBACK")
+            self.run_text("ROLLBACK")
 
-    def _run(
+    def _execute(
         self, text: str, names: tuple[tuple[str, Any], ...], values: Mapping[str, Any] | None
     ) -> tuple[list[Any], int]:
         """Its rows, and how many it changed; a full disk may show at the last row only, with the commit."""
@@ -178,7 +178,7 @@ class Database:
     """One database, from this process.
 
     Args:
-        url: Where it is; see `checked`.
+        url: Where it is; see `parse_url`.
         patience: Seconds for which passing faults are repeated.
     """
 
@@ -186,17 +186,17 @@ class Database:
         self.url = url
         self.sqlite = url.drivername == "sqlite"
         self._patience = patience
-        self._begin()
-        _LIVING.add(self)
+        self._open()
+        _DATABASES.add(self)
 
-    def _begin(self) -> None:
+    def _open(self) -> None:
         # One connection and one lock for a file: its writers have to take turns, and threads wait for a lock more
         # cheaply than for a busy file.
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
         self._ready = False
-        self._held: list[FileSession] = []
+        self._sessions: list[SqliteSession] = []
         self._engine = self._file() if self.sqlite else self._server()
-        self._ending = weakref.finalize(self, _end, self._held, self._engine)
+        self._finalizer = weakref.finalize(self, _close_all, self._sessions, self._engine)
 
     def _file(self) -> Engine:
         engine = create_engine(
@@ -234,28 +234,28 @@ class Database:
             JournalError: it cannot be done.
         """
 
-        def passing(error: BaseException) -> bool:
-            return _passing(error) or (task_id is not None and _code(error) in _FULL)
+        def transient(error: BaseException) -> bool:
+            return is_transient(error) or (task_id is not None and error_code(error) in _FULL)
 
-        def once(*, again: bool) -> T:
-            with self._turn if self.sqlite else nullcontext():
+        def once(*, retried: bool) -> T:
+            with self._lock if self.sqlite else nullcontext():
                 if not self._ready:
                     self._prepare()
-                return work(again)
+                return work(retried)
 
         try:
             try:
-                return once(again=False)
+                return once(retried=False)
             except SQLAlchemyError as error:
-                if not passing(error):
+                if not transient(error):
                     raise
             retrying = Retrying(
                 stop=stop_after_delay(self._patience),
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                retry=retry_if_exception(passing),
+                retry=retry_if_exception(transient),
                 reraise=True,
             )
-            return retrying(once, again=True)
+            return retrying(once, retried=True)
         except SQLAlchemyError as error:
             raise self._fault(error, money, hint, task_id) from getattr(error, "orig", None)
 
@@ -270,24 +270,26 @@ class Database:
             with self._engine.connect() as connection:
                 yield Session(connection)
             return
-        if not self._held:
-            self._held.append(FileSession(self._engine.connect()))
-        session = self._held[0]
+        if not self._sessions:
+            self._sessions.append(SqliteSession(self._engine.connect()))
+        session = self._sessions[0]
         try:
             session.sync(full=synced)
             yield session
         except BaseException:
-            _end(self._held)
+            _close_all(self._sessions)
             raise
 
     @contextmanager
     def transaction(self, lock: int, *, synced: bool = False) -> Iterator[Session]:
         """A transaction among those with the same lock, of which there is one at a time, in all processes."""
         with self.statement(synced=synced) as session:
-            session.say("BEGIN IMMEDIATE" if self.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK + lock})")
+            session.run_text(
+                "BEGIN IMMEDIATE" if self.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK + lock})"
+            )
             try:
                 yield session
-                session.say("COMMIT")
+                session.run_text("COMMIT")
             except BaseException:
                 session.roll_back()
                 raise
@@ -303,9 +305,9 @@ class Database:
 
     def _fault(self, error: SQLAlchemyError, money: Money, hint: str, task_id: str | None) -> JournalError:
         where = self.url.database if self.sqlite else self.url.set(password=None, query={}).render_as_string()
-        code = _code(error)
+        code = error_code(error)
         said = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-        tried = f" for {self._patience:g} seconds" if _passing(error) else ""
+        tried = f" for {self._patience:g} seconds" if is_transient(error) else ""
         named = f" Task {task_id} was accepted, and its id may not be on record." if task_id else ""
         return JournalError(
             f"The journal {where} did not work{tried}: {said[0].rstrip('.')}.{named}",
@@ -318,8 +320,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; the next piece of work opens new ones."""
-        with self._turn:
-            _end(self._held, self._engine)
+        with self._lock:
+            _close_all(self._sessions, self._engine)
             self._ready = False
 
     def before_fork(self) -> None:
@@ -328,37 +330,37 @@ class Database:
         https://www.sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork".
         """
         if self.sqlite:
-            self._turn.acquire()
-            _end(self._held, self._engine)
+            self._lock.acquire()
+            _close_all(self._sessions, self._engine)
 
     def after_fork_here(self) -> None:
         """Go on in the parent."""
         if self.sqlite:
-            self._turn.release()
+            self._lock.release()
 
     def after_fork_there(self) -> None:
         """Begin anew in the child; the parent's connections are neither used nor closed."""
-        self._ending.detach()
-        _INHERITED.append(self._engine)
-        self._begin()
+        self._finalizer.detach()
+        _inherited_engines.append(self._engine)
+        self._open()
 
 
-def _end(held: list[FileSession], engine: Engine | None = None) -> None:
+def _close_all(sessions: list[SqliteSession], engine: Engine | None = None) -> None:
     """Close what is open; no method, as it also runs when the database itself is no more."""
-    while held:
-        held.pop().connection.close()
+    while sessions:
+        sessions.pop().connection.close()
     if engine is not None:
         engine.dispose()
 
 
-_LIVING: weakref.WeakSet[Database] = weakref.WeakSet()
-_INHERITED: list[Engine] = []
+_DATABASES: weakref.WeakSet[Database] = weakref.WeakSet()
+_inherited_engines: list[Engine] = []
 """In a child: what must not even be closed there, as that would close the parent's connections."""
 _forking: list[Database] = []
 
 
 def _before_fork() -> None:
-    _forking[:] = _LIVING
+    _forking[:] = _DATABASES
     for database in _forking:
         database.before_fork()
 
@@ -405,18 +407,18 @@ def _create_private(path: str) -> None:
         return
 
 
-def _code(error: BaseException) -> int | str:
+def error_code(error: BaseException) -> int | str:
     orig = getattr(error, "orig", None)
     return getattr(orig, "sqlite_errorcode", 0) & 0xFF or getattr(orig, "sqlstate", None) or ""
 
 
-def _passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether it may work in a moment, or on another connection."""
     if isinstance(error, PoolTimeoutError):
         return False  # it has waited
     if not isinstance(error, DBAPIError):
         return False
-    code = _code(error)
+    code = error_code(error)
     if isinstance(code, int):
         return code in _PASSING_SQLITE
     if code:

@@ -49,7 +49,7 @@ class SqlJournal:
             ) from None
         # As a pickle has it: with the password, and a file by its absolute path.
         self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
-        _LIVE[self._arguments] = self
+        _INSTANCES[self._arguments] = self
 
     def __eq__(self, other: object) -> bool:
         """Two on one database are the same record, and are counted once."""
@@ -127,11 +127,11 @@ class SqlJournal:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, self._arguments
+        return _unpickle, self._arguments
 
 
-_LIVE: weakref.WeakValueDictionary[tuple[str, float], SqlJournal] = weakref.WeakValueDictionary()
+_INSTANCES: weakref.WeakValueDictionary[tuple[str, float], SqlJournal] = weakref.WeakValueDictionary()
 
 
-def _restored(url: str, patience: float) -> SqlJournal:
-    return _LIVE.get((url, patience)) or SqlJournal(url, patience=patience)
+def _unpickle(url: str, patience: float) -> SqlJournal:
+    return _INSTANCES.get((url, patience)) or SqlJournal(url, patience=patience)

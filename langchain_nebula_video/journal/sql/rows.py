@@ -1,4 +1,4 @@
-"""An entry as a row of the database, and back."""
+"""Entries as database rows, and rows as entries."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from langchain_nebula_video.journal.entries import Entry, EntryState, counted
+from langchain_nebula_video.journal.entries import Entry, EntryState, round_up
 
-__all__ = ["FIELDS", "as_entry", "as_row", "changed", "digest", "micros", "named", "text", "usd"]
+__all__ = [
+    "FIELDS",
+    "clean_text",
+    "from_trillionths",
+    "index_text",
+    "to_columns",
+    "to_entry",
+    "to_microseconds",
+    "to_row",
+]
 
 FIELDS = (
     "id", "gateway", "model", "request", "created_at", "state", "key", "task_id", "reserved_usd", "billed_usd",
@@ -21,53 +30,53 @@ FIELDS = (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MOST = 2**63 - 1
-_LONGEST_NAME = 500
-"""Characters; PostgreSQL's indexes take 2,700 bytes."""
+_MAX_INTEGER = 2**63 - 1
+_MAX_INDEX_TEXT = 500
+"""Characters; an index of PostgreSQL takes 2,700 bytes."""
 
 
-def micros(moment: datetime) -> int:
-    """A moment as the database has it."""
+def to_microseconds(moment: datetime) -> int:
+    """Return a moment as whole microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _moment(value: int) -> datetime:
+def _from_microseconds(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
-def text(value: str) -> str:
-    """A text that every database takes: PostgreSQL has no NUL, and UTF-8 has no halves of characters."""
+def clean_text(value: str) -> str:
+    """Escape what a database does not store: PostgreSQL takes no NUL, and UTF-8 has no lone surrogates."""
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def named(value: str) -> str:
-    """A key or a task id, short enough for an index."""
-    clean = text(value)
-    if len(clean) <= _LONGEST_NAME:
+def index_text(value: str) -> str:
+    """Return a key or a task id short enough for an index; a digest replaces the end of a long one."""
+    clean = clean_text(value)
+    if len(clean) <= _MAX_INDEX_TEXT:
         return clean
-    return f"{clean[:_LONGEST_NAME]}… sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
+    return f"{clean[:_MAX_INDEX_TEXT]}… sha256:{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
 
 
-def _request(request: Mapping[str, Any]) -> str:
-    """A request as the database has it: the same for the same request, whatever its order."""
+def _to_canonical_json(request: Mapping[str, Any]) -> str:
+    """Return the same text for the same request, whatever the order of its fields."""
     return json.dumps(request, separators=(",", ":"), default=str, sort_keys=True)
 
 
-def digest(gateway: str, request: str) -> int:
-    """Finds entries of the same request; what is found is compared."""
+def _digest(gateway: str, request: str) -> int:
+    """Return the number by which entries of the same request are found; their texts are compared too."""
     return int.from_bytes(hashlib.sha256(f"{gateway} {request}".encode()).digest()[:8], signed=True)
 
 
-def _trillionths(amount: Decimal) -> int:
-    return min(int(counted(amount).scaleb(12)), _MOST)
+def _to_trillionths(amount: Decimal) -> int:
+    return min(int(round_up(amount).scaleb(12)), _MAX_INTEGER)
 
 
-def usd(trillionths: int) -> Decimal:
-    """A sum as an amount of dollars, without zeros at its end."""
+def from_trillionths(trillionths: int) -> Decimal:
+    """Return a sum as US dollars, without trailing zeros."""
     amount = Decimal(trillionths).scaleb(-12).normalize()
     return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount
 
@@ -76,44 +85,64 @@ def _optional(convert: Any) -> Any:
     return lambda value: None if value is None else convert(value)
 
 
-_TO_ROW: dict[str, Any] = {
-    "id": str, "gateway": text, "model": text, "request": _request, "created_at": micros, "state": str,
-    "key": _optional(named), "task_id": _optional(named), "reserved_usd": str, "billed_usd": _optional(str),
-    "video": _optional(_json), "reason": _optional(text), "sent_at": _optional(micros),
-    "lost_at": _optional(micros), "abandoned": bool, "holder": _optional(text), "held_until": _optional(micros),
-    "updated_at": _optional(micros), "account": _optional(text),
-}  # fmt: skip
-_FROM_ROW: tuple[Any, ...] = tuple(
-    {
-        "request": json.loads, "created_at": _moment, "state": EntryState, "reserved_usd": Decimal,
-        "billed_usd": Decimal, "video": json.loads, "sent_at": _moment, "lost_at": _moment, "abandoned": bool,
-        "held_until": _moment, "updated_at": _moment,
-    }.get(name)
-    for name in FIELDS
-)  # fmt: skip
+_TO_COLUMN: dict[str, Any] = {
+    "id": str,
+    "gateway": clean_text,
+    "model": clean_text,
+    "request": _to_canonical_json,
+    "created_at": to_microseconds,
+    "state": str,
+    "key": _optional(index_text),
+    "task_id": _optional(index_text),
+    "reserved_usd": str,
+    "billed_usd": _optional(str),
+    "video": _optional(_to_json),
+    "reason": _optional(clean_text),
+    "sent_at": _optional(to_microseconds),
+    "lost_at": _optional(to_microseconds),
+    "abandoned": bool,
+    "holder": _optional(clean_text),
+    "held_until": _optional(to_microseconds),
+    "updated_at": _optional(to_microseconds),
+    "account": _optional(clean_text),
+}
+_FROM_COLUMN: dict[str, Any] = {
+    "request": json.loads,
+    "created_at": _from_microseconds,
+    "state": EntryState,
+    "reserved_usd": Decimal,
+    "billed_usd": Decimal,
+    "video": json.loads,
+    "sent_at": _from_microseconds,
+    "lost_at": _from_microseconds,
+    "abandoned": bool,
+    "held_until": _from_microseconds,
+    "updated_at": _from_microseconds,
+}
+_FROM_ROW: tuple[Any, ...] = tuple(_FROM_COLUMN.get(name) for name in FIELDS)
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of an entry as columns."""
-    row = {name: _TO_ROW[name](value) for name, value in changes.items()}
+def to_columns(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of an entry as columns, and amounts in trillionths of a dollar too."""
+    row = {name: _TO_COLUMN[name](value) for name, value in changes.items()}
     if "reserved_usd" in changes:
-        row["reserved"] = _trillionths(changes["reserved_usd"])
+        row["reserved"] = _to_trillionths(changes["reserved_usd"])
     if "billed_usd" in changes:
         billed = changes["billed_usd"]
-        row["billed"] = None if billed is None else _trillionths(billed)
+        row["billed"] = None if billed is None else _to_trillionths(billed)
     return row
 
 
-def as_row(entry: Entry) -> dict[str, Any]:
-    """All columns of an entry."""
-    row = changed({name: getattr(entry, name) for name in FIELDS})
-    row["digest"] = digest(row["gateway"], row["request"])
-    row["counted"] = _trillionths(entry.spent_usd)
+def to_row(entry: Entry) -> dict[str, Any]:
+    """Return all columns of an entry."""
+    row = to_columns({name: getattr(entry, name) for name in FIELDS})
+    row["digest"] = _digest(row["gateway"], row["request"])
+    row["counted"] = _to_trillionths(entry.spent_usd)
     return row
 
 
-def as_entry(row: Sequence[Any]) -> Entry:
-    """The entry of a row, read in the order of `FIELDS`."""
+def to_entry(row: Sequence[Any]) -> Entry:
+    """Return the entry of a row that was read in the order of `FIELDS`."""
     values = [
         value if value is None or convert is None else convert(value)
         for value, convert in zip(row, _FROM_ROW, strict=True)

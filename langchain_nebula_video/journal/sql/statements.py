@@ -26,37 +26,37 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from langchain_nebula_video.journal.entries import FREE, LOSABLE, EntryState
+from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, EntryState
 from langchain_nebula_video.journal.sql.rows import FIELDS
 from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES
 
 __all__ = [
     "ADOPT",
-    "AGAIN",
     "BEGIN",
+    "CAN_BEGIN",
     "CLAIM",
-    "CLAIMED",
     "DELETE",
     "DELETE_KEYS",
+    "EXISTS",
     "FIND",
     "FIND_BY_TASK",
+    "FIND_CLAIMED",
+    "FIND_FOR_UPDATE",
+    "FIND_OWN",
+    "FIND_REPEATED",
+    "FIND_SWEPT",
     "FORGET",
     "HOLD",
     "INSERT",
-    "IS_THERE",
-    "LIKES",
-    "LOSE",
-    "MAY_BEGIN",
-    "NAME",
-    "OWNER",
+    "INSERT_KEY",
+    "MARK_UNCONFIRMED",
     "RELEASE",
     "SPENT",
     "SPENT_SINCE",
     "SWEEP_SENT",
     "SWEEP_UNSENT",
-    "SWEPT",
-    "changing",
-    "listing",
+    "list_entries",
+    "update_entry",
 ]
 
 _E = ENTRIES.c
@@ -87,14 +87,14 @@ _adopted = select(ADOPTED.c.entry_id).where(ADOPTED.c.key == _KEY).scalar_subque
 FIND = select(*_ROW).where(or_(_E.key == _KEY, _E.id == _adopted))
 FIND_BY_TASK = select(*_ROW).where(_E.gateway == _GATEWAY, _E.task_id == _TASK).order_by(_E.seq.desc()).limit(1)
 
-_dead = and_(_E.state == _SUBMITTING, _E.held_until <= _NOW)
+_orphaned = and_(_E.state == _SUBMITTING, _E.held_until <= _NOW)
 # FOR UPDATE is for PostgreSQL, where the entry's own process may be changing it; SQLite has one writer.
-OWNER = FIND.with_for_update(of=ENTRIES)
-AGAIN = select(*_ROW).where(or_(_E.id == _ID, and_(_E.digest == _DIGEST, _E.adopted_by == _ID)))
-_not_free = [_E.state != state.value for state in sorted(FREE)]
-LIKES = (
+FIND_FOR_UPDATE = FIND.with_for_update(of=ENTRIES)
+FIND_OWN = select(*_ROW).where(or_(_E.id == _ID, and_(_E.digest == _DIGEST, _E.adopted_by == _ID)))
+_not_free = [_E.state != state.value for state in sorted(UNBILLED_STATES)]
+FIND_REPEATED = (
     select(*_ROW)
-    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_not_free, or_(_E.abandoned, _dead))
+    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_not_free, or_(_E.abandoned, _orphaned))
     .order_by(_E.created_at, _E.id)
     .with_for_update(of=ENTRIES)
 )
@@ -105,48 +105,48 @@ INSERT = insert(ENTRIES).inline()
 
 
 @lru_cache
-def _changing(given: frozenset[str]) -> ReturningUpdate[Any]:
+def _update_statement(given: frozenset[str]) -> ReturningUpdate[Any]:
     """The change of an entry; if money may be concerned, what counts is found from what is given and what is there."""
     statement = update(ENTRIES).where(_E.id == _ID)
     if given:
         billed, reserved, free = (bindparam(f"new_{name}", type_=BigInteger()) if name in given else None
                                   for name in ("billed", "reserved", "state"))  # fmt: skip
         known: Any = _E.billed if billed is None else billed
-        nothing = or_(*(_E.state == state.value for state in sorted(FREE))) if free is None else free == 1
+        nothing = or_(*(_E.state == state.value for state in sorted(UNBILLED_STATES))) if free is None else free == 1
         counts = case((known.is_not(None), known), (nothing, 0), else_=_E.reserved if reserved is None else reserved)
         statement = statement.values(counted=counts)
     return statement.returning(*_ROW)
 
 
-def changing(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate[Any], dict[str, Any]]:
+def update_entry(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate[Any], dict[str, Any]]:
     """The statement that changes columns of an entry, and its values."""
     values = {"of_id": entry_id, **row}
     given = _MONEY & row.keys()
     for name in given:
-        values[f"new_{name}"] = row[name] if name != "state" else int(row[name] in FREE)
-    return _changing(frozenset(given)), values
+        values[f"new_{name}"] = row[name] if name != "state" else int(row[name] in UNBILLED_STATES)
+    return _update_statement(frozenset(given)), values
 
 
-NAME = insert(ADOPTED)
+INSERT_KEY = insert(ADOPTED)
 ADOPT = update(ENTRIES).where(_E.id == _ID).values(abandoned=False, adopted_by=_BY, updated_at=_NOW).returning(*_ROW)
 DELETE = delete(ENTRIES).where(_E.id == _ID)
-_losable = or_(*(_E.state == state.value for state in sorted(LOSABLE)))
+_losable = or_(*(_E.state == state.value for state in sorted(FORGETTABLE_STATES)))
 FORGET = DELETE.where(_E.task_id.is_(None), _losable)
-IS_THERE = select(_E.id).where(_E.id == _ID)
+EXISTS = select(_E.id).where(_E.id == _ID)
 DELETE_KEYS = delete(ADOPTED).where(ADOPTED.c.entry_id == _ID)
 
 _lost: dict[str, Any] = {"state": _UNCONFIRMED, "abandoned": True, "lost_at": _E.held_until, "updated_at": _NOW}
-LOSE = update(ENTRIES).where(_E.id == _ID).values(**_lost).returning(*_ROW)
-SWEEP_SENT = update(ENTRIES).where(_dead, _E.sent_at.is_not(None)).values(**_lost)
-SWEEP_UNSENT = delete(ENTRIES).where(_dead, _E.sent_at.is_(None)).returning(_E.id)
-SWEPT = (
+MARK_UNCONFIRMED = update(ENTRIES).where(_E.id == _ID).values(**_lost).returning(*_ROW)
+SWEEP_SENT = update(ENTRIES).where(_orphaned, _E.sent_at.is_not(None)).values(**_lost)
+SWEEP_UNSENT = delete(ENTRIES).where(_orphaned, _E.sent_at.is_(None)).returning(_E.id)
+FIND_SWEPT = (
     select(*_ROW)
     .where(_E.state == _UNCONFIRMED, _E.updated_at == _NOW, _E.lost_at.is_not(None))
     .order_by(_E.created_at, _E.id)
 )
 
 _other = ENTRIES.alias("other")
-_under_way = (
+_in_flight = (
     select(func.count())
     .select_from(_other)
     .where(
@@ -159,15 +159,15 @@ _under_way = (
     )
     .scalar_subquery()
 )
-_may_hold = or_(_E.holder.is_(None), _E.holder == _HOLDER, _E.held_until.is_(None), _E.held_until <= _NOW)
+_can_hold = or_(_E.holder.is_(None), _E.holder == _HOLDER, _E.held_until.is_(None), _E.held_until <= _NOW)
 _begun = and_(_E.sent_at == _NOW, _E.holder == _HOLDER)  # by this very call, whose answer was lost
-MAY_BEGIN = select(func.count()).select_from(ENTRIES).where(_E.id == _ID, _E.state == _SUBMITTING, _may_hold)
+CAN_BEGIN = select(func.count()).select_from(ENTRIES).where(_E.id == _ID, _E.state == _SUBMITTING, _can_hold)
 BEGIN = (
     update(ENTRIES)
-    .where(_E.id == _ID, _E.state == _SUBMITTING, _may_hold, or_(_under_way < _CAP, _begun))
+    .where(_E.id == _ID, _E.state == _SUBMITTING, _can_hold, or_(_in_flight < _CAP, _begun))
     .values(sent_at=_NOW, holder=_HOLDER, held_until=_UNTIL, updated_at=_NOW)
 )
-HOLD = update(ENTRIES).where(_E.id == _ID, _may_hold).values(holder=_HOLDER, held_until=_UNTIL).returning(*_ROW)
+HOLD = update(ENTRIES).where(_E.id == _ID, _can_hold).values(holder=_HOLDER, held_until=_UNTIL).returning(*_ROW)
 RELEASE = update(ENTRIES).where(_E.id == _ID, _E.holder == _HOLDER).values(holder=None, held_until=None)
 
 _taken = select(_other.c.id).where(_other.c.gateway == _E.gateway, _other.c.task_id == _TASK, _other.c.id != _E.id)
@@ -183,7 +183,7 @@ CLAIM = (
     )
     .returning(*_ROW)
 )
-CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
+FIND_CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
 
 # --- adding up, listing ---
 
@@ -196,7 +196,7 @@ SPENT_SINCE = SPENT.where(_E.created_at > _SINCE)
 
 
 @lru_cache
-def _listing(states: int | None, filters: frozenset[str], *, newest: bool) -> Select[Any]:
+def _list_statement(states: int | None, filters: frozenset[str], *, newest: bool) -> Select[Any]:
     order = (_E.created_at.desc(), _E.seq.desc()) if newest else (_E.created_at, _E.seq)
     statement = select(*_ROW).order_by(*order)
     if states is not None:
@@ -210,10 +210,10 @@ def _listing(states: int | None, filters: frozenset[str], *, newest: bool) -> Se
     return statement.limit(_LIMIT) if "most" in filters else statement
 
 
-def listing(
+def list_entries(
     states: Collection[EntryState] | None, filters: Mapping[str, Any], *, newest: bool
 ) -> tuple[Select[Any], dict[str, Any]]:
     """The statement that lists entries, and its values; filters that are `None` are none."""
     values = {name: value for name, value in filters.items() if value is not None}
-    statement = _listing(None if states is None else len(states), frozenset(values), newest=newest)
+    statement = _list_statement(None if states is None else len(states), frozenset(values), newest=newest)
     return statement, values | {f"state{number}": str(state) for number, state in enumerate(states or ())}

@@ -21,8 +21,8 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import MEANINGS, Exit, exit_for
-from langchain_nebula_video.cli.options import Wish
-from langchain_nebula_video.cli.prepare import image_of, picture
+from langchain_nebula_video.cli.options import RequestOptions
+from langchain_nebula_video.cli.request import parse_image, read_first_frame
 from langchain_nebula_video.schema import VideoRequest
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, running, succeeded
 
@@ -333,18 +333,18 @@ def test_an_image_can_be_piped_in(run: Run, gateway: Gateway) -> None:
 @pytest.mark.parametrize("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd", "oss://bucket/cat.jpg"])
 def test_what_has_a_scheme_is_no_file(argument: str) -> None:
     """It goes to the library as it is."""
-    assert image_of(argument, 10) == picture(argument) == argument
+    assert read_first_frame(argument, 10) == parse_image(argument) == argument
 
 
 def test_none_is_no_image_and_a_path_of_that_name_is_one() -> None:
     """A file called so is named with its folder."""
-    assert image_of("none", 10) is None
-    assert image_of("./none", 10) == picture("none") == Path("none")
+    assert read_first_frame("none", 10) is None
+    assert read_first_frame("./none", 10) == parse_image("none") == Path("none")
 
 
 def test_every_field_of_a_request_can_be_said() -> None:
     """A field that the command line does not know fails here."""
-    assert {field.name for field in fields(Wish)} == set(VideoRequest.model_fields) - {"model"}
+    assert {field.name for field in fields(RequestOptions)} == set(VideoRequest.model_fields) - {"model"}
 
 
 def test_a_video_of_text_needs_no_image(run: Run, gateway: Gateway) -> None:

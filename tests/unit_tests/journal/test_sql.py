@@ -124,7 +124,7 @@ def test_a_submit_and_its_task_id_are_on_disk_before_the_call_returns(journal: S
 @contextlib.contextmanager
 def _connection(journal: SqlJournal) -> Iterator[sqlalchemy.Connection]:
     """The journal's own connection, as it was left."""
-    (session,) = journal._store.database._held
+    (session,) = journal._store.database._sessions
     yield session.connection
 
 
@@ -285,8 +285,8 @@ def test_an_error_tells_no_prompt_and_no_address(hasty: SqlJournal, path: Path) 
 
 def _losing(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what ends a transaction work, and its answer be lost."""
-    (session,) = journal._store.database._held
-    run = session._run
+    (session,) = journal._store.database._sessions
+    run = session._execute
 
     def lose(text: str, names: Any, values: Any) -> tuple[list[Any], int]:
         answer = run(text, names, values)
@@ -296,7 +296,7 @@ def _losing(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
         lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
         raise sqlalchemy.exc.OperationalError(text, (), lost)
 
-    monkeypatch.setattr(session, "_run", lose)
+    monkeypatch.setattr(session, "_execute", lose)
 
 
 REPEATED: dict[str, Any] = {
@@ -409,7 +409,7 @@ def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
     ("statement", "index"),
     [
         ("SPENT", "COVERING INDEX nebula_entries_spent"), ("SPENT_SINCE", "COVERING INDEX nebula_entries_spent"),
-        ("FIND_BY_TASK", "INDEX nebula_entries_task"), ("LIKES", "INDEX ix_nebula_entries_digest"),
+        ("FIND_BY_TASK", "INDEX nebula_entries_task"), ("FIND_REPEATED", "INDEX ix_nebula_entries_digest"),
         ("SWEEP_SENT", "INDEX nebula_entries_state"), ("BEGIN", "INDEX nebula_entries_state"),
         ("FIND", "MULTI-INDEX OR"),
     ],

@@ -1,4 +1,4 @@
-"""What models and gateways can do, as tables and as plain data."""
+"""The tables of the command `models`, and the same as JSON data."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from langchain_nebula_video.media.formats import join_or
 from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import money
 
-__all__ = ["details", "listing", "plain_models"]
+__all__ = ["detail_table", "model_tables", "models_as_dicts"]
 
 _CURRENCIES = {"USD": "US dollars", "CNY": "yuan"}
 _TIER = "TIER"
 _WIDE = 100
-"""Columns from which on there is room for how long a generation takes."""
+"""From this width on, the table has room for the usual times."""
 _PADDING = (0, 2, 0, 0)
 
 
-# --- all of them ---
+# --- all models ---
 
 
-def listing(found: Sequence[Offer], width: int) -> Group:
-    """A table for each gateway.
+def model_tables(found: Sequence[Offer], width: int) -> Group:
+    """Return a table for each gateway.
 
     Args:
-        found: What is offered; what one gateway serves comes in one piece.
-        width: The terminal's.
+        found: The offers, those of a gateway side by side.
+        width: Columns of the terminal.
     """
-    longest = max((len(name) for name, _ in _lines(found)), default=0)
+    longest = max((len(name) for name, _ in _group_rows(found)), default=0)
     parts: list[Table | Text] = []
     for gateway, served in groupby(found, key=lambda offer: offer.gateway):
-        lines = _lines(list(served))
+        rows = _group_rows(list(served))
         unit = f"{_CURRENCIES[gateway.currency]} per second"
         parts.append(Text.assemble((gateway.name, "bold"), f": {gateway.title}, in {unit}"))
-        parts.append(_table(lines, longest, timed=width >= _WIDE))
-        shared = [alike[0].model.name for _, alike in lines if len(alike) > 1]
+        parts.append(_table(rows, longest, timed=width >= _WIDE))
+        shared = [alike[0].model.name for _, alike in rows if len(alike) > 1]
         parts += [Text(f"{_TIER} is the head of a column, as in {name}.", style="dim") for name in shared[:1]]
         parts.append(Text())
     return Group(*parts[:-1])
 
 
-def _lines(found: Sequence[Offer]) -> list[tuple[str, list[Offer]]]:
-    """Names and offers; models that differ in nothing but their one resolution share a line."""
-    lines: dict[tuple[object, ...], tuple[str, list[Offer]]] = {}
+def _group_rows(found: Sequence[Offer]) -> list[tuple[str, list[Offer]]]:
+    """Return a name and its offers for each row. Models that differ in their only resolution alone share a row."""
+    rows: dict[tuple[object, ...], tuple[str, list[Offer]]] = {}
     for offer in found:
         model, tiers = offer.model, offer.resolutions
         name = model.name.replace(tiers[0], _TIER) if len(tiers) == 1 else model.name
-        lines.setdefault((name, _made_of(model), model.durations), (name, []))[1].append(offer)
-    return [(name if len(alike) > 1 else alike[0].model.name, alike) for name, alike in lines.values()]
+        rows.setdefault((name, _inputs(model), model.durations), (name, []))[1].append(offer)
+    return [(name if len(alike) > 1 else alike[0].model.name, alike) for name, alike in rows.values()]
 
 
-def _table(lines: list[tuple[str, list[Offer]]], longest: int, *, timed: bool) -> Table:
-    tiers = sorted({tier for _, alike in lines for offer in alike for tier in offer.resolutions}, key=_pixels)
+def _table(rows: list[tuple[str, list[Offer]]], longest: int, *, timed: bool) -> Table:
+    tiers = sorted({tier for _, alike in rows for offer in alike for tier in offer.resolutions}, key=_pixels)
     table = Table(
-        Column("Model", no_wrap=True, min_width=longest),  # it is there to be copied
+        Column("Model", no_wrap=True, min_width=longest),  # never broken, so that it can be copied
         Column("Made of", min_width=len("text, image")),
         Column("Seconds", min_width=len("Seconds")),
         *([Column("Usually takes", min_width=len("Usually takes"))] if timed else []),
@@ -73,18 +73,18 @@ def _table(lines: list[tuple[str, list[Offer]]], longest: int, *, timed: bool) -
         padding=_PADDING,
         header_style="dim",
     )
-    for name, alike in lines:
+    for name, alike in rows:
         model = alike[0].model
-        times = [_span(span for each in alike for span in each.model.typical_seconds.values())] if timed else []
+        times = [_time_range(span for each in alike for span in each.model.typical_seconds.values())] if timed else []
         prices = {tier: _price(offer, tier) for offer in alike for tier in offer.resolutions}
         table.add_row(
-            name, _made_of(model), _choices(model.durations), *times, *(prices.get(tier, "") for tier in tiers)
+            name, _inputs(model), _format_numbers(model.durations), *times, *(prices.get(tier, "") for tier in tiers)
         )
     return table
 
 
 def _pixels(tier: str) -> tuple[int, str]:
-    """Sorts 720p before 1080p."""
+    """Return a sort key that puts 720p before 1080p."""
     return len(tier), tier
 
 
@@ -93,7 +93,7 @@ def _price(offer: Offer, tier: str) -> str:
     return "unknown" if price is None else money(price, offer.gateway.currency)
 
 
-def _made_of(model: Model) -> str:
+def _inputs(model: Model) -> str:
     if "reference_images" in model.requires:
         return "references"
     if "last_image" in model.requires:
@@ -103,43 +103,43 @@ def _made_of(model: Model) -> str:
     return "text, image" if "image" in model.takes else "text"
 
 
-def _choices(numbers: Sequence[int]) -> str:
-    """A run of numbers by its ends."""
+def _format_numbers(numbers: Sequence[int]) -> str:
+    """Format consecutive numbers as a range, others as a list."""
     run = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
     return f"{numbers[0]} to {numbers[-1]}" if run else ", ".join(map(str, numbers))
 
 
-def _span(spans: Iterable[tuple[float, float]]) -> str:
-    """From the shortest time to the longest."""
+def _time_range(spans: Iterable[tuple[float, float]]) -> str:
+    """Format the shortest and the longest time."""
     lows, highs = zip(*spans, strict=True)
-    (low, unit), last = _time(min(lows)).split(), _time(max(highs))
+    (low, unit), last = _format_time(min(lows)).split(), _format_time(max(highs))
     return f"{low} to {last}" if last.endswith(unit) else f"{low} {unit} to {last}"
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:g} h"
     return f"{seconds / 60:g} min"
 
 
-# --- one of them ---
+# --- one model ---
 
 
-def details(found: Sequence[Offer]) -> Table:
-    """All there is to know of a model, and of each gateway that serves it."""
+def detail_table(found: Sequence[Offer]) -> Table:
+    """Return the facts about a model, and about each gateway that serves it."""
     table = Table.grid(Column(no_wrap=True, style="dim"), Column(overflow="fold"), padding=_PADDING)
-    for name, told in [*_facts(found[0].model), *(fact for offer in found for fact in _terms(offer))]:
-        table.add_row(name, told)
+    for name, value in [*_model_facts(found[0].model), *(fact for offer in found for fact in _offer_facts(offer))]:
+        table.add_row(name, value)
     return table
 
 
-def _facts(model: Model) -> Iterator[tuple[str, str]]:
+def _model_facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "Model", f"{model.name}: {model.title}"
-    yield "Made of", _made_of(model)
-    yield "Seconds", _choices(model.durations) + _unless_said(model.default_duration, model.durations)
+    yield "Made of", _inputs(model)
+    yield "Seconds", _format_numbers(model.durations) + _default_note(model.default_duration, model.durations)
     spans = model.typical_seconds.items()
-    each = [f"{_span([span])} for {seconds} s" if seconds else _span([span]) for seconds, span in spans]
-    yield "Time", f"usually {', '.join(each)}; given up after {_time(model.timeout)}"
+    each = [f"{_time_range([span])} for {seconds} s" if seconds else _time_range([span]) for seconds, span in spans]
+    yield "Time", f"usually {', '.join(each)}; given up after {_format_time(model.timeout)}"
     yield "Frames", f"{model.fps} a second"
     yield "Proportions", ", ".join(model.aspect_ratios) or "those of the image"
     if model.max_prompt is not None:
@@ -152,11 +152,11 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
         yield "Templates", ", ".join(model.templates)
 
 
-def _unless_said(default: object, choices: Sequence[object]) -> str:
+def _default_note(default: object, choices: Sequence[object]) -> str:
     return f"; unless said {default}" if len(choices) > 1 else ""
 
 
-def _terms(offer: Offer) -> Iterator[tuple[str, str]]:
+def _offer_facts(offer: Offer) -> Iterator[tuple[str, str]]:
     gateway = offer.gateway
     yield "", ""
     default = "; its default model" if gateway.default_model == offer.model.name else ""
@@ -164,41 +164,41 @@ def _terms(offer: Offer) -> Iterator[tuple[str, str]]:
     if offer.wire_name != offer.model.name:
         yield "  Name", f"{offer.wire_name} there; here {offer.model.name}"
     tiers = ", ".join(f"{_price(offer, tier)} at {tier}" for tier in offer.resolutions)
-    yield "  Per second", tiers + _unless_said(offer.default_resolution, offer.resolutions)
+    yield "  Per second", tiers + _default_note(offer.default_resolution, offer.resolutions)
     needs, takes = _fields(offer)
-    yield "  Needs", ", ".join(map(opt.name_of, needs))
-    yield "  Takes", ", ".join(map(opt.name_of, takes))
-    yield "  Images", _limits(gateway.images)
+    yield "  Needs", ", ".join(map(opt.option_name, needs))
+    yield "  Takes", ", ".join(map(opt.option_name, takes))
+    yield "  Images", _image_limits(gateway.images)
 
 
 def _fields(offer: Offer) -> tuple[list[Field[Any]], list[Field[Any]]]:
-    """What a request must say, and what it may."""
-    needs = [each for each in fields(opt.Wish) if offer.requires(each.name)]
-    return needs, [each for each in fields(opt.Wish) if offer.accepts(each.name) and each not in needs]
+    """Return the fields that a request must have, and those that it may have."""
+    needs = [each for each in fields(opt.RequestOptions) if offer.requires(each.name)]
+    return needs, [each for each in fields(opt.RequestOptions) if offer.accepts(each.name) and each not in needs]
 
 
-def _limits(limits: ImageLimits) -> str:
-    told = [join_or(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
-    told += [f"sides of {limits.sides[0]} to {limits.sides[1]} pixels"] if limits.sides else []
-    told += [] if limits.alpha else ["without transparency"]
-    return ", ".join([*told, f"or an address ({join_or(limits.schemes)})"])
+def _image_limits(limits: ImageLimits) -> str:
+    parts = [join_or(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
+    parts += [f"sides of {limits.sides[0]} to {limits.sides[1]} pixels"] if limits.sides else []
+    parts += [] if limits.alpha else ["without transparency"]
+    return ", ".join([*parts, f"or an address ({join_or(limits.schemes)})"])
 
 
-# --- for machines ---
+# --- JSON ---
 
 
-def plain_models(found: Sequence[Offer]) -> list[dict[str, Any]]:
-    """Each model once, with what each gateway makes of it."""
+def models_as_dicts(found: Sequence[Offer]) -> list[dict[str, Any]]:
+    """Return each model once, with the offer of each gateway."""
     by_model: dict[str, list[Offer]] = {}
     for offer in found:
         by_model.setdefault(offer.model.name, []).append(offer)
     return [
-        {**_plain_model(served[0].model), "gateways": {offer.gateway.name: _plain_offer(offer) for offer in served}}
+        {**_model_as_dict(served[0].model), "gateways": {offer.gateway.name: _offer_as_dict(offer) for offer in served}}
         for served in by_model.values()
     ]
 
 
-def _plain_model(model: Model) -> dict[str, Any]:
+def _model_as_dict(model: Model) -> dict[str, Any]:
     return {
         "model": model.name,
         "title": model.title,
@@ -215,7 +215,7 @@ def _plain_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _plain_offer(offer: Offer) -> dict[str, Any]:
+def _offer_as_dict(offer: Offer) -> dict[str, Any]:
     needs, takes = _fields(offer)
     prices = {tier: offer.prices.get(tier) for tier in offer.resolutions}
     return {

@@ -1,0 +1,53 @@
+"""The price of a paid command, shown and accepted before anything is sent."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.cli.output import format_cost
+from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
+from langchain_nebula_video.schema import dollars
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.cli import options as opt
+    from langchain_nebula_video.cli.output import Output
+    from langchain_nebula_video.lifecycle.orders import Order
+
+__all__ = ["confirm_price"]
+
+
+def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> bool:
+    """Show the price, ask for consent, and return whether it was given.
+
+    Raises:
+        BudgetExceededError: the price is above `--max-cost`.
+        InvalidRequestError: there is a `--max-cost` and the price is unknown, or there is no terminal to ask on.
+    """
+    request, cost, budget = order.request, order.cost, payment.max_cost
+    known = cost.usd is not None
+    price = f"about {format_cost(cost)}" if known else "a price that is not known here"
+    sound = ", with sound" if request.generate_audio or request.audio_url else ""
+    output.print_message(f"{request.model}: {request.duration} s at {request.resolution}{sound}, for {price}.")
+    if budget is not None and cost.usd is None:
+        raise InvalidRequestError(
+            f"There is a --max-cost, and no price of {request.model} is known at {order.offer.gateway.name}.",
+            hint=f"Say with --price what a second of video costs you, in {order.offer.gateway.currency}, "
+            "or leave --max-cost out.",
+        )
+    if budget is not None and cost.usd is not None and cost.usd > budget.usd:
+        raise BudgetExceededError(
+            f"This video would cost {dollars(cost.usd)}, and --max-cost is {dollars(budget.usd)}.",
+            hint="Raise --max-cost, or ask for a shorter or smaller video.",
+        )
+    if payment.yes:
+        return True
+    if output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        why = "With --json nobody is asked" if output.as_json else "There is no terminal to ask on"
+        raise InvalidRequestError(f"{why}, and this costs money.", hint="Add --yes to pay without being asked.")
+    # Not input(): its prompt may go to stdout, which holds the result alone.
+    output.console.print(f"Pay for it{'' if known else ', whatever it costs'}? [y/N] ", end="")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        output.print_message()
+    return answer.strip().lower() in {"y", "yes"}

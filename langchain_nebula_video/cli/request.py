@@ -1,0 +1,66 @@
+"""The request of a paid command: read from its options and checked before anything is sent."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.catalog.offers import build_request
+from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.lifecycle.orders import Order, make_order
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.cli.client import ClientFactory
+    from langchain_nebula_video.cli.output import Output
+
+__all__ = ["build_order", "parse_image", "read_first_frame"]
+
+_SCHEME = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://", re.IGNORECASE)
+
+
+def parse_image(argument: str) -> str | Path:
+    """Return a path, or the string itself if it has a scheme.
+
+    The library reads no string as a path. Here a person typed it, so it may be one.
+    """
+    return argument if _SCHEME.match(argument) else Path(argument).expanduser()
+
+
+def read_first_frame(argument: str, max_bytes: int) -> str | bytes | Path | None:
+    """Return the first frame: `none` means `None`, and `-` reads the bytes on stdin, at most one too many.
+
+    Raises:
+        InvalidRequestError: it is `-`, and nothing is piped in.
+    """
+    if argument == opt.NO_IMAGE:
+        return None
+    if argument != "-":
+        return parse_image(argument)
+    if sys.stdin.isatty():
+        raise InvalidRequestError("The image is - and nothing is piped in.", hint="Pipe an image in, or name a file.")
+    return sys.stdin.buffer.read(max_bytes + 1)
+
+
+def build_order(output: Output, options: opt.RequestOptions, factory: ClientFactory) -> Order:
+    """Return the checked order, with its images read.
+
+    Raises:
+        InvalidRequestError: the request is not valid.
+    """
+    offer = factory.offer()
+    request = {each.name: getattr(options, each.name) for each in fields(options)}
+    # The library accepts these pairs too, with a Python warning instead of a message.
+    if options.audio_url is not None and options.generate_audio:
+        output.print_message("--audio-url wins over --audio.")
+        request["generate_audio"] = False
+    if options.template is not None and options.prompt:
+        output.print_message("--template wins over the prompt.")
+        request["prompt"] = ""
+    request["image"] = read_first_frame(options.image, offer.gateway.images.max_bytes)
+    request["last_image"] = None if options.last_image is None else parse_image(options.last_image)
+    request["reference_images"] = tuple(map(parse_image, options.reference_images or ()))
+    return make_order(build_request(None, request), offer, factory.payment.group_ratio, None)

@@ -1,0 +1,123 @@
+"""The command `resume`: finishes and saves every task that the journal holds unfinished."""
+
+# Typer reads the annotations, so they are evaluated here.
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.client import ClientFactory
+from langchain_nebula_video.cli.exit_codes import Exit, exit_for
+from langchain_nebula_video.cli.journal import CommandJournal
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.cli.tasks import entry_as_dict
+from langchain_nebula_video.errors import NebulaVideoError
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.saving.storage import check_target, exists
+from langchain_nebula_video.schema import Video, dollars
+
+__all__ = ["resume"]
+
+_OPEN = (EntryState.SUBMITTING, EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED)
+_URL_LIFETIME = timedelta(days=2)
+"""An entry older than this has no URL that still works."""
+
+
+def resume(
+    ctx: typer.Context,
+    *,
+    out: opt.Out = opt.DEFAULT_OUT,
+    download_host: opt.DownloadHosts = None,
+    gateway: opt.GatewayFilter = None,
+    timeout: opt.Timeout = None,
+    poll_interval: opt.PollInterval = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Finish all that is unfinished: wait for it, save it; save what was not saved while its URL lives.
+
+    What is unconfirmed is looked for where the gateway lists its tasks, and told.
+    """
+    output = Output(as_json=as_json)
+    settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
+    with output.report_errors():
+        check_target(out)
+        journal = CommandJournal()
+        saved: list[Video] = []
+        failed: list[dict[str, Any]] = []
+        for name in _open_gateways(journal, gateway):
+            factory = ClientFactory(
+                target=opt.GatewayOptions(gateway=name),
+                out=out,
+                download_hosts=download_host,
+                settings=settings,
+                journal=journal,
+            )
+            for outcome in _finish_tasks(output, factory):
+                (saved if isinstance(outcome, Video) else failed).append(outcome)  # type: ignore[arg-type]
+        unconfirmed = journal.entries(states=[EntryState.UNCONFIRMED], gateway=gateway)
+        for entry in unconfirmed:
+            stake = f"{dollars(entry.reserved_usd)} may have been spent" if entry.reserved_usd else "it may be paid for"
+            output.print_message(
+                f"Unconfirmed: {entry.model} at {entry.gateway}, {entry.created_at:%Y-%m-%d %H:%M:%S} UTC; {stake}. "
+                "Look for it in the gateway's console.",
+                style="yellow",
+            )
+        data = {
+            "saved": [{"task_id": video.task_id, "path": video.path} for video in saved],
+            "failed": failed,
+            "unconfirmed": [entry_as_dict(entry) for entry in unconfirmed],
+        }
+        output.print_result(data, "\n".join(str(video.path) for video in saved))
+        output.print_message(f"{len(saved)} saved, {len(failed)} not, {len(unconfirmed)} unconfirmed.")
+    if failed:
+        raise typer.Exit(Exit.FAILURE)
+    if unconfirmed:
+        raise typer.Exit(Exit.UNCONFIRMED)
+
+
+def _open_gateways(journal: CommandJournal, wanted: str | None) -> list[str]:
+    """Return the gateways that have an open task, or a recent video that was not saved."""
+    recent = journal.entries(states=[EntryState.SUCCEEDED], since=datetime.now(UTC) - _URL_LIFETIME)
+    unsaved = [entry for entry in recent if not _is_saved(entry)]
+    names = {entry.gateway for entry in [*journal.entries(states=_OPEN), *unsaved]}
+    return sorted(name for name in names if wanted in {None, name})
+
+
+def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | dict[str, Any]]:
+    """Yield each video of one gateway, or the error as JSON data."""
+    name = factory.target.gateway
+    try:
+        with factory.client() as client:
+            waiting = [task.task_id for task in client.resume()]
+            waiting += [entry.task_id for entry in _unsaved_entries(factory.journal, name) if entry.task_id]
+            for task_id in waiting:
+                try:
+                    video = client.wait(task_id)
+                except NebulaVideoError as error:
+                    output.print_message(str(error), style="bold red")
+                    yield {"task_id": task_id, "error": type(error).__name__, "message": str(error)}
+                else:
+                    output.print_message(f"Saved: {video.path}")
+                    yield video
+    except NebulaVideoError as error:  # no key or no address: the other gateways are still finished
+        output.print_message(str(error), style="bold red")
+        yield {"gateway": name, "error": type(error).__name__, "message": str(error), "exit": int(exit_for(error))}
+
+
+def _unsaved_entries(journal: CommandJournal, gateway: str) -> list[Entry]:
+    """Return the entries whose video is in no file and can still be fetched."""
+    now = datetime.now(UTC)
+    made = journal.entries(states=[EntryState.SUCCEEDED], gateway=gateway, since=now - _URL_LIFETIME)
+    return [entry for entry in made if not _is_saved(entry) and _expiry(entry) > now]
+
+
+def _is_saved(entry: Entry) -> bool:
+    path = (entry.video or {}).get("path")
+    return path is not None and exists(path)
+
+
+def _expiry(entry: Entry) -> datetime:
+    expires_at = (entry.video or {}).get("expires_at")
+    return datetime.fromisoformat(expires_at) if expires_at else entry.created_at
