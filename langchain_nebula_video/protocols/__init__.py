@@ -1,4 +1,8 @@
-"""How each kind of gateway speaks: pure translation between our records and the wire. No I/O, no clock."""
+"""Protocols: build each gateway's HTTP requests and parse its responses. No I/O, no clock.
+
+Public: nothing. Other rooms import the names in `__all__` from here.
+May import: media, errors, schema.
+"""
 
 from __future__ import annotations
 

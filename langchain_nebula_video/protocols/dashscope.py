@@ -1,7 +1,7 @@
-"""Alibaba DashScope's protocol, at its own hosts and passed through by a reseller.
+"""Alibaba DashScope's protocol, on its own hosts and passed through by a reseller.
 
 Sources: Alibaba's image-to-video page, 2025-12; its pages on asynchronous tasks (list, cancel) and on temporary
-storage, read 2025-12. A reseller's page (doc.aimanyi.top) has the same body and no more than submit and query.
+storage, read 2025-12. A reseller's page (doc.aimanyi.top) has the same body, but only submit and query.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TASKS_PATH = "/api/v1/tasks"
 _BEIJING = timezone(timedelta(hours=8))
 _PAGE_SIZE = 100
 
-# Our field -> the vendor's, and whether it stands in `input` or in `parameters`.
+# Our field -> the vendor's field, in `input` and in `parameters`.
 _INPUT_FIELDS = {name: name for name in ("prompt", "negative_prompt", "audio_url", "template")}
 _PARAMETER_FIELDS = {
     "resolution": "resolution",
@@ -45,11 +45,11 @@ class _DashScope(ResponseParser):
     supported_fields = frozenset({*_INPUT_FIELDS, *_PARAMETER_FIELDS}) | _FRAME_FIELDS
 
     def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        said = {name: value for name, value in fields.items() if value is not None}
-        if "resolution" in said:
-            said["resolution"] = said["resolution"].upper()
-        given = {theirs: said[ours] for ours, theirs in _INPUT_FIELDS.items() if said.get(ours)}
-        wanted = {theirs: said[ours] for ours, theirs in _PARAMETER_FIELDS.items() if ours in said}
+        given = {name: value for name, value in fields.items() if value is not None}
+        if "resolution" in given:
+            given["resolution"] = given["resolution"].upper()
+        inputs = {theirs: given[ours] for ours, theirs in _INPUT_FIELDS.items() if given.get(ours)}
+        parameters = {theirs: given[ours] for ours, theirs in _PARAMETER_FIELDS.items() if ours in given}
         path, frames = _FIRST_FRAME_PATH, {"img_url": images.get("image")}
         if "last_image" in images:
             path, frames = (
@@ -57,17 +57,17 @@ class _DashScope(ResponseParser):
                 {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
             )
         headers = {"X-DashScope-Async": "enable"}
-        shown = {name: _normalize_oss_scheme(address) for name, address in frames.items() if address is not None}
-        if any(address.startswith("oss://") for address in shown.values()):
+        frame_urls = {name: _normalize_oss_scheme(url) for name, url in frames.items() if url is not None}
+        if any(url.startswith("oss://") for url in frame_urls.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
-        body = {"model": model, "input": {**given, **shown}, "parameters": wanted}
+        body = {"model": model, "input": {**inputs, **frame_urls}, "parameters": parameters}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
         return (WireRequest("GET", f"{_TASKS_PATH}/{encode_segment(task_id)}"),)
 
     def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
-        """Besides what refusals are elsewhere: here `UNKNOWN` is no passing state but the end of what is known."""
+        """Also treat the status `UNKNOWN` as a refusal. On other gateways it is a temporary state."""
         body = parsing.parse_json_object(reply.body) or {}
         if (
             not paid
@@ -84,7 +84,7 @@ class _DashScope(ResponseParser):
 
 
 class _DashScopeDirect(_DashScope):
-    """What DashScope can itself, and no reseller documents."""
+    """DashScope's own hosts, with the extensions that no reseller documents."""
 
     @property
     def extensions(self) -> Extensions:  # type: ignore[override]
@@ -104,14 +104,14 @@ class _DashScopeDirect(_DashScope):
         rows, total = parsing.get_value(body, "data"), parsing.get_decimal(body, "total")
         if not isinstance(rows, list) or total is None or total < len(rows):
             return None
-        found = [
+        listed = [
             ListedTask(task_id, created_at, parsing.get_text(row, "model_name"))
             for row in rows
             if (task_id := parsing.get_text(row, "task_id")) and (created_at := parsing.find_time(row, "gmt_create"))
         ]
-        if len(found) < len(rows):  # a row that cannot be read may be the one that is looked for
+        if len(listed) < len(rows):  # the unreadable row may be the task that the caller searches for
             return None
-        return found, int(total)
+        return listed, int(total)
 
     def build_upload_policy(self, model: str) -> WireRequest:
         return WireRequest("GET", f"/api/v1/uploads?{urlencode({'action': 'getPolicy', 'model': model})}")
@@ -136,12 +136,12 @@ class _DashScopeDirect(_DashScope):
         return f"oss://{policy.folder}/{name}"
 
 
-def _normalize_oss_scheme(address: str) -> str:
-    """A scheme is one in capitals too; the storage's own spelling is the one that is sure to be understood."""
-    return f"oss{address[3:]}" if address[:6].lower() == "oss://" else address
+def _normalize_oss_scheme(url: str) -> str:
+    """Write the scheme `oss` in lower case, as the storage itself does."""
+    return f"oss{url[3:]}" if url[:6].lower() == "oss://" else url
 
 
-# The form's name -> the policy's.
+# The form's field -> the policy's field.
 _FORM_FIELDS = {
     "OSSAccessKeyId": "oss_access_key_id",
     "Signature": "signature",
@@ -150,17 +150,17 @@ _FORM_FIELDS = {
     "x-oss-forbid-overwrite": "x_oss_forbid_overwrite",
 }
 _REQUIRED_FORM_FIELDS = frozenset({"OSSAccessKeyId", "Signature", "policy"})
-"""Without these it is no signed form."""
+"""A signed form needs these."""
 
 
 def _get_exact_string(data: object, name: str) -> str | None:
-    """A text exactly as it came: cut short, it is not what was signed."""
+    """Return a text without truncating it: the signature covers all of it."""
     value = parsing.get_value(data, name)
     return value if isinstance(value, str) and value and is_encodable(value) else None
 
 
 def _is_safe_host(host: str) -> bool:
-    """Whether an image may go there: where it is read so by everybody, and by nobody on the way."""
+    """Whether an image may be uploaded there: an unambiguous https host, or http on this machine."""
     parts = split_url(host, ("https", "http"))
     if parts is None or "@" in parts.netloc or "\\" in host:
         return False

@@ -1,7 +1,7 @@
-"""The Nebula gateway's protocol, and that of its relatives under `/v1/video/generations`.
+"""The protocol of the Nebula gateway and of related gateways, under `/v1/video/generations`.
 
-Source: the gateway's page "Alibaba Wanxiang Wan2.5 image-to-video", version 1.0 of 2025-11-04. What other
-deployments of the same family answer is read too (see `parsing`).
+Source: the gateway's page "Alibaba Wanxiang Wan2.5 image-to-video", version 1.0 of 2025-11-04. `parsing` also
+reads the responses of other deployments of the same family.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _PATH = "/v1/video/generations"
 _SUPPORTED_FIELDS = frozenset(
     {"prompt", "image", "duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed"}
 )
-"""All that the page names: what else stood in the body would be passed over without a word."""
+"""The fields on the page. The gateway silently ignores all others."""
 
 
 class _Nebula(ResponseParser):
     supported_fields = _SUPPORTED_FIELDS
 
     def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        # Our fields are the page's; the defaults are said, so that no gateway's own decide.
-        said = {name: value for name, value in fields.items() if value is not None}
-        return WireRequest("POST", _PATH, json={"model": model, **said, **images}, paid=True)
+        # Our field names are those of the page. Defaults are sent too, so that no gateway applies its own.
+        given = {name: value for name, value in fields.items() if value is not None}
+        return WireRequest("POST", _PATH, json={"model": model, **given, **images}, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
         return (WireRequest("GET", f"{_PATH}/{encode_segment(task_id)}"),)

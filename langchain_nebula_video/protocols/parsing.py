@@ -1,7 +1,7 @@
-"""Reading answers by their shape: gateways of one family answer in many shapes, so all are looked for.
+"""Find the fields of a JSON response. Gateways of one family use many shapes, so every known path is tried.
 
-The shapes are those of the Nebula page, of the open-source gateway that it and others are forks of
-(github.com/QuantumNous/new-api), and of Alibaba's DashScope behind them.
+The shapes come from the Nebula page, from the open-source gateway that Nebula and others are forks of
+(github.com/QuantumNous/new-api), and from Alibaba's DashScope behind them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MAX_TASK_ID = 512
 _MAX_TEXT = 2000
 _MAX_PROMPT = 20_000
 
-# Status words by class, whatever their case. `""` and `unknown` are what a gateway says before its own first
-# poll of the vendor, or when that poll failed: passing states, not ends.
+# Status words, in lower case. A gateway reports `""` and `unknown` before its own first poll of the vendor, or
+# when that poll failed. Both are temporary.
 _STATUS_WORDS: dict[TaskStatus, frozenset[str]] = {
     TaskStatus.QUEUED: frozenset(
         {"not_start", "submitted", "queued", "pending", "created", "queueing", "", "unknown"},
@@ -63,7 +63,7 @@ _URL_PATHS = (
     "metadata.output.video_url",
     "output.video_url",
     "data.result_url",
-    "data.fail_reason",  # older revisions put the video's URL here on success
+    "data.fail_reason",  # older new-api versions put the video's URL here on success
     "data.data.output.video_url",
 )
 _ERROR_PATHS = (
@@ -77,7 +77,7 @@ _SUCCESS_CODES = frozenset({"success", "ok", "200", "0"})
 
 
 def parse_json_object(body: bytes) -> dict[str, Any] | None:
-    """The first JSON object of a body; `None` if it holds none. Bodies can hold two, one after the other."""
+    """Return the first JSON object in a body, or `None`. Some bodies hold two, one after the other."""
     try:
         value, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n"))
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def parse_json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def get_value(body: object, path: str) -> Any:
-    """The value at a dotted path; `None` where the path ends early."""
+    """Return the value at a dotted path, or `None` if the path does not exist."""
     for name in path.split("."):
         if not isinstance(body, Mapping):
             return None
@@ -95,7 +95,7 @@ def get_value(body: object, path: str) -> Any:
 
 
 def get_text(body: object, *paths: str, max_length: int = _MAX_TEXT) -> str | None:
-    """The first of these that is a text, or a number as one; bounded, and free of half characters."""
+    """Return the first of these values that is a string or an integer, as truncated valid text."""
     for path in paths:
         value = get_value(body, path)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -106,12 +106,12 @@ def get_text(body: object, *paths: str, max_length: int = _MAX_TEXT) -> str | No
 
 
 def get_prompt(body: object, *paths: str) -> str | None:
-    """`text_at` of a prompt, which is compared, and may be longer than what is only shown."""
+    """Like `get_text`, with a higher length limit: prompts are compared, not only shown."""
     return get_text(body, *paths, max_length=_MAX_PROMPT)
 
 
 def get_decimal(body: object, *paths: str) -> Decimal | None:
-    """The first of these that is a sensible amount: finite, not negative, below a million, not minute."""
+    """Return the first of these values that is 0, or between 1e-19 and 1,000,000."""
     for path in paths:
         value = get_value(body, path)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -126,7 +126,7 @@ def get_decimal(body: object, *paths: str) -> Decimal | None:
 
 
 def get_int(body: object, *paths: str) -> int | None:
-    """The first of these that is a whole number above 0; gateways send some as text, some as 5.0."""
+    """Return the first of these values that is a whole number above 0. Some gateways send `"5"` or 5.0."""
     for path in paths:
         number = get_decimal(body, path)
         if number is not None and number == number.to_integral_value() and number > 0:
@@ -135,81 +135,81 @@ def get_int(body: object, *paths: str) -> int | None:
 
 
 def find_task_id(body: Mapping[str, Any]) -> str | None:
-    """The task's id, wherever it stands; opaque text."""
+    """Return the task id as an opaque string."""
     for path in _TASK_ID_PATHS:
         value = get_value(body, path)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
         if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TASK_ID and is_encodable(value):
             if path == "data" and (" " in value.strip() or find_error(body)[0]):
-                continue  # words beside an error code, no id
+                continue  # an error message, not an id
             return value.strip()
     return None
 
 
 def parse_status(word: object) -> TaskStatus | None:
-    """The class of a status word; `None` for one that nobody documented."""
+    """Return the status for a status word, or `None` if the word is undocumented."""
     return _STATUS_BY_WORD.get(word.strip().lower()) if isinstance(word, str) else None
 
 
 def _candidate_urls(value: object) -> Iterator[str]:
     for item in value if isinstance(value, list) else [value]:
-        found = item.get("url") or item.get("video_url") if isinstance(item, Mapping) else item
-        if isinstance(found, str):
-            yield _encode_spaces(found.strip())
+        url = item.get("url") or item.get("video_url") if isinstance(item, Mapping) else item
+        if isinstance(url, str):
+            yield _encode_spaces(url.strip())
 
 
-def _encode_spaces(address: str) -> str:
-    """Some gateways sign what they have not encoded: a space in a path is meant as one."""
-    scheme, slashes, rest = address.partition("://")
+def _encode_spaces(url: str) -> str:
+    """Percent-encode spaces in the path. Some gateways sign URLs that they have not encoded."""
+    scheme, slashes, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{host}{slash}{path.replace(' ', '%20')}"
 
 
 def find_url(body: Mapping[str, Any]) -> str | None:
-    """The video's address or `data:` URI, wherever it stands; what is no address is passed over."""
+    """Return the first URL or `data:` URI of a video. Values that are no URL are skipped."""
     for path in _URL_PATHS:
-        for text in _candidate_urls(get_value(body, path)):
-            if text[:11].lower() == "data:video/" or split_url(text, ("https", "http")) is not None:
-                return text if is_encodable(text) else None
+        for url in _candidate_urls(get_value(body, path)):
+            if url[:11].lower() == "data:video/" or split_url(url, ("https", "http")) is not None:
+                return url if is_encodable(url) else None
     return None
 
 
 def find_error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Code and words of what went wrong, unwrapped where the gateway packed the vendor's answer into text."""
+    """Return the error code and message. A vendor error that the gateway wrapped into text is unwrapped."""
     for code_path, message_path in _ERROR_PATHS:
         code, message = get_text(body, code_path), get_text(body, message_path)
         if code and code.lower() in _SUCCESS_CODES:
             code = None
         if code or message:
             return _unwrap_vendor_error(code, get_value(body, message_path), message)
-    told = get_text(body, "error", "data.result_url")  # newer revisions put a failure's text where the URL goes
-    return None, None if told is None or split_url(told, ("https", "http")) is not None else told
+    text = get_text(body, "error", "data.result_url")  # newer new-api versions put the error text into the URL field
+    return None, None if text is None or split_url(text, ("https", "http")) is not None else text
 
 
-def _unwrap_vendor_error(code: str | None, packed: object, message: str | None) -> tuple[str | None, str | None]:
-    """A `fail_to_fetch_task` holds the vendor's own answer, code and words, as text in its `message`.
+def _unwrap_vendor_error(code: str | None, wrapped: object, message: str | None) -> tuple[str | None, str | None]:
+    """Return the vendor's code and message, which a `fail_to_fetch_task` holds as JSON text in its `message`.
 
-    The gateway masks dotted words in the packed text, which can break the JSON: then the parts that still
-    stand are picked out.
+    The gateway masks dotted words in that text, which can break the JSON. Then a regular expression extracts the
+    parts that are intact.
     """
-    if not isinstance(packed, str) or "{" not in packed:
+    if not isinstance(wrapped, str) or "{" not in wrapped:
         return code, message
-    inner = parse_json_object(packed[packed.index("{") :].encode("utf-8", "replace"))
+    inner = parse_json_object(wrapped[wrapped.index("{") :].encode("utf-8", "replace"))
     if inner is not None:
         inner_code, inner_message = find_error(inner)
     else:
-        inner_code, inner_message = (_extract_string(name, packed) for name in ("code", "message"))
+        inner_code, inner_message = (_extract_string(name, wrapped) for name in ("code", "message"))
     return inner_code or code, inner_message or message
 
 
 def _extract_string(name: str, text: str) -> str | None:
-    found = re.search(rf'"{name}"\s*:\s*"([^"]{{1,500}})"', text)
-    return found.group(1) if found else None
+    match = re.search(rf'"{name}"\s*:\s*"([^"]{{1,500}})"', text)
+    return match.group(1) if match else None
 
 
 def find_time(body: object, *paths: str) -> datetime | None:
-    """The first of these that is a point in time: epoch seconds or milliseconds, or Beijing wall time."""
+    """Return the first of these values that is a time: epoch seconds, epoch milliseconds, or ISO 8601."""
     for path in paths:
         value = get_value(body, path)
         if isinstance(value, bool):
@@ -219,7 +219,7 @@ def find_time(body: object, *paths: str) -> datetime | None:
         if isinstance(value, str):
             try:
                 moment = datetime.fromisoformat(value.strip())
-                # The page does not name the zone; the vendor's service runs on Beijing time.
+                # The page names no time zone. The vendor's service runs on Beijing time.
                 return (moment if moment.tzinfo else moment.replace(tzinfo=_BEIJING)).astimezone(UTC)
             except (ValueError, OverflowError):
                 continue
@@ -231,13 +231,13 @@ _CLOCK_SKEW = timedelta(minutes=10)
 
 
 def url_expiry(url: str, finished_at: datetime | None, received_at: datetime) -> datetime:
-    """When a signed URL stops working: as it says itself, else 24 hours after the task finished."""
+    """Return when a signed URL expires: its own parameter, otherwise 24 hours after the task finished."""
     if split_url(url, ("https", "http")) is not None:
         query = parse_qs(urlsplit(url).query)
         signed = find_time({name: _parse_epoch(values[0]) for name, values in query.items()}, "Expires", "expires")
         if signed is not None:
             return signed
-    # A finish in the future, or longer ago than gateways remember, is misread: then the answer's own moment counts.
+    # A finish time in the future, or more than 24 hours ago, was misread. Then the time of the response counts.
     earliest, latest = received_at - _URL_LIFETIME - _CLOCK_SKEW, received_at + _CLOCK_SKEW
     since = finished_at if finished_at and earliest <= finished_at <= latest else received_at
     return since + _URL_LIFETIME

@@ -1,4 +1,4 @@
-"""Which error an answer is: by the gateway's code where it is known, else by the HTTP status."""
+"""Map an error response to an exception: by the gateway's code if documented, otherwise by the HTTP status."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _VENDOR_ACCOUNT_HINT = "The gateway's own account at the vendor was refused, not
 @dataclass(frozen=True, slots=True)
 class _Rule:
     pattern: str
-    """Matched against the end of the code: gateways mask its head (`***.DataInspection`)."""
+    """Matched against the end of the code, because gateways mask its start (`***.DataInspection`)."""
     error: type[RefusedError]
     hint: str | None = None
 
 
-# The gateway's page, "Common Error Codes"; the rest are codes of new-api and DashScope that come through it.
-# Each proves that the task was refused, whatever the HTTP status.
+# Sources: the gateway's page, "Common Error Codes", and codes of new-api and DashScope that it passes through.
+# Each code proves that the task was refused, whatever the HTTP status.
 _RULES = [
     _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
     _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT_HINT),
@@ -80,11 +80,11 @@ _RULES_BY_HTTP_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
 _REDIRECT_HINT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
 _DOWNLOAD_FAILED = re.compile(r"unable to download the media resource", re.IGNORECASE)
-"""Alibaba's page on error codes, 2026-11: what its content check says of a file that it could not fetch."""
+"""Alibaba's page on error codes, 2026-11: the content check's message for a file that it could not fetch."""
 _UNKNOWN_TASK = re.compile(
     r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
 )
-# What an answer about a task has, and an error envelope has not.
+# Fields that a task response has and an error envelope does not have.
 _TASK_FIELD_PATHS = (
     "task_id",
     "status",
@@ -97,36 +97,35 @@ _TASK_FIELD_PATHS = (
 )
 _MAX_BODY = 4000
 _TIMEOUT_STATUSES = frozenset({408, 499})
-"""Somebody on the way stopped waiting; what became of the request is not said."""
-
+"""A proxy or the gateway stopped waiting. The outcome of the request is unknown."""
 
 TASK_STATUS_UNKNOWN = "UNKNOWN"
-"""DashScope's word for a task that it does not know (any more); in lower case it is a gateway's passing state."""
+"""DashScope's status for a task that it does not know, or no longer. `unknown` is a temporary state elsewhere."""
 
 
 def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
-    """Error class and hint of a documented code; `None` for any other code."""
+    """Return the error class and the hint for a documented code, otherwise `None`."""
     for pattern, rule in _COMPILED_RULES:
         if pattern.search((code or "").strip()):
             if rule.error is RateLimitError and _FREE_QUOTA.search(f"{code} {message}"):
-                return QuotaError, _QUOTA_HINT  # waiting brings no new free quota
+                return QuotaError, _QUOTA_HINT  # waiting does not restore a free quota
             if rule.error is ModerationError and _DOWNLOAD_FAILED.search(message or ""):
-                return InvalidInputError, _DOWNLOAD_HINT  # nothing was looked at, so nothing in it is wrong
+                return InvalidInputError, _DOWNLOAD_HINT  # the file was not fetched, so its content was not checked
             return rule.error, rule.hint
     return None
 
 
 def hint_for(code: str | None, message: str | None) -> str:
-    """What to do about a task that failed with this code."""
-    found = classify(code, message)
-    if found is None:
+    """Return the hint for a task that failed with this code."""
+    rule = classify(code, message)
+    if rule is None:
         return "Change the image or the prompt, or submit it again as a new video."
-    error, hint = found
+    error, hint = rule
     return hint or error.default_hint
 
 
 def is_unknown_task(error: RequestError) -> bool:
-    """Whether an answer to a fetch says that there is no such task."""
+    """Whether the error of a fetch means that the task does not exist."""
     return (
         error.status_code == 404
         or error.code == TASK_STATUS_UNKNOWN
@@ -135,46 +134,46 @@ def is_unknown_task(error: RequestError) -> bool:
 
 
 def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
-    """The error that an answer is, or `None`.
+    """Return the error for a response, or `None` if it is a success.
 
-    An answer outside 2xx is one; inside 2xx only an error envelope with a documented code. A paid request
-    that was answered by 5xx, by 408 or 499, or by nothing that is understood, may have been accepted: unless the
-    code proves the contrary it is unconfirmed.
+    Outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is one. A paid
+    request that got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code proves that
+    it was refused.
     """
     body = parse_json_object(reply.body) or {}
     code, message = find_error(body)
     known = classify(code, message)
     success = 200 <= reply.status < 300
     if success and (known is None or get_text(body, *_TASK_FIELD_PATHS) is not None):
-        return None  # a failed task has a code too
+        return None  # a task response; failed tasks have a code too
     details = _error_details(reply, body, code)
-    told = _describe_reply(reply, code, message)
+    summary = _describe_reply(reply, code, message)
     if known is not None:
         error, hint = known
         if error in {AuthenticationError, QuotaError} and _is_wrapped_vendor_error(body):
             error, hint = RefusedError, _VENDOR_ACCOUNT_HINT
-        return error(told, hint=hint, **details)
+        return error(summary, hint=hint, **details)
     if reply.status >= 500 or reply.status in _TIMEOUT_STATUSES:
         if paid:
-            return SubmissionUnconfirmedError(told, **details)
-        return RequestError(told, hint="The gateway has a fault: try again later.", **details)
+            return SubmissionUnconfirmedError(summary, **details)
+        return RequestError(summary, hint="The gateway has a fault: try again later.", **details)
     if 300 <= reply.status < 400:
-        return RefusedError(told, hint=_REDIRECT_HINT, **details)
+        return RefusedError(summary, hint=_REDIRECT_HINT, **details)
     error, hint = _RULES_BY_HTTP_STATUS.get(reply.status, (RefusedError, "Correct what the message names."))
     if error is RateLimitError and _FREE_QUOTA.search(message or ""):
         error, hint = QuotaError, _QUOTA_HINT
-    return error(told, hint=hint, **details)
+    return error(summary, hint=hint, **details)
 
 
 def _is_wrapped_vendor_error(body: dict[str, Any]) -> bool:
-    """Whether the code was the vendor's, packed into the gateway's own envelope."""
+    """Whether the code is the vendor's, wrapped into the gateway's own envelope."""
     return get_text(body, "code") == "fail_to_fetch_task"
 
 
 def _describe_reply(reply: Reply, code: str | None, message: str | None) -> str:
-    named = f" {code}" if code else ""
-    said = f": {message.strip().rstrip('.')[:500]}" if message else ""
-    return f"The gateway answered HTTP {reply.status}{named}{said}."
+    code_part = f" {code}" if code else ""
+    message_part = f": {message.strip().rstrip('.')[:500]}" if message else ""
+    return f"The gateway answered HTTP {reply.status}{code_part}{message_part}."
 
 
 def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict
 
 
 def find_request_id(reply: Reply, body: dict[str, Any]) -> str | None:
-    """The gateway's name for a request: give it to the gateway's support."""
+    """Return the gateway's id for the request. Its support asks for it."""
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]
@@ -196,7 +195,7 @@ def find_request_id(reply: Reply, body: dict[str, Any]) -> str | None:
 
 
 def parse_retry_after(reply: Reply) -> float | None:
-    """Seconds from `Retry-After`, as a number or as a date (RFC 9110, section 10.2.3)."""
+    """Return the seconds in `Retry-After`, a number or a date (RFC 9110, section 10.2.3)."""
     text = reply.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 7:
         return float(text)

@@ -1,4 +1,4 @@
-"""What an answer says of a task, whichever of the related gateways gave it: one reading for all their shapes."""
+"""Parse the responses of all related gateways into a `TaskSnapshot`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["ResponseParser", "encode_segment"]
 
 
 def encode_segment(task_id: str) -> str:
-    """A task's id as one segment of a path, whatever it holds."""
+    """Percent-encode a task id as a single path segment."""
     encoded = quote(task_id, safe="", errors="replace")
-    # These alone would be a step in the path.
+    # A segment of dots alone would change the path.
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
 
 
 class ResponseParser:
-    """The half of a protocol that reads."""
+    """The parsing methods that all protocols share."""
 
     extensions = None
 
@@ -49,22 +49,22 @@ _VENDOR_STATUS_PATHS = ("metadata.output.task_status", "output.task_status")
 
 
 def _find_status(body: Mapping[str, Any]) -> TaskStatus:
-    """The gateway's own word decides; the vendor's word beneath it tells queued from running.
+    """Return the status from the gateway's own word. The vendor's nested word separates queued from running.
 
-    A word that nobody documented means that the task goes on: it is paid for, and only the deadline may
-    end the wait for it.
+    An undocumented word means that the task is still running: it is paid for, and only the deadline may end the
+    wait for it.
     """
-    inner = parsing.parse_status(
+    vendor_status = parsing.parse_status(
         next(filter(None, (parsing.get_value(body, path) for path in _VENDOR_STATUS_PATHS)), None)
     )
     words = [parsing.get_value(body, path) for path in ("data.status", "status")]
-    for outer in map(parsing.parse_status, words):
-        if outer is not None:
-            waiting = outer is TaskStatus.RUNNING and inner is TaskStatus.QUEUED
-            return TaskStatus.QUEUED if waiting else outer
-    if inner is None or (inner.finished and any(isinstance(word, str) for word in words)):
+    for status in map(parsing.parse_status, words):
+        if status is not None:
+            queued = status is TaskStatus.RUNNING and vendor_status is TaskStatus.QUEUED
+            return TaskStatus.QUEUED if queued else status
+    if vendor_status is None or (vendor_status.finished and any(isinstance(word, str) for word in words)):
         return TaskStatus.RUNNING
-    return inner
+    return vendor_status
 
 
 def _find_unknown_status(body: Mapping[str, Any]) -> str | None:
@@ -74,22 +74,22 @@ def _find_unknown_status(body: Mapping[str, Any]) -> str | None:
 
 def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
     status = _find_status(body)
-    # An error beside a status that is no end is a passing fault of the gateway's own polling.
+    # An error together with an unfinished status is a temporary fault of the gateway's own polling.
     code, reason = parsing.find_error(body) if status is TaskStatus.FAILED else (None, None)
     url = parsing.find_url(body) if status is TaskStatus.SUCCEEDED else None
-    finished = _find_finished_at(body) if status.finished else None
+    finished_at = _find_finished_at(body) if status.finished else None
     return TaskSnapshot(
         status=status,
         unknown_status=_find_unknown_status(body),
         url=url,
-        expires_at=parsing.url_expiry(url, finished, reply.received_at) if url else None,
+        expires_at=parsing.url_expiry(url, finished_at, reply.received_at) if url else None,
         code=code,
         reason=reason,
         progress=_find_progress(body),
         submitted_at=parsing.find_time(
             body, "metadata.output.submit_time", "output.submit_time", "data.submit_time", "created_at"
         ),
-        finished_at=finished,
+        finished_at=finished_at,
         price_per_second=parsing.get_decimal(body, "metadata.model_price"),
         group_ratio=parsing.get_decimal(body, "metadata.group_ratio"),
         seconds=parsing.get_int(
@@ -106,10 +106,10 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
 
 
 def _find_resolution(body: Mapping[str, Any]) -> str | None:
-    """Nebula's word, or DashScope's `SR`, a number of lines."""
-    told = parsing.get_text(body, "metadata.usage.resolution")
+    """Return Nebula's text, or DashScope's `SR`, a number of lines, as text."""
+    text = parsing.get_text(body, "metadata.usage.resolution")
     lines = parsing.get_int(body, "usage.SR", "metadata.usage.SR")
-    return told.lower() if told else f"{lines}p" if lines else None
+    return text.lower() if text else f"{lines}p" if lines else None
 
 
 def _find_finished_at(body: Mapping[str, Any]) -> Any:
@@ -117,7 +117,7 @@ def _find_finished_at(body: Mapping[str, Any]) -> Any:
 
 
 def _find_progress(body: Mapping[str, Any]) -> float | None:
-    """A share of 1 from `progress`: 30, or "30%"."""
+    """Return `progress`, such as 30 or `"30%"`, as a fraction of 1."""
     for path in ("progress", "data.progress"):
         value = parsing.get_value(body, path)
         number = parsing.get_decimal({"n": value.strip().rstrip("%") if isinstance(value, str) else value}, "n")

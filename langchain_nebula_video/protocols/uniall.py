@@ -1,7 +1,7 @@
 """UniAll's protocol for Vidu models: `POST /v1/video/generations` with an `extra_body`.
 
-Sources: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03, which does not say how a task is asked
-after; its page "Vidu Video Generation", 2026-06, names one path and a second one as compatible.
+Sources: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03, which does not say how to fetch a task.
+Its page "Vidu Video Generation", 2026-06, names one path and a second, compatible one.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _PLAIN_FIELDS = (
     "prompt",
     "aspect_ratio",
     "duration",
-)  # of duration the page's table says text, all of its examples a number
+)  # duration: the page's table says text, all its examples are numbers
 _EXTRA_BODY_FIELDS = {"generate_audio": "audio", "seed": "seed"}
 
 
 class _UniAll(ResponseParser):
-    # The resolution is part of the model's name.
+    # No resolution: it is part of the model's name.
     supported_fields = frozenset({*_PLAIN_FIELDS, *_EXTRA_BODY_FIELDS, *_IMAGE_FIELDS})
 
     def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        said = {name: value for name, value in fields.items() if value is not None}
+        given = {name: value for name, value in fields.items() if value is not None}
         body = {
             "model": model,
-            **{name: said[name] for name in _PLAIN_FIELDS if name in said},
+            **{name: given[name] for name in _PLAIN_FIELDS if name in given},
             **{theirs: images[ours] for ours, theirs in _IMAGE_FIELDS.items() if ours in images},
             "extra_body": {
                 "bgm": False,
-                **{theirs: said[ours] for ours, theirs in _EXTRA_BODY_FIELDS.items() if ours in said},
+                **{theirs: given[ours] for ours, theirs in _EXTRA_BODY_FIELDS.items() if ours in given},
             },
         }
         return WireRequest("POST", _SUBMIT_PATH, json=body, paid=True)

@@ -1,4 +1,4 @@
-"""What crosses the line between the protocols and the runtime."""
+"""The data types that protocols and transport exchange, and the interface of a protocol."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ __all__ = ["Extensions", "ListedTask", "Protocol", "Reply", "Submission", "TaskS
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request. The key is not in it: the runtime adds it, for the gateway's own host alone."""
+    """One HTTP request, without the API key. The transport adds the key, for the gateway's own host only."""
 
     method: str
     target: str
-    """A path on the gateway, or a whole address of somewhere else (which gets no key)."""
+    """A path on the gateway, or an absolute URL of another host (which gets no key)."""
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = field(default=None, repr=False)
-    """The fields of a form; a `file` goes with them."""
+    """The fields of a multipart form; `file` is sent with them."""
     file: tuple[str, bytes, str] | None = field(default=None, repr=False)
-    """Name, content and type of the form's file."""
+    """Name, content and MIME type of the form's file."""
     paid: bool = False
-    """Whether a second one like it may cost a second time. The only place where that is said."""
+    """Whether sending it twice may cost twice. This is the only place that decides it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, whole."""
+    """One complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes = field(repr=False)
-    """With the key cut out, should the gateway have repeated it."""
+    """If the gateway repeated the API key, it has been removed."""
     received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSnapshot:
-    """What a gateway said of a task; `None` where it said nothing."""
+    """What one response says about a task. `None` where it says nothing."""
 
     status: TaskStatus
     unknown_status: str | None = None
-    """A status word that no page documents; the task is taken to go on."""
+    """A status word that no page documents. The task counts as running."""
     url: str | None = None
     expires_at: datetime | None = None
     code: str | None = None
@@ -63,11 +63,11 @@ class TaskSnapshot:
     seconds: int | None = None
     resolution: str | None = None
     billed: bool = False
-    """The figures are those of the bill."""
+    """Whether price and seconds are those of the bill."""
     model: str | None = None
     """The gateway's name for the model."""
     prompt: str | None = None
-    """The prompt as it was submitted."""
+    """The submitted prompt."""
     actual_prompt: str | None = None
     request_id: str | None = None
     raw: dict[str, Any] = field(repr=False)
@@ -83,39 +83,39 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class ListedTask:
-    """A task in a gateway's list."""
+    """One task in a gateway's task list."""
 
     task_id: str
     created_at: datetime
     model: str | None = None
-    """The gateway's name for the model, where it tells."""
+    """The gateway's name for the model, if it reports one."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """Leave to upload one file."""
+    """A signed permission to upload one file."""
 
     host: str
-    """Where to: a whole address."""
+    """An absolute URL."""
     folder: str
     form: Mapping[str, str] = field(repr=False)
 
 
 class Protocol(typing.Protocol):
-    """How a kind of gateway speaks. Implementations hold no state."""
+    """Builds requests for a kind of gateway and parses its responses. Implementations are stateless."""
 
     @property
     def supported_fields(self) -> frozenset[str]:
-        """The fields of a `VideoRequest` that a submit has a place for; of every other nothing would be said."""
+        """The fields of a `VideoRequest` that a submit can express. No other field reaches the gateway."""
         ...
 
     @property
     def extensions(self) -> Extensions | None:
-        """What few gateways can; `None`: this one cannot."""
+        """Optional operations. `None`: the gateway has none."""
         ...
 
     def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
-        """The submit of a completed request.
+        """Build the submit of a completed request.
 
         Args:
             model: The gateway's name for the model.
@@ -126,52 +126,52 @@ class Protocol(typing.Protocol):
         ...
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
-        """The look at one task; where no page says how, the ways to try, one after the other on 404 and 405."""
+        """Build the fetch of a task. If no page names the path: several, to be tried in order on 404 and 405."""
         ...
 
     def parse_submit(self, reply: Reply) -> Submission | None:
-        """What an answer to a submit says, if it holds a task; `None`: it does not."""
+        """Parse the response to a submit. `None`: it names no task."""
         ...
 
     def parse_fetch(self, reply: Reply) -> TaskSnapshot | None:
-        """What an answer to a fetch says; `None`: it is no answer about a task."""
+        """Parse the response to a fetch. `None`: it is not about a task."""
         ...
 
     def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
-        """The error that an answer is; `None`: it is none.
+        """Return the error for a response. `None`: it is a success.
 
-        For a paid request the error says whether the task may have been accepted all the same.
+        For a paid request the error says whether the task may have been accepted anyway.
         """
         ...
 
 
 class Extensions(typing.Protocol):
-    """What few gateways can: cancel, list, keep an image for a while."""
+    """Optional operations: cancel a task, list tasks, upload an image to temporary storage."""
 
     def build_cancel(self, task_id: str) -> WireRequest:
-        """Take a task back that has not begun."""
+        """Build the cancellation of a queued task."""
         ...
 
     def build_list(self, model: str, since: datetime, until: datetime, page: int) -> WireRequest:
-        """One page, from 1, of the account's tasks of a model that were made in a window."""
+        """Build the request for one page, from 1, of the account's tasks of a model, created in a time window."""
         ...
 
     def parse_list(self, reply: Reply) -> tuple[list[ListedTask], int] | None:
-        """The tasks of one page, and how many there are on all pages; `None`: it is no list, or does not say."""
+        """Return the tasks of one page and the total of all pages. `None`: the list cannot be read."""
         ...
 
     def build_upload_policy(self, model: str) -> WireRequest:
-        """Ask for leave to upload an image for a model."""
+        """Build the request for an upload policy for a model."""
         ...
 
     def parse_upload_policy(self, reply: Reply) -> UploadPolicy | None:
-        """The leave; `None`: the answer gives none."""
+        """Parse the upload policy. `None`: the response has none."""
         ...
 
     def build_upload(self, policy: UploadPolicy, name: str, data: bytes, mime: str) -> WireRequest:
-        """The upload of a file."""
+        """Build the upload of a file."""
         ...
 
     def uploaded_url(self, policy: UploadPolicy, name: str) -> str:
-        """The address of an uploaded file, for a submit."""
+        """Return the URL of an uploaded file, as a submit takes it."""
         ...
