@@ -1,28 +1,32 @@
-"""Looking at a task: once, and until it is finished."""
+"""Fetching a task: once, and until it is finished."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease
+from langchain_nebula_video.lifecycle.orders import check_task_id
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus
-from langchain_nebula_video.transport.retry import backoff, is_retryable
+from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
 
-__all__ = ["Poller"]
+__all__ = ["FETCH_SECONDS", "Poller"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
+FETCH_SECONDS = 90.0
+"""How long a single fetch or cancel may take, retries included."""
 _MAX_MISSING = 3
-"""How often a task may be unknown, or succeeded without a URL, before that is believed."""
+"""How many times in a row a task may be unknown, and how often succeeded without a URL, before it is believed."""
 _LAST_POLL_SECONDS = 2.0
-"""Seconds before the deadline at which the last look begins, so that it can end in time."""
+"""The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
 _NO_SUCH_PATH = frozenset({404, 405})
 
@@ -37,18 +41,38 @@ def _evidence_of_absence(failure: RequestError) -> int:
 
 
 class Poller:
-    """Looks at the tasks of one gateway."""
+    """Fetches the tasks of one gateway."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._route = 0
-        """Which of the protocol's routes to ask has worked."""
+        """The index of the protocol's route that worked last."""
 
-    async def request_status(self, task_id: str, deadline: float) -> TaskSnapshot:
-        """One look; where no page says how, each route is tried until one is there.
+    async def fetch(self, task_id: str) -> Task:
+        """Fetch a task once, with retries, and record its status.
 
         Raises:
-            RequestError: none of them gave an answer about the task; the failure that says least against it.
+            InvalidRequestError: that is no task id.
+            TaskNotFoundError: the gateway does not know it.
+            RequestError: no usable answer came.
+        """
+        context = self._context
+        task_id = check_task_id(task_id, context.gateway)
+        entry = await context.find_entry(task_id)
+        known = context.task_from_entry(task_id, entry)
+        deadline = context.runtime.now() + FETCH_SECONDS
+        try:
+            answer = await retry(context.runtime, partial(self.request_status, task_id, deadline), deadline=deadline)
+        except RequestError as error:
+            raise tasks.task_error(error, known) from None
+        return await self.record(known, entry, answer)
+
+    async def request_status(self, task_id: str, deadline: float) -> TaskSnapshot:
+        """Request a task's status once. If no page documents the route, try each until one exists.
+
+        Raises:
+            RequestError: no route gave an answer about the task. Of several failures, the one that says least
+                against the task.
         """
         context = self._context
         routes = context.protocol.build_fetch(task_id)
@@ -73,14 +97,26 @@ class Poller:
     async def poll(
         self, task: Task, entry: Entry | None, lease: Lease, deadline: float, on_progress: OnProgress | None
     ) -> Task:
-        """Ask until the task is finished. Passing faults are waited out: the task is paid for."""
+        """Fetch a task until it is finished. Temporary failures are waited out: the task is paid for.
+
+        Args:
+            task: As last seen.
+            entry: Its journal entry.
+            lease: Renewed at each poll.
+            deadline: On the runtime's clock.
+            on_progress: The caller's callback.
+
+        Raises:
+            TaskError: the task has failed, was canceled, is unknown, or still runs at the deadline.
+            RequestError: the gateway refused the request.
+        """
         context, runtime = self._context, self._context.runtime
         model = context.model(task.model)
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or context.gateway.steps)
         reporter = ProgressReporter(runtime, task, latest, on_progress)
         pause = 0.0
-        if task.raw or entry:  # of a task that another process submitted nothing is known yet
+        if task.raw or entry:  # nothing is known yet of a task that another process submitted
             await reporter.report(task)
             ended = entry is not None and entry.state in _FINISHED
             pause = 0.0 if ended else schedule.first_delay(reporter.elapsed())
@@ -111,7 +147,7 @@ class Poller:
                 raise tasks.timeout_error(task, reporter.elapsed(), fault)
 
     async def record(self, task: Task, entry: Entry | None, answer: TaskSnapshot) -> Task:
-        """The task with what was learnt, and the journal with it."""
+        """Merge an answer into the task, and record what changed in the journal."""
         context = self._context
         if answer.unknown_status is not None:
             logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_status)
@@ -125,12 +161,12 @@ class Poller:
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
                 await self._record_success(entry, fresh)
-        elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a video that was made stays
+        elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a recorded video stays
             await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
         return fresh
 
     async def _record_success(self, entry: Entry, fresh: Task) -> None:
-        """Have the video in the journal; where it was saved meanwhile stays there."""
+        """Record the video. Keep the path if it was saved meanwhile."""
         now = await self._context.find_entry(fresh.task_id) or entry
         video = tasks.video_to_json(tasks.task_to_video(fresh)) | {"path": (now.video or {}).get("path")}
         if now.state is not EntryState.SUCCEEDED and (succeeded_ids := newly_succeeded.get()) is not None:

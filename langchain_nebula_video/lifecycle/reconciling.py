@@ -1,68 +1,125 @@
-"""What became of a submit whose answer was lost, where the gateway lists its tasks.
+"""Finding the task of a submit whose answer was lost, where the gateway lists its tasks.
 
-The list has neither prompts nor images, and it has the tasks of every program that uses the account. So a listed
-task counts as the lost one only if it was made in that submit's moment, is of its model, is in no journal row, and
-its own answer repeats the very prompt (see `matching`); only if it is the only one; and only if no other submit that
-is under way or in doubt could have made it as well. Some tasks tell their prompt once they are finished: until then
-they are open, and looked at again.
+The list has neither prompts nor images, and it holds the tasks of every program that uses the account. So a listed
+task counts as the lost one only if all of this holds:
 
-| listed tasks of that moment that no row owns         |                                              |
-|------------------------------------------------------|----------------------------------------------|
-| exactly one has the prompt, none is open             | it is the lost one                           |
-| none has it, and none after half a minute either     | the submit was not accepted: free to repeat  |
-| several have it, one stays open or tells nothing, or | a person must decide: they are named         |
-| another submit in doubt has the same prompt          |                                              |
-| none has it, and one has a prompt like it, or has it | the same                                     |
-| and was made up to a minute before or after          |                                              |
+- it was created while the submit was in flight, and with the same model;
+- no journal entry owns it;
+- its own status answer repeats the exact prompt (see `matching`);
+- it is the only such task, and no other submit in flight or in doubt could have created it.
+
+Some tasks report their prompt only once they are finished. Until then they are pending and polled again.
+
+| tasks created in that window that no entry owns             | outcome                                         |
+|-------------------------------------------------------------|-------------------------------------------------|
+| one has the exact prompt, none is pending                   | it is the lost task                             |
+| none has it, after half a minute too                        | the submit was not accepted and may be repeated |
+| several have it, or one stays pending or reports no prompt, | a person must decide; the error names the tasks |
+| or another submit in doubt has the same prompt              |                                                 |
+| none has it, but one has a similar prompt, or has it and    | the same                                        |
+| was created up to a minute outside the window               |                                                 |
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 
 from langchain_nebula_video.errors import RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.matching import Match, match_task
 from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.protocols import Extensions, ListedTask, Reply, TaskSnapshot
+from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["Reconciler"]
 
+logger = logging.getLogger("langchain_nebula_video")
+
 _EMPTY_LIST_SECONDS = 30.0
-"""Seconds for which an empty list is looked at again."""
+"""How long an empty list is requested again."""
 _PAUSE_SECONDS = 5.0
 _MAX_EARLY, _MAX_LATE = timedelta(seconds=10), timedelta(seconds=30)
-"""How much earlier and later than the submit the gateway may have noted the task."""
+"""How much before and after the submit the gateway may date its task."""
 _UNSURE_MARGIN = timedelta(seconds=60)
-"""How wrong the clock of a process may have been that is gone: what lies so near proves nothing, and is not taken."""
-_LONGEST_SUBMIT = timedelta(minutes=15)
+"""How wrong the clock of a dead process may have been. A task this close to the window proves nothing."""
+_MAX_SUBMIT_DURATION = timedelta(minutes=15)
 _MAX_CLOCK_SKEW = timedelta(minutes=10)
-"""How wrong a clock may be whose gateway tells no time."""
+"""The clock skew assumed for a gateway that sends no `Date` header."""
 _TASK_RETENTION = timedelta(hours=23)
-"""An hour less than the gateway keeps its tasks."""
+"""One hour less than the gateway keeps its tasks."""
 _MAX_PAGES = 20
 _IN_DOUBT = (EntryState.SUBMITTING, EntryState.UNCONFIRMED)
 
 
 class Reconciler:
-    """Looks for the tasks of lost submits."""
+    """Settles the entries of lost submits."""
+
+    def __init__(self, context: Context, poller: Poller) -> None:
+        self._context = context
+        self._finder = _TaskFinder(context, poller)
+
+    async def resolve(
+        self, entry: Entry, until: float, error: SubmissionUnconfirmedError | None = None
+    ) -> tuple[Task, Entry] | None:
+        """Find the task of an unconfirmed entry and record it; `None`: there is none, and the entry is forgotten.
+
+        Args:
+            entry: The unconfirmed entry.
+            until: When to stop looking, on the runtime's clock.
+            error: What the submit ended in, if it was this call's.
+
+        Raises:
+            SubmissionUnconfirmedError: the outcome stays unknown, and the entry stays.
+        """
+        error = error or _unconfirmed_error(entry)
+        context = self._context
+        try:
+            task_id = await self._finder.find_task_id(entry, until)
+        except RequestError as failure:
+            logger.warning("a submit is unconfirmed: %s may have been spent", tasks.amount_at_risk(entry))
+            if isinstance(failure, SubmissionUnconfirmedError):  # keeps what `error` says of the submit itself
+                error.what, error.hint = f"{error.what} {failure.what}", failure.hint
+            else:
+                error.add_note(failure.what)
+            raise error from None
+        except BaseException as stopped:
+            stopped.add_note(tasks.IN_DOUBT_NOTE)
+            raise
+        if task_id is None:
+            if await context.call_journal(context.journal.forget, entry.id):
+                return None
+            now = next((e for e in await context.call_journal(context.journal.entries) if e.id == entry.id), None)
+            if now is None or now.task_id is None:
+                raise error
+            return context.task_from_entry(now.task_id, now), now  # another call has found it meanwhile
+        owner: Entry | None = await context.call_journal(context.journal.claim, entry.id, task_id)
+        if owner is None:  # another entry has claimed the task meanwhile
+            raise error
+        logger.info("the submit of %s was found: it is task %s", entry.created_at, task_id)
+        return context.task_from_entry(task_id, owner), owner
+
+
+class _TaskFinder:
+    """Finds the tasks of lost submits in the gateway's list."""
 
     def __init__(self, context: Context, poller: Poller) -> None:
         self._context = context
         self._poller = poller
 
     async def find_task_id(self, entry: Entry, deadline: float) -> str | None:
-        """The task of an unconfirmed entry; `None`: the gateway has none.
+        """Return the id of an unconfirmed entry's task; `None`: the gateway has none.
 
         Raises:
-            SubmissionUnconfirmedError: it cannot be reported; the error names the tasks that it may be.
+            SubmissionUnconfirmedError: undecidable; the error names the tasks it may be.
             RequestError: the gateway does not answer.
         """
-        extensions, runtime = self._listing_extras(entry), self._context.runtime
+        extensions, runtime = self._check_listable(entry), self._context.runtime
         empty_until = runtime.now() + _EMPTY_LIST_SECONDS
         listed: dict[str, bool] = {}
         found: dict[str, Match] = {}
@@ -88,8 +145,8 @@ class Reconciler:
                     raise _undecided_error(similar)
             await runtime.sleep(_PAUSE_SECONDS)
 
-    def _listing_extras(self, entry: Entry) -> Extensions:
-        """What can list the tasks among which the entry's own would be."""
+    def _check_listable(self, entry: Entry) -> Extensions:
+        """Return the protocol's list support, if the list can contain the entry's task."""
         extensions = self._context.protocol.extensions
         if extensions is None:
             raise RequestError("The gateway documents no list of its tasks, in which it could be looked for.")
@@ -100,12 +157,12 @@ class Reconciler:
         return extensions
 
     async def _list_candidates(self, extensions: Extensions, entry: Entry, deadline: float) -> dict[str, bool]:
-        """The tasks of the submit's model that were made about its moment, and of each whether right in it.
+        """List the tasks of the submit's model created in or near its window; by id, whether inside it.
 
-        The gateway's clock is reckoned with.
+        Corrects for the offset of the gateway's clock.
 
         Raises:
-            RequestError: the gateway does not answer, or its list is not whole.
+            RequestError: the gateway does not answer, or its list is incomplete.
         """
         since, until = _submit_window(entry)
         model = self._context.options.offer(entry.model).wire_name
@@ -136,18 +193,18 @@ class Reconciler:
         raise RequestError("The gateway lists more tasks of that moment than can be looked at.")
 
     async def _match_candidate(self, task_id: str, entry: Entry, deadline: float) -> Match:
-        """What a task is to the lost submit, by its own answer and by the rows of the journal."""
+        """Match a listed task with the lost submit, by its status answer and the journal."""
         if await self._is_owned_elsewhere(task_id, entry):
             return Match.NONE
         try:
             answer = await self._poller.request_status(task_id, deadline)
-        except RequestError:  # the list has it, so it exists, whatever this look says
+        except RequestError:  # it is listed, so it exists, whatever this answer says
             return Match.PENDING
         match = match_task(entry.request, answer)
         if match is not Match.EXACT:
             return match
         competing = await self._competing_states(entry, answer)
-        if await self._is_owned_elsewhere(task_id, entry):  # who was a rival until now has had its answer
+        if await self._is_owned_elsewhere(task_id, entry):  # a competing submit has had its answer meanwhile
             return Match.NONE
         if EntryState.UNCONFIRMED in competing:
             return Match.UNDECIDABLE
@@ -158,7 +215,7 @@ class Reconciler:
         return owner is not None and owner.id != entry.id
 
     async def _competing_states(self, entry: Entry, answer: TaskSnapshot) -> list[EntryState]:
-        """The states of other rows whose submit was under way in that moment, and whose task this could be as well."""
+        """Return the states of other entries whose submit overlaps this one and could have created the same task."""
         context = self._context
         rows: list[Entry] = await context.call_journal(context.journal.entries, states=_IN_DOUBT, gateway=entry.gateway)
         since, until = _submit_window(entry)
@@ -176,24 +233,31 @@ class Reconciler:
 
 
 def _submit_window(entry: Entry) -> tuple[datetime, datetime]:
-    """From when to when a submit was under way."""
+    """Return when a submit was in flight: from, until."""
     since = entry.sent_at or entry.created_at
-    return since, entry.lost_at or since + _LONGEST_SUBMIT
+    return since, entry.lost_at or since + _MAX_SUBMIT_DURATION
 
 
 def _is_model(row: ListedTask, model: str) -> bool:
-    """Whether a listed task is of this model; a name may have a date at its end."""
+    """Whether a listed task is of this model. One of the names may end in a date."""
     reported = row.model or model
     return reported.startswith(model) or model.startswith(reported)
 
 
 def _clock_offset(reply: Reply) -> tuple[timedelta, timedelta]:
-    """How far the gateway's clock is ahead of this one, by its `Date`; and how uncertain that is."""
+    """Return how far the gateway's clock is ahead, by its `Date` header, and how uncertain that is."""
     try:
         reported: datetime = parsedate_to_datetime(reply.headers.get("date", ""))
     except (ValueError, IndexError, TypeError, OverflowError):
         return timedelta(0), _MAX_CLOCK_SKEW
     return (reported if reported.tzinfo else reported.replace(tzinfo=UTC)) - reply.received_at, timedelta(seconds=1)
+
+
+def _unconfirmed_error(owner: Entry) -> SubmissionUnconfirmedError:
+    return SubmissionUnconfirmedError(
+        f"The same video was submitted at {owner.created_at:%Y-%m-%d %H:%M} UTC, and no answer came. "
+        "It was not sent again."
+    )
 
 
 def _undecided_error(task_ids: list[str]) -> SubmissionUnconfirmedError:

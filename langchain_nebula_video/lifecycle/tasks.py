@@ -23,7 +23,9 @@ from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
     "ENTRY_STATES",
+    "IN_DOUBT_NOTE",
     "PriceLookup",
+    "amount_at_risk",
     "merge_answer",
     "missing_data_error",
     "no_url_error",
@@ -36,6 +38,9 @@ __all__ = [
     "video_to_json",
     "with_entry_status",
 ]
+
+IN_DOUBT_NOTE = "The submit was under way: money may have been spent. Its journal entry is unconfirmed."
+"""The note on an exception that interrupts an unconfirmed submit."""
 
 PriceLookup = Callable[[str, str | None], Decimal | None]
 """What a model costs at a resolution, per second; `None` where no price is known."""

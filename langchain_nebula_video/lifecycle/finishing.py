@@ -1,0 +1,107 @@
+"""From a submitted task to the saved video: poll it, save it, and record both in the journal."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from langchain_nebula_video.errors import TaskNotFoundError
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle import tasks
+from langchain_nebula_video.lifecycle.cleanup import run_cleanup
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.lease import Lease
+from langchain_nebula_video.lifecycle.polling import Poller
+from langchain_nebula_video.saving import storage
+from langchain_nebula_video.schema import OnProgress, Task, Video
+
+__all__ = ["Finisher"]
+
+
+class Finisher:
+    """Turns submitted tasks into videos, saved if the options say where."""
+
+    def __init__(self, context: Context, poller: Poller) -> None:
+        self._context = context
+        self._poller = poller
+
+    async def finish(
+        self, task: Task, entry: Entry | None, holder: str, deadline: float, on_progress: OnProgress | None
+    ) -> Video:
+        """Return the finished video, saved if `save_to` is set.
+
+        If this fails, the entry is marked as abandoned. An interruption gets a note that names the task.
+
+        Args:
+            task: The submitted task.
+            entry: Its journal entry; `None`: the journal does not know the task.
+            holder: The name of this call in the journal.
+            deadline: On the runtime's clock.
+            on_progress: The caller's callback.
+        """
+        lease = Lease(self._context, entry, holder)
+        save_to = self._context.options.save_to
+        try:
+            video = await self._journaled_video(entry)
+            if video is None:
+                video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, on_progress))
+            if save_to is not None and not await self._is_saved(video):
+                video = await self._save_once(video, entry, save_to, lease, deadline)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled, or Ctrl-C
+                error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
+            if entry is not None and not isinstance(error, TaskNotFoundError):
+                await run_cleanup(self._context.runtime, error, self._abandon(entry, lease))
+            raise
+        if entry is not None and entry.abandoned:
+            await self._context.update_entry(entry, abandoned=False)
+        await lease.release()
+        return video
+
+    async def save(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
+        """Save a video and record its path; a `lease` is renewed meanwhile and released with the record.
+
+        Raises:
+            DownloadError: it could not be saved; it is still at its URL.
+        """
+        refresh = partial(self._refresh, video) if video.gateway == self._context.gateway.name else None
+        renew_lease = lease.renew if lease is not None else None
+        video = await storage.save(self._context.runtime, video, save_to, refresh, renew_lease)
+        if entry is not None:
+            released = lease.release_fields() if lease is not None else {}
+            saved = tasks.video_to_json(video) | {"path": storage.absolute_name(str(video.path))}
+            await self._context.update_entry(entry, video=saved, **released)
+        return video
+
+    async def _save_once(
+        self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease, deadline: float
+    ) -> Video:
+        """Save a video, unless another process that held the lease has saved it."""
+        fresh = await lease.acquire(deadline)
+        known = await self._journaled_video(fresh) or video
+        if await self._is_saved(known):
+            return known
+        return await self.save(video, entry, save_to, None if fresh is None else lease)
+
+    async def _abandon(self, entry: Entry, lease: Lease) -> None:
+        await self._context.update_entry(entry, abandoned=True)
+        await lease.release()
+
+    async def _is_saved(self, video: Video) -> bool:
+        return video.path is not None and await self._context.runtime.call(storage.exists, video.path)
+
+    async def _refresh(self, video: Video) -> Video:
+        """Fetch the video again: its URL may have a new signature."""
+        task = await self._poller.fetch(video.task_id)
+        return tasks.task_to_video(task) if task.url is not None else video
+
+    async def _journaled_video(self, entry: Entry | None) -> Video | None:
+        """Return the video of a succeeded and billed entry, while its URL is valid or its file exists."""
+        if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
+            return None
+        video = Video.model_validate(entry.video)
+        if await self._is_saved(video):
+            return video
+        valid = video.url and video.expires_at > self._context.runtime.utcnow()
+        billed = video.cost.basis == "billed" or not self._context.gateway.bills
+        return video if valid and billed else None

@@ -1,0 +1,150 @@
+"""The paid POST: what happens between the reserved journal entry and the task.
+
+The order of the effects is the safety argument:
+
+1. Upload the images, wait for the rate limiter and for a submit slot. A failure here has cost nothing.
+2. `Journal.begin` records that the POST leaves now.
+3. Send the POST. Nothing stands between `begin` and the first byte.
+4. Record the task id before anything else happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from langchain_nebula_video.errors import NebulaVideoError, NotSentError, SubmissionUnconfirmedError
+from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle import tasks
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.orders import Order, check_time_left
+from langchain_nebula_video.lifecycle.uploads import ImageUploader
+from langchain_nebula_video.protocols import Reply, Submission, WireRequest
+from langchain_nebula_video.schema import Task, TaskStatus
+from langchain_nebula_video.transport import MAX_SUBMITS
+from langchain_nebula_video.transport.retry import retry
+
+__all__ = ["PaidPostSender", "PostState"]
+
+logger = logging.getLogger("langchain_nebula_video")
+
+_SUBMIT_SECONDS = 120.0
+"""Timeout of one POST. It may carry 7 MB of image, and the gateway reads the image before it answers."""
+_MIN_ANSWER_SECONDS = 15.0
+"""A POST is not sent with less time left than this, or than half of the caller's time if that is less."""
+_PEER_PAUSE_SECONDS = 0.25
+_DRAIN_PAUSE_SECONDS = 0.05
+_IN_FLIGHT_GRACE = timedelta(seconds=30)
+"""How long a POST still counts as in flight after its timeout."""
+
+
+@dataclass(slots=True)
+class PostState:
+    """How far a submit got. The cleanup after an error depends on it."""
+
+    in_flight: bool = False
+    """A POST has left, and it is not known that it was refused."""
+    task_id: str | None = None
+    unconfirmed: Entry | None = None
+    """The entry, once it is marked as unconfirmed."""
+
+
+class PaidPostSender:
+    """Sends the paid POSTs of one client."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._uploader = ImageUploader(context)
+        self._in_flight = 0
+        self._draining = False
+
+    async def drain(self, grace: float) -> bool:
+        """Start no more POSTs and wait up to `grace` seconds; whether each POST in flight was answered."""
+        self._draining = True
+        end = self._context.runtime.now() + grace
+        while self._in_flight and self._context.runtime.now() < end:
+            await self._context.runtime.sleep(_DRAIN_PAUSE_SECONDS)
+        return not self._in_flight
+
+    async def send(self, order: Order, entry: Entry, state: PostState, deadline: float) -> tuple[Task, Entry]:
+        """Upload the images, send the POST and record its task.
+
+        Args:
+            order: What to submit.
+            entry: Its reserved journal entry.
+            state: Updated as the submit proceeds.
+            deadline: On the runtime's clock.
+        """
+        context = self._context
+        # If a POST times out before its answer, nobody knows whether it was paid for.
+        latest = deadline - min(_MIN_ANSWER_SECONDS, 0.5 * (deadline - context.runtime.now()))
+        uploaded_urls = await self._uploader.upload(order, latest)
+        if context.options.rate_limiter is not None:
+            await context.runtime.acquire(context.options.rate_limiter)
+        wire = order.build_submit(context.protocol, uploaded_urls)
+
+        async def attempt() -> tuple[Task, Entry]:
+            async with context.runtime.submit_slot():  # a caller cancelled while waiting has sent nothing
+                await self._begin(entry, latest, deadline)
+                return await context.runtime.run_to_completion(self._post(wire, entry, order, state, deadline))
+
+        return await retry(context.runtime, attempt, deadline=latest)
+
+    async def _begin(self, entry: Entry, latest: float, deadline: float) -> None:
+        """Record that the POST leaves now. Wait first while `MAX_SUBMITS` are in flight in all processes together."""
+        context = self._context
+        while True:
+            if self._draining:
+                raise NotSentError("This client is being shut down.", hint="Repeat it with another: that is safe.")
+            check_time_left(context.runtime.now(), latest)
+            now = context.runtime.utcnow()
+            until = now + timedelta(seconds=context.clamp_timeout(_SUBMIT_SECONDS, deadline)) + _IN_FLIGHT_GRACE
+            if await context.call_journal(
+                context.journal.begin, entry.id, holder=entry.holder, now=now, until=until, cap=MAX_SUBMITS
+            ):
+                return
+            await context.runtime.sleep(_PEER_PAUSE_SECONDS)
+
+    async def _post(
+        self, wire: WireRequest, entry: Entry, order: Order, state: PostState, deadline: float
+    ) -> tuple[Task, Entry]:
+        """Send one POST and record its outcome. Runs to completion even if the caller is cancelled."""
+        context = self._context
+        state.in_flight = True
+        self._in_flight += 1
+        try:
+            reply = await context.send(wire, deadline, seconds=_SUBMIT_SECONDS, paid=True)
+            submission = context.protocol.parse_submit(reply)
+            if submission is None:
+                raise tasks.missing_data_error(SubmissionUnconfirmedError, reply, "names no task")
+        except NebulaVideoError as error:
+            state.in_flight = isinstance(error, SubmissionUnconfirmedError)
+            if not state.in_flight:  # refused: it must not count as in flight while it waits to be repeated
+                await context.update_entry(entry, sent_at=None)
+            raise
+        finally:
+            self._in_flight -= 1
+        state.task_id = submission.task_id
+        task = self._initial_task(submission, entry, order, reply)
+        entry = await context.update_entry(
+            entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
+        )
+        logger.info("task %s submitted to %s: %s", task.task_id, context.gateway.name, task.cost)
+        return task, entry
+
+    def _initial_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
+        context, snapshot = self._context, submission.snapshot
+        if snapshot.group_ratio:  # later estimates use it
+            context.options.record_group_ratio(snapshot.group_ratio)
+        return context.task_from_entry(submission.task_id, entry).model_copy(
+            update={
+                "submitted_at": reply.received_at,
+                "cost": order.offer.estimate(order.request, context.group_ratio),
+                "status": snapshot.status if not snapshot.status.finished else TaskStatus.QUEUED,
+                "progress": snapshot.progress,
+                "request_id": snapshot.request_id,
+                "raw": snapshot.raw,
+            }
+        )
