@@ -12,7 +12,8 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import images
-from langchain_nebula_video.langchain.tool_base import IMAGE_FIELDS, VideoTool, messages_in
+from langchain_nebula_video.langchain.tool_base import VideoTool
+from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS, messages_in
 from langchain_nebula_video.langchain.toolkit import NebulaSubmitVideoTool, NebulaVideoToolkit
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.schema import Cost, dollars
@@ -123,7 +124,7 @@ def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> 
     """Which images of the conversation a call would take, by field: the tool itself says, also if none is named."""
     around = SimpleNamespace(state=state)
     try:
-        request = tool.build_request(dict(args), around)
+        request = tool.request_from_call(dict(args), around)
     except InvalidRequestError:
         return  # it cannot be made, which the tool will say
     there = images(messages_in(around))

@@ -10,13 +10,9 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.langchain.conversation import (
-    IMAGE_BLOCKS,
-    is_url,
-    newest_image,
-    text_without_images,
-    truncate,
-)
+from langchain_nebula_video.langchain.conversation import newest_image
+from langchain_nebula_video.langchain.image_search import text_without_images
+from langchain_nebula_video.langchain.image_values import IMAGE_BLOCKS, is_url, truncate
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.replay import node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs

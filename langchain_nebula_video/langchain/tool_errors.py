@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from langchain_nebula_video.catalog.offers import format_validation_error
 from langchain_nebula_video.errors import (
+    DownloadError,
     InvalidRequestError,
     NebulaVideoError,
     SubmissionUnconfirmedError,
     TaskTimeoutError,
 )
 
-__all__ = ["describe_validation_error", "translate_errors"]
+__all__ = ["catch_failed_save", "describe_validation_error", "translate_errors"]
 
 # What a language model can do, where it cannot do what a program does.
 _HINT_CALL_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
@@ -62,6 +63,21 @@ def translate_errors(asks_with: str | None = None) -> Iterator[None]:
             error.hint = _HINT_UNCONFIRMED
         tool_error = _build_error(type(error), (str(error),), dict(error.__dict__))
         raise tool_error from None
+
+
+@contextmanager
+def catch_failed_save() -> Iterator[list[Any]]:
+    """Suppress the error of a paid video that could not be saved: its URL works, so it is still a result.
+
+    The list that is yielded then holds the video and the reason.
+    """
+    unsaved: list[Any] = []
+    try:
+        yield unsaved
+    except DownloadError as error:
+        if error.video is None:
+            raise
+        unsaved += [error.video, error.what]
 
 
 @functools.cache

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.tool_base import (
+    OfferTool,
     SharedToolOptions,
     ToolkitOptions,
     ToolOptions,
     VideoTool,
-    catch_failed_save,
-    replay_key,
-    to_json,
 )
-from langchain_nebula_video.langchain.tool_errors import translate_errors
+from langchain_nebula_video.langchain.tool_context import replay_key
+from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
+from langchain_nebula_video.langchain.tool_results import ToolResult, to_json
 from langchain_nebula_video.langchain.tool_schema import Arguments, InjectedRuntime, quote_schema, submit_description
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
@@ -56,9 +56,9 @@ class NebulaSubmitVideoTool(RequestTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.asks_with):
-            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             return self._result(self.run_blocking("submit", request, key=replay_key(config, runtime), adopt=True))
 
     async def _arun(
@@ -68,14 +68,14 @@ class NebulaSubmitVideoTool(RequestTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.asks_with):
-            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             return self._result(
                 await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)
             )
 
-    def _result(self, task: Task) -> tuple[str, dict[str, Any]]:
+    def _result(self, task: Task) -> ToolResult:
         ready = self.offer(task.model or None).model.typical(task.duration)
         return self._task_result(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
 
@@ -115,7 +115,7 @@ class NebulaGetVideoTool(VideoTool):
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.name):
             task: Task = self.run_blocking("fetch", task_id)
             if self._is_settled(task, wait_seconds):
@@ -137,7 +137,7 @@ class NebulaGetVideoTool(VideoTool):
         *,
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.name):
             lifecycle = self.async_lifecycle()
             task = await lifecycle.fetch(task_id)
@@ -159,14 +159,14 @@ class NebulaGetVideoTool(VideoTool):
             return self.save_to is None
         return task.status.finished or not wait_seconds
 
-    def _fetched_result(self, task: Task) -> tuple[str, dict[str, Any]]:
+    def _fetched_result(self, task: Task) -> ToolResult:
         if task.status is not TaskStatus.SUCCEEDED or task.url is None:
             return self._task_result(task)
         shared = set(Video.model_fields) & set(Task.model_fields)
         return self._video_result(Video(**{name: getattr(task, name) for name in shared}))
 
 
-class NebulaQuoteVideoTool(VideoTool):
+class NebulaQuoteVideoTool(OfferTool):
     """Tells a price before it is paid, and what the budget still holds. Costs nothing."""
 
     name: str = _QUOTE
@@ -179,32 +179,21 @@ class NebulaQuoteVideoTool(VideoTool):
 
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    @model_validator(mode="after")
-    def _set_schema(self) -> Self:
-        object.__setattr__(self, "args_schema", quote_schema(self.offer()))
-        return self
+    def _offer_schema(self) -> type[BaseModel]:
+        return quote_schema(self.offer())
 
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        state["__dict__"].pop("args_schema", None)  # made at run time, so no pickle can name it
-        return state
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        object.__setattr__(self, "args_schema", quote_schema(self.offer()))
-
-    def _run(self, **fields: Any) -> tuple[str, dict[str, Any]]:
+    def _run(self, **fields: Any) -> ToolResult:
         with translate_errors():
             return self._result(self._cost(fields), self.run_blocking("budget_left"))
 
-    async def _arun(self, **fields: Any) -> tuple[str, dict[str, Any]]:
+    async def _arun(self, **fields: Any) -> ToolResult:
         with translate_errors():
             return self._result(self._cost(fields), await self.async_lifecycle().budget_left())
 
     def _cost(self, fields: dict[str, Any]) -> Cost:
         return self.offer().quote(build_request(None, fields), self.current_group_ratio())
 
-    def _result(self, cost: Cost, left: Decimal | None) -> tuple[str, dict[str, Any]]:
+    def _result(self, cost: Cost, left: Decimal | None) -> ToolResult:
         facts = {
             "cost_usd": None if cost.usd is None else float(cost.usd),
             "seconds": cost.seconds,

@@ -3,94 +3,60 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import InjectedToolArg
-from pydantic import model_validator
+from pydantic import BaseModel, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
-from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.langchain.conversation import chosen, images, is_url, newest_image, parse_handle
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
-from langchain_nebula_video.langchain.tool_base import (
-    IMAGE_FIELDS,
-    ToolOptions,
-    VideoTool,
-    catch_failed_save,
-    messages_in,
-    replay_key,
-    restore_image_data,
-)
-from langchain_nebula_video.langchain.tool_errors import translate_errors
+from langchain_nebula_video.langchain.tool_base import OfferTool, ToolOptions
+from langchain_nebula_video.langchain.tool_context import messages_in, replay_key, restore_image_data
+from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
+from langchain_nebula_video.langchain.tool_images import resolve_images
+from langchain_nebula_video.langchain.tool_results import ToolResult
 from langchain_nebula_video.langchain.tool_schema import args_schema, description
 
 if TYPE_CHECKING:
     from langchain_nebula_video.schema import VideoRequest
 
-__all__ = ["NebulaVideoTool"]
+__all__ = ["NebulaVideoTool", "RequestTool"]
 
 
-class RequestTool(VideoTool):
-    """A tool whose arguments are a request: made from the model's row, with the conversation's images."""
+class RequestTool(OfferTool):
+    """A tool that submits a video: its arguments are the fields of a request."""
 
     asks_with: str | None = None
-    """The name of the agent's tool that asks after a task; `None`: it has none."""
+    """The name of the agent's tool that looks at a task; `None`: it has none."""
 
     @model_validator(mode="after")
-    def _set_schema(self) -> Self:
-        offer = self.offer()
-        object.__setattr__(self, "args_schema", args_schema(offer))
+    def _set_description(self) -> Self:
         if not self.description:
             object.__setattr__(self, "description", self._default_description())
         return self
 
     @abstractmethod
     def _default_description(self) -> str:
-        """What a language model reads of the tool."""
+        """What a language model reads about the tool."""
 
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        state["__dict__"].pop("args_schema", None)  # made at run time, so no pickle can name it
-        return state
+    def _offer_schema(self) -> type[BaseModel]:
+        return args_schema(self.offer())
 
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        super().__setstate__(state)
-        object.__setattr__(self, "args_schema", args_schema(self.offer()))
+    def request_from_call(self, fields: Mapping[str, Any], runtime: Any) -> VideoRequest:
+        """The request of a call, with the images of the conversation.
 
-    def build_request(self, fields: dict[str, Any], runtime: Any) -> VideoRequest:
-        """The request; checked again, since a language model is shown the schema without its validators."""
-        offer, messages = self.offer(), messages_in(runtime)
+        It validates the fields again: LangChain shows a language model the schema without its validators.
+
+        Raises:
+            InvalidRequestError: there is no such image, or a field is not valid.
+        """
         fields = restore_image_data(fields)
-        none = {name for name in IMAGE_FIELDS if not offer.requires(name) and _says_none(fields.get(name))}
-        fields = {name: given for name, given in fields.items() if name not in none}
-        fields |= {name: self._resolve_image(given, messages) for name in IMAGE_FIELDS if (given := fields.get(name))}
-        name = "reference_images" if offer.requires("reference_images") else "image"
-        if name not in none and offer.accepts(name) and not fields.get(name):
-            last = fields.get("last_image")
-            newest = newest_image(messages, besides=[] if last is None else [last])
-            if newest is None and offer.requires(name):
-                other = "none" if last is None else "no other"
-                raise InvalidRequestError(
-                    f"No image was given, and there is {other} in the conversation.",
-                    hint="Give the image's https URL.",
-                )
-            fields[name] = newest if name == "image" else (newest,)
-        return build_request(None, fields)
-
-    def _resolve_image(self, given: Any, messages: list[Any]) -> Any:
-        """The image of the conversation that is named; an address as it is. Of other words it tells what there is."""
-        if isinstance(given, list | tuple):
-            return [self._resolve_image(item, messages) for item in given]
-        if not isinstance(given, str) or is_url(given):
-            return given
-        if parse_handle(given) or (self.image_folder is None and images(messages)):
-            return chosen(given, messages).source
-        return given  # a file in that folder; else it is refused where images are read
-
-
-def _says_none(given: Any) -> bool:
-    return isinstance(given, str) and given.strip().lower() == "none"
+        files_allowed = self.image_folder is not None
+        return build_request(
+            None, resolve_images(fields, messages_in(runtime), self.offer(), files_allowed=files_allowed)
+        )
 
 
 class NebulaVideoTool(RequestTool):
@@ -158,9 +124,9 @@ class NebulaVideoTool(RequestTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.asks_with):
-            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             report = progress_to(config, runtime)
             with catch_failed_save() as unsaved_result:
                 return self._video_result(
@@ -177,9 +143,9 @@ class NebulaVideoTool(RequestTool):
         config: RunnableConfig,
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> ToolResult:
         with translate_errors(self.asks_with):
-            request = self.build_request({"prompt": prompt, **fields}, runtime)
+            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             report = progress_to_async(config, runtime)
             lifecycle = self.async_lifecycle()
             with catch_failed_save() as unsaved_result:

@@ -1,0 +1,61 @@
+"""Which images a tool call means: URLs, images of the conversation by number, or the newest one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_nebula_video.catalog.offers import Offer
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.langchain.conversation import chosen, images, newest_image, parse_handle
+from langchain_nebula_video.langchain.image_values import is_url
+from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
+
+__all__ = ["resolve_images"]
+
+
+def resolve_images(
+    fields: Mapping[str, Any], messages: list[Any], offer: Offer, *, files_allowed: bool
+) -> dict[str, Any]:
+    """The arguments of a call, with images instead of their numbers, and the newest image if none is given.
+
+    Args:
+        fields: What the language model gave. `"none"` means no image, where the model needs none.
+        messages: The conversation.
+        offer: Decides which field takes the newest image.
+        files_allowed: Whether a name may also be that of a file in the image folder.
+
+    Raises:
+        InvalidRequestError: there is no image of that number, or the model needs an image and there is none.
+    """
+    refused = {name for name in IMAGE_FIELDS if not offer.requires(name) and _says_none(fields.get(name))}
+    resolved = {name: given for name, given in fields.items() if name not in refused}
+    for name in IMAGE_FIELDS:
+        if given := resolved.get(name):
+            resolved[name] = _resolve(given, messages, files_allowed=files_allowed)
+    main = "reference_images" if offer.requires("reference_images") else "image"
+    if main in refused or not offer.accepts(main) or resolved.get(main):
+        return resolved
+    last = resolved.get("last_image")
+    newest = newest_image(messages, besides=[] if last is None else [last])
+    if newest is None and offer.requires(main):
+        other = "none" if last is None else "no other"
+        raise InvalidRequestError(
+            f"No image was given, and there is {other} in the conversation.", hint="Give the image's https URL."
+        )
+    return {**resolved, main: newest if main == "image" else (newest,)}
+
+
+def _says_none(given: Any) -> bool:
+    return isinstance(given, str) and given.strip().lower() == "none"
+
+
+def _resolve(given: Any, messages: list[Any], *, files_allowed: bool) -> Any:
+    """The image that a number means; URLs unchanged. Other words raise an error that lists the images."""
+    if isinstance(given, list | tuple):
+        return [_resolve(item, messages, files_allowed=files_allowed) for item in given]
+    if not isinstance(given, str) or is_url(given):
+        return given
+    if parse_handle(given) or (not files_allowed and images(messages)):
+        return chosen(given, messages).source
+    return given  # a file of the image folder, or an invalid image that is refused where images are read
