@@ -46,7 +46,8 @@ def demo(
         if out == _HERE:  # a demo's video of before is nobody's work
             out.unlink(missing_ok=True)
         with extra_needed(voice):
-            from langchain_nebula_video.emulator import Emulator, render  # noqa: F401, PLC0415 an extra
+            from langchain_nebula_video.emulator import Emulator  # noqa: PLC0415 an extra
+            from langchain_nebula_video.emulator.rendering import encoder  # noqa: F401, PLC0415 an extra
         with Emulator(speed=speed) as emulator, _no_proxy():
             # Async, so that Ctrl-C does not wait for a thread that waits for the video.
             made = asyncio.run(_run(voice, emulator, out, audio=audio, speed=speed))

@@ -48,10 +48,10 @@ def emulate(
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
     voice = Voice()
     with extra_needed(voice):
-        from langchain_nebula_video.emulator import (  # noqa: PLC0415 an extra
-            Emulator,
-            render,  # noqa: F401 imported so late otherwise that a paid task would meet its absence
-        )
+        from langchain_nebula_video.emulator import Emulator  # noqa: PLC0415 an extra
+
+        # Imported so late otherwise that a paid task would meet its absence.
+        from langchain_nebula_video.emulator.rendering import encoder  # noqa: F401, PLC0415
 
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance)
     for region in _REGIONS.values():

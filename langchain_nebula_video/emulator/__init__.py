@@ -16,13 +16,13 @@ Example:
 
 from __future__ import annotations
 
-from ._extra import extra
+from .extras import extra
 
 with extra():
     from .emulator import Emulator
 
 from .clock import Clock, SupportsNow
-from .faults import Faults
+from .faults.schedule import Faults
 from .records import (
     AccountRecord,
     Bill,

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from . import control, nebula, results, shared, uploads, vidu
-from .dashscope import DOORS
-from .envelopes import unknown_path
-from .exchange import Endpoint
+from . import control
+from .dialects import dispatch as shared
+from .dialects import nebula, vidu
+from .dialects.dashscope import DOORS
+from .dialects.error_envelopes import unknown_path
 from .records import Dialect
+from .serving import storage as results
+from .serving import uploads
+from .serving.exchange import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .answers import Answer
-    from .core import Core
-    from .exchange import Exchange, Handler
     from .refusals import Refusal
+    from .serving.exchange import Exchange, Handler
+    from .serving.responses import Answer
+    from .serving.state import Core
 
     Refuse = Callable[[Exchange, Refusal], Answer]
 

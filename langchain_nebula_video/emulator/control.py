@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from .core import Core
+    from .serving.state import Core
 
 PREFIX = "/_emulator"
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Self
 from .accounts import Accounts
 from .app import build_app
 from .clock import Clock
-from .core import Core
-from .dashscope import prefix_of
+from .dialects.dashscope import prefix_of
 from .engine import Engine
-from .faults import Faults
+from .faults.schedule import Faults
 from .files import Files
-from .rates import Rates
+from .rate_limits import Rates
 from .records import Region
-from .server import Server
-from .signing import Signer
-from .traffic import Traffic
-from .uploads import Uploads
-from .videos import Videos
+from .rendering.cache import Videos
+from .serving.request_log import Traffic
+from .serving.server import Server
+from .serving.signed_urls import Signer
+from .serving.state import Core
+from .serving.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from .accounts import Account
-    from .catalog import Model
     from .clock import SupportsNow
     from .files import Material
+    from .models import Model
 
 # What part of a task's time is spent in the queue, at least and at most.
 QUEUE_SHARE = (0.05, 0.25)

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from langchain_nebula_video import MemoryJournal, NebulaVideoClient, SqlJournal
-from langchain_nebula_video.emulator import Emulator, pictures
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator.rendering import images as pictures
 from langchain_nebula_video.journal import Entry, EntryState
 from tests.chaos.worker import FULL
 from tests.postgres import Server, programs_folder

@@ -9,7 +9,8 @@ import av
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Dialect, Emulator, pictures
+from langchain_nebula_video.emulator import Dialect, Emulator
+from langchain_nebula_video.emulator.rendering import images as pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

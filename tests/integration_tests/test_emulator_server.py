@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Clock, Emulator, Status, pictures
+from langchain_nebula_video.emulator import Clock, Emulator, Status
+from langchain_nebula_video.emulator.rendering import images as pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,8 @@ from langchain_nebula_video import (
     Video,
 )
 from langchain_nebula_video._offers import offers
-from langchain_nebula_video.emulator import Emulator, pictures
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator.rendering import images as pictures
 from langchain_nebula_video.gateways import GATEWAYS
 from langchain_nebula_video.journal import EntryState
 from tests.conftest import settle

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Region, Status
-from langchain_nebula_video.emulator.dashscope_models import ROWS
+from langchain_nebula_video.emulator.dialects.dashscope_models import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,8 +12,8 @@ from PIL import Image
 
 from langchain_nebula_video import emulator as package
 from langchain_nebula_video.emulator import Clock, Emulator
-from langchain_nebula_video.emulator._extra import extra
-from langchain_nebula_video.emulator.fault_kinds import KINDS
+from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.faults.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

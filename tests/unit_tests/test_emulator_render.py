@@ -11,12 +11,14 @@ import httpx
 import pytest
 from PIL import Image, ImageChops, ImageColor, ImageOps, ImageStat
 
-from langchain_nebula_video.emulator import Clock, Emulator, pictures, sound
-from langchain_nebula_video.emulator.motion import Camera
+from langchain_nebula_video.emulator import Clock, Emulator
 from langchain_nebula_video.emulator.refusals import Refusal
-from langchain_nebula_video.emulator.render import render
-from langchain_nebula_video.emulator.scene import Scene, scene_of
-from langchain_nebula_video.emulator.stage import Stage, frame_size
+from langchain_nebula_video.emulator.rendering import audio as sound
+from langchain_nebula_video.emulator.rendering import images as pictures
+from langchain_nebula_video.emulator.rendering.camera import Camera
+from langchain_nebula_video.emulator.rendering.encoder import render
+from langchain_nebula_video.emulator.rendering.frames import Stage, frame_size
+from langchain_nebula_video.emulator.rendering.scene import Scene, scene_of
 
 SMALL = 192 * 112
 

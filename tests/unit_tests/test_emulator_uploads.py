@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
-from langchain_nebula_video.emulator.uploads import read_form
+from langchain_nebula_video.emulator.serving.uploads import read_form
 
 from .test_emulator_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
 
@@ -35,7 +35,7 @@ async def http(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def picture(number: int = 0) -> bytes:
-    from langchain_nebula_video.emulator import pictures
+    from langchain_nebula_video.emulator.rendering import images as pictures
 
     return pictures.sample(f"upload {number}", (640, 480))
 

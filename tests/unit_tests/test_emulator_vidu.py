@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status, pictures
+from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status
+from langchain_nebula_video.emulator.rendering import images as pictures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

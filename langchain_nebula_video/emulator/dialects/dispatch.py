@@ -1,0 +1,45 @@
+"""The path that two gateways have in common: the model decides which of them is spoken to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.records import Dialect
+from langchain_nebula_video.emulator.refusals import Refusal
+
+from . import nebula, vidu
+from .error_envelopes import refused
+from .vidu_request import is_vidu
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
+    from langchain_nebula_video.emulator.serving.responses import Answer
+
+_SUBMITS: Mapping[Dialect, Handler] = {Dialect.NEBULA: nebula.submit, Dialect.VIDU: vidu.submit}
+_QUERIES: Mapping[Dialect, Handler] = {Dialect.NEBULA: nebula.query, Dialect.VIDU: vidu.query}
+
+
+async def submit(exchange: Exchange) -> Answer:
+    """``POST /v1/video/generations``."""
+    dialect = Dialect.VIDU if is_vidu(await exchange.body()) else Dialect.NEBULA
+    exchange.dialect = dialect
+    return await _SUBMITS[dialect](exchange)
+
+
+async def query(exchange: Exchange) -> Answer:
+    """``GET /v1/video/generations/{task_id}``."""
+    try:
+        task, _ = exchange.core.engine.find(exchange.path_params["task_id"], dialects=tuple(_QUERIES))
+    except Refusal:
+        # Nobody's: Nebula, whose path it is, says so.
+        return await nebula.query(exchange)
+    exchange.dialect = task.job.dialect
+    return await _QUERIES[task.job.dialect](exchange)
+
+
+def refuse(exchange: Exchange, refusal: Refusal) -> Answer:
+    """A refusal in the words of whoever was spoken to."""
+    forms = vidu.FORMS if exchange.dialect is Dialect.VIDU else nebula.FORMS
+    return refused(exchange, refusal, forms)

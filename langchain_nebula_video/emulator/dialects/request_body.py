@@ -1,0 +1,88 @@
+"""Reading a JSON body by a table of its fields."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_nebula_video.emulator.refusals import Reason, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_SEED = 2**31 - 1
+
+_TYPE_NAMES = {
+    str: "a string",
+    int: "an integer",
+    bool: "a boolean",
+    list: "an array",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A row of a page's table of parameters."""
+
+    name: str
+    type: type
+    required: Reason | None = None
+    """What a request without it is refused for."""
+
+
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        Refusal: It is none.
+    """
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(Reason.MALFORMED, f"invalid JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise Refusal(Reason.MALFORMED, "the body must be a JSON object")
+    return payload
+
+
+def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], within: str = "") -> dict[str, Any]:
+    """The fields of a table, and no others; null counts as absent.
+
+    Args:
+        payload: Where they stand.
+        fields: The table.
+        within: What `payload` is called in messages, with a dot behind.
+
+    Raises:
+        Refusal: One has the wrong type, or a required one is missing.
+    """
+    found = {}
+    for field in fields:
+        value = payload.get(field.name)
+        # Exactly, because to Python a boolean is an integer too.
+        if value is not None and type(value) is not field.type:
+            raise Refusal(Reason.MALFORMED, f"{within}{field.name} must be {_TYPE_NAMES[field.type]}")
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        if field.required is not None and blank:
+            raise Refusal(field.required, f"{within}{field.name} is required")
+        found[field.name] = clean(value)
+    return found
+
+
+def clean(value: Any) -> Any:
+    """Text without lone surrogates, which JSON can spell and UTF-8 cannot."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def check_seed(seed: int | None) -> None:
+    """Look whether a seed is one.
+
+    Raises:
+        Refusal: It is out of range.
+    """
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise Refusal(Reason.PARAMETER, f"seed must be between 0 and {MAX_SEED}")

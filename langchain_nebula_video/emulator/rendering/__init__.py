@@ -1,0 +1,1 @@
+"""Media files: checks of what comes in, and the videos that go out."""

@@ -1,0 +1,88 @@
+"""Finished videos: rendered when first asked for, kept while there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from langchain_nebula_video.emulator.engine import Task
+
+    from .scene import Scene
+
+_WORKERS = 2
+
+
+class RenderStopped(Exception):  # noqa: N818 - it is no error: somebody asked for it
+    """Raised when the emulator is stopped while a video is being made."""
+
+
+class Videos:
+    """Renders in threads of its own, so that the server goes on answering meanwhile."""
+
+    def __init__(self, *, max_bytes: int = 256 * 1024 * 1024) -> None:
+        """Keep at most this much."""
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[Scene, bytes] = collections.OrderedDict()
+        self._coming: dict[Scene, Future[bytes]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._stop = threading.Event()
+
+    async def of(self, task: Task) -> bytes:
+        """The video of a task; the same bytes every time, and rendered once for all who wait."""
+        # Imported here because it needs PyAV, which nobody needs who never downloads.
+        from .scene import scene_of  # noqa: PLC0415
+
+        return await self.get(scene_of(task))
+
+    async def get(self, scene: Scene) -> bytes:
+        """The video of a scene.
+
+        Raises:
+            RenderStopped: `close` was called meanwhile.
+        """
+        with self._lock:
+            video = self._kept.get(scene)
+            if video is not None:
+                self._kept.move_to_end(scene)
+                return video
+            coming = self._coming.get(scene) or self._start(scene)
+        # Shielded: one who stops waiting must not stop it for the others.
+        try:
+            return await asyncio.shield(asyncio.wrap_future(coming))
+        except asyncio.CancelledError:
+            if coming.cancelled():
+                raise RenderStopped from None
+            raise
+
+    def close(self) -> None:
+        """Give up what is being rendered."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            self._stop.set()
+            self._stop = threading.Event()
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+    def _start(self, scene: Scene) -> Future[bytes]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="nebula-emulator-render")
+        self._coming[scene] = coming = self._pool.submit(self._render, scene, self._stop)
+        coming.add_done_callback(lambda _: self._coming.pop(scene, None))
+        return coming
+
+    def _render(self, scene: Scene, stop: threading.Event) -> bytes:
+        from .encoder import render  # noqa: PLC0415 - as above
+
+        video = render(scene, stop)
+        with self._lock:
+            self._kept[scene] = video
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > self._max_bytes:
+                self._kept.popitem(last=False)
+        return video

@@ -1,0 +1,90 @@
+"""From a picture to a video file: H.264 in MP4, from nothing but its parameters.
+
+The same scene always gives the same bytes: the encoder has one thread, the container no date, and
+everything that looks random is drawn from the scene's seed and prompt.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.extras import extra
+
+from . import audio as sound
+from .cache import RenderStopped
+from .frames import Stage
+
+with extra():
+    import av
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from av.container import OutputContainer
+
+    from .scene import Scene
+
+_AUDIO_FRAME = 1024
+
+# ITU-T H.273 has the same number for BT.709's primaries, transfer and matrix.
+_BT709 = 1
+_LIMITED = 1
+
+
+def render(scene: Scene, stop: threading.Event | None = None) -> bytes:
+    """Make the video.
+
+    Raises:
+        RenderStopped: `stop` was set meanwhile.
+    """
+    # libavformat writes the index in front by reading its own file again, so it needs a real one.
+    with tempfile.TemporaryDirectory(prefix="nebula-emulator-") as folder:
+        path = Path(folder) / "video.mp4"
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        with av.open(str(path), "w", format="mp4", options=options) as container:
+            _write(container, scene, stop)
+        return path.read_bytes()
+
+
+def _write(container: OutputContainer, scene: Scene, stop: threading.Event | None) -> None:
+    stage = Stage(scene)
+    video = container.add_stream("libx264", rate=scene.frame_rate)
+    video.width, video.height = stage.size
+    video.pix_fmt = "yuv420p"
+    video.gop_size = 2 * scene.frame_rate
+    video.max_b_frames = 0
+    video.thread_count = 1
+    video.options = {"preset": "superfast", "crf": "21"}
+    video.color_range, video.colorspace = _LIMITED, _BT709
+    video.color_primaries = video.color_trc = _BT709
+    pcm = _sound_of(scene)
+    audio = container.add_stream("aac", rate=sound.RATE, layout="mono") if pcm is not None else None
+    for number, frame in enumerate(stage.frames()):
+        if stop is not None and stop.is_set():
+            raise RenderStopped
+        frame.pts, frame.time_base = number, Fraction(1, scene.frame_rate)
+        container.mux(video.encode(frame))
+    container.mux(video.encode(None))
+    if audio is not None and pcm is not None:
+        for piece in _audio_frames(pcm):
+            container.mux(audio.encode(piece))
+        container.mux(audio.encode(None))
+
+
+def _sound_of(scene: Scene) -> bytes | None:
+    if scene.audio is not None:
+        return sound.given(scene.audio, scene.seconds)
+    return sound.ambient(scene.direction, scene.seconds) if scene.ambient_sound else None
+
+
+def _audio_frames(pcm: bytes) -> Iterator[av.AudioFrame]:
+    for at in range(0, len(pcm), _AUDIO_FRAME * 2):
+        piece = pcm[at : at + _AUDIO_FRAME * 2]
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(piece) // 2)
+        frame.planes[0].update(piece)
+        frame.sample_rate, frame.pts, frame.time_base = sound.RATE, at // 2, Fraction(1, sound.RATE)
+        yield frame

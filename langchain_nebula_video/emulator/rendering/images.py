@@ -1,0 +1,135 @@
+"""Pictures that come in: what they are is decided by their content, never by their label."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import io
+import random
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.refusals import Reason, Refusal
+
+with extra():
+    from PIL import Image, ImageDraw, ImageFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .limits import Rules
+
+# Far above any camera's, far below what would exhaust the memory of a small machine.
+MAX_PIXELS = 64_000_000
+
+_NOT_A_PICTURE = "Image format not supported or incorrect format"
+
+
+def from_data_uri(uri: str) -> bytes:
+    """The bytes of a ``data:...;base64,`` URI.
+
+    Raises:
+        Refusal: It is not one.
+    """
+    head, comma, body = uri.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise Refusal(Reason.IMAGE_FORMAT, _NOT_A_PICTURE)
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(Reason.IMAGE_FORMAT, _NOT_A_PICTURE) from error
+
+
+def inspect(content: bytes, rules: Rules) -> None:
+    """Look whether a picture can be used.
+
+    Raises:
+        Refusal: It is too large or too small, of a format that is not taken, or damaged.
+    """
+    if len(content) > rules.max_bytes:
+        raise Refusal(Reason.IMAGE_SIZE, f"Image size exceeds limit: {rules.limit}")
+    fault = _inspect(content, rules)
+    if fault is not None:
+        raise Refusal(*fault)
+
+
+# The same picture is often submitted again and again, and decoding it is the dearest part of a submit.
+@functools.lru_cache(maxsize=16)
+def _inspect(content: bytes, rules: Rules) -> tuple[Reason, str] | None:
+    try:
+        with Image.open(io.BytesIO(content), formats=rules.formats) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return Reason.IMAGE_SIZE, f"Image size exceeds limit: {image.width}x{image.height} pixels"
+            image.load()
+            if rules.sides and not all(rules.sides[0] <= side <= rules.sides[1] for side in image.size):
+                told = f"{image.width}x{image.height}: each side must have {rules.sides[0]} to {rules.sides[1]} pixels"
+                return Reason.IMAGE_SIZE, f"Image size exceeds limit: {told}"
+            if not rules.alpha and image.format == "PNG" and image.has_transparency_data:
+                return Reason.IMAGE_FORMAT, "Image format not supported: a PNG must not have an alpha channel"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Reason.IMAGE_SIZE, "Image size exceeds limit: too many pixels"
+    # What Pillow's decoders are known to raise on damaged files.
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
+        return Reason.IMAGE_FORMAT, _NOT_A_PICTURE
+    return None
+
+
+@functools.lru_cache(maxsize=16)
+def sample(name: str, size: tuple[int, int] = (1280, 720)) -> bytes:
+    """A made-up landscape as JPEG, always the same for the same `name`."""
+    draw = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - a picture, not a secret
+    width, height = size
+    image = _sky(width, height, draw.choice(_SKIES))
+    _sun(image, (draw.randint(width // 4, 3 * width // 4), draw.randint(height // 5, height // 2)))
+    for depth in range(4):
+        _hills(image, depth, draw.uniform)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+Colour = tuple[int, int, int]
+_SKIES: tuple[tuple[Colour, Colour], ...] = (
+    ((28, 49, 94), (244, 162, 97)),
+    ((70, 130, 190), (225, 236, 240)),
+    ((45, 30, 80), (236, 130, 140)),
+)
+_EARTH: Colour = (24, 52, 48)
+_HAZE: Colour = (150, 158, 160)
+
+
+def _blend(low: Colour, high: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(low, high, strict=True))
+    return red, green, blue
+
+
+def _sky(width: int, height: int, colours: tuple[Colour, Colour]) -> Image.Image:
+    column = Image.new("RGB", (1, height))
+    for y in range(height):
+        column.putpixel((0, y), _blend(*colours, min(1.0, y / height * 1.5)))
+    return column.resize((width, height))
+
+
+def _sun(image: Image.Image, centre: tuple[int, int]) -> None:
+    glow = Image.new("L", image.size)
+    pencil = ImageDraw.Draw(glow)
+    pencil.circle(centre, 90, fill=110)
+    glow = glow.filter(ImageFilter.GaussianBlur(40))
+    ImageDraw.Draw(glow).circle(centre, 46, fill=255)
+    image.paste((255, 244, 214), mask=glow)
+
+
+def _hills(image: Image.Image, depth: int, uniform: Callable[[float, float], float]) -> None:
+    width, height = image.size
+    level = height * (0.55 + 0.12 * depth)
+    left, middle, right = (level + uniform(-0.09, 0.09) * height for _ in range(3))
+    # A parabola through three heights: cheap, smooth, and different for each range of hills.
+    bend, slope = 2 * (left + right - 2 * middle), 4 * middle - 3 * left - right
+    ridge = [(x, left + slope * (x / width) + bend * (x / width) ** 2) for x in range(0, width + 16, 16)]
+    ImageDraw.Draw(image).polygon(
+        [(0, height), *ridge, (width + 16, height)], fill=_blend(_HAZE, _EARTH, (depth + 1) / 4)
+    )

@@ -1,0 +1,1 @@
+"""HTTP: the server, one exchange, and the storage of files."""

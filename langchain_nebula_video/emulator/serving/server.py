@@ -1,0 +1,108 @@
+"""The HTTP server: uvicorn, in the calling thread or in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from .connection import WiredProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from starlette.types import ASGIApp
+
+_BACKLOG = 2048
+_TICK = 0.02
+
+
+class Server(uvicorn.Server):
+    """uvicorn, made to start and stop at once: nobody needs an emulator to be graceful."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        idle_close: float,
+        numbers: Iterator[int],
+        on_stop: Callable[[], None],
+    ) -> None:
+        """Bind the port; `port` 0 takes a free one.
+
+        Raises:
+            OSError: The port cannot be had.
+        """
+
+        def protocol(*args: Any, **kwargs: Any) -> WiredProtocol:
+            return WiredProtocol(*args, numbers=numbers, **kwargs)
+
+        # uvicorn's annotations ask for whole seconds and a class; its code for neither.
+        options: dict[str, Any] = {"http": protocol, "timeout_keep_alive": idle_close}
+        quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+        super().__init__(uvicorn.Config(app, lifespan="off", ws="none", **quiet, **options))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        self._on_stop = on_stop
+        self._ready = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Serve in a thread; returns when requests are answered."""
+        self._thread = threading.Thread(target=self.serve_here, name="nebula-emulator", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Stop the thread that `start` started; returns when every connection is closed."""
+        self.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def serve_here(self, ready: Callable[[], object] = lambda: None) -> None:
+        """Serve in this thread until `stop`, or until a signal if it is the main one.
+
+        The port is listening already, so `ready` is called before the first request is served.
+        """
+        try:
+            with self._socket:
+                ready()
+                asyncio.run(self.serve(sockets=[self._socket]))
+        finally:
+            self._ready.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end, in steps shorter than uvicorn's."""
+        self._ready.set()
+        ticks = itertools.count()
+        # Signal handlers and other threads end it, and neither could set an asyncio event.
+        while not await self.on_tick(next(ticks)):  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Break every connection off, which ends every request, those that a fault holds up too."""
+        for server in self.servers:
+            server.close()
+        for each in sockets or []:
+            each.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        self._on_stop()
+        # Connections are closed in the loop's next round.
+        await asyncio.sleep(0)
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """End on a signal, without raising it again afterwards: having been asked to end is no failure."""
+        self.should_exit = True

@@ -1,0 +1,77 @@
+"""The parts of one emulator, as every route gets them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.accounts import Account
+from langchain_nebula_video.emulator.records import Region
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.emulator.accounts import Accounts
+    from langchain_nebula_video.emulator.clock import Clock
+    from langchain_nebula_video.emulator.engine import Engine
+    from langchain_nebula_video.emulator.faults.schedule import Faults
+    from langchain_nebula_video.emulator.files import Files
+    from langchain_nebula_video.emulator.rate_limits import Rates
+    from langchain_nebula_video.emulator.rendering.cache import Videos
+
+    from .request_log import Traffic
+    from .signed_urls import Signer
+    from .uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything there is one of in an emulator."""
+
+    clock: Clock
+    engine: Engine
+    accounts: Accounts
+    files: Files
+    videos: Videos
+    signer: Signer
+    faults: Faults
+    traffic: Traffic
+    uploads: Uploads
+    rates: Rates
+    vidu_query_refusal: int | None
+    """What a Vidu task's query is answered where it was submitted, if it is answered elsewhere."""
+    url_lifetime: float
+    """Seconds by the emulator's clock, from the end of the task."""
+    signs_anew: bool
+    """Whether they are counted from each look at the task instead."""
+
+    def add_account(
+        self,
+        api_key: str,
+        *,
+        balance: Decimal | str | int = Decimal(100),
+        group_ratio: Decimal | str | int = Decimal(1),
+        name: str | None = None,
+        region: Region | str | None = None,
+    ) -> None:
+        """Add an account; see `Emulator.add_account`.
+
+        Raises:
+            ValueError: The key or the name is taken, or there is no such region.
+        """
+        accounts = self.accounts
+        accounts.add(
+            Account(
+                name=name or f"account-{len(accounts) + 1}",
+                key=api_key,
+                balance=Decimal(balance),
+                group_ratio=Decimal(group_ratio),
+                region=None if region is None else Region(region),
+            )
+        )
+
+    def new_request_id(self) -> str:
+        """In the gateway's form: the time to the nanosecond, then letters."""
+        now = datetime.fromtimestamp(self.clock.now(), UTC)
+        return f"{now:%Y%m%d%H%M%S%f}000{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,211 @@
+"""DashScope's temporary storage: a form signed for one directory, then addresses that the models alone can read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import Message
+from typing import TYPE_CHECKING, Any
+
+from langchain_nebula_video.emulator.refusals import Reason, Refusal
+
+from .responses import Answer, json_answer
+from .storage import check_key, storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_nebula_video.emulator.accounts import Account
+    from langchain_nebula_video.emulator.clock import SupportsNow
+    from langchain_nebula_video.emulator.files import Files, Material
+
+    from .exchange import Exchange
+
+UPLOAD_PATH = "/oss"
+SCHEME = "oss://"
+LIFETIME = 48 * 3600.0
+POLICY_LIFETIME = 300.0
+_MAX_MEGABYTES = 100
+_NOT_ACCEPTED = "The form was not accepted."
+
+_GONE = "Unable to download the media resource during the data inspection process."
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to upload into one directory."""
+
+    account: str
+    model: str
+    directory: str
+    signature: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    content: bytes
+    grant: Grant
+    at: float
+
+
+class Uploads:
+    """What was uploaded, and who may have it used. All methods may be called from any thread."""
+
+    def __init__(self, clock: SupportsNow) -> None:
+        """Begin with nothing."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._access_key_id = "LTAI" + secrets.token_hex(10)
+        self._grants: dict[str, Grant] = {}
+        self._kept: dict[str, _Upload] = {}
+
+    def policy(self, account: Account, model: str, host: str) -> dict[str, Any]:
+        """A form that lets somebody upload for one model."""
+        now = self._clock.now()
+        until = now + POLICY_LIFETIME
+        day = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
+        owner = hashlib.sha256(account.name.encode()).hexdigest()[:32]
+        directory = f"dashscope-instant/{owner}/{day}/{secrets.token_hex(16)}"
+        conditions = [
+            ["content-length-range", 0, _MAX_MEGABYTES * 1024 * 1024],
+            ["starts-with", "$key", directory],
+            {"x-oss-object-acl": "private"},
+            {"x-oss-forbid-overwrite": "true"},
+        ]
+        expiration = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+        text = json.dumps({"expiration": expiration, "conditions": conditions})
+        policy = base64.b64encode(text.encode()).decode()
+        signature = base64.b64encode(secrets.token_bytes(20)).decode()
+        with self._lock:
+            self._grants[policy] = Grant(account.name, model, directory, signature, until)
+        return {
+            "policy": policy,
+            "signature": signature,
+            "upload_dir": directory,
+            "upload_host": host,
+            "expire_in_seconds": int(POLICY_LIFETIME),
+            "max_file_size_mb": _MAX_MEGABYTES,
+            "capacity_limit_mb": 1_000_000,
+            "oss_access_key_id": self._access_key_id,
+            "x_oss_object_acl": "private",
+            "x_oss_forbid_overwrite": "true",
+        }
+
+    def put(self, form: Mapping[str, bytes]) -> tuple[str, str] | None:
+        """Keep a file; what is wrong with the form, in the storage's code and words, or None."""
+        fields = {name: value.decode("utf-8", "replace") for name, value in form.items() if name != "file"}
+        now, key = self._clock.now(), fields.get("key", "")
+        with self._lock:
+            grant = self._grants.get(fields.get("policy", ""))
+            if grant is None or grant.signature != fields.get("Signature"):
+                return "SignatureDoesNotMatch", _NOT_ACCEPTED
+            if fields.get("OSSAccessKeyId") != self._access_key_id:
+                return "InvalidAccessKeyId", _NOT_ACCEPTED
+            if now >= grant.until:
+                return "AccessDenied", "Invalid according to Policy: Policy expired."
+            if not key.startswith(grant.directory + "/"):
+                return "AccessDenied", _NOT_ACCEPTED
+            if key in self._kept:
+                return "FileAlreadyExists", _NOT_ACCEPTED
+            if "file" not in form:
+                return "InvalidArgument", _NOT_ACCEPTED
+            self._kept[key] = _Upload(form["file"], grant, now)
+            return None
+
+    def get(self, url: str, account: Account, model: str) -> bytes:
+        """What was uploaded by an account for a model.
+
+        Raises:
+            Refusal: Nothing was, or not by this account or for this model, or too long ago.
+        """
+        with self._lock:
+            upload = self._kept.get(url.removeprefix(SCHEME))
+        if (
+            upload is None
+            or (upload.grant.account, upload.grant.model) != (account.name, model)
+            or self._clock.now() >= upload.at + LIFETIME
+        ):
+            raise Refusal(Reason.DOWNLOAD, _GONE)
+        return upload.content
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """All files that one account's request for one model can name."""
+
+    files: Files
+    uploads: Uploads
+    account: Account
+    model: str
+
+    def get(self, url: str, *, limit: int, sample: Callable[[str], bytes]) -> bytes:
+        """The file at an address, one of the temporary storage's too; see `Files.get`."""
+        if url.startswith(SCHEME):
+            return self.uploads.get(url, self.account, self.model)
+        return self.files.get(url, limit=limit, sample=sample)
+
+    def keep(self, content: bytes) -> Material:
+        """See `Files.keep`."""
+        return self.files.keep(content)
+
+
+async def upload(exchange: Exchange) -> Answer:
+    """The form's own address: a multipart POST."""
+    check_key(exchange)
+    form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
+    wrong = exchange.core.uploads.put(form)
+    if wrong is not None:
+        code, message = wrong
+        return storage_error(_STATUSES.get(code, 403), code, message)
+    wanted = form.get("success_action_status", b"204")
+    return Answer(int(wanted) if wanted in {b"200", b"201"} else 204)
+
+
+_STATUSES = {"FileAlreadyExists": 409, "InvalidArgument": 400}
+
+
+def policy_answer(exchange: Exchange, account: Account, request_id: str) -> Answer:
+    """``GET /api/v1/uploads?action=getPolicy&model=M``.
+
+    Raises:
+        Refusal: The action or the model is missing.
+    """
+    asked = exchange.query
+    if asked.get("action") != "getPolicy" or not asked.get("model"):
+        raise Refusal(Reason.PARAMETER, "action must be getPolicy, and a model must be named")
+    data = exchange.core.uploads.policy(account, asked["model"], exchange.origin + UPLOAD_PATH)
+    return json_answer({"request_id": request_id, "data": data})
+
+
+def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The fields of a ``multipart/form-data`` body; what cannot be read is left out."""
+    head = Message()
+    head["content-type"] = content_type
+    boundary = head.get_param("boundary")
+    if not isinstance(boundary, str):
+        return {}
+    fields = {}
+    # Each part begins with a line break and its boundary, the first one with the boundary alone.
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
+        described, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = _name(described.decode("utf-8", "replace"))
+        if name is not None:
+            fields[name] = content
+    return fields
+
+
+def _name(described: str) -> str | None:
+    for line in described.split("\r\n"):
+        header, _, value = line.partition(":")
+        if header.strip().lower() == "content-disposition":
+            head = Message()
+            head["content-disposition"] = value.strip()
+            name = head.get_param("name", header="content-disposition")
+            return name if isinstance(name, str) else None
+    return None
