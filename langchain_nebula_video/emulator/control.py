@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from .faults.schedule import Faults
     from .serving.state import Core
 
 PREFIX = "/_emulator"
 
 
-def routes(core: Core) -> list[Route]:
+def routes(core: Core, faults: Faults) -> list[Route]:
     """The control routes of one emulator."""
-    control = _Control(core)
+    control = _Control(core, faults)
     table: list[tuple[str, str, Callable[[Any], Any]]] = [
         ("GET", "", control.summary),
         ("GET", "/", control.summary),
@@ -35,7 +36,7 @@ def routes(core: Core) -> list[Route]:
         ("GET", "/violations", lambda _: core.traffic.violations()),
         ("GET", "/accounts", control.accounts),
         ("POST", "/accounts", control.add_account),
-        ("GET", "/faults", lambda _: core.faults.records()),
+        ("GET", "/faults", lambda _: faults.records()),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/clock", control.clock),
@@ -47,8 +48,9 @@ def routes(core: Core) -> list[Route]:
 class _Control:
     """The actions that are more than reading one list."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, faults: Faults) -> None:
         self._core = core
+        self._faults = faults
 
     def summary(self, _: object) -> dict[str, Any]:
         core = self._core
@@ -57,7 +59,7 @@ class _Control:
             "requests": len(core.traffic.records()),
             "usd": core.engine.bill().usd,
             "cny": core.engine.bill().cny,
-            "faults": len(core.faults.records()),
+            "faults": len(self._faults.records()),
             "violations": len(core.traffic.violations()),
             "clock": self.clock(None),
         }
@@ -75,12 +77,12 @@ class _Control:
         return self.accounts(None)
 
     def add_fault(self, asked: dict[str, Any]) -> Any:
-        self._core.faults.add(**asked)
-        return self._core.faults.records()
+        self._faults.add(**asked)
+        return self._faults.records()
 
     def clear_faults(self, asked: dict[str, Any]) -> Any:
-        self._core.faults.clear(**asked)
-        return self._core.faults.records()
+        self._faults.clear(**asked)
+        return self._faults.records()
 
     def clock(self, _: object) -> dict[str, Any]:
         clock = self._core.clock

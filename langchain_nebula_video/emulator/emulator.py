@@ -108,7 +108,6 @@ class Emulator:
             files=Files(known_images or {}),
             videos=Videos(),
             signer=Signer(),
-            faults=Faults(),
             traffic=Traffic(self.clock),
             uploads=Uploads(self.clock),
             rates=Rates(self.clock, kept=documented_limits),
@@ -116,16 +115,17 @@ class Emulator:
             url_lifetime=url_lifetime,
             signs_anew=signs_anew,
         )
+        self.faults: Faults = Faults()
+        """The faults that are played on requests."""
         self._host = host
         self._port = port
         self._idle_close = idle_close
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._server: Server | None = None
-        self.app: Starlette = build_app(self._core)
+        self.app: Starlette = build_app(self._core, self.faults)
         """The ASGI app, for tests that drive it without a socket."""
         self.api_key = api_key
-        self.faults: Faults = self._core.faults
         self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
 
     def start(self) -> Self:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
-from langchain_nebula_video.emulator.serving.uploads import read_form
+from langchain_nebula_video.emulator.serving.multipart import read_form
 
 from .test_emulator_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
 

@@ -17,11 +17,11 @@ from langchain_nebula_video.emulator.records import Dialect, Region, Status
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.serving.responses import json_answer
 from langchain_nebula_video.emulator.serving.storage import address
-from langchain_nebula_video.emulator.serving.uploads import Opened, policy_answer
 
 from . import dashscope_list
 from .dashscope_models import ROWS, Task, Usage
 from .dashscope_request import check_resolvable, model_of, read_job
+from .dashscope_uploads import Opened, policy_answer
 from .error_envelopes import Form, distributor, gateway_answer, native, plain, refused
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from .errors import RenderStopped
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from .scene import Scene
 
 _WORKERS = 2
-
-
-class RenderStopped(Exception):  # noqa: N818 - it is no error: somebody asked for it
-    """Raised when the emulator is stopped while a video is being made."""
 
 
 class Videos:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from langchain_nebula_video.emulator.extras import extra
 
 from . import audio as sound
-from .cache import RenderStopped
+from .errors import RenderStopped
 from .frames import Stage
 
 with extra():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
-from langchain_nebula_video.emulator.rendering.cache import RenderStopped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,52 +120,6 @@ class Exchange:
         except TimeoutError:
             return False
         return True
-
-
-class Endpoint:
-    """The ASGI app of one route."""
-
-    def __init__(
-        self,
-        core: Core,
-        point: str,
-        handler: Handler,
-        refuse: Callable[[Exchange, Refusal], Answer],
-        dialect: Dialect | None = None,
-    ) -> None:
-        """Answer with what `handler` returns, or with `refuse` made of the `Refusal` it raises."""
-        self._core = core
-        self._dialect = dialect
-        self._point = point
-        self._handler = handler
-        self._refuse = refuse
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        wire = wire_of(scope)
-        with self._core.traffic.request(
-            self._point,
-            method=scope["method"],
-            path=scope["path"],
-            headers=self._shown(headers_of(scope)),
-            connection=wire.number if wire else None,
-        ) as entry:
-            entry.dialect = self._dialect
-            exchange = Exchange(self._core, entry, scope, receive, send)
-            try:
-                await self._core.faults.play(self._point, exchange, self._answer)
-            except (ClientGone, RenderStopped):
-                return
-
-    async def _answer(self, exchange: Exchange) -> Answer:
-        try:
-            return await self._handler(exchange)
-        except Refusal as refusal:
-            return self._refuse(exchange, refusal)
-
-    def _shown(self, headers: Mapping[str, str]) -> dict[str, str]:
-        holds_key = self._core.accounts.holds_key
-        return {name: "***" if holds_key(value) else value for name, value in headers.items()}
 
 
 def wire_of(scope: Scope) -> Wire | None:

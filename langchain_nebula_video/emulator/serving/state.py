@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.accounts import Accounts
     from langchain_nebula_video.emulator.clock import Clock
     from langchain_nebula_video.emulator.engine import Engine
-    from langchain_nebula_video.emulator.faults.schedule import Faults
     from langchain_nebula_video.emulator.files import Files
     from langchain_nebula_video.emulator.rate_limits import Rates
     from langchain_nebula_video.emulator.rendering.cache import Videos
@@ -35,7 +34,6 @@ class Core:
     files: Files
     videos: Videos
     signer: Signer
-    faults: Faults
     traffic: Traffic
     uploads: Uploads
     rates: Rates

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 from langchain_nebula_video.emulator.records import Status
 
+from .multipart import read_form
 from .responses import Answer
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RESULT_PATH = "/results/{task_id}.mp4"
 HOSTED_PATH = "/hosted/{digest}"
+UPLOAD_PATH = "/oss"
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _MAGIC = (
@@ -30,6 +32,7 @@ _MAGIC = (
     (b"RIFF", "audio/wav"),
     (b"ID3", "audio/mpeg"),
 )
+_UPLOAD_STATUSES = {"FileAlreadyExists": 409, "InvalidArgument": 400}
 
 
 def address(exchange: Exchange, record: TaskRecord) -> str:
@@ -68,6 +71,18 @@ async def hosted(exchange: Exchange) -> Answer:
         return storage_error(404, "NoSuchKey", "The specified key does not exist.")
     kind = next((kind for magic, kind in _MAGIC if content.startswith(magic)), "application/octet-stream")
     return _partial(exchange, content, kind)
+
+
+async def upload(exchange: Exchange) -> Answer:
+    """The form's own address: a multipart POST."""
+    check_key(exchange)
+    form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
+    wrong = exchange.core.uploads.put(form)
+    if wrong is not None:
+        code, message = wrong
+        return storage_error(_UPLOAD_STATUSES.get(code, 403), code, message)
+    wanted = form.get("success_action_status", b"204")
+    return Answer(int(wanted) if wanted in {b"200", b"201"} else 204)
 
 
 def refuse(_: Exchange, refusal: Refusal) -> Answer:

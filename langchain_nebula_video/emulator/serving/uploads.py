@@ -9,24 +9,17 @@ import secrets
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import Message
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 
-from .responses import Answer, json_answer
-from .storage import check_key, storage_error
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from langchain_nebula_video.emulator.accounts import Account
     from langchain_nebula_video.emulator.clock import SupportsNow
-    from langchain_nebula_video.emulator.files import Files, Material
 
-    from .exchange import Exchange
 
-UPLOAD_PATH = "/oss"
 SCHEME = "oss://"
 LIFETIME = 48 * 3600.0
 POLICY_LIFETIME = 300.0
@@ -133,79 +126,3 @@ class Uploads:
         ):
             raise Refusal(Reason.DOWNLOAD, _GONE)
         return upload.content
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """All files that one account's request for one model can name."""
-
-    files: Files
-    uploads: Uploads
-    account: Account
-    model: str
-
-    def get(self, url: str, *, limit: int, sample: Callable[[str], bytes]) -> bytes:
-        """The file at an address, one of the temporary storage's too; see `Files.get`."""
-        if url.startswith(SCHEME):
-            return self.uploads.get(url, self.account, self.model)
-        return self.files.get(url, limit=limit, sample=sample)
-
-    def keep(self, content: bytes) -> Material:
-        """See `Files.keep`."""
-        return self.files.keep(content)
-
-
-async def upload(exchange: Exchange) -> Answer:
-    """The form's own address: a multipart POST."""
-    check_key(exchange)
-    form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
-    wrong = exchange.core.uploads.put(form)
-    if wrong is not None:
-        code, message = wrong
-        return storage_error(_STATUSES.get(code, 403), code, message)
-    wanted = form.get("success_action_status", b"204")
-    return Answer(int(wanted) if wanted in {b"200", b"201"} else 204)
-
-
-_STATUSES = {"FileAlreadyExists": 409, "InvalidArgument": 400}
-
-
-def policy_answer(exchange: Exchange, account: Account, request_id: str) -> Answer:
-    """``GET /api/v1/uploads?action=getPolicy&model=M``.
-
-    Raises:
-        Refusal: The action or the model is missing.
-    """
-    asked = exchange.query
-    if asked.get("action") != "getPolicy" or not asked.get("model"):
-        raise Refusal(Reason.PARAMETER, "action must be getPolicy, and a model must be named")
-    data = exchange.core.uploads.policy(account, asked["model"], exchange.origin + UPLOAD_PATH)
-    return json_answer({"request_id": request_id, "data": data})
-
-
-def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The fields of a ``multipart/form-data`` body; what cannot be read is left out."""
-    head = Message()
-    head["content-type"] = content_type
-    boundary = head.get_param("boundary")
-    if not isinstance(boundary, str):
-        return {}
-    fields = {}
-    # Each part begins with a line break and its boundary, the first one with the boundary alone.
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
-        described, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        name = _name(described.decode("utf-8", "replace"))
-        if name is not None:
-            fields[name] = content
-    return fields
-
-
-def _name(described: str) -> str | None:
-    for line in described.split("\r\n"):
-        header, _, value = line.partition(":")
-        if header.strip().lower() == "content-disposition":
-            head = Message()
-            head["content-disposition"] = value.strip()
-            name = head.get_param("name", header="content-disposition")
-            return name if isinstance(name, str) else None
-    return None

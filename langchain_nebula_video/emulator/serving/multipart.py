@@ -1,0 +1,33 @@
+"""Reading a ``multipart/form-data`` body."""
+
+from __future__ import annotations
+
+from email.message import Message
+
+
+def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The fields of a ``multipart/form-data`` body; what cannot be read is left out."""
+    head = Message()
+    head["content-type"] = content_type
+    boundary = head.get_param("boundary")
+    if not isinstance(boundary, str):
+        return {}
+    fields = {}
+    # Each part begins with a line break and its boundary, the first one with the boundary alone.
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
+        described, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = _name(described.decode("utf-8", "replace"))
+        if name is not None:
+            fields[name] = content
+    return fields
+
+
+def _name(described: str) -> str | None:
+    for line in described.split("\r\n"):
+        header, _, value = line.partition(":")
+        if header.strip().lower() == "content-disposition":
+            head = Message()
+            head["content-disposition"] = value.strip()
+            name = head.get_param("name", header="content-disposition")
+            return name if isinstance(name, str) else None
+    return None
