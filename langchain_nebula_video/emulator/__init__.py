@@ -21,23 +21,11 @@ from .extras import extra
 with extra():
     from .emulator import Emulator
 
+from .bill import Bill, BillLine
 from .clock import Clock, SupportsNow
+from .enums import Currency, Dialect, Region, Status
 from .faults.schedule import Faults
-from .records import (
-    AccountRecord,
-    Bill,
-    BillLine,
-    Currency,
-    Dialect,
-    FaultRecord,
-    Peaks,
-    Problem,
-    Region,
-    RequestRecord,
-    Status,
-    TaskRecord,
-    Violation,
-)
+from .records import AccountRecord, FaultRecord, Peaks, Problem, RequestRecord, TaskRecord, Violation
 
 __all__ = [
     "AccountRecord",

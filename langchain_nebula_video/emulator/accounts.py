@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .records import AccountRecord, Currency, Region
+from .bill import convert
+from .enums import Currency, Region
+from .records import AccountRecord
 from .refusals import Reason, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from decimal import Decimal
 
-# The rate on Nebula's page. Only where a gateway's dollars pay for what is priced in yuan.
-CNY_PER_USD = Decimal("7.2")
 _CURRENCIES: Mapping[Region | None, Currency] = {
     None: Currency.USD,
     Region.BEIJING: Currency.CNY,
     Region.SINGAPORE: Currency.USD,
-}
-_RATES: Mapping[tuple[Currency, Currency], Decimal] = {
-    (Currency.CNY, Currency.USD): 1 / CNY_PER_USD,
-    (Currency.USD, Currency.CNY): CNY_PER_USD,
 }
 
 
@@ -48,19 +44,16 @@ class Account:
         afterwards: they need only not be used up.
         """
         if self.region is None:
-            return self.balance >= self._own(amount, currency)
+            return self.balance >= convert(amount, currency, self.currency)
         return self.balance > 0
 
     def charge(self, amount: Decimal, currency: Currency) -> None:
         """Take an amount."""
-        self.balance -= self._own(amount, currency)
+        self.balance -= convert(amount, currency, self.currency)
 
     def record(self) -> AccountRecord:
         """A snapshot without the key."""
         return AccountRecord(self.name, self.region, self.balance, self.currency, self.group_ratio)
-
-    def _own(self, amount: Decimal, currency: Currency) -> Decimal:
-        return amount if currency is self.currency else amount * _RATES[currency, self.currency]
 
 
 class Accounts:

@@ -12,7 +12,7 @@ from .dialects import dispatch as shared
 from .dialects import nebula, vidu
 from .dialects.dashscope import DOORS
 from .dialects.error_envelopes import unknown_path
-from .records import Dialect
+from .enums import Dialect
 from .refusals import Refusal
 from .rendering.errors import RenderStopped
 from .serving import storage as results

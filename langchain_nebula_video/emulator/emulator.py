@@ -12,10 +12,10 @@ from .app import build_app
 from .clock import Clock
 from .dialects.dashscope import prefix_of
 from .engine import Engine
+from .enums import Region
 from .faults.schedule import Faults
 from .files import Files
 from .rate_limits import Rates
-from .records import Region
 from .rendering.cache import Videos
 from .serving.request_log import Traffic
 from .serving.server import Server
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from .bill import Bill
     from .clock import SupportsNow
-    from .records import AccountRecord, Bill, Peaks, RequestRecord, TaskRecord, Violation
+    from .records import AccountRecord, Peaks, RequestRecord, TaskRecord, Violation
 
 DAY = 86_400.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .records import Currency
+from .enums import Currency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,20 +32,6 @@ class Model:
         """The length that is made and billed: anything not on offer becomes the default."""
         return self.default_seconds if asked is None or asked not in self.working_time else asked
 
-
-MODELS: Mapping[str, Model] = {
-    model.name: model
-    for model in (
-        Model(
-            name="wan2.5-i2v-preview",
-            frame_rate=24,
-            prices={"480p": Decimal("0.0369"), "720p": Decimal("0.0738"), "1080p": Decimal("0.1233")},
-            default_resolution="720p",
-            working_time={5: (60.0, 120.0), 10: (120.0, 180.0)},
-            default_seconds=5,
-        ),
-    )
-}
 
 # A resolution sets how many pixels there are, not their proportions: those are the picture's own.
 PIXELS: Mapping[str, int] = {"480p": 832 * 480, "540p": 960 * 540, "720p": 1280 * 720, "1080p": 1920 * 1080}

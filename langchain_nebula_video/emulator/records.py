@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
-
-class Status(StrEnum):
-    """Where a task is, in the upstream's words."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-class Dialect(StrEnum):
-    """Whose words a request was spoken in."""
-
-    NEBULA = "nebula"
-    DASHSCOPE = "dashscope"
-    PASSTHROUGH = "passthrough"
-    """DashScope's words at a gateway's address, with a gateway's key."""
-    VIDU = "vidu"
-    """Vidu models at the path that Nebula uses too."""
-
-
-class Region(StrEnum):
-    """DashScope's two homes: each has addresses, keys, model names and prices of its own."""
-
-    BEIJING = "beijing"
-    SINGAPORE = "singapore"
-
-
-class Currency(StrEnum):
-    """What an amount is in."""
-
-    USD = "USD"
-    CNY = "CNY"
+    from .enums import Currency, Dialect, Region, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,47 +47,6 @@ class TaskRecord:
     cost: Decimal
     """What was billed, in `currency`; 0 until it has succeeded."""
     currency: Currency
-
-
-@dataclass(frozen=True, slots=True)
-class BillLine:
-    """One charge: a task that succeeded."""
-
-    task_id: str
-    dialect: Dialect
-    account: str
-    model: str
-    resolution: str
-    seconds: int
-    price: Decimal
-    """Per second, in `currency`."""
-    group_ratio: Decimal
-    amount: Decimal
-    """In `currency`."""
-    currency: Currency
-    at: float
-    """When the task succeeded, seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """Everything that has been charged."""
-
-    lines: tuple[BillLine, ...] = ()
-
-    @property
-    def usd(self) -> Decimal:
-        """The sum of what was charged in US dollars, exact."""
-        return self.total(Currency.USD)
-
-    @property
-    def cny(self) -> Decimal:
-        """The sum of what was charged in yuan, exact."""
-        return self.total(Currency.CNY)
-
-    def total(self, currency: Currency) -> Decimal:
-        """The sum of the lines in one currency; nothing is converted."""
-        return sum((line.amount for line in self.lines if line.currency is currency), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)

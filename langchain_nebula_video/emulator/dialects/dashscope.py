@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.clock import beijing
-from langchain_nebula_video.emulator.records import Dialect, Region, Status
+from langchain_nebula_video.emulator.enums import Dialect, Region, Status
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.serving.responses import json_answer
 from langchain_nebula_video.emulator.serving.storage import address
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_nebula_video.emulator.accounts import Account
-    from langchain_nebula_video.emulator.engine import Task as EngineTask
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
     from langchain_nebula_video.emulator.serving.responses import Answer
+    from langchain_nebula_video.emulator.tasks import Task as EngineTask
 
 DAY = 86_400.0
 QUERIES_PER_SECOND = 20

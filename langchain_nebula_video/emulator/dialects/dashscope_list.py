@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.clock import BEIJING
-from langchain_nebula_video.emulator.records import Region
+from langchain_nebula_video.emulator.enums import Region
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from langchain_nebula_video.emulator.enums import Currency, Region
 from langchain_nebula_video.emulator.models import Model
-from langchain_nebula_video.emulator.records import Currency, Region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from langchain_nebula_video.emulator.engine import Job
 from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.rendering.limits import Length, Rules
+from langchain_nebula_video.emulator.tasks import Job
 
 from . import media
 from . import trigger_words as magic
@@ -18,7 +18,7 @@ from .request_body import Field, check_seed, clean, read_fields, read_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_nebula_video.emulator.records import Dialect
+    from langchain_nebula_video.emulator.enums import Dialect
 
     from .dashscope_models import Row
     from .media import Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_nebula_video.emulator.records import Dialect
+from langchain_nebula_video.emulator.enums import Dialect
 from langchain_nebula_video.emulator.refusals import Refusal
 
 from . import nebula, vidu

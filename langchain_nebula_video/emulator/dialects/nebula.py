@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.clock import beijing
-from langchain_nebula_video.emulator.records import Dialect, Status
+from langchain_nebula_video.emulator.enums import Dialect, Status
 from langchain_nebula_video.emulator.refusals import Reason
 from langchain_nebula_video.emulator.serving.storage import address
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from decimal import Decimal
 
-    from langchain_nebula_video.emulator.engine import Task
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.refusals import Refusal
     from langchain_nebula_video.emulator.serving.exchange import Exchange
     from langchain_nebula_video.emulator.serving.responses import Answer
+    from langchain_nebula_video.emulator.tasks import Task
 
 SUBMIT_PATH = "/v1/video/generations"
 QUERY_PATH = "/v1/video/generations/{task_id}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_nebula_video.emulator.engine import Job
 from langchain_nebula_video.emulator.files import is_loopback
-from langchain_nebula_video.emulator.models import MODELS
 from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.rendering.limits import Rules
+from langchain_nebula_video.emulator.tasks import Job
 
 from . import media
 from . import trigger_words as magic
+from .nebula_models import MODELS
 from .request_body import Field, check_seed, read_fields, read_object
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.records import Dialect, Status
+from langchain_nebula_video.emulator.enums import Dialect, Status
 from langchain_nebula_video.emulator.refusals import Reason
 from langchain_nebula_video.emulator.serving.storage import address
 
@@ -15,11 +15,11 @@ from .vidu_request import read_job
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_nebula_video.emulator.engine import Task
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.refusals import Refusal
     from langchain_nebula_video.emulator.serving.exchange import Exchange
     from langchain_nebula_video.emulator.serving.responses import Answer
+    from langchain_nebula_video.emulator.tasks import Task
 
 VIDEOS_PATH = "/v1/videos/{task_id}"
 

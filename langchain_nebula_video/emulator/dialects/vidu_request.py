@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.engine import Job
-from langchain_nebula_video.emulator.models import Model
-from langchain_nebula_video.emulator.records import Dialect, Problem
+from langchain_nebula_video.emulator.enums import Dialect
+from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.rendering.limits import Rules
+from langchain_nebula_video.emulator.tasks import Job
 
 from . import media
 from . import trigger_words as magic
 from .request_body import Field, check_seed, read_fields, read_object
+from .vidu_models import DEFAULT_SECONDS, SECONDS, VIDU_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +31,6 @@ FIELDS = (
     Field("extra_body", dict),
 )
 EXTRA = (Field("audio", bool), Field("bgm", bool), Field("seed", int))
-SECONDS = range(1, 17)
-DEFAULT_SECONDS = 5
 MAX_REFERENCES = 4
 # The page gives one example; these are the model's own.
 PROPORTIONS: Mapping[str, float] = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4}
@@ -41,39 +38,7 @@ DEFAULT_PROPORTION = "16:9"
 # The page says nothing of the pictures.
 PICTURES = Rules(formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024, limit="it must not exceed 10MB")
 
-_FAMILIES = ("viduq3p", "viduq3t")
-_KINDS = ("", "-mix")
-_TIERS = ("540p", "720p", "1080p")
-# Seconds of work; the page says only that off the peak a video is finished within 48 hours.
-_PACES = {"": (30.0, 180.0), "-offpeak": (3600.0, 48 * 3600.0)}
-# The page names no price. What is not known is not made up: the account is billed nothing.
-_PRICE = Decimal(0)
 _NAMED = re.compile(r"@Image(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    model: Model
-    mix: bool
-
-
-_OFFERS: Mapping[str, _Offer] = {
-    (name := f"{family}{kind}-{tier}{pace}"): _Offer(
-        Model(
-            name=name,
-            frame_rate=24,
-            prices={tier: _PRICE},
-            default_resolution=tier,
-            working_time=dict.fromkeys(SECONDS, span),
-            default_seconds=DEFAULT_SECONDS,
-        ),
-        mix=bool(kind),
-    )
-    for family in _FAMILIES
-    for kind in _KINDS
-    for tier in _TIERS
-    for pace, span in _PACES.items()
-}
 
 
 def is_vidu(body: bytes) -> bool:
@@ -96,7 +61,7 @@ def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job
     payload = read_object(body)
     asked = read_fields(payload, FIELDS)
     extra = read_fields(asked["extra_body"] or {}, EXTRA, "extra_body.")
-    offer = _OFFERS.get(asked["model"])
+    offer = VIDU_MODELS.get(asked["model"])
     if offer is None:
         message = f"No available channel for model {asked['model']} under group default (distributor)"
         raise Refusal(Reason.UNKNOWN_MODEL, message)

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Concatenate
 
 from langchain_nebula_video.emulator.dialects.error_envelopes import distributor, gateway_answer, native, plain
-from langchain_nebula_video.emulator.records import Dialect, Status
+from langchain_nebula_video.emulator.enums import Dialect, Status
 from langchain_nebula_video.emulator.serving.responses import Answer, html_answer, json_answer
 
 if TYPE_CHECKING:

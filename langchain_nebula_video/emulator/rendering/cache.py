@@ -13,7 +13,7 @@ from .errors import RenderStopped
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from langchain_nebula_video.emulator.engine import Task
+    from langchain_nebula_video.emulator.tasks import Task
 
     from .scene import Scene
 

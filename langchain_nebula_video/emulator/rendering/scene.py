@@ -12,7 +12,7 @@ from langchain_nebula_video.emulator.models import PIXELS
 from .images import sample
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.emulator.engine import Task
+    from langchain_nebula_video.emulator.tasks import Task
 
 _LONG_SIDE = 1280
 

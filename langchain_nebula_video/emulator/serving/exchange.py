@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from langchain_nebula_video.emulator.records import Dialect, Status
+    from langchain_nebula_video.emulator.enums import Dialect, Status
 
     from .connection import Wire
     from .request_log import Entry

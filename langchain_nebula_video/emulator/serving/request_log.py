@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from langchain_nebula_video.emulator.clock import SupportsNow
-    from langchain_nebula_video.emulator.records import Dialect
+    from langchain_nebula_video.emulator.enums import Dialect
 
 # Which field of `Peaks` counts a point.
 _PEAK_OF = {"submit": "submits", "query": "queries", "download": "downloads"}

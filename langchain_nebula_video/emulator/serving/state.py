@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.emulator.accounts import Account
-from langchain_nebula_video.emulator.records import Region
+from langchain_nebula_video.emulator.enums import Region
 
 if TYPE_CHECKING:
     from langchain_nebula_video.emulator.accounts import Accounts

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from langchain_nebula_video.emulator.records import Status
+from langchain_nebula_video.emulator.enums import Status
 
 from .multipart import read_form
 from .responses import Answer

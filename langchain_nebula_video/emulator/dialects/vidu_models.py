@@ -1,0 +1,49 @@
+"""The Vidu models: every combination of family, kind, resolution and speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.models import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECONDS = range(1, 17)
+DEFAULT_SECONDS = 5
+_FAMILIES = ("viduq3p", "viduq3t")
+_KINDS = ("", "-mix")
+_TIERS = ("540p", "720p", "1080p")
+# Seconds of work; the page says only that off the peak a video is finished within 48 hours.
+_PACES = {"": (30.0, 180.0), "-offpeak": (3600.0, 48 * 3600.0)}
+# The page names no price. What is not known is not made up: the account is billed nothing.
+_PRICE = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ViduModel:
+    """One model, and whether it takes reference images."""
+
+    model: Model
+    mix: bool
+
+
+VIDU_MODELS: Mapping[str, ViduModel] = {
+    (name := f"{family}{kind}-{tier}{pace}"): ViduModel(
+        Model(
+            name=name,
+            frame_rate=24,
+            prices={tier: _PRICE},
+            default_resolution=tier,
+            working_time=dict.fromkeys(SECONDS, span),
+            default_seconds=DEFAULT_SECONDS,
+        ),
+        mix=bool(kind),
+    )
+    for family in _FAMILIES
+    for kind in _KINDS
+    for tier in _TIERS
+    for pace, span in _PACES.items()
+}

@@ -1,0 +1,100 @@
+"""A task: what was asked for, and its times and price once it is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from .enums import Dialect, Status
+from .records import Problem, TaskRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .accounts import Account
+    from .files import Material
+    from .models import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that passed its dialect's checks."""
+
+    model: Model
+    prompt: str
+    image: Material | None
+    """The first frame; None if there is none to be had."""
+    resolution: str
+    seconds: int
+    seed: int | None
+    audio: Material | None
+    generate_audio: bool
+    request: Mapping[str, Any]
+    """What to show of the body in records."""
+    problem: Problem | None
+    """What the task will fail with; None if it will succeed."""
+    dialect: Dialect = Dialect.NEBULA
+    last_image: Material | None = None
+    """What the video is to end on."""
+    references: tuple[Material, ...] = ()
+    """What is to be seen in it, without being one of its frames."""
+    proportion: float | None = None
+    """Width by height, where no picture decides it."""
+    watermark: bool = False
+    actual_prompt: str | None = None
+    """The prompt as rewritten; None if it was not."""
+
+
+@dataclass(slots=True)
+class Task:
+    """An accepted job. Only the three marks ever change, and only when the speed does."""
+
+    id: str
+    job: Job
+    account: Account
+    seed: int
+    price: Decimal
+    group_ratio: Decimal
+    """As agreed when the task was accepted."""
+    accepted_at: float
+    started_at: float
+    finished_at: float
+    canceled: bool = False
+
+    def status(self, now: float) -> Status:
+        """Where the task is at `now`."""
+        if self.canceled:
+            return Status.CANCELED
+        if now < self.started_at:
+            return Status.PENDING
+        if now < self.finished_at:
+            return Status.RUNNING
+        return Status.FAILED if self.job.problem else Status.SUCCEEDED
+
+    @property
+    def cost(self) -> Decimal:
+        """What it costs if it succeeds, in its model's currency."""
+        return self.price * self.job.seconds * self.group_ratio
+
+    def record(self, now: float) -> TaskRecord:
+        """A snapshot at `now`."""
+        status = self.status(now)
+        return TaskRecord(
+            id=self.id,
+            dialect=self.job.dialect,
+            account=self.account.name,
+            model=self.job.model.name,
+            request=self.job.request,
+            image_digest=self.job.image.digest if self.job.image else None,
+            resolution=self.job.resolution,
+            seconds=self.job.seconds,
+            seed=self.seed,
+            status=status,
+            accepted_at=self.accepted_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            problem=self.job.problem if status is Status.FAILED else None,
+            cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
+            currency=self.job.model.currency,
+        )
