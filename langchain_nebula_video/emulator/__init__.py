@@ -16,9 +16,9 @@ Example:
 
 from __future__ import annotations
 
-from .extras import extra
+from .extras import require_extra
 
-with extra():
+with require_extra():
     from .emulator import Emulator
 
 from .bill import Bill, BillLine

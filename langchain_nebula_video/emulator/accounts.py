@@ -37,7 +37,7 @@ class Account:
         """What the balance is in."""
         return _CURRENCIES[self.region]
 
-    def affords(self, amount: Decimal, currency: Currency) -> bool:
+    def can_afford(self, amount: Decimal, currency: Currency) -> bool:
         """Whether a task may be accepted that will cost so much.
 
         A gateway's account is paid beforehand and must hold the whole. The vendor's own are paid
@@ -98,6 +98,6 @@ class Accounts:
             raise Refusal(Reason.KEY, "Invalid API Key")
         return account
 
-    def holds_key(self, text: str) -> bool:
+    def contains_key(self, text: str) -> bool:
         """Whether one of the keys occurs in `text`."""
         return any(key in text for key in self._by_key)

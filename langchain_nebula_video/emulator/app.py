@@ -8,15 +8,14 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from . import control
-from .dialects import dispatch as shared
-from .dialects import nebula, vidu
-from .dialects.dashscope import DOORS
-from .dialects.error_envelopes import unknown_path
+from .dialects import dispatch, nebula, vidu
+from .dialects.dashscope import SERVICES
+from .dialects.error_envelopes import unknown_path_response
 from .enums import Dialect
 from .refusals import Refusal
 from .rendering.errors import RenderStopped
-from .serving import storage as results
-from .serving.exchange import ClientGone, Exchange, headers_of, wire_of
+from .serving import storage
+from .serving.exchange import ClientDisconnected, Exchange, connection_of, headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 
     from .faults.schedule import Faults
     from .serving.exchange import Handler
-    from .serving.responses import Answer
-    from .serving.state import Core
+    from .serving.responses import Response
+    from .serving.state import State
 
-    Refuse = Callable[[Exchange, Refusal], Answer]
+    RefusalHandler = Callable[[Exchange, Refusal], Response]
 
 
 class Endpoint:
@@ -36,15 +35,15 @@ class Endpoint:
 
     def __init__(
         self,
-        core: Core,
+        state: State,
         faults: Faults,
         point: str,
         handler: Handler,
-        refuse: Callable[[Exchange, Refusal], Answer],
+        refuse: Callable[[Exchange, Refusal], Response],
         dialect: Dialect | None = None,
     ) -> None:
         """Answer with what `handler` returns, or with `refuse` made of the `Refusal` it raises."""
-        self._core = core
+        self._state = state
         self._faults = faults
         self._dialect = dialect
         self._point = point
@@ -53,56 +52,56 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        wire = wire_of(scope)
-        with self._core.traffic.request(
+        connection = connection_of(scope)
+        with self._state.request_log.track(
             self._point,
             method=scope["method"],
             path=scope["path"],
-            headers=self._shown(headers_of(scope)),
-            connection=wire.number if wire else None,
+            headers=self._without_keys(headers_of(scope)),
+            connection=connection.number if connection else None,
         ) as entry:
             entry.dialect = self._dialect
-            exchange = Exchange(self._core, entry, scope, receive, send)
+            exchange = Exchange(self._state, entry, scope, receive, send)
             try:
-                await self._faults.play(self._point, exchange, self._answer)
-            except (ClientGone, RenderStopped):
+                await self._faults.play(self._point, exchange, self._respond)
+            except (ClientDisconnected, RenderStopped):
                 return
 
-    async def _answer(self, exchange: Exchange) -> Answer:
+    async def _respond(self, exchange: Exchange) -> Response:
         try:
             return await self._handler(exchange)
         except Refusal as refusal:
             return self._refuse(exchange, refusal)
 
-    def _shown(self, headers: Mapping[str, str]) -> dict[str, str]:
-        holds_key = self._core.accounts.holds_key
-        return {name: "***" if holds_key(value) else value for name, value in headers.items()}
+    def _without_keys(self, headers: Mapping[str, str]) -> dict[str, str]:
+        contains_key = self._state.accounts.contains_key
+        return {name: "***" if contains_key(value) else value for name, value in headers.items()}
 
 
-def build_app(core: Core, faults: Faults) -> Starlette:
+def build_app(state: State, faults: Faults) -> Starlette:
     """All routes. A further dialect is further rows here, over the same core."""
-    table: list[tuple[str, str, str, Handler, Refuse, Dialect | None]] = [
+    table: list[tuple[str, str, str, Handler, RefusalHandler, Dialect | None]] = [
         # Nebula's unless the model says otherwise.
-        ("POST", nebula.SUBMIT_PATH, "submit", shared.submit, shared.refuse, Dialect.NEBULA),
-        ("GET", nebula.QUERY_PATH, "query", shared.query, shared.refuse, Dialect.NEBULA),
+        ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
+        ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
         ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
-        *((*row, door.refuse, door.dialect) for door in DOORS for row in door.routes()),
-        ("POST", results.UPLOAD_PATH, "upload", results.upload, results.refuse, None),
-        ("GET", results.RESULT_PATH, "download", results.download, results.refuse, None),
-        ("GET", results.HOSTED_PATH, "hosted", results.hosted, results.refuse, None),
+        *((*row, service.refuse, service.dialect) for service in SERVICES for row in service.routes()),
+        ("POST", storage.UPLOAD_PATH, "upload", storage.upload, storage.refuse, None),
+        ("GET", storage.RESULT_PATH, "download", storage.download, storage.refuse, None),
+        ("GET", storage.HOSTED_PATH, "hosted", storage.hosted, storage.refuse, None),
     ]
     return Starlette(
         routes=[
             *(
-                Route(path, Endpoint(core, faults, point, handler, refuse, dialect), methods=[method])
+                Route(path, Endpoint(state, faults, point, handler, refuse, dialect), methods=[method])
                 for method, path, point, handler, refuse, dialect in table
             ),
-            *control.routes(core, faults),
+            *control.routes(state, faults),
             # Whatever else is asked for, logged too: a client that goes astray should be seen.
-            Route("/{path:path}", Endpoint(core, faults, "unknown", _unknown, nebula.refuse)),
+            Route("/{path:path}", Endpoint(state, faults, "unknown", _unknown_path, nebula.refuse)),
         ]
     )
 
 
-async def _unknown(exchange: Exchange) -> Answer:
-    return unknown_path(exchange)
+async def _unknown_path(exchange: Exchange) -> Response:
+    return unknown_path_response(exchange)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BEIJING = timezone(timedelta(hours=8))
 
 
-def beijing(at: float) -> str:
+def format_beijing_time(at: float) -> str:
     """A moment as the vendor writes it, to the millisecond."""
     moment = datetime.fromtimestamp(at, UTC).astimezone(BEIJING)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Self
 from .accounts import Accounts
 from .app import build_app
 from .clock import Clock
-from .dialects.dashscope import prefix_of
+from .dialects.dashscope import prefix_for
 from .engine import Engine
 from .enums import Region
 from .faults.schedule import Faults
-from .files import Files
-from .rate_limits import Rates
-from .rendering.cache import Videos
-from .serving.request_log import Traffic
+from .files import FileStore
+from .rate_limits import RateLimiter
+from .rendering.cache import VideoCache
+from .serving.request_log import RequestLog
 from .serving.server import Server
-from .serving.signed_urls import Signer
-from .serving.state import Core
+from .serving.signed_urls import UrlSigner
+from .serving.state import State
 from .serving.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ class Emulator:
         if vidu_query_refusal not in {None, 404, 405}:
             message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
             raise ValueError(message)
-        self.clock: Clock = _clock(clock)
+        self.clock: Clock = _as_clock(clock)
         """What tells the time; it can be paused and advanced."""
-        self._core = Core(
+        self._state = State(
             clock=self.clock,
             engine=Engine(
                 clock=self.clock,
@@ -106,12 +106,12 @@ class Emulator:
                 documented_limits=documented_limits,
             ),
             accounts=Accounts(),
-            files=Files(known_images or {}),
-            videos=Videos(),
-            signer=Signer(),
-            traffic=Traffic(self.clock),
+            files=FileStore(known_images or {}),
+            videos=VideoCache(),
+            url_signer=UrlSigner(),
+            request_log=RequestLog(self.clock),
             uploads=Uploads(self.clock),
-            rates=Rates(self.clock, kept=documented_limits),
+            rate_limiter=RateLimiter(self.clock, enforced=documented_limits),
             vidu_query_refusal=vidu_query_refusal,
             url_lifetime=url_lifetime,
             signs_anew=signs_anew,
@@ -121,10 +121,10 @@ class Emulator:
         self._host = host
         self._port = port
         self._idle_close = idle_close
-        self._numbers = itertools.count(1)
+        self._connection_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._server: Server | None = None
-        self.app: Starlette = build_app(self._core, self.faults)
+        self.app: Starlette = build_app(self._state, self.faults)
         """The ASGI app, for tests that drive it without a socket."""
         self.api_key = api_key
         self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
@@ -145,7 +145,7 @@ class Emulator:
             server, self._server = self._server, None
         if server is not None:
             server.stop()
-        self._core.videos.close()
+        self._state.videos.close()
 
     def serve_forever(self, ready: Callable[[str], object] = lambda _: None) -> None:
         """Serve in this thread until `stop` is called, SIGINT or SIGTERM.
@@ -159,7 +159,7 @@ class Emulator:
         """
         server = self._bind()
         try:
-            server.serve_here(lambda: ready(self.url))
+            server.serve_in_this_thread(lambda: ready(self.url))
         finally:
             self.stop()
 
@@ -184,7 +184,7 @@ class Emulator:
         if server is None:
             message = "the emulator is not running: call start(), or use it in a with statement"
             raise RuntimeError(message)
-        return f"http://{_reachable(self._host)}:{server.port}"
+        return f"http://{_connectable_host(self._host)}:{server.port}"
 
     def add_account(
         self,
@@ -208,7 +208,7 @@ class Emulator:
         Raises:
             ValueError: The key or the name is taken, or there is no such region.
         """
-        self._core.add_account(
+        self._state.add_account(
             api_key,
             balance=balance,
             group_ratio=group_ratio,
@@ -223,7 +223,7 @@ class Emulator:
             ValueError: There is no such region.
             RuntimeError: It is not running.
         """
-        return self.url + prefix_of(Region(region))
+        return self.url + prefix_for(Region(region))
 
     @property
     def passthrough_url(self) -> str:
@@ -232,34 +232,34 @@ class Emulator:
         Raises:
             RuntimeError: It is not running.
         """
-        return self.url + prefix_of(None)
+        return self.url + prefix_for(None)
 
     def host_image(self, content: bytes) -> str:
         """Serve a picture; the address to submit it by."""
-        return self._base() + self._core.files.host(content)
+        return self._base_url() + self._state.files.host(content)
 
     def host_audio(self, content: bytes) -> str:
         """Serve a sound; the address to submit it by."""
-        return self._base() + self._core.files.host(content)
+        return self._base_url() + self._state.files.host(content)
 
     @property
     def speed(self) -> float:
         """How many times faster than the real service tasks are done; those under way follow a change."""
-        return self._core.engine.speed
+        return self._state.engine.speed
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        self._core.engine.speed = speed
+        self._state.engine.speed = speed
 
     @property
     def tasks(self) -> tuple[TaskRecord, ...]:
         """Every task that was accepted, in order."""
-        return self._core.engine.records()
+        return self._state.engine.records()
 
     @property
     def bill(self) -> Bill:
         """Everything that was charged."""
-        return self._core.engine.bill()
+        return self._state.engine.bill()
 
     @property
     def balance(self) -> Decimal:
@@ -269,23 +269,23 @@ class Emulator:
     @property
     def accounts(self) -> tuple[AccountRecord, ...]:
         """Every account, in the order they were added."""
-        self._core.engine.settle()
-        return tuple(account.record() for account in self._core.accounts)
+        self._state.engine.settle()
+        return tuple(account.record() for account in self._state.accounts)
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
         """Every request, in order of arrival."""
-        return self._core.traffic.records()
+        return self._state.request_log.records()
 
     @property
     def peaks(self) -> Peaks:
         """The most requests that were ever under way at one moment."""
-        return self._core.traffic.peaks()
+        return self._state.request_log.peaks()
 
     @property
     def violations(self) -> tuple[Violation, ...]:
         """Everything done that a well-behaved client never does."""
-        return self._core.traffic.violations()
+        return self._state.request_log.violations()
 
     def _bind(self) -> Server:
         with self._lock:
@@ -297,23 +297,23 @@ class Emulator:
                 host=self._host,
                 port=self._port,
                 idle_close=self._idle_close,
-                numbers=self._numbers,
-                on_stop=self._core.videos.close,
+                connection_numbers=self._connection_numbers,
+                on_stop=self._state.videos.close,
             )
             return self._server
 
-    def _base(self) -> str:
+    def _base_url(self) -> str:
         # Without a server the host is only a name: files are found by their path.
         return "http://127.0.0.1" if self._server is None else self.url
 
 
-def _clock(given: SupportsNow | None) -> Clock:
+def _as_clock(given: SupportsNow | None) -> Clock:
     if given is None or isinstance(given, Clock):
         return given or Clock()
     return Clock(given.now(), source=given.now)
 
 
-def _reachable(host: str) -> str:
+def _connectable_host(host: str) -> str:
     """The name to call a server by that listens on `host`."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
     host = everywhere.get(host, host)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .accounts import Account
     from .clock import SupportsNow
     from .models import Model
-    from .tasks import Job
+    from .tasks import TaskSpec
 
 # What part of a task's time is spent in the queue, at least and at most.
 QUEUE_SHARE = (0.05, 0.25)
@@ -41,13 +41,13 @@ class Engine:
         """Begin without tasks."""
         self.clock = clock
         self.documented_limits = documented_limits
-        self._speed = _checked(speed)
+        self._speed = _checked_speed(speed)
         self._max_concurrent_tasks = max_concurrent_tasks
         self._lock = threading.RLock()
         self._tasks: dict[str, Task] = {}
         # (end, tie-breaker, task): the next to be settled comes first.
-        self._open: list[tuple[float, int, Task]] = []
-        self._under_way: dict[str, int] = {}
+        self._unfinished: list[tuple[float, int, Task]] = []
+        self._unfinished_counts: dict[str, int] = {}
         self._lines: list[BillLine] = []
 
     @property
@@ -59,15 +59,15 @@ class Engine:
     def speed(self, speed: float) -> None:
         with self._lock:
             now = self._settle()
-            stretch = self._speed / _checked(speed)
-            for _, _, task in self._open:
+            stretch = self._speed / _checked_speed(speed)
+            for _, _, task in self._unfinished:
                 task.started_at = min(task.started_at, now) + max(task.started_at - now, 0.0) * stretch
                 task.finished_at = now + (task.finished_at - now) * stretch
-            self._open = [(task.finished_at, number, task) for _, number, task in self._open]
-            heapq.heapify(self._open)
+            self._unfinished = [(task.finished_at, number, task) for _, number, task in self._unfinished]
+            heapq.heapify(self._unfinished)
             self._speed = speed
 
-    def submit(self, account: Account, job: Job) -> Task:
+    def submit(self, account: Account, spec: TaskSpec) -> Task:
         """Accept a job.
 
         Raises:
@@ -75,19 +75,19 @@ class Engine:
         """
         with self._lock:
             now = self._settle()
-            task = self._plan(account, job, now)
+            task = self._plan(account, spec, now)
             # The page: the balance is checked on submission and nothing is set aside. So several
             # tasks can be accepted that together cost more than there is.
-            if not account.affords(task.cost, job.model.currency):
-                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {job.model.currency}"
+            if not account.can_afford(task.cost, spec.model.currency):
+                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {spec.model.currency}"
                 raise Refusal(Reason.QUOTA, f"Insufficient balance: {left} left, {needed} needed")
-            under_way = self._under_way.get(account.name, 0)
-            if self._max_concurrent_tasks is not None and under_way >= self._max_concurrent_tasks:
-                message = f"Requests rate limit exceeded: {under_way} tasks under way, please try again later"
+            unfinished = self._unfinished_counts.get(account.name, 0)
+            if self._max_concurrent_tasks is not None and unfinished >= self._max_concurrent_tasks:
+                message = f"Requests rate limit exceeded: {unfinished} tasks under way, please try again later"
                 raise Refusal(Reason.RATE, message)
             self._tasks[task.id] = task
-            self._under_way[account.name] = under_way + 1
-            heapq.heappush(self._open, (task.finished_at, len(self._tasks), task))
+            self._unfinished_counts[account.name] = unfinished + 1
+            heapq.heappush(self._unfinished, (task.finished_at, len(self._tasks), task))
             return task
 
     def find(
@@ -102,7 +102,7 @@ class Engine:
             now = self._settle()
             task = self._tasks.get(task_id)
             hidden = task is None or (account is not None and task.account is not account)
-            if task is None or hidden or task.job.dialect not in dialects:
+            if task is None or hidden or task.spec.dialect not in dialects:
                 raise Refusal(Reason.UNKNOWN_TASK, "task_not_exist")
             return task, task.record(now)
 
@@ -118,9 +118,9 @@ class Engine:
                 message = "Failed to cancel the task, please confirm if the task is in PENDING status."
                 raise Refusal(Reason.NOT_PENDING, message)
             task.canceled, task.finished_at = True, now
-            self._open = [each for each in self._open if each[2] is not task]
-            heapq.heapify(self._open)
-            self._under_way[task.account.name] -= 1
+            self._unfinished = [each for each in self._unfinished if each[2] is not task]
+            heapq.heapify(self._unfinished)
+            self._unfinished_counts[task.account.name] -= 1
 
     def records(self) -> tuple[TaskRecord, ...]:
         """Every task ever accepted, in order."""
@@ -139,60 +139,60 @@ class Engine:
         with self._lock:
             self._settle()
 
-    def _plan(self, account: Account, job: Job, now: float) -> Task:
-        seed = random.SystemRandom().randrange(2**31) if job.seed is None else job.seed
+    def _plan(self, account: Account, spec: TaskSpec, now: float) -> Task:
+        seed = random.SystemRandom().randrange(2**31) if spec.seed is None else spec.seed
         # Hashed, so that the same seed and prompt take the same time in every process.
-        digest = hashlib.sha256(f"{seed}\n{job.prompt}".encode()).digest()
-        fate = random.Random(digest)  # noqa: S311 - a plan, not a secret
-        total = fate.uniform(*job.model.working_time[job.seconds]) / self._speed
-        begin = self._turn(account, job.model, now)
+        digest = hashlib.sha256(f"{seed}\n{spec.prompt}".encode()).digest()
+        rng = random.Random(digest)  # noqa: S311 - a plan, not a secret
+        total = rng.uniform(*spec.model.processing_time[spec.seconds]) / self._speed
+        begin = self._queue_end(account, spec.model, now)
         return Task(
             id=str(uuid.uuid4()),
-            job=job,
+            spec=spec,
             account=account,
             seed=seed,
-            price=job.model.prices[job.resolution],
+            price=spec.model.prices[spec.resolution],
             group_ratio=account.group_ratio,
             accepted_at=now,
-            started_at=begin + total * fate.uniform(*QUEUE_SHARE),
+            started_at=begin + total * rng.uniform(*QUEUE_SHARE),
             finished_at=begin + total,
         )
 
-    def _turn(self, account: Account, model: Model, now: float) -> float:
+    def _queue_end(self, account: Account, model: Model, now: float) -> float:
         """When a task that comes now is no longer behind others of its account."""
-        if model.parallel is None or not self.documented_limits:
+        if model.max_parallel_tasks is None or not self.documented_limits:
             return now
         ends = sorted(
-            task.finished_at for _, _, task in self._open if task.account is account and task.job.model is model
+            task.finished_at for _, _, task in self._unfinished if task.account is account and task.spec.model is model
         )
-        return now if len(ends) < model.parallel else ends[-model.parallel]
+        return now if len(ends) < model.max_parallel_tasks else ends[-model.max_parallel_tasks]
 
     def _settle(self) -> float:
         now = self.clock.now()
-        while self._open and self._open[0][0] <= now:
-            task = heapq.heappop(self._open)[2]
-            self._under_way[task.account.name] -= 1
-            if task.job.problem is None:
-                task.account.charge(task.cost, task.job.model.currency)
+        while self._unfinished and self._unfinished[0][0] <= now:
+            task = heapq.heappop(self._unfinished)[2]
+            self._unfinished_counts[task.account.name] -= 1
+            if task.spec.problem is None:
+                task.account.charge(task.cost, task.spec.model.currency)
                 self._lines.append(
                     BillLine(
                         task_id=task.id,
-                        dialect=task.job.dialect,
+                        dialect=task.spec.dialect,
                         account=task.account.name,
-                        model=task.job.model.name,
-                        resolution=task.job.resolution,
-                        seconds=task.job.seconds,
+                        model=task.spec.model.name,
+                        resolution=task.spec.resolution,
+                        seconds=task.spec.seconds,
                         price=task.price,
                         group_ratio=task.group_ratio,
                         amount=task.cost,
-                        currency=task.job.model.currency,
+                        currency=task.spec.model.currency,
                         at=task.finished_at,
                     )
                 )
         return now
 
 
-def _checked(speed: float) -> float:
+def _checked_speed(speed: float) -> float:
     if not speed > 0:
         message = f"speed must be greater than 0, not {speed}"
         raise ValueError(message)

@@ -12,7 +12,7 @@ HINT = 'the emulator needs its extra: pip install "langchain-nebula-video[emulat
 
 
 @contextmanager
-def extra() -> Iterator[None]:
+def require_extra() -> Iterator[None]:
     """Turn a missing package into an `ImportError` that says how to install it."""
     try:
         yield

@@ -24,7 +24,7 @@ _UNREACHABLE = "Unable to download the media resource during the data inspection
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class InputFile:
     """A file that a task is made from."""
 
     digest: str
@@ -32,7 +32,7 @@ class Material:
     content: bytes
 
 
-class Files:
+class FileStore:
     """Everything that can be had by address."""
 
     def __init__(self, known: Mapping[str, bytes]) -> None:
@@ -40,13 +40,13 @@ class Files:
         self._lock = threading.Lock()
         self._known = dict(known)
         self._hosted: dict[str, bytes] = {}
-        self._kept: dict[str, Material] = {}
+        self._stored: dict[str, InputFile] = {}
 
-    def keep(self, content: bytes) -> Material:
+    def store(self, content: bytes) -> InputFile:
         """A file as a material; equal files share their bytes, however many tasks name them."""
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
-            return self._kept.setdefault(digest, Material(digest, content))
+            return self._stored.setdefault(digest, InputFile(digest, content))
 
     def host(self, content: bytes) -> str:
         """Keep a file; the path it is served at."""
@@ -77,8 +77,8 @@ class Files:
         parts = urlsplit(url)
         host = parts.hostname or ""
         if is_loopback(host):
-            mine = self._hosted.get(parts.path.removeprefix(HOSTED))
-            return mine if mine is not None else _fetch(url, limit)
+            hosted = self._hosted.get(parts.path.removeprefix(HOSTED))
+            return hosted if hosted is not None else _fetch(url, limit)
         if any(host == domain or host.endswith("." + domain) for domain in EXAMPLE_DOMAINS):
             return sample(url)
         raise Refusal(Reason.DOWNLOAD, _UNREACHABLE)
@@ -103,9 +103,9 @@ def _fetch(url: str, limit: int) -> bytes:
             target = parts.path or "/"
             connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
             # A redirect is not followed: it could lead off this machine.
-            answer = connection.getresponse()
-            if answer.status == http.HTTPStatus.OK:
-                return answer.read(limit)
+            response = connection.getresponse()
+            if response.status == http.HTTPStatus.OK:
+                return response.read(limit)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -21,16 +21,16 @@ class Model:
     prices: Mapping[str, Decimal]
     """Per second of video, in `currency`, by resolution: what is not here is not on offer."""
     default_resolution: str
-    working_time: Mapping[int, tuple[float, float]]
+    processing_time: Mapping[int, tuple[float, float]]
     """Seconds of video on offer, each with the shortest and longest time it takes to make."""
     default_seconds: int
     currency: Currency = Currency.USD
-    parallel: int | None = None
+    max_parallel_tasks: int | None = None
     """How many tasks of one account are worked on at once, where such limits are kept; the rest wait."""
 
-    def seconds_for(self, asked: int | None) -> int:
+    def billed_seconds(self, asked: int | None) -> int:
         """The length that is made and billed: anything not on offer becomes the default."""
-        return self.default_seconds if asked is None or asked not in self.working_time else asked
+        return self.default_seconds if asked is None or asked not in self.processing_time else asked
 
 
 # A resolution sets how many pixels there are, not their proportions: those are the picture's own.

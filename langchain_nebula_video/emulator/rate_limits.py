@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _WINDOW = 1.0
 
 
-class Rates:
+class RateLimiter:
     """Counts requests by what they are counted for. Used by the server's thread alone."""
 
-    def __init__(self, clock: SupportsNow, *, kept: bool) -> None:
+    def __init__(self, clock: SupportsNow, *, enforced: bool) -> None:
         """Begin with nothing counted.
 
         Args:
@@ -26,21 +26,21 @@ class Rates:
             kept: Whether limits are kept at all.
         """
         self._clock = clock
-        self._kept = kept
+        self._stored = enforced
         self._recent: dict[Hashable, collections.deque[float]] = {}
 
-    def count(self, key: Hashable, most: int) -> None:
+    def check(self, key: Hashable, limit: int) -> None:
         """Count one request.
 
         Raises:
             Refusal: There were `most` within the last second already.
         """
-        if not self._kept:
+        if not self._stored:
             return
         now = self._clock.now()
         recent = self._recent.setdefault(key, collections.deque())
         while recent and recent[0] <= now - _WINDOW:
             recent.popleft()
-        if len(recent) >= most:
+        if len(recent) >= limit:
             raise Refusal(Reason.RATE, "Requests rate limit exceeded, please try again later.")
         recent.append(now)

@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .accounts import Account
-    from .files import Material
+    from .files import InputFile
     from .models import Model
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TaskSpec:
     """A request that passed its dialect's checks."""
 
     model: Model
     prompt: str
-    image: Material | None
+    image: InputFile | None
     """The first frame; None if there is none to be had."""
     resolution: str
     seconds: int
     seed: int | None
-    audio: Material | None
+    audio: InputFile | None
     generate_audio: bool
     request: Mapping[str, Any]
     """What to show of the body in records."""
     problem: Problem | None
     """What the task will fail with; None if it will succeed."""
     dialect: Dialect = Dialect.NEBULA
-    last_image: Material | None = None
+    last_image: InputFile | None = None
     """What the video is to end on."""
-    references: tuple[Material, ...] = ()
+    references: tuple[InputFile, ...] = ()
     """What is to be seen in it, without being one of its frames."""
-    proportion: float | None = None
+    aspect_ratio: float | None = None
     """Width by height, where no picture decides it."""
     watermark: bool = False
     actual_prompt: str | None = None
@@ -51,7 +51,7 @@ class Task:
     """An accepted job. Only the three marks ever change, and only when the speed does."""
 
     id: str
-    job: Job
+    spec: TaskSpec
     account: Account
     seed: int
     price: Decimal
@@ -70,31 +70,31 @@ class Task:
             return Status.PENDING
         if now < self.finished_at:
             return Status.RUNNING
-        return Status.FAILED if self.job.problem else Status.SUCCEEDED
+        return Status.FAILED if self.spec.problem else Status.SUCCEEDED
 
     @property
     def cost(self) -> Decimal:
         """What it costs if it succeeds, in its model's currency."""
-        return self.price * self.job.seconds * self.group_ratio
+        return self.price * self.spec.seconds * self.group_ratio
 
     def record(self, now: float) -> TaskRecord:
         """A snapshot at `now`."""
         status = self.status(now)
         return TaskRecord(
             id=self.id,
-            dialect=self.job.dialect,
+            dialect=self.spec.dialect,
             account=self.account.name,
-            model=self.job.model.name,
-            request=self.job.request,
-            image_digest=self.job.image.digest if self.job.image else None,
-            resolution=self.job.resolution,
-            seconds=self.job.seconds,
+            model=self.spec.model.name,
+            request=self.spec.request,
+            image_digest=self.spec.image.digest if self.spec.image else None,
+            resolution=self.spec.resolution,
+            seconds=self.spec.seconds,
             seed=self.seed,
             status=status,
             accepted_at=self.accepted_at,
             started_at=self.started_at,
             finished_at=self.finished_at,
-            problem=self.job.problem if status is Status.FAILED else None,
+            problem=self.spec.problem if status is Status.FAILED else None,
             cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
-            currency=self.job.model.currency,
+            currency=self.spec.model.currency,
         )

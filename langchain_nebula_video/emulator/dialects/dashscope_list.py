@@ -19,39 +19,39 @@ DAY = 86_400.0
 DEFAULT_SIZE = 10
 MAX_SIZE = 100
 _REGIONS: Mapping[Region | None, str] = {Region.BEIJING: "cn-beijing", Region.SINGAPORE: "ap-southeast-1"}
-_TIME = "%Y%m%d%H%M%S"
+_TIME_FORMAT = "%Y%m%d%H%M%S"
 
 
-def page(asked: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float) -> dict[str, Any]:
+def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float) -> dict[str, Any]:
     """One page of the list, the newest task first.
 
     Raises:
         Refusal: A filter cannot be read, or the window is longer than a day.
     """
-    begin, end = _window(asked, now)
-    number, size = _whole(asked, "page_no", 1), _whole(asked, "page_size", DEFAULT_SIZE)
+    begin, end = _window(query, now)
+    number, size = _positive_integer(query, "page_no", 1), _positive_integer(query, "page_size", DEFAULT_SIZE)
     if size > MAX_SIZE:
         raise Refusal(Reason.PARAMETER, f"page_size must not exceed {MAX_SIZE}")
-    wanted = [
+    matching = [
         record
         for record in reversed(tuple(records))
         if record.account == account.name
         and begin <= record.accepted_at <= end
-        and asked.get("model_name") in {None, "", record.model}
-        and asked.get("status") in {None, "", record.status}
+        and query.get("model_name") in {None, "", record.model}
+        and query.get("status") in {None, "", record.status}
     ]
     return {
-        "total": len(wanted),
-        "total_page": -(-len(wanted) // size),
+        "total": len(matching),
+        "total_page": -(-len(matching) // size),
         "page_no": number,
         "page_size": size,
-        "data": [_row(record, account, now) for record in wanted[(number - 1) * size : number * size]],
+        "data": [_listed(record, account, now) for record in matching[(number - 1) * size : number * size]],
     }
 
 
-def _window(asked: Mapping[str, str], now: float) -> tuple[float, float]:
+def _window(query: Mapping[str, str], now: float) -> tuple[float, float]:
     """From when to when; one that is not given is a day from the other."""
-    start, end = _moment(asked, "start_time"), _moment(asked, "end_time")
+    start, end = _time_of(query, "start_time"), _time_of(query, "end_time")
     if end is None:
         end = now if start is None else start + DAY
     if start is None:
@@ -61,23 +61,23 @@ def _window(asked: Mapping[str, str], now: float) -> tuple[float, float]:
     return start, end
 
 
-def _moment(asked: Mapping[str, str], name: str) -> float | None:
-    if not asked.get(name):
+def _time_of(query: Mapping[str, str], name: str) -> float | None:
+    if not query.get(name):
         return None
     try:
-        return datetime.strptime(asked[name], _TIME).replace(tzinfo=BEIJING).timestamp()
+        return datetime.strptime(query[name], _TIME_FORMAT).replace(tzinfo=BEIJING).timestamp()
     except ValueError as error:
         raise Refusal(Reason.PARAMETER, f"{name} must be written as YYYYMMDDhhmmss") from error
 
 
-def _whole(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name) or str(default)
+def _positive_integer(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise Refusal(Reason.PARAMETER, f"{name} must be a whole number from 1")
     return int(text)
 
 
-def _row(record: TaskRecord, account: Account, now: float) -> dict[str, Any]:
+def _listed(record: TaskRecord, account: Account, now: float) -> dict[str, Any]:
     """A task without its prompt and its video."""
     row = {
         "task_id": record.id,

@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # "Usually one to five minutes", whatever the model.
-_WORKING_TIME = (60.0, 300.0)
+_PROCESSING_TIME = (60.0, 300.0)
 
-_BOTH_PLUS_AND_TURBO = (
+_SHARED_TEMPLATES = (
     *("squish", "rotation", "poke", "inflate", "dissolve", "carousel", "singleheart"),
     *("flying", "rose", "crystalrose", "hug", "frenchkiss", "coupleheart"),
 )
-_PLUS_ONLY = (
+_PLUS_TEMPLATES = (
     *("melt", "icecream", "dance1", "dance2", "dance3", "dance4", "dance5"),
     *("mermaid", "graduation", "dragon", "money", "jellyfish", "pupil"),
 )
 
 
-class Usage(Enum):
+class UsageFormat(Enum):
     """What a finished task's ``usage`` looks like."""
 
     RESOLUTION = "duration, video_count, SR"
     RATIO = "video_duration, video_count, video_ratio"
 
 
-class Task(Enum):
+class TaskType(Enum):
     """What kind of video it is, which decides the path."""
 
     FIRST_FRAME = "video-generation"
@@ -41,112 +41,112 @@ class Task(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DashscopeModel:
     """What the pages say of one model in one region."""
 
     model: Model
     prompt_limit: int
     """Characters; what is beyond is cut off."""
     submits_per_second: int
-    usage: Usage
-    sound: bool = False
+    usage: UsageFormat
+    has_audio: bool = False
     templates: tuple[str, ...] = ()
-    task: Task = Task.FIRST_FRAME
+    task_type: TaskType = TaskType.FIRST_FRAME
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class ModelFamily:
     """One model, by what it is called and what it costs in each region (per second: 480P, 720P, 1080P)."""
 
     names: Mapping[Region, str]
     prices: Mapping[Region, tuple[str | None, str | None, str | None]]
-    default: str
+    default_resolution: str
     seconds: tuple[int, ...] = (5,)
     frame_rate: int = 30
     prompt_limit: int = 800
-    submits: int = 2
+    submits_per_second: int = 2
     """A second, and as many are worked on at once."""
-    usage: Usage = Usage.RESOLUTION
-    sound: bool = False
+    usage: UsageFormat = UsageFormat.RESOLUTION
+    has_audio: bool = False
     templates: tuple[str, ...] = ()
-    task: Task = Task.FIRST_FRAME
+    task_type: TaskType = TaskType.FIRST_FRAME
 
 
-def _everywhere(name: str) -> Mapping[Region, str]:
+def _same_name(name: str) -> Mapping[Region, str]:
     return dict.fromkeys(Region, name)
 
 
 _FAMILIES = (
-    _Family(
-        names=_everywhere("wan2.5-i2v-preview"),
+    ModelFamily(
+        names=_same_name("wan2.5-i2v-preview"),
         prices={Region.BEIJING: ("0.3", "0.6", "1"), Region.SINGAPORE: ("0.05", "0.10", "0.15")},
-        default="1080P",
+        default_resolution="1080P",
         seconds=(5, 10),
         frame_rate=24,
         prompt_limit=1500,
-        submits=5,
-        sound=True,
+        submits_per_second=5,
+        has_audio=True,
     ),
-    _Family(
-        names=_everywhere("wan2.2-i2v-flash"),
+    ModelFamily(
+        names=_same_name("wan2.2-i2v-flash"),
         prices={Region.BEIJING: ("0.10", "0.20", "0.48"), Region.SINGAPORE: ("0.015", "0.036", None)},
-        default="720P",
+        default_resolution="720P",
     ),
-    _Family(
-        names=_everywhere("wan2.2-i2v-plus"),
+    ModelFamily(
+        names=_same_name("wan2.2-i2v-plus"),
         prices={Region.BEIJING: ("0.14", None, "0.70"), Region.SINGAPORE: ("0.02", None, "0.10")},
-        default="1080P",
+        default_resolution="1080P",
     ),
-    _Family(
+    ModelFamily(
         names={Region.BEIJING: "wanx2.1-i2v-plus", Region.SINGAPORE: "wan2.1-i2v-plus"},
         prices={Region.BEIJING: (None, "0.70", None), Region.SINGAPORE: (None, "0.10", None)},
-        default="720P",
-        usage=Usage.RATIO,
-        templates=_BOTH_PLUS_AND_TURBO + _PLUS_ONLY,
+        default_resolution="720P",
+        usage=UsageFormat.RATIO,
+        templates=_SHARED_TEMPLATES + _PLUS_TEMPLATES,
     ),
-    _Family(
+    ModelFamily(
         names={Region.BEIJING: "wanx2.1-i2v-turbo", Region.SINGAPORE: "wan2.1-i2v-turbo"},
         prices={Region.BEIJING: ("0.24", "0.24", None), Region.SINGAPORE: ("0.036", "0.036", None)},
-        default="720P",
+        default_resolution="720P",
         seconds=(3, 4, 5),
-        usage=Usage.RATIO,
-        templates=_BOTH_PLUS_AND_TURBO,
+        usage=UsageFormat.RATIO,
+        templates=_SHARED_TEMPLATES,
     ),
     # Its price is known for Beijing alone, so it is on offer there alone.
-    _Family(
+    ModelFamily(
         names={Region.BEIJING: "wan2.2-kf2v-flash"},
         prices={Region.BEIJING: ("0.10", "0.20", "0.48")},
-        default="720P",
-        task=Task.FIRST_AND_LAST_FRAME,
+        default_resolution="720P",
+        task_type=TaskType.FIRST_AND_LAST_FRAME,
     ),
 )
 _CURRENCIES = {Region.BEIJING: Currency.CNY, Region.SINGAPORE: Currency.USD}
 _RESOLUTIONS = ("480P", "720P", "1080P")
 
 
-def _row(family: _Family, region: Region) -> Row:
+def _model(family: ModelFamily, region: Region) -> DashscopeModel:
     prices = zip(_RESOLUTIONS, family.prices[region], strict=True)
-    return Row(
+    return DashscopeModel(
         model=Model(
             name=family.names[region],
             frame_rate=family.frame_rate,
             prices={resolution: Decimal(price) for resolution, price in prices if price is not None},
-            default_resolution=family.default,
-            working_time=dict.fromkeys(family.seconds, _WORKING_TIME),
+            default_resolution=family.default_resolution,
+            processing_time=dict.fromkeys(family.seconds, _PROCESSING_TIME),
             default_seconds=5,
             currency=_CURRENCIES[region],
-            parallel=family.submits,
+            max_parallel_tasks=family.submits_per_second,
         ),
         prompt_limit=family.prompt_limit,
-        submits_per_second=family.submits,
+        submits_per_second=family.submits_per_second,
         usage=family.usage,
-        sound=family.sound,
+        has_audio=family.has_audio,
         templates=family.templates,
-        task=family.task,
+        task_type=family.task_type,
     )
 
 
-ROWS: Mapping[Region, Mapping[str, Row]] = {
-    region: {family.names[region]: _row(family, region) for family in _FAMILIES if region in family.names}
+DASHSCOPE_MODELS: Mapping[Region, Mapping[str, DashscopeModel]] = {
+    region: {family.names[region]: _model(family, region) for family in _FAMILIES if region in family.names}
     for region in Region
 }

@@ -7,21 +7,20 @@ from urllib.parse import urlsplit
 
 from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
-from langchain_nebula_video.emulator.rendering.limits import Length, Rules
-from langchain_nebula_video.emulator.tasks import Job
+from langchain_nebula_video.emulator.rendering.limits import AudioLimits, ImageLimits
+from langchain_nebula_video.emulator.tasks import TaskSpec
 
-from . import media
-from . import trigger_words as magic
-from .dashscope_models import Task
-from .request_body import Field, check_seed, clean, read_fields, read_object
+from . import media, trigger_words
+from .dashscope_models import TaskType
+from .request_body import Field, check_seed, read_fields, read_object, replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from langchain_nebula_video.emulator.enums import Dialect
 
-    from .dashscope_models import Row
-    from .media import Source
+    from .dashscope_models import DashscopeModel
+    from .media import FileSource
 
 # Anything else is ignored: the vendor's own SDK sends `input.extend_prompt` and `input.function`.
 BODY = (
@@ -46,32 +45,32 @@ PARAMETERS = (
     Field("audio", bool),
     Field("seed", int),
 )
-PICTURES = Rules(
+IMAGE_LIMITS = ImageLimits(
     formats=("JPEG", "PNG", "BMP", "WEBP"),
     max_bytes=10 * 1024 * 1024,
-    limit="it must not exceed 10MB",
-    sides=(360, 2000),
+    max_bytes_text="it must not exceed 10MB",
+    side_range=(360, 2000),
     alpha=False,
 )
-SOUND = Length(3, 30)
+AUDIO_LIMITS = AudioLimits(3, 30)
 
 # Which field holds the first frame and which the last, by what kind of video it is.
-_FRAMES: Mapping[Task, tuple[str, ...]] = {
-    Task.FIRST_FRAME: ("img_url",),
-    Task.FIRST_AND_LAST_FRAME: ("first_frame_url", "last_frame_url"),
+_FRAMES: Mapping[TaskType, tuple[str, ...]] = {
+    TaskType.FIRST_FRAME: ("img_url",),
+    TaskType.FIRST_AND_LAST_FRAME: ("first_frame_url", "last_frame_url"),
 }
-_BAD_URL = "url error, please check url!"
-_REWRITTEN = "{}. The motion is smooth and natural, the light soft, and the camera moves slowly."
+_URL_ERROR = "url error, please check url!"
+_REWRITTEN_PROMPT = "{}. The motion is smooth and natural, the light soft, and the camera moves slowly."
 
 
-def read_job(
+def read_task_spec(
     body: bytes,
-    rows: Mapping[str, Row],
-    task: Task,
-    open_files: Callable[[str], Source],
-    code_of: Callable[[Reason], str],
+    models: Mapping[str, DashscopeModel],
+    task_type: TaskType,
+    open_files: Callable[[str], FileSource],
+    error_code_for: Callable[[Reason], str],
     dialect: Dialect,
-) -> Job:
+) -> TaskSpec:
     """Make a job of a request's body; blocks while files are fetched.
 
     What is wrong with the request itself is refused; what is wrong with a file behind an address
@@ -88,42 +87,44 @@ def read_job(
     Raises:
         Refusal: The request is not acceptable.
     """
-    top = read_fields(read_object(body), BODY)
-    given = read_fields(top["input"], INPUT, "input.")
-    wanted = read_fields(top["parameters"] or {}, PARAMETERS, "parameters.")
-    row = rows.get(top["model"])
-    if row is None:
+    fields = read_fields(read_object(body), BODY)
+    inputs = read_fields(fields["input"], INPUT, "input.")
+    parameters = read_fields(fields["parameters"] or {}, PARAMETERS, "parameters.")
+    offer = models.get(fields["model"])
+    if offer is None:
         raise Refusal(Reason.UNKNOWN_MODEL, "Model not exist.")
-    if row.task is not task:
-        raise Refusal(Reason.PARAMETER, _BAD_URL)
-    _check(row, given, wanted)
+    if offer.task_type is not task_type:
+        raise Refusal(Reason.PARAMETER, _URL_ERROR)
+    _check_values(offer, inputs, parameters)
     # With a template the prompt is ignored.
-    prompt = f"template:{given['template']}" if given["template"] else (given["prompt"] or "")[: row.prompt_limit]
-    refusal = None if given["template"] else magic.refusal_of(prompt)
+    prompt = f"template:{inputs['template']}" if inputs["template"] else (inputs["prompt"] or "")[: offer.prompt_limit]
+    refusal = None if inputs["template"] else trigger_words.refusal_for(prompt)
     if refusal is not None:
         raise refusal
-    source = open_files(row.model.name)
-    pictures = {name: media.picture(given[name], source, PICTURES) for name in _FRAMES[task]}
-    audio, audio_lost = media.audio(given["audio_url"] if row.sound else None, source, SOUND)
-    lost = next((failure for _, failure in pictures.values() if failure), None)
-    problem = lost or audio_lost or magic.failure_of(prompt)
-    first, *last = (picture for picture, _ in pictures.values())
-    rewritten = prompt and not given["template"] and wanted["prompt_extend"] is not False
-    return Job(
-        model=row.model,
+    source = open_files(offer.model.name)
+    images = {name: media.load_image(inputs[name], source, IMAGE_LIMITS) for name in _FRAMES[task_type]}
+    audio, audio_failure = media.load_audio(inputs["audio_url"] if offer.has_audio else None, source, AUDIO_LIMITS)
+    failure = next((failure for _, failure in images.values() if failure), None)
+    problem = failure or audio_failure or trigger_words.failure_for(prompt)
+    first, *last = (picture for picture, _ in images.values())
+    rewritten = prompt and not inputs["template"] and parameters["prompt_extend"] is not False
+    return TaskSpec(
+        model=offer.model,
         prompt=prompt,
         image=first,
         last_image=last[0] if last else None,
-        resolution=wanted["resolution"] or row.model.default_resolution,
-        seconds=wanted["duration"] or row.model.default_seconds,
-        seed=wanted["seed"],
+        resolution=parameters["resolution"] or offer.model.default_resolution,
+        seconds=parameters["duration"] or offer.model.default_seconds,
+        seed=parameters["seed"],
         audio=audio,
         # On unless declined.
-        generate_audio=row.sound and wanted["audio"] is not False,
-        watermark=bool(wanted["watermark"]),
-        actual_prompt=_REWRITTEN.format(prompt.rstrip(" .。")) if rewritten else None,
-        request=_shown(top["model"], given, wanted, {name: picture for name, (picture, _) in pictures.items()}),
-        problem=Problem(code_of(problem.reason), problem.message) if problem else None,
+        generate_audio=offer.has_audio and parameters["audio"] is not False,
+        watermark=bool(parameters["watermark"]),
+        actual_prompt=_REWRITTEN_PROMPT.format(prompt.rstrip(" .。")) if rewritten else None,
+        request=_recorded_request(
+            fields["model"], inputs, parameters, {name: picture for name, (picture, _) in images.items()}
+        ),
+        problem=Problem(error_code_for(problem.reason), problem.message) if problem else None,
         dialect=dialect,
     )
 
@@ -134,32 +135,32 @@ def model_of(body: bytes) -> str:
         name = read_object(body).get("model")
     except Refusal:
         return ""
-    return clean(name) if isinstance(name, str) else ""
+    return replace_surrogates(name) if isinstance(name, str) else ""
 
 
-def _check(row: Row, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _check_values(offer: DashscopeModel, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Look at every value that is on a list.
 
     Raises:
         Refusal: One is not.
     """
-    model = row.model
+    model = offer.model
     lists: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
-        ("parameters.resolution", wanted["resolution"], tuple(model.prices)),
-        ("parameters.duration", wanted["duration"], tuple(model.working_time)),
-        ("input.template", given["template"], row.templates),
+        ("parameters.resolution", parameters["resolution"], tuple(model.prices)),
+        ("parameters.duration", parameters["duration"], tuple(model.processing_time)),
+        ("input.template", inputs["template"], offer.templates),
     )
     for name, value, choices in lists:
         if value is not None and value != "" and value not in choices:
             allowed = f"must be one of {', '.join(map(str, choices))}" if choices else "is not supported"
             raise Refusal(Reason.PARAMETER, f"{name} {allowed} for model {model.name}")
-    check_seed(wanted["seed"])
-    for name in _FRAMES[row.task]:
-        if not (given[name] or "").strip():
+    check_seed(parameters["seed"])
+    for name in _FRAMES[offer.task_type]:
+        if not (inputs[name] or "").strip():
             raise Refusal(Reason.PARAMETER, f"Field required: input.{name}")
-    url = given["audio_url"]
-    if url and row.sound and urlsplit(url).scheme not in {"http", "https", "oss"}:
-        raise Refusal(Reason.PARAMETER, _BAD_URL)
+    url = inputs["audio_url"]
+    if url and offer.has_audio and urlsplit(url).scheme not in {"http", "https", "oss"}:
+        raise Refusal(Reason.PARAMETER, _URL_ERROR)
 
 
 def check_resolvable(body: bytes, *, resolved: bool) -> None:
@@ -169,11 +170,13 @@ def check_resolvable(body: bytes, *, resolved: bool) -> None:
         Refusal: They do, without the header that has them looked up.
     """
     if b'"oss://' in body and not resolved:
-        raise Refusal(Reason.PARAMETER, _BAD_URL)
+        raise Refusal(Reason.PARAMETER, _URL_ERROR)
 
 
-def _shown(
-    model: str, given: Mapping[str, Any], wanted: Mapping[str, Any], pictures: Mapping[str, Any]
+def _recorded_request(
+    model: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any], images: Mapping[str, Any]
 ) -> dict[str, Any]:
-    parameters = media.shown(wanted, {})
-    return {"model": model, "input": media.shown(given, pictures)} | ({"parameters": parameters} if parameters else {})
+    parameters = media.recorded_fields(parameters, {})
+    return {"model": model, "input": media.recorded_fields(inputs, images)} | (
+        {"parameters": parameters} if parameters else {}
+    )

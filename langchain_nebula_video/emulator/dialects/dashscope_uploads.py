@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
-from langchain_nebula_video.emulator.serving.responses import json_answer
+from langchain_nebula_video.emulator.serving.responses import json_response
 from langchain_nebula_video.emulator.serving.storage import UPLOAD_PATH
 from langchain_nebula_video.emulator.serving.uploads import SCHEME
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_nebula_video.emulator.accounts import Account
-    from langchain_nebula_video.emulator.files import Files, Material
+    from langchain_nebula_video.emulator.files import FileStore, InputFile
     from langchain_nebula_video.emulator.serving.exchange import Exchange
-    from langchain_nebula_video.emulator.serving.responses import Answer
+    from langchain_nebula_video.emulator.serving.responses import Response
     from langchain_nebula_video.emulator.serving.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class RequestFiles:
     """All files that one account's request for one model can name."""
 
-    files: Files
+    files: FileStore
     uploads: Uploads
     account: Account
     model: str
@@ -35,19 +35,19 @@ class Opened:
             return self.uploads.get(url, self.account, self.model)
         return self.files.get(url, limit=limit, sample=sample)
 
-    def keep(self, content: bytes) -> Material:
+    def store(self, content: bytes) -> InputFile:
         """See `Files.keep`."""
-        return self.files.keep(content)
+        return self.files.store(content)
 
 
-def policy_answer(exchange: Exchange, account: Account, request_id: str) -> Answer:
+def policy_response(exchange: Exchange, account: Account, request_id: str) -> Response:
     """``GET /api/v1/uploads?action=getPolicy&model=M``.
 
     Raises:
         Refusal: The action or the model is missing.
     """
-    asked = exchange.query
-    if asked.get("action") != "getPolicy" or not asked.get("model"):
+    query = exchange.query
+    if query.get("action") != "getPolicy" or not query.get("model"):
         raise Refusal(Reason.PARAMETER, "action must be getPolicy, and a model must be named")
-    data = exchange.core.uploads.policy(account, asked["model"], exchange.origin + UPLOAD_PATH)
-    return json_answer({"request_id": request_id, "data": data})
+    data = exchange.state.uploads.policy(account, query["model"], exchange.origin + UPLOAD_PATH)
+    return json_response({"request_id": request_id, "data": data})

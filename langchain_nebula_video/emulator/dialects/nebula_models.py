@@ -10,7 +10,7 @@ from langchain_nebula_video.emulator.models import Model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MODELS: Mapping[str, Model] = {
+NEBULA_MODELS: Mapping[str, Model] = {
     model.name: model
     for model in (
         Model(
@@ -18,7 +18,7 @@ MODELS: Mapping[str, Model] = {
             frame_rate=24,
             prices={"480p": Decimal("0.0369"), "720p": Decimal("0.0738"), "1080p": Decimal("0.1233")},
             default_resolution="720p",
-            working_time={5: (60.0, 120.0), 10: (120.0, 180.0)},
+            processing_time={5: (60.0, 120.0), 10: (120.0, 180.0)},
             default_seconds=5,
         ),
     )

@@ -8,18 +8,17 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.emulator.files import is_loopback
 from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
-from langchain_nebula_video.emulator.rendering.limits import Rules
-from langchain_nebula_video.emulator.tasks import Job
+from langchain_nebula_video.emulator.rendering.limits import ImageLimits
+from langchain_nebula_video.emulator.tasks import TaskSpec
 
-from . import media
-from . import trigger_words as magic
-from .nebula_models import MODELS
+from . import media, trigger_words
+from .nebula_models import NEBULA_MODELS
 from .request_body import Field, check_seed, read_fields, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langchain_nebula_video.emulator.files import Files
+    from langchain_nebula_video.emulator.files import FileStore
 
 # Anything else in the body is ignored, as the gateway does.
 FIELDS = (
@@ -33,10 +32,12 @@ FIELDS = (
     Field("audio_url", str),
     Field("seed", int),
 )
-PICTURES = Rules(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1, limit="it must be under 5MB")
+IMAGE_LIMITS = ImageLimits(
+    formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1, max_bytes_text="it must be under 5MB"
+)
 
 
-def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job:
+def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reason], str]) -> TaskSpec:
     """Make a job of a request's body; blocks while files are fetched.
 
     What is wrong with the request itself is refused. What is wrong with a file that it names by
@@ -46,34 +47,34 @@ def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job
     Raises:
         Refusal: The request is not acceptable.
     """
-    asked = read_fields(read_object(body), FIELDS)
-    model = MODELS.get(asked["model"])
+    fields = read_fields(read_object(body), FIELDS)
+    model = NEBULA_MODELS.get(fields["model"])
     if model is None:
-        message = f"No available channel for model {asked['model']} under group default (distributor)"
+        message = f"No available channel for model {fields['model']} under group default (distributor)"
         raise Refusal(Reason.UNKNOWN_MODEL, message)
-    resolution = asked["resolution"] or model.default_resolution
+    resolution = fields["resolution"] or model.default_resolution
     if resolution not in model.prices:
         message = f"resolution must be one of {', '.join(model.prices)}"
         raise Refusal(Reason.PARAMETER, message)
-    check_seed(asked["seed"])
-    _check_audio_url(asked["audio_url"])
-    refusal = magic.refusal_of(asked["prompt"])
+    check_seed(fields["seed"])
+    _check_audio_url(fields["audio_url"])
+    refusal = trigger_words.refusal_for(fields["prompt"])
     if refusal is not None:
         raise refusal
-    image, image_lost = media.picture(asked["image"], files, PICTURES)
-    audio, audio_lost = media.audio(asked["audio_url"], files)
-    problem = image_lost or audio_lost or magic.failure_of(asked["prompt"])
-    return Job(
+    image, image_failure = media.load_image(fields["image"], files, IMAGE_LIMITS)
+    audio, audio_failure = media.load_audio(fields["audio_url"], files)
+    problem = image_failure or audio_failure or trigger_words.failure_for(fields["prompt"])
+    return TaskSpec(
         model=model,
-        prompt=asked["prompt"],
+        prompt=fields["prompt"],
         image=image,
         resolution=resolution,
-        seconds=model.seconds_for(asked["duration"]),
-        seed=asked["seed"],
+        seconds=model.billed_seconds(fields["duration"]),
+        seed=fields["seed"],
         audio=audio,
-        generate_audio=bool(asked["generate_audio"]),
-        request=media.shown(asked, {"image": image}),
-        problem=Problem(code_of(problem.reason), problem.message) if problem else None,
+        generate_audio=bool(fields["generate_audio"]),
+        request=media.recorded_fields(fields, {"image": image}),
+        problem=Problem(error_code_for(problem.reason), problem.message) if problem else None,
     )
 
 

@@ -47,7 +47,7 @@ def read_object(body: bytes) -> Mapping[str, Any]:
     return payload
 
 
-def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], within: str = "") -> dict[str, Any]:
+def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], prefix: str = "") -> dict[str, Any]:
     """The fields of a table, and no others; null counts as absent.
 
     Args:
@@ -58,20 +58,20 @@ def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], within: str
     Raises:
         Refusal: One has the wrong type, or a required one is missing.
     """
-    found = {}
+    values = {}
     for field in fields:
         value = payload.get(field.name)
         # Exactly, because to Python a boolean is an integer too.
         if value is not None and type(value) is not field.type:
-            raise Refusal(Reason.MALFORMED, f"{within}{field.name} must be {_TYPE_NAMES[field.type]}")
+            raise Refusal(Reason.MALFORMED, f"{prefix}{field.name} must be {_TYPE_NAMES[field.type]}")
         blank = value is None or (isinstance(value, str) and not value.strip())
         if field.required is not None and blank:
-            raise Refusal(field.required, f"{within}{field.name} is required")
-        found[field.name] = clean(value)
-    return found
+            raise Refusal(field.required, f"{prefix}{field.name} is required")
+        values[field.name] = replace_surrogates(value)
+    return values
 
 
-def clean(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """Text without lone surrogates, which JSON can spell and UTF-8 cannot."""
     if not isinstance(value, str):
         return value

@@ -10,26 +10,26 @@ from langchain_nebula_video.emulator.refusals import Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_INSPECTION = "Input data may contain inappropriate content."
-_BROKEN = "Internal server error, please try again later."
+_MODERATION_MESSAGE = "Input data may contain inappropriate content."
+_INTERNAL_MESSAGE = "Internal server error, please try again later."
 
 # (pattern, what happens): read on submission, in this order.
-REFUSED = ((re.compile(r"\bforbidden\b", re.IGNORECASE), Reason.MODERATION, _INSPECTION),)
+REFUSED = ((re.compile(r"\bforbidden\b", re.IGNORECASE), Reason.MODERATION, _MODERATION_MESSAGE),)
 FAILING = (
-    (re.compile(r"\[moderated\]", re.IGNORECASE), Reason.MODERATION, _INSPECTION),
-    (re.compile(r"\[fail\]", re.IGNORECASE), Reason.INTERNAL, _BROKEN),
+    (re.compile(r"\[moderated\]", re.IGNORECASE), Reason.MODERATION, _MODERATION_MESSAGE),
+    (re.compile(r"\[fail\]", re.IGNORECASE), Reason.INTERNAL, _INTERNAL_MESSAGE),
 )
 
 
-def refusal_of(prompt: str) -> Refusal | None:
+def refusal_for(prompt: str) -> Refusal | None:
     """Why a prompt is refused when it is submitted."""
-    return _first(REFUSED, prompt)
+    return _first_match(REFUSED, prompt)
 
 
-def failure_of(prompt: str) -> Refusal | None:
+def failure_for(prompt: str) -> Refusal | None:
     """What a task with this prompt fails with, once it has been worked on."""
-    return _first(FAILING, prompt)
+    return _first_match(FAILING, prompt)
 
 
-def _first(rows: Iterable[tuple[re.Pattern[str], Reason, str]], prompt: str) -> Refusal | None:
+def _first_match(rows: Iterable[tuple[re.Pattern[str], Reason, str]], prompt: str) -> Refusal | None:
     return next((Refusal(reason, text) for pattern, reason, text in rows if pattern.search(prompt)), None)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.enums import Dialect, Status
 from langchain_nebula_video.emulator.refusals import Reason
-from langchain_nebula_video.emulator.serving.storage import address
+from langchain_nebula_video.emulator.serving.storage import signed_url
 
-from .error_envelopes import Form, distributor, gateway_answer, refused, unknown_path
-from .vidu_request import read_job
+from .error_envelopes import ErrorFormat, distributor_error, gateway_response, refusal_response, unknown_path_response
+from .vidu_request import read_task_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.refusals import Refusal
     from langchain_nebula_video.emulator.serving.exchange import Exchange
-    from langchain_nebula_video.emulator.serving.responses import Answer
+    from langchain_nebula_video.emulator.serving.responses import Response
     from langchain_nebula_video.emulator.tasks import Task
 
 VIDEOS_PATH = "/v1/videos/{task_id}"
 
-FORMS: Mapping[Reason, Form] = {
-    Reason.MALFORMED: Form(400, "invalid_request"),
-    Reason.MISSING_MODEL: Form(400, "missing_model"),
-    Reason.UNKNOWN_MODEL: Form(503, "model_not_found", distributor),
-    Reason.PARAMETER: Form(400, "invalid_request"),
-    Reason.IMAGE_FORMAT: Form(400, "invalid_image"),
-    Reason.IMAGE_SIZE: Form(400, "invalid_image"),
-    Reason.DOWNLOAD: Form(400, "image_download_failed"),
-    Reason.MODERATION: Form(400, "content_policy_violation"),
-    Reason.KEY: Form(401, "", distributor, "Invalid token"),
-    Reason.QUOTA: Form(403, "insufficient_user_quota"),
-    Reason.RATE: Form(429, "rate_limit_exceeded"),
-    Reason.BODY_SIZE: Form(413, "read_request_body_failed"),
-    Reason.UNKNOWN_TASK: Form(400, "task_not_exist"),
-    Reason.INTERNAL: Form(500, "generation_failed"),
+ERROR_FORMATS: Mapping[Reason, ErrorFormat] = {
+    Reason.MALFORMED: ErrorFormat(400, "invalid_request"),
+    Reason.MISSING_MODEL: ErrorFormat(400, "missing_model"),
+    Reason.UNKNOWN_MODEL: ErrorFormat(503, "model_not_found", distributor_error),
+    Reason.PARAMETER: ErrorFormat(400, "invalid_request"),
+    Reason.IMAGE_FORMAT: ErrorFormat(400, "invalid_image"),
+    Reason.IMAGE_SIZE: ErrorFormat(400, "invalid_image"),
+    Reason.DOWNLOAD: ErrorFormat(400, "image_download_failed"),
+    Reason.MODERATION: ErrorFormat(400, "content_policy_violation"),
+    Reason.KEY: ErrorFormat(401, "", distributor_error, "Invalid token"),
+    Reason.QUOTA: ErrorFormat(403, "insufficient_user_quota"),
+    Reason.RATE: ErrorFormat(429, "rate_limit_exceeded"),
+    Reason.BODY_SIZE: ErrorFormat(413, "read_request_body_failed"),
+    Reason.UNKNOWN_TASK: ErrorFormat(400, "task_not_exist"),
+    Reason.INTERNAL: ErrorFormat(500, "generation_failed"),
 }
-_WORDS: Mapping[Status, str] = {
+_STATUS_WORDS: Mapping[Status, str] = {
     Status.PENDING: "queued",
     Status.RUNNING: "in_progress",
     Status.SUCCEEDED: "completed",
@@ -48,52 +48,52 @@ _WORDS: Mapping[Status, str] = {
 }
 
 
-async def submit(exchange: Exchange) -> Answer:
+async def submit(exchange: Exchange) -> Response:
     """``POST /v1/video/generations`` with a Vidu model."""
-    core = exchange.core
-    account = core.accounts.authenticate(exchange.headers.get("authorization"))
+    state = exchange.state
+    account = state.accounts.authenticate(exchange.headers.get("authorization"))
     body = await exchange.body()
     # In a thread: it decodes the pictures, and may fetch them.
-    job = await asyncio.to_thread(read_job, body, core.files, lambda reason: FORMS[reason].code)
-    task = core.engine.submit(account, job)
+    spec = await asyncio.to_thread(read_task_spec, body, state.files, lambda reason: ERROR_FORMATS[reason].code)
+    task = state.engine.submit(account, spec)
     exchange.entry.task_id = task.id
-    return gateway_answer(exchange, _job(task, Status.PENDING, 0))
+    return gateway_response(exchange, _describe(task, Status.PENDING, 0))
 
 
-async def query(exchange: Exchange) -> Answer:
+async def query(exchange: Exchange) -> Response:
     """``GET /v1/video/generations/{task_id}``, unless it is to be asked for elsewhere."""
-    refusal = exchange.core.vidu_query_refusal
-    return await videos(exchange) if refusal is None else unknown_path(exchange, refusal)
+    refusal = exchange.state.vidu_query_refusal
+    return await videos(exchange) if refusal is None else unknown_path_response(exchange, refusal)
 
 
-async def videos(exchange: Exchange) -> Answer:
+async def videos(exchange: Exchange) -> Response:
     """``GET /v1/videos/{task_id}``."""
-    core = exchange.core
-    account = core.accounts.authenticate(exchange.headers.get("authorization"))
-    task, record = core.engine.find(exchange.path_params["task_id"], account, (Dialect.VIDU,))
-    status = exchange.shown_as or record.status
-    described = _job(task, status, _progress(record, status, core.clock.now()))
-    return gateway_answer(exchange, described | {"error": None} | _outcome(exchange, task, record, status))
+    state = exchange.state
+    account = state.accounts.authenticate(exchange.headers.get("authorization"))
+    task, record = state.engine.find(exchange.path_params["task_id"], account, (Dialect.VIDU,))
+    status = exchange.status_override or record.status
+    described = _describe(task, status, _progress_percent(record, status, state.clock.now()))
+    return gateway_response(exchange, described | {"error": None} | _describe_outcome(exchange, task, record, status))
 
 
-def refuse(exchange: Exchange, refusal: Refusal) -> Answer:
+def refuse(exchange: Exchange, refusal: Refusal) -> Response:
     """A refusal as this gateway answers it."""
-    return refused(exchange, refusal, FORMS)
+    return refusal_response(exchange, refusal, ERROR_FORMATS)
 
 
-def _job(task: Task, status: Status, progress: int) -> dict[str, Any]:
+def _describe(task: Task, status: Status, progress: int) -> dict[str, Any]:
     return {
         "id": task.id,
         "task_id": task.id,
         "object": "video.generation.job",
-        "model": task.job.model.name,
-        "status": _WORDS[status],
+        "model": task.spec.model.name,
+        "status": _STATUS_WORDS[status],
         "progress": progress,
         "created_at": int(task.accepted_at),
     }
 
 
-def _progress(record: TaskRecord, status: Status, now: float) -> int:
+def _progress_percent(record: TaskRecord, status: Status, now: float) -> int:
     if status is Status.SUCCEEDED:
         return 100
     if status is Status.PENDING:
@@ -102,11 +102,11 @@ def _progress(record: TaskRecord, status: Status, now: float) -> int:
     return min(99, max(1, int(share * 100)))
 
 
-def _outcome(exchange: Exchange, task: Task, record: TaskRecord, status: Status) -> dict[str, Any]:
+def _describe_outcome(exchange: Exchange, task: Task, record: TaskRecord, status: Status) -> dict[str, Any]:
     if status is Status.SUCCEEDED:
-        url = address(exchange, record)
+        url = signed_url(exchange, record)
         return {"result": {"outputs": [url], "video_url": url}, "video_url": url}
-    problem = task.job.problem
+    problem = task.spec.problem
     if status is Status.FAILED and problem is not None:
         return {"error": {"code": problem.code, "message": problem.message}}
     return {}

@@ -17,7 +17,7 @@ _FAMILIES = ("viduq3p", "viduq3t")
 _KINDS = ("", "-mix")
 _TIERS = ("540p", "720p", "1080p")
 # Seconds of work; the page says only that off the peak a video is finished within 48 hours.
-_PACES = {"": (30.0, 180.0), "-offpeak": (3600.0, 48 * 3600.0)}
+_SPEEDS = {"": (30.0, 180.0), "-offpeak": (3600.0, 48 * 3600.0)}
 # The page names no price. What is not known is not made up: the account is billed nothing.
 _PRICE = Decimal(0)
 
@@ -27,23 +27,23 @@ class ViduModel:
     """One model, and whether it takes reference images."""
 
     model: Model
-    mix: bool
+    takes_references: bool
 
 
 VIDU_MODELS: Mapping[str, ViduModel] = {
-    (name := f"{family}{kind}-{tier}{pace}"): ViduModel(
+    (name := f"{family}{kind}-{tier}{speed_suffix}"): ViduModel(
         Model(
             name=name,
             frame_rate=24,
             prices={tier: _PRICE},
             default_resolution=tier,
-            working_time=dict.fromkeys(SECONDS, span),
+            processing_time=dict.fromkeys(SECONDS, processing_time_range),
             default_seconds=DEFAULT_SECONDS,
         ),
-        mix=bool(kind),
+        takes_references=bool(kind),
     )
     for family in _FAMILIES
     for kind in _KINDS
     for tier in _TIERS
-    for pace, span in _PACES.items()
+    for speed_suffix, processing_time_range in _SPEEDS.items()
 }

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 from langchain_nebula_video.emulator.enums import Dialect
 from langchain_nebula_video.emulator.records import Problem
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
-from langchain_nebula_video.emulator.rendering.limits import Rules
-from langchain_nebula_video.emulator.tasks import Job
+from langchain_nebula_video.emulator.rendering.limits import ImageLimits
+from langchain_nebula_video.emulator.tasks import TaskSpec
 
-from . import media
-from . import trigger_words as magic
+from . import media, trigger_words
 from .request_body import Field, check_seed, read_fields, read_object
 from .vidu_models import DEFAULT_SECONDS, SECONDS, VIDU_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_nebula_video.emulator.files import Files
+    from langchain_nebula_video.emulator.files import FileStore
 
 FIELDS = (
     Field("model", str, required=Reason.MISSING_MODEL),
@@ -36,9 +35,11 @@ MAX_REFERENCES = 4
 PROPORTIONS: Mapping[str, float] = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4}
 DEFAULT_PROPORTION = "16:9"
 # The page says nothing of the pictures.
-PICTURES = Rules(formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024, limit="it must not exceed 10MB")
+IMAGE_LIMITS = ImageLimits(
+    formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024, max_bytes_text="it must not exceed 10MB"
+)
 
-_NAMED = re.compile(r"@Image(\d+)")
+_IMAGE_NAME = re.compile(r"@Image(\d+)")
 
 
 def is_vidu(body: bytes) -> bool:
@@ -52,61 +53,63 @@ def is_vidu(body: bytes) -> bool:
     return isinstance(model, str) and model.startswith("vidu")
 
 
-def read_job(body: bytes, files: Files, code_of: Callable[[Reason], str]) -> Job:
+def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reason], str]) -> TaskSpec:
     """Make a job of a request's body; blocks while files are fetched.
 
     Raises:
         Refusal: The request is not acceptable.
     """
     payload = read_object(body)
-    asked = read_fields(payload, FIELDS)
-    extra = read_fields(asked["extra_body"] or {}, EXTRA, "extra_body.")
-    offer = VIDU_MODELS.get(asked["model"])
+    fields = read_fields(payload, FIELDS)
+    extra = read_fields(fields["extra_body"] or {}, EXTRA, "extra_body.")
+    offer = VIDU_MODELS.get(fields["model"])
     if offer is None:
-        message = f"No available channel for model {asked['model']} under group default (distributor)"
+        message = f"No available channel for model {fields['model']} under group default (distributor)"
         raise Refusal(Reason.UNKNOWN_MODEL, message)
-    seconds = _seconds(payload.get("duration"))
+    seconds = _read_duration(payload.get("duration"))
     check_seed(extra["seed"])
     # The page: they take effect with a mix model only.
-    references = _references(asked["reference_image_urls"] or []) if offer.mix else []
-    _check_mode(asked, references, mix=offer.mix)
-    refusal = magic.refusal_of(asked["prompt"])
+    references = _read_references(fields["reference_image_urls"] or []) if offer.takes_references else []
+    _check_mode(fields, references, takes_references=offer.takes_references)
+    refusal = trigger_words.refusal_for(fields["prompt"])
     if refusal is not None:
         raise refusal
-    first, first_lost = media.picture(asked["image"], files, PICTURES)
-    last, last_lost = media.picture(asked["last_image"], files, PICTURES)
-    shown = [media.picture(url, files, PICTURES) for url in references]
-    lost = next((failure for _, failure in shown if failure), None)
-    problem = first_lost or last_lost or lost or magic.failure_of(asked["prompt"])
-    return Job(
+    first, first_failure = media.load_image(fields["image"], files, IMAGE_LIMITS)
+    last, last_failure = media.load_image(fields["last_image"], files, IMAGE_LIMITS)
+    loaded = [media.load_image(url, files, IMAGE_LIMITS) for url in references]
+    failure = next((failure for _, failure in loaded if failure), None)
+    problem = first_failure or last_failure or failure or trigger_words.failure_for(fields["prompt"])
+    return TaskSpec(
         model=offer.model,
-        prompt=asked["prompt"],
+        prompt=fields["prompt"],
         image=first,
         last_image=last,
-        references=tuple(picture for picture, _ in shown if picture),
-        proportion=PROPORTIONS[asked["aspect_ratio"] or DEFAULT_PROPORTION] if not asked["image"] else None,
+        references=tuple(picture for picture, _ in loaded if picture),
+        aspect_ratio=PROPORTIONS[fields["aspect_ratio"] or DEFAULT_PROPORTION] if not fields["image"] else None,
         resolution=offer.model.default_resolution,
         seconds=seconds,
         seed=extra["seed"],
         audio=None,
         generate_audio=bool(extra["audio"] or extra["bgm"]),
-        request=media.shown(asked | {"duration": payload.get("duration")}, {"image": first, "last_image": last}),
-        problem=Problem(code_of(problem.reason), problem.message) if problem else None,
+        request=media.recorded_fields(
+            fields | {"duration": payload.get("duration")}, {"image": first, "last_image": last}
+        ),
+        problem=Problem(error_code_for(problem.reason), problem.message) if problem else None,
         dialect=Dialect.VIDU,
     )
 
 
-def _seconds(asked: Any) -> int:
+def _read_duration(fields: Any) -> int:
     """The page's table says text, its examples say numbers: both are taken."""
-    if asked is None:
+    if fields is None:
         return DEFAULT_SECONDS
-    number = int(asked) if isinstance(asked, str) and asked.isascii() and asked.isdigit() else asked
+    number = int(fields) if isinstance(fields, str) and fields.isascii() and fields.isdigit() else fields
     if type(number) is not int or number not in SECONDS:
         raise Refusal(Reason.PARAMETER, f"duration must be a whole number from {SECONDS[0]} to {SECONDS[-1]}")
     return number
 
 
-def _references(urls: list[Any]) -> list[str]:
+def _read_references(urls: list[Any]) -> list[str]:
     if not all(isinstance(url, str) and url.strip() for url in urls):
         raise Refusal(Reason.MALFORMED, "reference_image_urls must be an array of strings")
     if len(urls) > MAX_REFERENCES:
@@ -114,18 +117,18 @@ def _references(urls: list[Any]) -> list[str]:
     return urls
 
 
-def _check_mode(asked: Mapping[str, Any], references: list[str], *, mix: bool) -> None:
+def _check_mode(fields: Mapping[str, Any], references: list[str], *, takes_references: bool) -> None:
     """Look whether the fields together are one of the four modes.
 
     Raises:
         Refusal: They are not.
     """
-    if asked["last_image"] and not asked["image"]:
+    if fields["last_image"] and not fields["image"]:
         raise Refusal(Reason.PARAMETER, "last_image needs an image to begin with")
-    if mix and not references:
-        raise Refusal(Reason.PARAMETER, f"reference_image_urls is required for model {asked['model']}")
-    beyond = [name for name in _NAMED.findall(asked["prompt"]) if not 1 <= int(name) <= len(references)]
-    if mix and beyond:
-        raise Refusal(Reason.PARAMETER, f"the prompt names @Image{beyond[0]}, but there are {len(references)}")
-    if asked["aspect_ratio"] and asked["aspect_ratio"] not in PROPORTIONS:
+    if takes_references and not references:
+        raise Refusal(Reason.PARAMETER, f"reference_image_urls is required for model {fields['model']}")
+    unknown = [name for name in _IMAGE_NAME.findall(fields["prompt"]) if not 1 <= int(name) <= len(references)]
+    if takes_references and unknown:
+        raise Refusal(Reason.PARAMETER, f"the prompt names @Image{unknown[0]}, but there are {len(references)}")
+    if fields["aspect_ratio"] and fields["aspect_ratio"] not in PROPORTIONS:
         raise Refusal(Reason.PARAMETER, f"aspect_ratio must be one of {', '.join(PROPORTIONS)}")

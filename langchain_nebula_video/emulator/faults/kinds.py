@@ -14,32 +14,37 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Concatenate
 
-from langchain_nebula_video.emulator.dialects.error_envelopes import distributor, gateway_answer, native, plain
+from langchain_nebula_video.emulator.dialects.error_envelopes import (
+    distributor_error,
+    gateway_response,
+    native_error,
+    plain_error,
+)
 from langchain_nebula_video.emulator.enums import Dialect, Status
-from langchain_nebula_video.emulator.serving.responses import Answer, html_answer, json_answer
+from langchain_nebula_video.emulator.serving.responses import Response, html_response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from langchain_nebula_video.emulator.serving.connection import Wire
+    from langchain_nebula_video.emulator.serving.connection import Connection
     from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
 
     Play = Callable[Concatenate[Exchange, Handler, ...], Awaitable[None]]
 
-ALL = ("submit", "query", "download", "list", "cancel", "policy", "upload")
-_PATCHED = ("submit", "query")
+POINTS = ("submit", "query", "download", "list", "cancel", "policy", "upload")
+_JSON_POINTS = ("submit", "query")
 _MEGABYTE = 1_000_000
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A row of the table."""
 
     play: Play
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Arguments that make this kind out of a more general function."""
-    points: tuple[str, ...] = ALL
+    points: tuple[str, ...] = POINTS
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Parameters that take certain values only."""
 
@@ -52,130 +57,132 @@ class Kind:
         }
 
 
-async def _outcome(exchange: Exchange, handler: Handler, *, accepted: bool) -> Answer:
+async def _run_handler(exchange: Exchange, handler: Handler, *, accepted: bool) -> Response:
     """What would have been answered; nothing at all if the request is not to count."""
     if accepted:
         return await handler(exchange)
     # Read all the same: the client has sent everything and is waiting when the fault strikes.
     await exchange.body()
-    return Answer(200)
+    return Response(200)
 
 
-def _wire(exchange: Exchange) -> Wire:
-    if exchange.wire is None:
+def _require_connection(exchange: Exchange) -> Connection:
+    if exchange.connection is None:
         message = "this fault needs a real connection: start() the emulator and talk to its url"
         raise RuntimeError(message)
-    return exchange.wire
+    return exchange.connection
 
 
-async def _write(exchange: Exchange, answer: Answer, *pieces: bytes, delay: float = 0.0) -> bool:
+async def _write_pieces(exchange: Exchange, response: Response, *pieces: bytes, delay: float = 0.0) -> bool:
     """Write pieces straight to the connection; False if it was closed meanwhile."""
-    wire = _wire(exchange)
-    exchange.entry.status = answer.status
+    connection = _require_connection(exchange)
+    exchange.entry.status = response.status
     for piece in pieces:
-        wire.write(piece)
-        if delay and await exchange.pause(delay):
+        connection.write(piece)
+        if delay and await exchange.sleep(delay):
             return False
     return True
 
 
-async def _hang_up(exchange: Exchange, *, reset: bool = False) -> None:
+async def _close_connection(exchange: Exchange, *, reset: bool = False) -> None:
     """End the connection, and wait until it has ended: only then does the server let it be unanswered."""
-    wire = _wire(exchange)
+    connection = _require_connection(exchange)
     # A reset throws away what is still on its way, so that is let through first.
-    while reset and wire.unsent and not await exchange.pause(0.01):
+    while reset and connection.unsent_bytes and not await exchange.sleep(0.01):
         pass
     if reset:
-        wire.reset()
+        connection.reset()
     else:
-        wire.finish()
-    await exchange.gone()
+        connection.close()
+    await exchange.wait_disconnect()
 
 
 async def _reset(exchange: Exchange, handler: Handler, *, accepted: bool) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await _hang_up(exchange, reset=True)
+    await _run_handler(exchange, handler, accepted=accepted)
+    await _close_connection(exchange, reset=True)
 
 
 async def _eof(exchange: Exchange, handler: Handler, *, accepted: bool) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await _hang_up(exchange)
+    await _run_handler(exchange, handler, accepted=accepted)
+    await _close_connection(exchange)
 
 
 async def _stall(exchange: Exchange, handler: Handler, *, accepted: bool, seconds: float = 60.0) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    if not await exchange.pause(seconds):
-        await _hang_up(exchange)
+    await _run_handler(exchange, handler, accepted=accepted)
+    if not await exchange.sleep(seconds):
+        await _close_connection(exchange)
 
 
 async def _late(exchange: Exchange, handler: Handler, *, seconds: float = 5.0) -> None:
-    answer = await handler(exchange)
-    if not await exchange.pause(seconds):
-        await exchange.answer(answer)
+    response = await handler(exchange)
+    if not await exchange.sleep(seconds):
+        await exchange.respond(response)
 
 
 async def _truncated(exchange: Exchange, handler: Handler) -> None:
-    answer = await handler(exchange)
-    if await _write(exchange, answer, answer.head_on_the_wire() + answer.body[: len(answer.body) // 2]):
-        await _hang_up(exchange)
+    response = await handler(exchange)
+    if await _write_pieces(exchange, response, response.head_bytes() + response.body[: len(response.body) // 2]):
+        await _close_connection(exchange)
 
 
 async def _half(exchange: Exchange, handler: Handler) -> None:
-    answer = await handler(exchange)
-    await exchange.answer(replace(answer, body=answer.body[: len(answer.body) // 2]))
+    response = await handler(exchange)
+    await exchange.respond(replace(response, body=response.body[: len(response.body) // 2]))
 
 
 async def _cut(exchange: Exchange, handler: Handler, *, at: int = 1000, reset: bool = False) -> None:
-    answer = await handler(exchange)
-    if await _write(exchange, answer, answer.head_on_the_wire() + answer.body[:at]):
-        await _hang_up(exchange, reset=reset)
+    response = await handler(exchange)
+    if await _write_pieces(exchange, response, response.head_bytes() + response.body[:at]):
+        await _close_connection(exchange, reset=reset)
 
 
 async def _trickle(
     exchange: Exchange, handler: Handler, *, delay: float = 0.01, chunk: int = 1, headers: bool = True
 ) -> None:
-    answer = (await handler(exchange)).with_headers(connection="close")
-    head = answer.head_on_the_wire()
+    response = (await handler(exchange)).with_headers(connection="close")
+    head = response.head_bytes()
     start = b"" if headers else head
-    slow = (head if headers else b"") + answer.body
+    slow = (head if headers else b"") + response.body
     pieces = [start, *(slow[at : at + chunk] for at in range(0, len(slow), chunk))]
-    if await _write(exchange, answer, *filter(None, pieces), delay=delay):
-        await _hang_up(exchange)
+    if await _write_pieces(exchange, response, *filter(None, pieces), delay=delay):
+        await _close_connection(exchange)
 
 
 async def _slow(exchange: Exchange, handler: Handler, *, bytes_per_second: float = 100_000.0) -> None:
-    answer = (await handler(exchange)).with_headers(connection="close")
+    response = (await handler(exchange)).with_headers(connection="close")
     step = max(1, int(bytes_per_second / 20))
-    pieces = [answer.body[at : at + step] for at in range(0, len(answer.body), step)]
-    if await _write(exchange, answer, answer.head_on_the_wire(), *pieces, delay=0.05):
-        await _hang_up(exchange)
+    pieces = [response.body[at : at + step] for at in range(0, len(response.body), step)]
+    if await _write_pieces(exchange, response, response.head_bytes(), *pieces, delay=0.05):
+        await _close_connection(exchange)
 
 
 async def _close_idle(exchange: Exchange, handler: Handler, *, delay: float = 0.05) -> None:
-    await exchange.answer(await handler(exchange))
-    _wire(exchange).finish_when_idle(delay)
+    await exchange.respond(await handler(exchange))
+    _require_connection(exchange).close_when_idle(delay)
 
 
-def _in(envelope: Callable[[str, str, str], dict[str, Any]]) -> Callable[[Exchange, int, str, str], Answer]:
-    return lambda exchange, status, code, message: gateway_answer(
+def _gateway_error(
+    envelope: Callable[[str, str, str], dict[str, Any]],
+) -> Callable[[Exchange, int, str, str], Response]:
+    return lambda exchange, status, code, message: gateway_response(
         exchange, envelope(code, message, exchange.request_id), status
     )
 
 
-def _own(exchange: Exchange, status: int, code: str, message: str) -> Answer:
+def _dialect_error(exchange: Exchange, status: int, code: str, message: str) -> Response:
     """An error in the form that the dialect's own errors have."""
     if exchange.dialect is Dialect.DASHSCOPE:
-        return json_answer(native(code, message, str(uuid.uuid4())), status)
-    return _in(plain)(exchange, status, code, message)
+        return json_response(native_error(code, message, str(uuid.uuid4())), status)
+    return _gateway_error(plain_error)(exchange, status, code, message)
 
 
 # What a failing answer's body may be; the last two are a proxy's, which knows nothing of request ids.
-_BODIES: Mapping[str, Callable[[Exchange, int, str, str], Answer]] = {
-    "json": _own,
-    "distributor": _in(distributor),
-    "native": _in(native),
-    "html": lambda _exchange, status, _code, message: html_answer(f"{status} {message}", status),
-    "empty": lambda _exchange, status, _code, _message: Answer(status),
+_ERROR_BODIES: Mapping[str, Callable[[Exchange, int, str, str], Response]] = {
+    "json": _dialect_error,
+    "distributor": _gateway_error(distributor_error),
+    "native": _gateway_error(native_error),
+    "html": lambda _exchange, status, _code, message: html_response(f"{status} {message}", status),
+    "empty": lambda _exchange, status, _code, _message: Response(status),
 }
 _ERROR_CODES = {401: "InvalidApiKey", 403: "InsufficientQuota", 429: "Throttling.RateLimit"}
 
@@ -191,29 +198,29 @@ async def _status(
     retry_after: str | float | None = None,
     accepted: bool = False,
 ) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
+    await _run_handler(exchange, handler, accepted=accepted)
     word = error_code or _ERROR_CODES.get(code, "InternalError")
-    answer = _BODIES[body](exchange, code, word, message or HTTPStatus(code).phrase)
-    await exchange.answer(answer if retry_after is None else answer.with_headers(retry_after=str(retry_after)))
+    response = _ERROR_BODIES[body](exchange, code, word, message or HTTPStatus(code).phrase)
+    await exchange.respond(response if retry_after is None else response.with_headers(retry_after=str(retry_after)))
 
 
 async def _html(exchange: Exchange, handler: Handler, *, code: int = 200, accepted: bool = True) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await exchange.answer(html_answer("Welcome", code))
+    await _run_handler(exchange, handler, accepted=accepted)
+    await exchange.respond(html_response("Welcome", code))
 
 
 async def _empty(exchange: Exchange, handler: Handler, *, code: int = 200, accepted: bool = True) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await exchange.answer(Answer(code))
+    await _run_handler(exchange, handler, accepted=accepted)
+    await exchange.respond(Response(code))
 
 
 async def _doubled(exchange: Exchange, handler: Handler) -> None:
-    answer = await handler(exchange)
-    await exchange.answer(replace(answer, body=answer.body * 2))
+    response = await handler(exchange)
+    await exchange.respond(replace(response, body=response.body * 2))
 
 
 async def _huge(exchange: Exchange, handler: Handler, *, megabytes: float = 64.0, accepted: bool = True) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
+    await _run_handler(exchange, handler, accepted=accepted)
     exchange.entry.status = 200
     size = int(megabytes * _MEGABYTE)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(size).encode())]
@@ -227,22 +234,24 @@ async def _huge(exchange: Exchange, handler: Handler, *, megabytes: float = 64.0
 
 
 async def _redirect(exchange: Exchange, handler: Handler, *, to: str, code: int = 302, accepted: bool = False) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await exchange.answer(Answer(code, headers={"location": to}))
+    await _run_handler(exchange, handler, accepted=accepted)
+    await exchange.respond(Response(code, headers={"location": to}))
 
 
-async def _answer(exchange: Exchange, handler: Handler, *, body: Any, code: int = 200, accepted: bool = True) -> None:
-    await _outcome(exchange, handler, accepted=accepted)
-    await exchange.answer(json_answer(body, code))
+async def _respond_with(
+    exchange: Exchange, handler: Handler, *, body: Any, code: int = 200, accepted: bool = True
+) -> None:
+    await _run_handler(exchange, handler, accepted=accepted)
+    await exchange.respond(json_response(body, code))
 
 
 async def _patch(exchange: Exchange, handler: Handler, *, fields: Mapping[str, Any]) -> None:
-    answer = await handler(exchange)
-    payload = _merged(json.loads(answer.body), fields)
-    await exchange.answer(replace(answer, body=json_answer(payload).body))
+    response = await handler(exchange)
+    payload = _merge_patch(json.loads(response.body), fields)
+    await exchange.respond(replace(response, body=json_response(payload).body))
 
 
-def _merged(target: Any, patch: Any) -> Any:
+def _merge_patch(target: Any, patch: Any) -> Any:
     """A JSON merge patch (RFC 7396): null removes."""
     if not isinstance(patch, dict):
         return patch
@@ -251,75 +260,77 @@ def _merged(target: Any, patch: Any) -> Any:
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _merged(merged.get(name), value)
+            merged[name] = _merge_patch(merged.get(name), value)
     return merged
 
 
 async def _status_word(exchange: Exchange, handler: Handler, *, word: str = "resting") -> None:
-    answer = await handler(exchange)
-    await _patch(exchange, _given(answer), fields=_FIELDS[exchange.dialect].status(word))
+    response = await handler(exchange)
+    await _patch(exchange, _constant_handler(response), fields=_DIALECT_FIELDS[exchange.dialect].status(word))
 
 
 async def _no_url(exchange: Exchange, handler: Handler) -> None:
-    answer = await handler(exchange)
-    await _patch(exchange, _given(answer), fields=_FIELDS[exchange.dialect].no_url)
+    response = await handler(exchange)
+    await _patch(exchange, _constant_handler(response), fields=_DIALECT_FIELDS[exchange.dialect].no_url)
 
 
-def _given(answer: Answer) -> Handler:
+def _constant_handler(response: Response) -> Handler:
     """A handler that has answered already: only then is it known whose words the answer is in."""
 
-    async def handler(_: Exchange) -> Answer:
-        return answer
+    async def handler(_: Exchange) -> Response:
+        return response
 
     return handler
 
 
 async def _regress(exchange: Exchange, handler: Handler, *, status: str = "PENDING") -> None:
-    exchange.shown_as = Status(status)
-    await exchange.answer(await handler(exchange))
+    exchange.status_override = Status(status)
+    await exchange.respond(await handler(exchange))
 
 
 @dataclass(frozen=True, slots=True)
-class _Fields:
+class _DialectFields:
     """Where a dialect's answers say what the faults change."""
 
     status: Callable[[str], dict[str, Any]]
     no_url: Mapping[str, Any]
 
 
-_NEBULA = _Fields(lambda word: {"status": word}, {"url": None, "metadata": {"output": {"video_url": None}}})
-_DASHSCOPE = _Fields(lambda word: {"output": {"task_status": word}}, {"output": {"video_url": None}})
-_FIELDS: Mapping[Dialect | None, _Fields] = {
-    None: _NEBULA,
-    Dialect.NEBULA: _NEBULA,
-    Dialect.DASHSCOPE: _DASHSCOPE,
-    Dialect.PASSTHROUGH: _DASHSCOPE,
-    Dialect.VIDU: _Fields(lambda word: {"status": word}, {"video_url": None, "result": None}),
+_NEBULA_FIELDS = _DialectFields(
+    lambda word: {"status": word}, {"url": None, "metadata": {"output": {"video_url": None}}}
+)
+_DASHSCOPE_FIELDS = _DialectFields(lambda word: {"output": {"task_status": word}}, {"output": {"video_url": None}})
+_DIALECT_FIELDS: Mapping[Dialect | None, _DialectFields] = {
+    None: _NEBULA_FIELDS,
+    Dialect.NEBULA: _NEBULA_FIELDS,
+    Dialect.DASHSCOPE: _DASHSCOPE_FIELDS,
+    Dialect.PASSTHROUGH: _DASHSCOPE_FIELDS,
+    Dialect.VIDU: _DialectFields(lambda word: {"status": word}, {"video_url": None, "result": None}),
 }
 
-KINDS: Mapping[str, Kind] = {
-    "reset_before": Kind(_reset, {"accepted": False}),
-    "reset_after": Kind(_reset, {"accepted": True}),
-    "eof_before": Kind(_eof, {"accepted": False}),
-    "eof_after": Kind(_eof, {"accepted": True}),
-    "stall_before": Kind(_stall, {"accepted": False}),
-    "stall_after": Kind(_stall, {"accepted": True}),
-    "late": Kind(_late),
-    "truncated": Kind(_truncated),
-    "half": Kind(_half),
-    "cut": Kind(_cut),
-    "trickle": Kind(_trickle),
-    "slow": Kind(_slow),
-    "close_idle": Kind(_close_idle),
-    "status": Kind(_status, choices={"body": tuple(_BODIES)}),
-    "html": Kind(_html),
-    "empty": Kind(_empty),
-    "doubled": Kind(_doubled),
-    "huge": Kind(_huge),
-    "redirect": Kind(_redirect),
-    "answer": Kind(_answer),
-    "patch": Kind(_patch, points=_PATCHED),
-    "status_word": Kind(_status_word, points=_PATCHED),
-    "no_url": Kind(_no_url, points=("query",)),
-    "regress": Kind(_regress, points=("query",), choices={"status": (Status.PENDING, Status.RUNNING)}),
+KINDS: Mapping[str, FaultKind] = {
+    "reset_before": FaultKind(_reset, {"accepted": False}),
+    "reset_after": FaultKind(_reset, {"accepted": True}),
+    "eof_before": FaultKind(_eof, {"accepted": False}),
+    "eof_after": FaultKind(_eof, {"accepted": True}),
+    "stall_before": FaultKind(_stall, {"accepted": False}),
+    "stall_after": FaultKind(_stall, {"accepted": True}),
+    "late": FaultKind(_late),
+    "truncated": FaultKind(_truncated),
+    "half": FaultKind(_half),
+    "cut": FaultKind(_cut),
+    "trickle": FaultKind(_trickle),
+    "slow": FaultKind(_slow),
+    "close_idle": FaultKind(_close_idle),
+    "status": FaultKind(_status, choices={"body": tuple(_ERROR_BODIES)}),
+    "html": FaultKind(_html),
+    "empty": FaultKind(_empty),
+    "doubled": FaultKind(_doubled),
+    "huge": FaultKind(_huge),
+    "redirect": FaultKind(_redirect),
+    "answer": FaultKind(_respond_with),
+    "patch": FaultKind(_patch, points=_JSON_POINTS),
+    "status_word": FaultKind(_status_word, points=_JSON_POINTS),
+    "no_url": FaultKind(_no_url, points=("query",)),
+    "regress": FaultKind(_regress, points=("query",), choices={"status": (Status.PENDING, Status.RUNNING)}),
 }

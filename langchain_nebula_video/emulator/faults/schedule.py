@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.records import FaultRecord
 
-from .kinds import ALL, KINDS
+from .kinds import KINDS, POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
 
-    from .kinds import Kind
+    from .kinds import FaultKind
 
 
 @dataclass(slots=True)
-class _Fault:
+class _ScheduledFault:
     point: str
     name: str
-    kind: Kind
+    kind: FaultKind
     times: int | None
     after: int
     params: Mapping[str, Any]
@@ -49,7 +49,7 @@ class Faults:
     def __init__(self) -> None:
         """Begin without any."""
         self._lock = threading.Lock()
-        self._faults: list[_Fault] = []
+        self._faults: list[_ScheduledFault] = []
 
     def add(self, point: str, kind: str, *, times: int | None = 1, after: int = 0, **params: Any) -> None:
         """Play a fault on requests to come.
@@ -68,16 +68,16 @@ class Faults:
         Raises:
             ValueError: There is no such point, kind or parameter.
         """
-        found = KINDS.get(kind)
-        if point not in ALL or found is None:
-            message = f"no fault {kind!r} at {point!r}; points: {', '.join(ALL)}; kinds: {', '.join(KINDS)}"
+        fault_kind = KINDS.get(kind)
+        if point not in POINTS or fault_kind is None:
+            message = f"no fault {kind!r} at {point!r}; points: {', '.join(POINTS)}; kinds: {', '.join(KINDS)}"
             raise ValueError(message)
-        objection = _objection(found, point, params)
-        if objection is not None:
-            message = f"fault {kind!r} {objection}"
+        problem = _find_problem(fault_kind, point, params)
+        if problem is not None:
+            message = f"fault {kind!r} {problem}"
             raise ValueError(message)
         with self._lock:
-            self._faults.append(_Fault(point, kind, found, times, after, {**found.params, **params}))
+            self._faults.append(_ScheduledFault(point, kind, fault_kind, times, after, {**fault_kind.params, **params}))
 
     def clear(self, point: str | None = None) -> None:
         """Forget the faults of one point, or all."""
@@ -94,13 +94,13 @@ class Faults:
         with self._lock:
             fault = next((each for each in self._faults if each.point == point and each.take()), None)
         if fault is None:
-            await exchange.answer(await handler(exchange))
+            await exchange.respond(await handler(exchange))
             return
         exchange.entry.fault = fault.name
         await fault.kind.play(exchange, handler, **fault.kind.fixed, **fault.params)
 
 
-def _objection(kind: Kind, point: str, params: Mapping[str, Any]) -> str | None:
+def _find_problem(kind: FaultKind, point: str, params: Mapping[str, Any]) -> str | None:
     """What is wrong with a fault that somebody wants to add."""
     if point not in kind.points:
         return f"is for {', '.join(kind.points)}, not for {point!r}"

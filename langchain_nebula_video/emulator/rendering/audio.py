@@ -11,29 +11,29 @@ import sys
 import wave
 from typing import TYPE_CHECKING
 
-from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.extras import require_extra
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 
-with extra():
+with require_extra():
     import av
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .limits import Length
+    from .limits import AudioLimits
 
 RATE = 48_000
 """Samples per second; one channel of signed 16-bit samples."""
 MAX_BYTES = 15 * 1024 * 1024
 
 _LOOP_SECONDS = 2
-_LEVEL = 2_600
+_AMPLITUDE = 2_600
 # Encoders add silence at both ends.
 _TOLERANCE = 0.1
 _NOT_AUDIO = "Audio format not supported or incorrect format"
 
 
-def inspect(content: bytes, length: Length | None = None) -> None:
+def check(content: bytes, limits: AudioLimits | None = None) -> None:
     """Look whether an audio file can be used.
 
     Raises:
@@ -42,40 +42,40 @@ def inspect(content: bytes, length: Length | None = None) -> None:
     if len(content) > MAX_BYTES:
         raise Refusal(Reason.AUDIO_FORMAT, "Audio size exceeds limit: it must not exceed 15MB")
     try:
-        heard = _seconds(content, until=length.longest + _TOLERANCE if length else 0)
+        seconds = _measured_seconds(content, until=limits.max_seconds + _TOLERANCE if limits else 0)
     except (av.FFmpegError, IndexError) as error:
         raise Refusal(Reason.AUDIO_FORMAT, _NOT_AUDIO) from error
-    if not heard:
+    if not seconds:
         raise Refusal(Reason.AUDIO_FORMAT, _NOT_AUDIO)
-    if length is not None and not length.shortest - _TOLERANCE <= heard <= length.longest + _TOLERANCE:
-        message = f"Audio length exceeds limit: it must be {length.shortest} to {length.longest} seconds"
+    if limits is not None and not limits.min_seconds - _TOLERANCE <= seconds <= limits.max_seconds + _TOLERANCE:
+        message = f"Audio length exceeds limit: it must be {limits.min_seconds} to {limits.max_seconds} seconds"
         raise Refusal(Reason.AUDIO_LENGTH, message)
 
 
-def _seconds(content: bytes, until: float) -> float:
+def _measured_seconds(content: bytes, until: float) -> float:
     """How long a sound is; what goes beyond `until` is not counted to its end."""
-    heard = 0.0
-    for piece in _decoded(content):
-        heard += len(piece) / (RATE * 2)
-        if heard > until:
+    seconds = 0.0
+    for piece in _decode(content):
+        seconds += len(piece) / (RATE * 2)
+        if seconds > until:
             break
-    return heard
+    return seconds
 
 
-def given(content: bytes, seconds: int) -> bytes:
+def fit_to_length(content: bytes, seconds: int) -> bytes:
     """A file's sound: what is too long is cut, what is missing is silence."""
     wanted = seconds * RATE * 2
     pieces: list[bytes] = []
-    for piece in _decoded(content):
+    for piece in _decode(content):
         pieces.append(piece)
         if sum(map(len, pieces)) >= wanted:
             break
     return b"".join(pieces)[:wanted].ljust(wanted, b"\0")
 
 
-def ambient(direction: bytes, seconds: int) -> bytes:
+def ambient(random_seed: bytes, seconds: int) -> bytes:
     """A quiet chord over wind; always the same for the same `direction`."""
-    loop = _loop(direction).tobytes()
+    loop = _loop(random_seed).tobytes()
     return b"".join(itertools.repeat(loop, math.ceil(seconds / _LOOP_SECONDS)))[: seconds * RATE * 2]
 
 
@@ -90,29 +90,29 @@ def sample(seconds: int = _LOOP_SECONDS) -> bytes:
     return out.getvalue()
 
 
-def _loop(direction: bytes) -> array.array[int]:
+def _loop(random_seed: bytes) -> array.array[int]:
     """A piece without a seam: every partial makes a whole number of turns in it."""
-    draw = random.Random(direction)  # noqa: S311 - a sound, not a secret
-    root = draw.choice((110, 123, 131, 147))
-    length = RATE * _LOOP_SECONDS
-    chord = [(root * ratio, draw.uniform(0, math.tau)) for ratio in (1, 1.5, 2, 2.5)]
-    cycles = [(round(pitch * _LOOP_SECONDS) * math.tau / length, phase) for pitch, phase in chord]
-    sin, noise, wind = math.sin, draw.random, 0.0
+    rng = random.Random(random_seed)  # noqa: S311 - a sound, not a secret
+    root = rng.choice((110, 123, 131, 147))
+    limits = RATE * _LOOP_SECONDS
+    chord = [(root * ratio, rng.uniform(0, math.tau)) for ratio in (1, 1.5, 2, 2.5)]
+    cycles = [(round(pitch * _LOOP_SECONDS) * math.tau / limits, phase) for pitch, phase in chord]
+    sin, noise, wind = math.sin, rng.random, 0.0
     samples = array.array("h")
-    for n in range(length):
+    for n in range(limits):
         wind += 0.02 * (noise() * 2 - 1 - wind)
         # The wind fades where the loop closes, or the jump would click.
-        swell = sin(math.pi * n / length)
+        swell = sin(math.pi * n / limits)
         tone = 0.0
         for step, phase in cycles:
             tone += sin(step * n + phase)
-        samples.append(int(_LEVEL * (tone / 4 + 6 * wind * swell)))
+        samples.append(int(_AMPLITUDE * (tone / 4 + 6 * wind * swell)))
     if sys.byteorder == "big":
         samples.byteswap()
     return samples
 
 
-def _decoded(content: bytes) -> Iterator[bytes]:
+def _decode(content: bytes) -> Iterator[bytes]:
     with av.open(io.BytesIO(content), "r") as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
         for frame in container.decode(container.streams.audio[0]):

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 _WORKERS = 2
 
 
-class Videos:
+class VideoCache:
     """Renders in threads of its own, so that the server goes on answering meanwhile."""
 
     def __init__(self, *, max_bytes: int = 256 * 1024 * 1024) -> None:
         """Keep at most this much."""
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[Scene, bytes] = collections.OrderedDict()
-        self._coming: dict[Scene, Future[bytes]] = {}
+        self._stored: collections.OrderedDict[Scene, bytes] = collections.OrderedDict()
+        self._pending: dict[Scene, Future[bytes]] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._stop = threading.Event()
 
-    async def of(self, task: Task) -> bytes:
+    async def for_task(self, task: Task) -> bytes:
         """The video of a task; the same bytes every time, and rendered once for all who wait."""
         # Imported here because it needs PyAV, which nobody needs who never downloads.
         from .scene import scene_of  # noqa: PLC0415
@@ -46,16 +46,16 @@ class Videos:
             RenderStopped: `close` was called meanwhile.
         """
         with self._lock:
-            video = self._kept.get(scene)
+            video = self._stored.get(scene)
             if video is not None:
-                self._kept.move_to_end(scene)
+                self._stored.move_to_end(scene)
                 return video
-            coming = self._coming.get(scene) or self._start(scene)
+            pending = self._pending.get(scene) or self._start(scene)
         # Shielded: one who stops waiting must not stop it for the others.
         try:
-            return await asyncio.shield(asyncio.wrap_future(coming))
+            return await asyncio.shield(asyncio.wrap_future(pending))
         except asyncio.CancelledError:
-            if coming.cancelled():
+            if pending.cancelled():
                 raise RenderStopped from None
             raise
 
@@ -71,16 +71,16 @@ class Videos:
     def _start(self, scene: Scene) -> Future[bytes]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="nebula-emulator-render")
-        self._coming[scene] = coming = self._pool.submit(self._render, scene, self._stop)
-        coming.add_done_callback(lambda _: self._coming.pop(scene, None))
-        return coming
+        self._pending[scene] = pending = self._pool.submit(self._render, scene, self._stop)
+        pending.add_done_callback(lambda _: self._pending.pop(scene, None))
+        return pending
 
     def _render(self, scene: Scene, stop: threading.Event) -> bytes:
         from .encoder import render  # noqa: PLC0415 - as above
 
         video = render(scene, stop)
         with self._lock:
-            self._kept[scene] = video
-            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > self._max_bytes:
-                self._kept.popitem(last=False)
+            self._stored[scene] = video
+            while len(self._stored) > 1 and sum(map(len, self._stored.values())) > self._max_bytes:
+                self._stored.popitem(last=False)
         return video

@@ -16,19 +16,19 @@ class Camera:
 
     zoom: float
     """How much closer it ends than it must for no border to show."""
-    turn: float
+    rotation: float
     """Radians by the end."""
     heading: float
     """Radians: which way it travels."""
 
     @classmethod
-    def directed_by(cls, direction: bytes) -> Camera:
+    def from_seed(cls, random_seed: bytes) -> Camera:
         """The move for these bytes: always the same."""
-        draw = random.Random(direction)  # noqa: S311 - a camera move, not a secret
+        rng = random.Random(random_seed)  # noqa: S311 - a camera move, not a secret
         return cls(
-            zoom=draw.uniform(1.16, 1.30),
-            turn=math.radians(draw.uniform(1.0, 2.5)) * draw.choice((-1, 1)),
-            heading=draw.uniform(0, math.tau),
+            zoom=rng.uniform(1.16, 1.30),
+            rotation=math.radians(rng.uniform(1.0, 2.5)) * rng.choice((-1, 1)),
+            heading=rng.uniform(0, math.tau),
         )
 
     def at(self, progress: float, width: int, height: int) -> Affine:
@@ -37,16 +37,16 @@ class Camera:
         At 0 it is the picture itself; at no time does anything outside the picture show.
         """
         eased = (1 - math.cos(math.pi * progress)) / 2
-        angle = self.turn * eased
+        angle = self.rotation * eased
         cos, sin = math.cos(angle), math.sin(angle)
         # A turned frame sticks out of the picture unless it comes closer by this much.
         cover = cos + abs(sin) * max(width / height, height / width)
         scale = 1 / (cover * (1 + (self.zoom - 1) * eased))
         # Half of what is seen, along both axes; the rest is room to travel in.
-        seen_x = (width * cos + height * abs(sin)) * scale / 2
-        seen_y = (height * cos + width * abs(sin)) * scale / 2
-        centre_x = width / 2 + math.cos(self.heading) * (width / 2 - seen_x)
-        centre_y = height / 2 + math.sin(self.heading) * (height / 2 - seen_y)
+        half_width = (width * cos + height * abs(sin)) * scale / 2
+        half_height = (height * cos + width * abs(sin)) * scale / 2
+        centre_x = width / 2 + math.cos(self.heading) * (width / 2 - half_width)
+        centre_y = height / 2 + math.sin(self.heading) * (height / 2 - half_height)
         a, b = cos * scale, -sin * scale
         d, e = sin * scale, cos * scale
         return (

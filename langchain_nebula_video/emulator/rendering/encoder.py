@@ -11,13 +11,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.extras import require_extra
 
-from . import audio as sound
+from . import audio
 from .errors import RenderStopped
-from .frames import Stage
+from .frames import FrameRenderer
 
-with extra():
+with require_extra():
     import av
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def render(scene: Scene, stop: threading.Event | None = None) -> bytes:
 
 
 def _write(container: OutputContainer, scene: Scene, stop: threading.Event | None) -> None:
-    stage = Stage(scene)
+    renderer = FrameRenderer(scene)
     video = container.add_stream("libx264", rate=scene.frame_rate)
-    video.width, video.height = stage.size
+    video.width, video.height = renderer.size
     video.pix_fmt = "yuv420p"
     video.gop_size = 2 * scene.frame_rate
     video.max_b_frames = 0
@@ -61,24 +61,24 @@ def _write(container: OutputContainer, scene: Scene, stop: threading.Event | Non
     video.options = {"preset": "superfast", "crf": "21"}
     video.color_range, video.colorspace = _LIMITED, _BT709
     video.color_primaries = video.color_trc = _BT709
-    pcm = _sound_of(scene)
-    audio = container.add_stream("aac", rate=sound.RATE, layout="mono") if pcm is not None else None
-    for number, frame in enumerate(stage.frames()):
+    pcm = _audio_track(scene)
+    audio_stream = container.add_stream("aac", rate=audio.RATE, layout="mono") if pcm is not None else None
+    for number, frame in enumerate(renderer.frames()):
         if stop is not None and stop.is_set():
             raise RenderStopped
         frame.pts, frame.time_base = number, Fraction(1, scene.frame_rate)
         container.mux(video.encode(frame))
     container.mux(video.encode(None))
-    if audio is not None and pcm is not None:
+    if audio_stream is not None and pcm is not None:
         for piece in _audio_frames(pcm):
-            container.mux(audio.encode(piece))
-        container.mux(audio.encode(None))
+            container.mux(audio_stream.encode(piece))
+        container.mux(audio_stream.encode(None))
 
 
-def _sound_of(scene: Scene) -> bytes | None:
+def _audio_track(scene: Scene) -> bytes | None:
     if scene.audio is not None:
-        return sound.given(scene.audio, scene.seconds)
-    return sound.ambient(scene.direction, scene.seconds) if scene.ambient_sound else None
+        return audio.fit_to_length(scene.audio, scene.seconds)
+    return audio.ambient(scene.random_seed, scene.seconds) if scene.ambient_sound else None
 
 
 def _audio_frames(pcm: bytes) -> Iterator[av.AudioFrame]:
@@ -86,5 +86,5 @@ def _audio_frames(pcm: bytes) -> Iterator[av.AudioFrame]:
         piece = pcm[at : at + _AUDIO_FRAME * 2]
         frame = av.AudioFrame(format="s16", layout="mono", samples=len(piece) // 2)
         frame.planes[0].update(piece)
-        frame.sample_rate, frame.pts, frame.time_base = sound.RATE, at // 2, Fraction(1, sound.RATE)
+        frame.sample_rate, frame.pts, frame.time_base = audio.RATE, at // 2, Fraction(1, audio.RATE)
         yield frame

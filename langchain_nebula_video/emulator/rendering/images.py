@@ -12,24 +12,24 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.extras import require_extra
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 
-with extra():
+with require_extra():
     from PIL import Image, ImageDraw, ImageFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .limits import Rules
+    from .limits import ImageLimits
 
 # Far above any camera's, far below what would exhaust the memory of a small machine.
 MAX_PIXELS = 64_000_000
 
-_NOT_A_PICTURE = "Image format not supported or incorrect format"
+_FORMAT_MESSAGE = "Image format not supported or incorrect format"
 
 
-def from_data_uri(uri: str) -> bytes:
+def decode_data_uri(uri: str) -> bytes:
     """The bytes of a ``data:...;base64,`` URI.
 
     Raises:
@@ -37,56 +37,58 @@ def from_data_uri(uri: str) -> bytes:
     """
     head, comma, body = uri.partition(",")
     if not comma or not head.lower().endswith(";base64"):
-        raise Refusal(Reason.IMAGE_FORMAT, _NOT_A_PICTURE)
+        raise Refusal(Reason.IMAGE_FORMAT, _FORMAT_MESSAGE)
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refusal(Reason.IMAGE_FORMAT, _NOT_A_PICTURE) from error
+        raise Refusal(Reason.IMAGE_FORMAT, _FORMAT_MESSAGE) from error
 
 
-def inspect(content: bytes, rules: Rules) -> None:
+def check(content: bytes, limits: ImageLimits) -> None:
     """Look whether a picture can be used.
 
     Raises:
         Refusal: It is too large or too small, of a format that is not taken, or damaged.
     """
-    if len(content) > rules.max_bytes:
-        raise Refusal(Reason.IMAGE_SIZE, f"Image size exceeds limit: {rules.limit}")
-    fault = _inspect(content, rules)
-    if fault is not None:
-        raise Refusal(*fault)
+    if len(content) > limits.max_bytes:
+        raise Refusal(Reason.IMAGE_SIZE, f"Image size exceeds limit: {limits.max_bytes_text}")
+    problem = _find_problem(content, limits)
+    if problem is not None:
+        raise Refusal(*problem)
 
 
 # The same picture is often submitted again and again, and decoding it is the dearest part of a submit.
 @functools.lru_cache(maxsize=16)
-def _inspect(content: bytes, rules: Rules) -> tuple[Reason, str] | None:
+def _find_problem(content: bytes, limits: ImageLimits) -> tuple[Reason, str] | None:
     try:
-        with Image.open(io.BytesIO(content), formats=rules.formats) as image:
+        with Image.open(io.BytesIO(content), formats=limits.formats) as image:
             if image.width * image.height > MAX_PIXELS:
                 return Reason.IMAGE_SIZE, f"Image size exceeds limit: {image.width}x{image.height} pixels"
             image.load()
-            if rules.sides and not all(rules.sides[0] <= side <= rules.sides[1] for side in image.size):
-                told = f"{image.width}x{image.height}: each side must have {rules.sides[0]} to {rules.sides[1]} pixels"
-                return Reason.IMAGE_SIZE, f"Image size exceeds limit: {told}"
-            if not rules.alpha and image.format == "PNG" and image.has_transparency_data:
+            if limits.side_range is not None:
+                low, high = limits.side_range
+                if not all(low <= side <= high for side in image.size):
+                    details = f"{image.width}x{image.height}: each side must have {low} to {high} pixels"
+                    return Reason.IMAGE_SIZE, f"Image size exceeds limit: {details}"
+            if not limits.alpha and image.format == "PNG" and image.has_transparency_data:
                 return Reason.IMAGE_FORMAT, "Image format not supported: a PNG must not have an alpha channel"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Reason.IMAGE_SIZE, "Image size exceeds limit: too many pixels"
     # What Pillow's decoders are known to raise on damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
-        return Reason.IMAGE_FORMAT, _NOT_A_PICTURE
+        return Reason.IMAGE_FORMAT, _FORMAT_MESSAGE
     return None
 
 
 @functools.lru_cache(maxsize=16)
 def sample(name: str, size: tuple[int, int] = (1280, 720)) -> bytes:
     """A made-up landscape as JPEG, always the same for the same `name`."""
-    draw = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - a picture, not a secret
+    rng = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - a picture, not a secret
     width, height = size
-    image = _sky(width, height, draw.choice(_SKIES))
-    _sun(image, (draw.randint(width // 4, 3 * width // 4), draw.randint(height // 5, height // 2)))
+    image = _sky(width, height, rng.choice(_SKIES))
+    _sun(image, (rng.randint(width // 4, 3 * width // 4), rng.randint(height // 5, height // 2)))
     for depth in range(4):
-        _hills(image, depth, draw.uniform)
+        _hills(image, depth, rng.uniform)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)
     return out.getvalue()
@@ -116,8 +118,8 @@ def _sky(width: int, height: int, colours: tuple[Colour, Colour]) -> Image.Image
 
 def _sun(image: Image.Image, centre: tuple[int, int]) -> None:
     glow = Image.new("L", image.size)
-    pencil = ImageDraw.Draw(glow)
-    pencil.circle(centre, 90, fill=110)
+    canvas = ImageDraw.Draw(glow)
+    canvas.circle(centre, 90, fill=110)
     glow = glow.filter(ImageFilter.GaussianBlur(40))
     ImageDraw.Draw(glow).circle(centre, 46, fill=255)
     image.paste((255, 244, 214), mask=glow)

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ImageLimits:
     """What pictures are taken."""
 
     formats: tuple[str, ...]
     """In Pillow's words."""
     max_bytes: int
-    limit: str
+    max_bytes_text: str
     """The limit in the page's words."""
-    sides: tuple[int, int] | None = None
+    side_range: tuple[int, int] | None = None
     """The shortest and the longest that a side may be, in pixels."""
     alpha: bool = True
     """Whether a PNG may have an alpha channel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class AudioLimits:
     """How long a sound may be, in seconds."""
 
-    shortest: int
-    longest: int
+    min_seconds: int
+    max_seconds: int

@@ -39,7 +39,7 @@ class Scene:
     watermark: bool = False
 
     @property
-    def direction(self) -> bytes:
+    def random_seed(self) -> bytes:
         """What all that looks random is drawn from."""
         return hashlib.sha256(f"{self.seed}\n{self.prompt}".encode()).digest()
 
@@ -50,31 +50,31 @@ def scene_of(task: Task) -> Scene:
     Raises:
         ValueError: The task has no picture and needs one, so it can only fail.
     """
-    job = task.job
-    if job.image is not None:
-        first_frame = job.image.content
-    elif job.proportion is not None:
+    spec = task.spec
+    if spec.image is not None:
+        first_frame = spec.image.content
+    elif spec.aspect_ratio is not None:
         # Nothing but the prompt says what is to be seen.
-        first_frame = sample(job.prompt, _sides(job.proportion))
+        first_frame = sample(spec.prompt, image_size(spec.aspect_ratio))
     else:
         message = f"task {task.id} has no picture"
         raise ValueError(message)
     return Scene(
         first_frame=first_frame,
-        prompt=job.prompt,
+        prompt=spec.prompt,
         seed=task.seed,
-        seconds=job.seconds,
-        frame_rate=job.model.frame_rate,
-        pixels=PIXELS[job.resolution.lower()],
-        audio=job.audio.content if job.audio else None,
-        ambient_sound=job.generate_audio,
-        last_frame=job.last_image.content if job.last_image else None,
-        references=tuple(reference.content for reference in job.references),
-        watermark=job.watermark,
+        seconds=spec.seconds,
+        frame_rate=spec.model.frame_rate,
+        pixels=PIXELS[spec.resolution.lower()],
+        audio=spec.audio.content if spec.audio else None,
+        ambient_sound=spec.generate_audio,
+        last_frame=spec.last_image.content if spec.last_image else None,
+        references=tuple(reference.content for reference in spec.references),
+        watermark=spec.watermark,
     )
 
 
-def _sides(proportion: float) -> tuple[int, int]:
+def image_size(proportion: float) -> tuple[int, int]:
     """A picture's sides in a proportion, with the area of one of 16 to 9."""
     area = _LONG_SIDE * _LONG_SIDE * 9 / 16
     return round(math.sqrt(area * proportion)), round(math.sqrt(area / proportion))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_nebula_video.emulator.extras import extra
+from langchain_nebula_video.emulator.extras import require_extra
 
-with extra():
+with require_extra():
     from PIL import Image, ImageDraw, ImageFilter
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Stroke = tuple[tuple[float, float], ...]
 
 # Strokes in a square whose sides are 1, y downwards, and how wide each sign is.
-_SIGNS: Sequence[tuple[float, Sequence[Stroke]]] = (
+_GLYPHS: Sequence[tuple[float, Sequence[Stroke]]] = (
     (0.8, (((0.04, 0.95), (0.4, 0.08), (0.76, 0.95)), ((0.17, 0.64), (0.63, 0.64)))),
     (0.3, (((0.15, 0.08), (0.15, 0.95)),)),
     (
@@ -43,15 +43,15 @@ _SIGNS: Sequence[tuple[float, Sequence[Stroke]]] = (
 _SPACE = 0.14
 _HEIGHT = 0.05
 _MARGIN = 0.6
-_WEIGHT = 0.085
-_LARGER = 4
+_STROKE_WIDTH = 0.085
+_SUPERSAMPLING = 4
 _OPACITY = 0.85
-_SHADE = 0.55
+_SHADOW_OPACITY = 0.55
 # Brightness of white and of black, and no colour, within the range that video uses.
 _WHITE, _BLACK, _GREY = 235, 16, 128
 
 
-class Mark:
+class Watermark:
     """The mark for frames of one size."""
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -60,48 +60,48 @@ class Mark:
         height = max(8, round(min(size) * _HEIGHT)) // 2 * 2
         letters = _letters(height)
         edge = height // 4 * 2
-        shade = Image.new("L", (letters.width + 2 * edge, letters.height + 2 * edge))
-        shade.paste(letters, (edge, edge))
-        full = Image.new("L", shade.size)
+        shadow = Image.new("L", (letters.width + 2 * edge, letters.height + 2 * edge))
+        shadow.paste(letters, (edge, edge))
+        full = Image.new("L", shadow.size)
         full.paste(letters, (edge, edge))
-        shade = shade.filter(ImageFilter.GaussianBlur(height / 8)).point(lambda value: min(255, value * 2))
+        shadow = shadow.filter(ImageFilter.GaussianBlur(height / 8)).point(lambda value: min(255, value * 2))
         margin = round(height * _MARGIN) // 2 * 2
         corner = size[0] - full.width - margin, size[1] - full.height - margin
         self._corner = max(0, corner[0]) // 2 * 2, max(0, corner[1]) // 2 * 2
-        self._shade = _fainter(shade, _SHADE)
-        self._letters = _fainter(full, _OPACITY)
+        self._shadow = _scale_opacity(shadow, _SHADOW_OPACITY)
+        self._letters = _scale_opacity(full, _OPACITY)
         self._halves = tuple(
             mask.resize((mask.width // 2, mask.height // 2), Image.Resampling.BOX)
-            for mask in (self._shade, self._letters)
+            for mask in (self._shadow, self._letters)
         )
 
-    def stamp(self, plane: Image.Image, index: int) -> None:
+    def apply(self, plane: Image.Image, index: int) -> None:
         """Put it on one plane: of brightness (0), or of colour (1, 2)."""
         left, top = self._corner
         if index:
             for mask in self._halves:
                 plane.paste(_GREY, (left // 2, top // 2), mask)
             return
-        plane.paste(_BLACK, (left, top), self._shade)
+        plane.paste(_BLACK, (left, top), self._shadow)
         plane.paste(_WHITE, (left, top), self._letters)
 
 
 def _letters(height: int) -> Image.Image:
     """The signs in white on black, drawn larger and made smaller, so that they are smooth."""
-    unit = height * _LARGER
-    width = sum(width + _SPACE for width, _ in _SIGNS) - _SPACE
+    unit = height * _SUPERSAMPLING
+    width = sum(width + _SPACE for width, _ in _GLYPHS) - _SPACE
     even = round(width * height / 2) * 2
-    image = Image.new("L", (even * _LARGER, unit))
-    pencil = ImageDraw.Draw(image)
-    weight = round(unit * _WEIGHT)
+    image = Image.new("L", (even * _SUPERSAMPLING, unit))
+    canvas = ImageDraw.Draw(image)
+    weight = round(unit * _STROKE_WIDTH)
     at = 0.0
-    for wide, strokes in _SIGNS:
+    for wide, strokes in _GLYPHS:
         for stroke in strokes:
             points = [((at + x) * unit, y * unit) for x, y in stroke]
-            pencil.line(points, fill=255, width=weight, joint="curve")
+            canvas.line(points, fill=255, width=weight, joint="curve")
         at += wide + _SPACE
     return image.resize((even, height), Image.Resampling.BOX)
 
 
-def _fainter(mask: Image.Image, share: float) -> Image.Image:
+def _scale_opacity(mask: Image.Image, share: float) -> Image.Image:
     return mask.point(lambda value: int(value * share))

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 
-class Wire:
+class Connection:
     """One connection, as the faults see it."""
 
-    def __init__(self, number: int, protocol: WiredProtocol, transport: asyncio.Transport) -> None:
+    def __init__(self, number: int, protocol: EmulatorH11Protocol, transport: asyncio.Transport) -> None:
         """Take hold of a connection that has just been accepted."""
         self.number = number
         self._protocol = protocol
@@ -29,11 +29,11 @@ class Wire:
         self._transport.write(data)
 
     @property
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes written that are still in this process."""
         return self._transport.get_write_buffer_size()
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Close in an orderly way (FIN), once everything written has been sent."""
         self._transport.close()
 
@@ -44,29 +44,29 @@ class Wire:
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._transport.abort()
 
-    def finish_when_idle(self, delay: float) -> None:
+    def close_when_idle(self, delay: float) -> None:
         """Close in `delay` seconds, as a server does that keeps connections for a short time only."""
-        asyncio.get_running_loop().call_later(delay, self._finish_if_idle)
+        asyncio.get_running_loop().call_later(delay, self._close_if_idle)
 
-    def _finish_if_idle(self) -> None:
+    def _close_if_idle(self) -> None:
         if self._protocol.idle:
-            self.finish()
+            self.close()
 
 
-class WiredProtocol(H11Protocol):
-    """uvicorn's HTTP protocol; it puts its `Wire` into each request's scope as ``state["wire"]``."""
+class EmulatorH11Protocol(H11Protocol):
+    """uvicorn's HTTP protocol; it puts its `Wire` into each request's scope as ``state["connection"]``."""
 
-    def __init__(self, *args: Any, numbers: Iterator[int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, connection_numbers: Iterator[int], **kwargs: Any) -> None:
         """As uvicorn's; `numbers` numbers the connections."""
         super().__init__(*args, **kwargs)
-        self._numbers = numbers
+        self._connection_numbers = connection_numbers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection."""
         super().connection_made(transport)
         self.app_state: dict[str, Any] = {
             **self.app_state,
-            "wire": Wire(next(self._numbers), self, transport),
+            "connection": Connection(next(self._connection_numbers), self, transport),
         }
 
     @property

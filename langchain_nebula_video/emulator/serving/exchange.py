@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
     from langchain_nebula_video.emulator.enums import Dialect, Status
 
-    from .connection import Wire
-    from .request_log import Entry
-    from .responses import Answer
-    from .state import Core
+    from .connection import Connection
+    from .request_log import LogEntry
+    from .responses import Response
+    from .state import State
 
 MAX_BODY = 32 * 1024 * 1024
 
-Handler = Callable[["Exchange"], Awaitable["Answer"]]
+Handler = Callable[["Exchange"], Awaitable["Response"]]
 
 
-class ClientGone(Exception):  # noqa: N818 - nothing is wrong on this side
+class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong on this side
     """Raised when the client closes the connection before its request is complete."""
 
 
 class Exchange:
     """What a handler and a fault know of the request they are for."""
 
-    def __init__(self, core: Core, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, state: State, entry: LogEntry, scope: Scope, receive: Receive, send: Send) -> None:
         """Begin with the head of the request."""
-        self.core = core
+        self.state = state
         self.entry = entry
         self.scope = scope
         self.receive = receive
         self.send = send
         self.headers = headers_of(scope)
         self.path: str = scope["path"]
-        self.request_id = core.new_request_id()
-        self.shown_as: Status | None = None
+        self.request_id = state.new_request_id()
+        self.status_override: Status | None = None
         """An earlier status that a fault has the task shown in."""
         self._body: bytes | None = None
 
@@ -57,9 +57,9 @@ class Exchange:
         self.entry.dialect = dialect
 
     @property
-    def wire(self) -> Wire | None:
+    def connection(self) -> Connection | None:
         """The connection below; None when the app is driven without a socket."""
-        return wire_of(self.scope)
+        return connection_of(self.scope)
 
     @property
     def query(self) -> dict[str, str]:
@@ -92,7 +92,7 @@ class Exchange:
         while more:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ClientDisconnected
             piece = message.get("body", b"")
             size += len(piece)
             if size > MAX_BODY:
@@ -102,30 +102,30 @@ class Exchange:
         self._body = b"".join(pieces)
         return self._body
 
-    async def answer(self, answer: Answer) -> None:
+    async def respond(self, respond: Response) -> None:
         """Send an answer in the ordinary way."""
-        self.entry.status = answer.status
-        await answer.send(self.send)
+        self.entry.status = respond.status
+        await respond.send(self.send)
 
-    async def gone(self) -> None:
+    async def wait_disconnect(self) -> None:
         """Wait until the connection is closed, by either side."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
-    async def pause(self, seconds: float) -> bool:
+    async def sleep(self, seconds: float) -> bool:
         """Wait; True if the connection was closed meanwhile, as it is when the emulator stops."""
         try:
             async with asyncio.timeout(seconds):
-                await self.gone()
+                await self.wait_disconnect()
         except TimeoutError:
             return False
         return True
 
 
-def wire_of(scope: Scope) -> Wire | None:
+def connection_of(scope: Scope) -> Connection | None:
     """The connection a request came on; None without a socket."""
     state: dict[str, Any] = scope.get("state", {})
-    return state.get("wire")
+    return state.get("connection")
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

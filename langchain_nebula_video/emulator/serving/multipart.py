@@ -15,15 +15,15 @@ def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
     fields = {}
     # Each part begins with a line break and its boundary, the first one with the boundary alone.
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
-        described, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        name = _name(described.decode("utf-8", "replace"))
+        headers, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = _field_name(headers.decode("utf-8", "replace"))
         if name is not None:
             fields[name] = content
     return fields
 
 
-def _name(described: str) -> str | None:
-    for line in described.split("\r\n"):
+def _field_name(headers: str) -> str | None:
+    for line in headers.split("\r\n"):
         header, _, value = line.partition(":")
         if header.strip().lower() == "content-disposition":
             head = Message()

@@ -21,10 +21,10 @@ _PEAK_OF = {"submit": "submits", "query": "queries", "download": "downloads"}
 
 
 @dataclass(slots=True)
-class Entry:
+class LogEntry:
     """The line of one request, filled in as things become known."""
 
-    head: RequestRecord
+    opened: RequestRecord
     status: int | None = None
     task_id: str | None = None
     fault: str | None = None
@@ -32,27 +32,27 @@ class Entry:
 
     def record(self) -> RequestRecord:
         """The line as it stands."""
-        return replace(self.head, status=self.status, task_id=self.task_id, fault=self.fault, dialect=self.dialect)
+        return replace(self.opened, status=self.status, task_id=self.task_id, fault=self.fault, dialect=self.dialect)
 
 
-class Traffic:
+class RequestLog:
     """Every request of one emulator. All methods may be called from any thread."""
 
     def __init__(self, clock: SupportsNow) -> None:
         """Begin with an empty log."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: list[Entry] = []
-        self._under_way: Counter[str] = Counter()
+        self._entries: list[LogEntry] = []
+        self._in_flight: Counter[str] = Counter()
         self._peaks: Counter[str] = Counter()
         self._violations: list[Violation] = []
 
     @contextmanager
-    def request(
+    def track(
         self, point: str, *, method: str, path: str, headers: Mapping[str, str], connection: int | None
-    ) -> Iterator[Entry]:
+    ) -> Iterator[LogEntry]:
         """Log one request for as long as the block lasts."""
-        counted = ("requests", *filter(None, [_PEAK_OF.get(point)]))
+        counters = ("requests", *filter(None, [_PEAK_OF.get(point)]))
         with self._lock:
             record = RequestRecord(
                 number=len(self._entries) + 1,
@@ -63,21 +63,21 @@ class Traffic:
                 headers=headers,
                 connection=connection,
             )
-            entry = Entry(record)
+            entry = LogEntry(record)
             self._entries.append(entry)
-            self._under_way.update(counted)
-            self._peaks |= self._under_way
+            self._in_flight.update(counters)
+            self._peaks |= self._in_flight
         try:
             yield entry
         finally:
             with self._lock:
-                self._under_way.subtract(counted)
+                self._in_flight.subtract(counters)
 
-    def violation(self, rule: str, entry: Entry) -> None:
+    def add_violation(self, rule: str, entry: LogEntry) -> None:
         """Keep that a request broke a rule."""
-        head = entry.head
+        opened = entry.opened
         with self._lock:
-            self._violations.append(Violation(self._clock.now(), rule, head.number, head.path))
+            self._violations.append(Violation(self._clock.now(), rule, opened.number, opened.path))
 
     def records(self) -> tuple[RequestRecord, ...]:
         """Every request, in order of arrival."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from .connection import WiredProtocol
+from .connection import EmulatorH11Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
         host: str,
         port: int,
         idle_close: float,
-        numbers: Iterator[int],
+        connection_numbers: Iterator[int],
         on_stop: Callable[[], None],
     ) -> None:
         """Bind the port; `port` 0 takes a free one.
@@ -41,8 +41,8 @@ class Server(uvicorn.Server):
             OSError: The port cannot be had.
         """
 
-        def protocol(*args: Any, **kwargs: Any) -> WiredProtocol:
-            return WiredProtocol(*args, numbers=numbers, **kwargs)
+        def protocol(*args: Any, **kwargs: Any) -> EmulatorH11Protocol:
+            return EmulatorH11Protocol(*args, connection_numbers=connection_numbers, **kwargs)
 
         # uvicorn's annotations ask for whole seconds and a class; its code for neither.
         options: dict[str, Any] = {"http": protocol, "timeout_keep_alive": idle_close}
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
     def start(self) -> None:
         """Serve in a thread; returns when requests are answered."""
-        self._thread = threading.Thread(target=self.serve_here, name="nebula-emulator", daemon=True)
+        self._thread = threading.Thread(target=self.serve_in_this_thread, name="nebula-emulator", daemon=True)
         self._thread.start()
         self._ready.wait()
 
@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
             self._thread.join()
             self._thread = None
 
-    def serve_here(self, ready: Callable[[], object] = lambda: None) -> None:
+    def serve_in_this_thread(self, ready: Callable[[], object] = lambda: None) -> None:
         """Serve in this thread until `stop`, or until a signal if it is the main one.
 
         The port is listening already, so `ready` is called before the first request is served.

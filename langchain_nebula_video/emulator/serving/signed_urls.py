@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Signer:
+class UrlSigner:
     """Signs paths with a secret of its own, so that no other emulator's address is good here."""
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class Signer:
     def expiry(self, path: str, query: Mapping[str, str]) -> int | None:
         """When a query string stops opening `path`; None if it never did."""
         expires = query.get("Expires", "")
-        good = hmac.compare_digest(self._signature(path, expires).encode(), query.get("Signature", "").encode())
-        return int(expires) if good else None
+        valid = hmac.compare_digest(self._signature(path, expires).encode(), query.get("Signature", "").encode())
+        return int(expires) if valid else None
 
     def _signature(self, path: str, expires: str) -> str:
         digest = hmac.digest(self._secret, f"{expires}\n{path}".encode(), hashlib.sha1)

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.accounts import Accounts
     from langchain_nebula_video.emulator.clock import Clock
     from langchain_nebula_video.emulator.engine import Engine
-    from langchain_nebula_video.emulator.files import Files
-    from langchain_nebula_video.emulator.rate_limits import Rates
-    from langchain_nebula_video.emulator.rendering.cache import Videos
+    from langchain_nebula_video.emulator.files import FileStore
+    from langchain_nebula_video.emulator.rate_limits import RateLimiter
+    from langchain_nebula_video.emulator.rendering.cache import VideoCache
 
-    from .request_log import Traffic
-    from .signed_urls import Signer
+    from .request_log import RequestLog
+    from .signed_urls import UrlSigner
     from .uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
+class State:
     """Everything there is one of in an emulator."""
 
     clock: Clock
     engine: Engine
     accounts: Accounts
-    files: Files
-    videos: Videos
-    signer: Signer
-    traffic: Traffic
+    files: FileStore
+    videos: VideoCache
+    url_signer: UrlSigner
+    request_log: RequestLog
     uploads: Uploads
-    rates: Rates
+    rate_limiter: RateLimiter
     vidu_query_refusal: int | None
     """What a Vidu task's query is answered where it was submitted, if it is answered elsewhere."""
     url_lifetime: float

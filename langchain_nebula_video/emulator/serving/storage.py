@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from langchain_nebula_video.emulator.enums import Status
 
 from .multipart import read_form
-from .responses import Answer
+from .responses import Response
 
 if TYPE_CHECKING:
     from langchain_nebula_video.emulator.records import TaskRecord
@@ -26,7 +26,7 @@ HOSTED_PATH = "/hosted/{digest}"
 UPLOAD_PATH = "/oss"
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_MAGIC = (
+_SIGNATURES = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8", "image/jpeg"),
     (b"RIFF", "audio/wav"),
@@ -35,100 +35,105 @@ _MAGIC = (
 _UPLOAD_STATUSES = {"FileAlreadyExists": 409, "InvalidArgument": 400}
 
 
-def address(exchange: Exchange, record: TaskRecord) -> str:
+def signed_url(exchange: Exchange, record: TaskRecord) -> str:
     """Where a finished task's video is: signed, and good for `Core.url_lifetime`."""
     path = RESULT_PATH.format(task_id=record.id)
-    core = exchange.core
-    since = core.clock.now() if core.signs_anew else record.finished_at
-    expires = int(since + core.url_lifetime)
-    return f"{exchange.origin}{path}?{core.signer.query(path, expires)}"
+    state = exchange.state
+    since = state.clock.now() if state.signs_anew else record.finished_at
+    expires = int(since + state.url_lifetime)
+    return f"{exchange.origin}{path}?{state.url_signer.query(path, expires)}"
 
 
-async def download(exchange: Exchange) -> Answer:
+async def download(exchange: Exchange) -> Response:
     """``GET`` or ``HEAD`` of a signed address."""
-    core = exchange.core
-    check_key(exchange)
-    expiry = core.signer.expiry(exchange.path, exchange.query)
+    state = exchange.state
+    flag_key(exchange)
+    expiry = state.url_signer.expiry(exchange.path, exchange.query)
     if expiry is None:
         return _denied("AccessDenied", "You have no right to access this object because of bucket acl.")
-    now = core.clock.now()
+    now = state.clock.now()
     if now >= expiry:
-        return _denied("AccessDenied", "Request has expired.", Expires=_zulu(expiry), ServerTime=_zulu(now))
+        return _denied("AccessDenied", "Request has expired.", Expires=_iso_utc(expiry), ServerTime=_iso_utc(now))
     # The signature proves that the task was there and had succeeded.
-    task, record = core.engine.find(exchange.path_params["task_id"])
+    task, record = state.engine.find(exchange.path_params["task_id"])
     if record.status is not Status.SUCCEEDED:
         return _denied("AccessDenied", "The object is not there yet.")
-    video = await core.videos.of(task)
+    video = await state.videos.for_task(task)
     ended = datetime.fromtimestamp(record.finished_at, UTC)
-    return _partial(exchange, video, "video/mp4").with_headers(last_modified=format_datetime(ended, usegmt=True))
+    return _content_response(exchange, video, "video/mp4").with_headers(
+        last_modified=format_datetime(ended, usegmt=True)
+    )
 
 
-async def hosted(exchange: Exchange) -> Answer:
+async def hosted(exchange: Exchange) -> Response:
     """``GET`` of a file given to `Emulator.host_image` or `Emulator.host_audio`."""
-    check_key(exchange)
-    content = exchange.core.files.hosted(exchange.path_params["digest"])
+    flag_key(exchange)
+    content = exchange.state.files.hosted(exchange.path_params["digest"])
     if content is None:
         return storage_error(404, "NoSuchKey", "The specified key does not exist.")
-    kind = next((kind for magic, kind in _MAGIC if content.startswith(magic)), "application/octet-stream")
-    return _partial(exchange, content, kind)
+    content_type = next(
+        (content_type for trigger_words, content_type in _SIGNATURES if content.startswith(trigger_words)),
+        "application/octet-stream",
+    )
+    return _content_response(exchange, content, content_type)
 
 
-async def upload(exchange: Exchange) -> Answer:
+async def upload(exchange: Exchange) -> Response:
     """The form's own address: a multipart POST."""
-    check_key(exchange)
+    flag_key(exchange)
     form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
-    wrong = exchange.core.uploads.put(form)
-    if wrong is not None:
-        code, message = wrong
+    problem = exchange.state.uploads.store_form(form)
+    if problem is not None:
+        code, message = problem
         return storage_error(_UPLOAD_STATUSES.get(code, 403), code, message)
-    wanted = form.get("success_action_status", b"204")
-    return Answer(int(wanted) if wanted in {b"200", b"201"} else 204)
+    status = form.get("success_action_status", b"204")
+    return Response(int(status) if status in {b"200", b"201"} else 204)
 
 
-def refuse(_: Exchange, refusal: Refusal) -> Answer:
+def refuse(_: Exchange, refusal: Refusal) -> Response:
     """A refusal as the storage answers it."""
     return storage_error(400, "InvalidArgument", refusal.message)
 
 
-def check_key(exchange: Exchange) -> None:
+def flag_key(exchange: Exchange) -> None:
     """Note it if an API key was sent here."""
-    holds_key = exchange.core.accounts.holds_key
+    contains_key = exchange.state.accounts.contains_key
     sent = [*exchange.headers.values(), *exchange.query.values()]
-    if any(map(holds_key, sent)):
-        exchange.core.traffic.violation("key_outside_gateway", exchange.entry)
+    if any(map(contains_key, sent)):
+        exchange.state.request_log.add_violation("key_outside_gateway", exchange.entry)
 
 
-def _partial(exchange: Exchange, content: bytes, kind: str) -> Answer:
+def _content_response(exchange: Exchange, content: bytes, content_type: str) -> Response:
     """The whole content, or the one range of it that was asked for."""
     etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"'
-    headers = {"content-type": kind, "etag": etag, "accept-ranges": "bytes"}
-    asked = _RANGE.fullmatch(exchange.headers.get("range", ""))
-    same = exchange.headers.get("if-range", etag) == etag
+    headers = {"content-type": content_type, "etag": etag, "accept-ranges": "bytes"}
+    match = _RANGE.fullmatch(exchange.headers.get("range", ""))
+    unchanged = exchange.headers.get("if-range", etag) == etag
     # Several ranges, or a wrong one, get the whole: so the storage does, and the standard allows it.
-    if asked is None or not any(asked.groups()) or not same:
-        return Answer(200, content, headers)
+    if match is None or not any(match.groups()) or not unchanged:
+        return Response(200, content, headers)
     size = len(content)
-    first, last = asked.groups()
+    first, last = match.groups()
     start = int(first) if first else max(0, size - int(last))
     stop = min(int(last) + 1, size) if first and last else size
     if start >= stop:
         headers["content-range"] = f"bytes */{size}"
         return storage_error(416, "InvalidRange", "The requested range cannot be satisfied.").with_headers(**headers)
     headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-    return Answer(206, content[start:stop], headers)
+    return Response(206, content[start:stop], headers)
 
 
-def _denied(code: str, message: str, **more: str) -> Answer:
-    return storage_error(403, code, message, **more)
+def _denied(code: str, message: str, **fields: str) -> Response:
+    return storage_error(403, code, message, **fields)
 
 
-def storage_error(status: int, code: str, message: str, **more: str) -> Answer:
+def storage_error(status: int, code: str, message: str, **fields: str) -> Response:
     """An error as the storage answers it: in XML."""
-    fields = {"Code": code, "Message": message, "RequestId": uuid.uuid4().hex[:24].upper(), **more}
+    fields = {"Code": code, "Message": message, "RequestId": uuid.uuid4().hex[:24].upper(), **fields}
     lines = [f"  <{name}>{escape(value)}</{name}>" for name, value in fields.items()]
     text = "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<Error>", *lines, "</Error>", ""])
-    return Answer(status, text.encode(), {"content-type": "application/xml"})
+    return Response(status, text.encode(), {"content-type": "application/xml"})
 
 
-def _zulu(at: float) -> str:
+def _iso_utc(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

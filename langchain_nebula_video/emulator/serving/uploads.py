@@ -26,7 +26,7 @@ POLICY_LIFETIME = 300.0
 _MAX_MEGABYTES = 100
 _NOT_ACCEPTED = "The form was not accepted."
 
-_GONE = "Unable to download the media resource during the data inspection process."
+_UNREACHABLE = "Unable to download the media resource during the data inspection process."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Grant:
     model: str
     directory: str
     signature: str
-    until: float
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
     content: bytes
     grant: Grant
-    at: float
+    stored_at: float
 
 
 class Uploads:
@@ -56,12 +56,12 @@ class Uploads:
         self._lock = threading.Lock()
         self._access_key_id = "LTAI" + secrets.token_hex(10)
         self._grants: dict[str, Grant] = {}
-        self._kept: dict[str, _Upload] = {}
+        self._stored: dict[str, _Upload] = {}
 
     def policy(self, account: Account, model: str, host: str) -> dict[str, Any]:
         """A form that lets somebody upload for one model."""
         now = self._clock.now()
-        until = now + POLICY_LIFETIME
+        expires_at = now + POLICY_LIFETIME
         day = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
         owner = hashlib.sha256(account.name.encode()).hexdigest()[:32]
         directory = f"dashscope-instant/{owner}/{day}/{secrets.token_hex(16)}"
@@ -71,12 +71,12 @@ class Uploads:
             {"x-oss-object-acl": "private"},
             {"x-oss-forbid-overwrite": "true"},
         ]
-        expiration = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+        expiration = f"{datetime.fromtimestamp(expires_at, UTC):%Y-%m-%dT%H:%M:%S.000Z}"
         text = json.dumps({"expiration": expiration, "conditions": conditions})
         policy = base64.b64encode(text.encode()).decode()
         signature = base64.b64encode(secrets.token_bytes(20)).decode()
         with self._lock:
-            self._grants[policy] = Grant(account.name, model, directory, signature, until)
+            self._grants[policy] = Grant(account.name, model, directory, signature, expires_at)
         return {
             "policy": policy,
             "signature": signature,
@@ -90,7 +90,7 @@ class Uploads:
             "x_oss_forbid_overwrite": "true",
         }
 
-    def put(self, form: Mapping[str, bytes]) -> tuple[str, str] | None:
+    def store_form(self, form: Mapping[str, bytes]) -> tuple[str, str] | None:
         """Keep a file; what is wrong with the form, in the storage's code and words, or None."""
         fields = {name: value.decode("utf-8", "replace") for name, value in form.items() if name != "file"}
         now, key = self._clock.now(), fields.get("key", "")
@@ -100,15 +100,15 @@ class Uploads:
                 return "SignatureDoesNotMatch", _NOT_ACCEPTED
             if fields.get("OSSAccessKeyId") != self._access_key_id:
                 return "InvalidAccessKeyId", _NOT_ACCEPTED
-            if now >= grant.until:
+            if now >= grant.expires_at:
                 return "AccessDenied", "Invalid according to Policy: Policy expired."
             if not key.startswith(grant.directory + "/"):
                 return "AccessDenied", _NOT_ACCEPTED
-            if key in self._kept:
+            if key in self._stored:
                 return "FileAlreadyExists", _NOT_ACCEPTED
             if "file" not in form:
                 return "InvalidArgument", _NOT_ACCEPTED
-            self._kept[key] = _Upload(form["file"], grant, now)
+            self._stored[key] = _Upload(form["file"], grant, now)
             return None
 
     def get(self, url: str, account: Account, model: str) -> bytes:
@@ -118,11 +118,11 @@ class Uploads:
             Refusal: Nothing was, or not by this account or for this model, or too long ago.
         """
         with self._lock:
-            upload = self._kept.get(url.removeprefix(SCHEME))
+            upload = self._stored.get(url.removeprefix(SCHEME))
         if (
             upload is None
             or (upload.grant.account, upload.grant.model) != (account.name, model)
-            or self._clock.now() >= upload.at + LIFETIME
+            or self._clock.now() >= upload.stored_at + LIFETIME
         ):
-            raise Refusal(Reason.DOWNLOAD, _GONE)
+            raise Refusal(Reason.DOWNLOAD, _UNREACHABLE)
         return upload.content
