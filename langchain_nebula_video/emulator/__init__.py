@@ -1,9 +1,11 @@
-"""Image-to-video services, offline: real HTTP, real money sums, real MP4 files.
+"""Image-to-video services, offline: real HTTP, exact bills, real MP4 files.
 
-Nebula's gateway, Alibaba's DashScope in two regions, DashScope passed through a gateway, and a
-gateway with Vidu models, all on one port.
+One port serves Nebula's gateway, Alibaba's DashScope in two regions, DashScope through a gateway,
+and a gateway with Vidu models. The emulator is written from the vendors' pages and imports nothing
+of the client, so the two can disagree.
 
-Written from the vendor's pages alone. It imports nothing of the client, so that the two can disagree.
+Imports go one way: `emulator`, `app` and `control` import the rooms; then `faults`, `dialects`, `serving`,
+`rendering`; then the modules below the rooms: `engine`, `accounts`, `clock`, `records` and others.
 
 Example:
     ```python

@@ -1,4 +1,4 @@
-"""The ASGI app of one emulator: every dialect's routes over one core."""
+"""The ASGI app: the routes of every dialect, of the storage and of the control API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Endpoint:
-    """The ASGI app of one route."""
+    """The ASGI app of one route: it logs the request, injects faults and turns refusals into responses."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Endpoint:
         refuse: Callable[[Exchange, Refusal], Response],
         dialect: Dialect | None = None,
     ) -> None:
-        """Answer with what `handler` returns, or with `refuse` made of the `Refusal` it raises."""
+        """Store the parts; `refuse` turns a `Refusal` raised by `handler` into a response."""
         self._state = state
         self._faults = faults
         self._dialect = dialect
@@ -79,9 +79,9 @@ class Endpoint:
 
 
 def build_app(state: State, faults: Faults) -> Starlette:
-    """All routes. A further dialect is further rows here, over the same core."""
+    """Build the app of one emulator. A new dialect adds rows to the table."""
     table: list[tuple[str, str, str, Handler, RefusalHandler, Dialect | None]] = [
-        # Nebula's unless the model says otherwise.
+        # `dispatch` sends a request to Vidu if its model says so.
         ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
         ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
         ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
@@ -97,7 +97,7 @@ def build_app(state: State, faults: Faults) -> Starlette:
                 for method, path, point, handler, refuse, dialect in table
             ),
             *control.routes(state, faults),
-            # Whatever else is asked for, logged too: a client that goes astray should be seen.
+            # Unknown paths are logged too, so that a misdirected client shows up in `requests`.
             Route("/{path:path}", Endpoint(state, faults, "unknown", _unknown_path, nebula.refuse)),
         ]
     )

@@ -1,4 +1,4 @@
-"""Money: the bill, and the one exchange rate."""
+"""Money: the bill, and the exchange rate between its two currencies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .enums import Dialect
 
-# The rate on Nebula's page. Only where a gateway's dollars pay for what is priced in yuan.
+# The rate on Nebula's page. It applies only where a gateway's dollars pay a price in yuan.
 CNY_PER_USD = Decimal("7.2")
 _RATES: Mapping[tuple[Currency, Currency], Decimal] = {
     (Currency.CNY, Currency.USD): 1 / CNY_PER_USD,
@@ -22,7 +22,7 @@ _RATES: Mapping[tuple[Currency, Currency], Decimal] = {
 
 
 def convert(amount: Decimal, currency: Currency, to: Currency) -> Decimal:
-    """Return an amount in another currency."""
+    """Convert an amount from `currency` to `to`."""
     return amount if currency is to else amount * _RATES[currency, to]
 
 
@@ -37,13 +37,13 @@ class BillLine:
     resolution: str
     seconds: int
     price: Decimal
-    """Per second, in `currency`."""
+    """Per second of video, in `currency`."""
     group_ratio: Decimal
     amount: Decimal
     """In `currency`."""
     currency: Currency
     at: float
-    """When the task succeeded, seconds since the epoch."""
+    """When the task succeeded, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Bill:
 
     @property
     def usd(self) -> Decimal:
-        """The sum of what was charged in US dollars, exact."""
+        """The exact sum of all charges in US dollars."""
         return self.total(Currency.USD)
 
     @property
     def cny(self) -> Decimal:
-        """The sum of what was charged in yuan, exact."""
+        """The exact sum of all charges in yuan."""
         return self.total(Currency.CNY)
 
     def total(self, currency: Currency) -> Decimal:
-        """The sum of the lines in one currency; nothing is converted."""
+        """Return the sum of the lines in one currency. Nothing is converted."""
         return sum((line.amount for line in self.lines if line.currency is currency), Decimal(0))

@@ -1,4 +1,4 @@
-"""The control routes under ``/_emulator/``: what a test in another process needs."""
+"""The control routes under ``/_emulator/``, for tests in another process or language."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREFIX = "/_emulator"
 
 
 def routes(state: State, faults: Faults) -> list[Route]:
-    """The control routes of one emulator."""
+    """Return the control routes of one emulator."""
     control = _Control(state, faults)
     table: list[tuple[str, str, Callable[[Any], Any]]] = [
         ("GET", "", control.summary),
@@ -46,7 +46,7 @@ def routes(state: State, faults: Faults) -> list[Route]:
 
 
 class _Control:
-    """The actions that are more than reading one list."""
+    """The actions that do more than return one list."""
 
     def __init__(self, state: State, faults: Faults) -> None:
         self._state = state
@@ -114,7 +114,7 @@ def _endpoint_for(action: Callable[[Any], Any]) -> Callable[[Request], Awaitable
         try:
             body = json.loads(await request.body() or b"{}")
             return _RecordResponse(action({**request.query_params, **body}))
-        # What a wrong request makes the actions raise: an unknown fault or name, a wrong type.
+        # Invalid requests raise these: an unknown fault or name, or a value of the wrong type.
         except (ValueError, TypeError, ArithmeticError) as error:
             return _RecordResponse({"error": str(error)}, 400)
 
@@ -122,7 +122,7 @@ def _endpoint_for(action: Callable[[Any], Any]) -> Callable[[Request], Awaitable
 
 
 class _RecordResponse(JSONResponse):
-    """JSON of records; money as text, so that it stays exact."""
+    """JSON of records. Money is text, so that it stays exact."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, default=_to_json, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""The emulator as its users hold it."""
+"""The public class of the emulator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DAY = 86_400.0
 
 
 class Emulator:
-    """Nebula's gateway, DashScope and two gateways more, on one port of this machine.
+    """Nebula's gateway, DashScope in two regions and two more gateways, on one port of this machine.
 
     Example:
         ```python
@@ -45,7 +45,7 @@ class Emulator:
             print(emulator.url, emulator.api_key)
         ```
 
-    Everything it did can be read back, also after it has stopped. It may be started again.
+    You can read everything it did back, also after it has stopped. You can start it again.
     """
 
     def __init__(
@@ -66,37 +66,37 @@ class Emulator:
         documented_limits: bool = False,
         vidu_query_refusal: int | None = None,
     ) -> None:
-        """Set it up; nothing is opened before `start`.
+        """Configure the emulator; nothing is opened before `start`.
 
         Args:
-            speed: How many times faster than the real service tasks are done. At 1 a clip of five
-                seconds takes one to two minutes. It shortens the work and nothing else: the clock,
-                and with it every time in an answer, stays real.
-            host: Where to listen.
-            port: 0 takes a free one.
-            api_key: The first account's key.
-            balance: USD in the first account.
-            group_ratio: What the first account's prices are multiplied with.
-            max_concurrent_tasks: How many tasks an account may have under way; None for any number.
-            clock: What tells the time; default: real time. Whatever it is, `Emulator.clock` can be
-                paused and advanced.
-            url_lifetime: Seconds that a video's address is good for after its task has ended.
-            signs_anew: Whether each look at a task gives a new address, good for `url_lifetime` from then on.
-            idle_close: Seconds after which the server closes a connection that nothing comes on.
-            known_images: Pictures by the address that requests will name them by.
-            documented_limits: Whether DashScope's limits are kept: so many submits and queries a
-                second, so many tasks of a model worked on at once.
-            vidu_query_refusal: 404 or 405 if a Vidu task is to be asked for under ``/v1/videos`` and
-                nowhere else; None if the path it was submitted at answers too.
+            speed: How many times faster than the real service tasks run. At 1 a clip of five seconds
+                takes one to two minutes. Only the tasks are faster: the clock, and every time in a
+                response, stays real.
+            host: The address to listen on.
+            port: The port to listen on; 0 takes a free one.
+            api_key: The API key of the first account.
+            balance: The balance of the first account, in USD.
+            group_ratio: The factor that multiplies the first account's prices.
+            max_concurrent_tasks: How many unfinished tasks an account may have; None for no limit.
+            clock: The source of time; default: real time. `Emulator.clock` can be paused and advanced
+                with any source.
+            url_lifetime: How many seconds a video's URL stays valid after its task has ended.
+            signs_anew: Whether each query returns a new URL, valid for `url_lifetime` from then on.
+            idle_close: After how many idle seconds the server closes a connection.
+            known_images: Files by the URL that requests name them by.
+            documented_limits: Whether to enforce DashScope's limits: submits and queries a second, and
+                parallel tasks of a model.
+            vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
+                the path of the submit answers too.
 
         Raises:
-            ValueError: `speed` is not greater than 0, or the refusal is none of these.
+            ValueError: `speed` is not greater than 0, or `vidu_query_refusal` has another value.
         """
         if vidu_query_refusal not in {None, 404, 405}:
             message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
             raise ValueError(message)
         self.clock: Clock = _as_clock(clock)
-        """What tells the time; it can be paused and advanced."""
+        """The emulator's clock; it can be paused and advanced."""
         self._state = State(
             clock=self.clock,
             engine=Engine(
@@ -117,7 +117,7 @@ class Emulator:
             signs_anew=signs_anew,
         )
         self.faults: Faults = Faults()
-        """The faults that are played on requests."""
+        """The faults to inject into requests."""
         self._host = host
         self._port = port
         self._idle_close = idle_close
@@ -125,22 +125,22 @@ class Emulator:
         self._lock = threading.Lock()
         self._server: Server | None = None
         self.app: Starlette = build_app(self._state, self.faults)
-        """The ASGI app, for tests that drive it without a socket."""
+        """The ASGI app, for tests without a socket."""
         self.api_key = api_key
         self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
 
     def start(self) -> Self:
-        """Serve in a thread of its own.
+        """Serve in a background thread.
 
         Raises:
-            OSError: The port cannot be had.
-            RuntimeError: It is running already.
+            OSError: The port is not available.
+            RuntimeError: The emulator is already running.
         """
         self._bind().start()
         return self
 
     def stop(self) -> None:
-        """Break off whatever is under way; does nothing if it is not running."""
+        """Abort all requests and stop. Does nothing if the emulator is not running."""
         with self._lock:
             server, self._server = self._server, None
         if server is not None:
@@ -148,14 +148,14 @@ class Emulator:
         self._state.videos.close()
 
     def serve_forever(self, ready: Callable[[str], object] = lambda _: None) -> None:
-        """Serve in this thread until `stop` is called, SIGINT or SIGTERM.
+        """Serve in this thread until `stop`, SIGINT or SIGTERM.
 
         Args:
-            ready: Called with the address once the port is bound.
+            ready: Called with the URL once the port is bound.
 
         Raises:
-            OSError: The port cannot be had.
-            RuntimeError: It is running already.
+            OSError: The port is not available.
+            RuntimeError: The emulator is already running.
         """
         server = self._bind()
         try:
@@ -175,10 +175,10 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base address.
+        """The base URL.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The emulator is not running.
         """
         server = self._server
         if server is None:
@@ -195,18 +195,18 @@ class Emulator:
         name: str | None = None,
         region: Region | str | None = None,
     ) -> None:
-        """Add an account with a key of its own.
+        """Add an account with its own API key.
 
         Args:
-            api_key: The key.
-            balance: In the account's currency: yuan in Beijing, else US dollars.
-            group_ratio: What its prices are multiplied with.
-            name: What it is called in records; default: a number.
-            region: ``beijing`` or ``singapore`` for an account of DashScope's own, which is good there
-                alone; None for one of the gateways, good at all of them.
+            api_key: The API key.
+            balance: The balance, in yuan for Beijing, else in US dollars.
+            group_ratio: The factor that multiplies its prices.
+            name: Its name in records; default: a numbered name.
+            region: ``beijing`` or ``singapore`` for a DashScope account, valid in that region only;
+                None for a gateway's account, valid at every gateway.
 
         Raises:
-            ValueError: The key or the name is taken, or there is no such region.
+            ValueError: The key or the name is already in use, or the region is unknown.
         """
         self._state.add_account(
             api_key,
@@ -217,34 +217,38 @@ class Emulator:
         )
 
     def dashscope_url(self, region: Region | str = Region.BEIJING) -> str:
-        """What stands for ``https://dashscope.aliyuncs.com`` or its Singapore sibling; ``/api/v1/...`` follows.
+        """Return the replacement for ``https://dashscope.aliyuncs.com`` or its Singapore counterpart.
+
+        Append ``/api/v1/...`` to it.
 
         Raises:
-            ValueError: There is no such region.
-            RuntimeError: It is not running.
+            ValueError: The region is unknown.
+            RuntimeError: The emulator is not running.
         """
         return self.url + prefix_for(Region(region))
 
     @property
     def passthrough_url(self) -> str:
-        """What stands for a gateway's address with its ``/alibailian``; ``/api/v1/...`` follows.
+        """The replacement for a gateway's URL with its ``/alibailian``.
+
+        Append ``/api/v1/...`` to it.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The emulator is not running.
         """
         return self.url + prefix_for(None)
 
     def host_image(self, content: bytes) -> str:
-        """Serve a picture; the address to submit it by."""
+        """Serve an image and return its URL for a submit."""
         return self._base_url() + self._state.files.host(content)
 
     def host_audio(self, content: bytes) -> str:
-        """Serve a sound; the address to submit it by."""
+        """Serve an audio file and return its URL for a submit."""
         return self._base_url() + self._state.files.host(content)
 
     @property
     def speed(self) -> float:
-        """How many times faster than the real service tasks are done; those under way follow a change."""
+        """How many times faster than the real service tasks run. A change affects unfinished tasks too."""
         return self._state.engine.speed
 
     @speed.setter
@@ -253,7 +257,7 @@ class Emulator:
 
     @property
     def tasks(self) -> tuple[TaskRecord, ...]:
-        """Every task that was accepted, in order."""
+        """Every accepted task, in order."""
         return self._state.engine.records()
 
     @property
@@ -263,12 +267,12 @@ class Emulator:
 
     @property
     def balance(self) -> Decimal:
-        """What is left in the first account, which is a gateway's: USD."""
+        """The balance of the first account, which is a gateway's: USD."""
         return self.accounts[0].balance
 
     @property
     def accounts(self) -> tuple[AccountRecord, ...]:
-        """Every account, in the order they were added."""
+        """Every account, in the order of addition."""
         self._state.engine.settle()
         return tuple(account.record() for account in self._state.accounts)
 
@@ -279,12 +283,12 @@ class Emulator:
 
     @property
     def peaks(self) -> Peaks:
-        """The most requests that were ever under way at one moment."""
+        """The highest numbers of requests in flight at one moment."""
         return self._state.request_log.peaks()
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """Everything done that a well-behaved client never does."""
+        """Everything a client did that a correct client never does."""
         return self._state.request_log.violations()
 
     def _bind(self) -> Server:
@@ -303,18 +307,18 @@ class Emulator:
             return self._server
 
     def _base_url(self) -> str:
-        # Without a server the host is only a name: files are found by their path.
+        # Without a server any host works, because hosted files are found by path.
         return "http://127.0.0.1" if self._server is None else self.url
 
 
-def _as_clock(given: SupportsNow | None) -> Clock:
-    if given is None or isinstance(given, Clock):
-        return given or Clock()
-    return Clock(given.now(), source=given.now)
+def _as_clock(source: SupportsNow | None) -> Clock:
+    if source is None or isinstance(source, Clock):
+        return source or Clock()
+    return Clock(source.now(), source=source.now)
 
 
 def _connectable_host(host: str) -> str:
-    """The name to call a server by that listens on `host`."""
+    """Return the host name that connects to a server listening on `host`."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
     host = everywhere.get(host, host)
     return f"[{host}]" if ":" in host else host

@@ -1,8 +1,8 @@
-"""Tasks, time and money: what every dialect shares.
+"""The engine: tasks, time and money, shared by every dialect.
 
-Nothing runs in the background. A task's whole future is drawn when it is accepted, and whoever looks
-at anything first lets the clock catch up: tasks whose end has passed are settled, in the order in
-which they ended, and those that succeeded are billed then.
+Nothing runs in the background. The engine computes a task's whole schedule when it accepts the task.
+Every access first settles the tasks that have ended since, in the order of their ends, and bills
+those that succeeded.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from .models import Model
     from .tasks import TaskSpec
 
-# What part of a task's time is spent in the queue, at least and at most.
+# The share of a task's total time that it spends in the queue: minimum and maximum.
 QUEUE_SHARE = (0.05, 0.25)
 
 
 class Engine:
-    """The state machine of one emulator. All methods may be called from any thread."""
+    """The state machine of one emulator. Every method is thread-safe."""
 
     def __init__(
         self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None, documented_limits: bool = False
     ) -> None:
-        """Begin without tasks."""
+        """Start without tasks."""
         self.clock = clock
         self.documented_limits = documented_limits
         self._speed = _checked_speed(speed)
         self._max_concurrent_tasks = max_concurrent_tasks
         self._lock = threading.RLock()
         self._tasks: dict[str, Task] = {}
-        # (end, tie-breaker, task): the next to be settled comes first.
+        # (end, tie-breaker, task): a heap, with the next task to end in front.
         self._unfinished: list[tuple[float, int, Task]] = []
         self._unfinished_counts: dict[str, int] = {}
         self._lines: list[BillLine] = []
 
     @property
     def speed(self) -> float:
-        """How many times faster than the real service tasks are done."""
+        """How many times faster than the real service tasks run."""
         return self._speed
 
     @speed.setter
@@ -68,16 +68,16 @@ class Engine:
             self._speed = speed
 
     def submit(self, account: Account, spec: TaskSpec) -> Task:
-        """Accept a job.
+        """Accept a task.
 
         Raises:
-            Refusal: The balance is less than the job will cost, or too many tasks are under way.
+            Refusal: The balance does not cover the cost, or the account has too many unfinished tasks.
         """
         with self._lock:
             now = self._settle()
             task = self._plan(account, spec, now)
-            # The page: the balance is checked on submission and nothing is set aside. So several
-            # tasks can be accepted that together cost more than there is.
+            # Nebula's page: the balance is checked on submission and nothing is reserved. Several accepted
+            # tasks can therefore cost more together than the balance.
             if not account.can_afford(task.cost, spec.model.currency):
                 left, needed = f"{account.balance} {account.currency}", f"{task.cost} {spec.model.currency}"
                 raise Refusal(Reason.QUOTA, f"Insufficient balance: {left} left, {needed} needed")
@@ -93,10 +93,10 @@ class Engine:
     def find(
         self, task_id: str, account: Account | None = None, dialects: Collection[Dialect] = tuple(Dialect)
     ) -> tuple[Task, TaskRecord]:
-        """A task and how it stands, for anybody or for `account` alone.
+        """Return a task and its record. With `account`, only that account's tasks are visible.
 
         Raises:
-            Refusal: There is no such task, or it is another account's or another dialect's.
+            Refusal: The task does not exist, or belongs to another account or dialect.
         """
         with self._lock:
             now = self._settle()
@@ -107,10 +107,10 @@ class Engine:
             return task, task.record(now)
 
     def cancel(self, task: Task) -> None:
-        """Take a task out of the queue; those behind it do not move up.
+        """Cancel a task that is still queued. Tasks behind it do not move up.
 
         Raises:
-            Refusal: It is not in the queue any more.
+            Refusal: The task is no longer queued.
         """
         with self._lock:
             now = self._settle()
@@ -123,27 +123,27 @@ class Engine:
             self._unfinished_counts[task.account.name] -= 1
 
     def records(self) -> tuple[TaskRecord, ...]:
-        """Every task ever accepted, in order."""
+        """Return every task ever accepted, in order."""
         with self._lock:
             now = self._settle()
             return tuple(task.record(now) for task in self._tasks.values())
 
     def bill(self) -> Bill:
-        """Everything charged so far."""
+        """Return everything charged so far."""
         with self._lock:
             self._settle()
             return Bill(tuple(self._lines))
 
     def settle(self) -> None:
-        """Let the books catch up with the clock."""
+        """Bill every task that has ended by now."""
         with self._lock:
             self._settle()
 
     def _plan(self, account: Account, spec: TaskSpec, now: float) -> Task:
         seed = random.SystemRandom().randrange(2**31) if spec.seed is None else spec.seed
-        # Hashed, so that the same seed and prompt take the same time in every process.
+        # The hash makes the times depend on seed and prompt alone, in every process.
         digest = hashlib.sha256(f"{seed}\n{spec.prompt}".encode()).digest()
-        rng = random.Random(digest)  # noqa: S311 - a plan, not a secret
+        rng = random.Random(digest)  # noqa: S311 - a schedule, not a secret
         total = rng.uniform(*spec.model.processing_time[spec.seconds]) / self._speed
         begin = self._queue_end(account, spec.model, now)
         return Task(
@@ -159,7 +159,7 @@ class Engine:
         )
 
     def _queue_end(self, account: Account, model: Model, now: float) -> float:
-        """When a task that comes now is no longer behind others of its account."""
+        """Return when a task submitted now reaches the front of its account's queue."""
         if model.max_parallel_tasks is None or not self.documented_limits:
             return now
         ends = sorted(

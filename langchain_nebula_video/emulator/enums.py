@@ -1,4 +1,4 @@
-"""The closed sets of words that records, tasks and accounts use."""
+"""The enums of records, tasks and accounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a task is, in the upstream's words."""
+    """The status of a task, in the upstream vendor's words."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -16,25 +16,25 @@ class Status(StrEnum):
 
 
 class Dialect(StrEnum):
-    """Whose words a request was spoken in."""
+    """Which API a request used."""
 
     NEBULA = "nebula"
     DASHSCOPE = "dashscope"
     PASSTHROUGH = "passthrough"
-    """DashScope's words at a gateway's address, with a gateway's key."""
+    """DashScope's API at a gateway's address, with a gateway's key."""
     VIDU = "vidu"
-    """Vidu models at the path that Nebula uses too."""
+    """Vidu models, at a path shared with Nebula."""
 
 
 class Region(StrEnum):
-    """DashScope's two homes: each has addresses, keys, model names and prices of its own."""
+    """DashScope's two regions. Each has its own addresses, keys, model names and prices."""
 
     BEIJING = "beijing"
     SINGAPORE = "singapore"
 
 
 class Currency(StrEnum):
-    """What an amount is in."""
+    """The currency of an amount."""
 
     USD = "USD"
     CNY = "CNY"

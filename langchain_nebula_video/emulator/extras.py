@@ -1,4 +1,4 @@
-"""What is said when the packages of the ``emulator`` extra are not installed."""
+"""The install hint for missing packages of the ``emulator`` extra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HINT = 'the emulator needs its extra: pip install "langchain-nebula-video[emulat
 
 @contextmanager
 def require_extra() -> Iterator[None]:
-    """Turn a missing package into an `ImportError` that says how to install it."""
+    """Turn a missing package into an `ImportError` with an install hint."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What is known of a model, and Nebula's own: a row a model, from the vendor's page."""
+"""The model row that every dialect shares."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What every dialect says of a model."""
+    """One model: its prices, resolutions, lengths and processing times."""
 
     name: str
     frame_rate: int
     prices: Mapping[str, Decimal]
-    """Per second of video, in `currency`, by resolution: what is not here is not on offer."""
+    """Per second of video, in `currency`, by resolution. A resolution without a price is not on offer."""
     default_resolution: str
     processing_time: Mapping[int, tuple[float, float]]
-    """Seconds of video on offer, each with the shortest and longest time it takes to make."""
+    """The shortest and longest processing time in seconds, by length of video on offer."""
     default_seconds: int
     currency: Currency = Currency.USD
     max_parallel_tasks: int | None = None
-    """How many tasks of one account are worked on at once, where such limits are kept; the rest wait."""
+    """How many tasks of one account run at once; the rest wait. Applies with documented limits only."""
 
-    def billed_seconds(self, asked: int | None) -> int:
-        """The length that is made and billed: anything not on offer becomes the default."""
-        return self.default_seconds if asked is None or asked not in self.processing_time else asked
+    def billed_seconds(self, requested: int | None) -> int:
+        """Return the length that is produced and billed: the default, if `requested` is not on offer."""
+        return self.default_seconds if requested is None or requested not in self.processing_time else requested
 
 
-# A resolution sets how many pixels there are, not their proportions: those are the picture's own.
+# A resolution sets the number of pixels. The aspect ratio comes from the image.
 PIXELS: Mapping[str, int] = {"480p": 832 * 480, "540p": 960 * 540, "720p": 1280 * 720, "1080p": 1920 * 1080}

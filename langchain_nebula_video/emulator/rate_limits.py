@@ -1,4 +1,4 @@
-"""How often somebody may ask: so many times within any second."""
+"""Rate limits: a maximum number of requests within any second."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WINDOW = 1.0
 
 
 class RateLimiter:
-    """Counts requests by what they are counted for. Used by the server's thread alone."""
+    """Counts requests by key. Only the server's thread uses it."""
 
     def __init__(self, clock: SupportsNow, *, enforced: bool) -> None:
-        """Begin with nothing counted.
+        """Start without requests.
 
         Args:
-            clock: What tells the time.
-            kept: Whether limits are kept at all.
+            clock: The emulator's clock.
+            enforced: Whether limits apply at all.
         """
         self._clock = clock
         self._stored = enforced
@@ -33,7 +33,7 @@ class RateLimiter:
         """Count one request.
 
         Raises:
-            Refusal: There were `most` within the last second already.
+            Refusal: The last second already had `limit` requests.
         """
         if not self._stored:
             return

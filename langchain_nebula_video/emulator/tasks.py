@@ -1,4 +1,4 @@
-"""A task: what was asked for, and its times and price once it is accepted."""
+"""A task: its specification, and its schedule and price once accepted."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ class TaskSpec:
     model: Model
     prompt: str
     image: InputFile | None
-    """The first frame; None if there is none to be had."""
+    """The first frame, if any."""
     resolution: str
     seconds: int
     seed: int | None
     audio: InputFile | None
     generate_audio: bool
     request: Mapping[str, Any]
-    """What to show of the body in records."""
+    """What the records show of the request body."""
     problem: Problem | None
-    """What the task will fail with; None if it will succeed."""
+    """Why the task will fail; None if it will succeed."""
     dialect: Dialect = Dialect.NEBULA
     last_image: InputFile | None = None
-    """What the video is to end on."""
+    """The last frame, if any."""
     references: tuple[InputFile, ...] = ()
-    """What is to be seen in it, without being one of its frames."""
+    """Images that appear in the video without being a frame of it."""
     aspect_ratio: float | None = None
-    """Width by height, where no picture decides it."""
+    """Width divided by height, if no image sets it."""
     watermark: bool = False
     actual_prompt: str | None = None
-    """The prompt as rewritten; None if it was not."""
+    """The rewritten prompt; None if it was not rewritten."""
 
 
 @dataclass(slots=True)
 class Task:
-    """An accepted job. Only the three marks ever change, and only when the speed does."""
+    """An accepted task. Its times change only when the speed changes or the task is canceled."""
 
     id: str
     spec: TaskSpec
@@ -56,14 +56,14 @@ class Task:
     seed: int
     price: Decimal
     group_ratio: Decimal
-    """As agreed when the task was accepted."""
+    """The ratio at the time of acceptance."""
     accepted_at: float
     started_at: float
     finished_at: float
     canceled: bool = False
 
     def status(self, now: float) -> Status:
-        """Where the task is at `now`."""
+        """Return the status at `now`."""
         if self.canceled:
             return Status.CANCELED
         if now < self.started_at:
@@ -74,11 +74,11 @@ class Task:
 
     @property
     def cost(self) -> Decimal:
-        """What it costs if it succeeds, in its model's currency."""
+        """What the task costs if it succeeds, in its model's currency."""
         return self.price * self.spec.seconds * self.group_ratio
 
     def record(self, now: float) -> TaskRecord:
-        """A snapshot at `now`."""
+        """Return a snapshot at `now`."""
         status = self.status(now)
         return TaskRecord(
             id=self.id,

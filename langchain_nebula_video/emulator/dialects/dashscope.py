@@ -1,8 +1,7 @@
-"""DashScope's dialect: one set of routes at three doors.
+"""DashScope's API, served three times.
 
-Beijing and Singapore are the vendor's own; at the third a gateway passes the same words through.
-The doors differ in the prefix of their paths, in whose keys they take, in which models they know,
-and in what their errors look like.
+Beijing and Singapore are the vendor's own regions. The third service is a gateway that passes the
+same API through. The services differ in their path prefix, valid keys, models and error bodies.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ NATIVE_ERRORS: Mapping[Reason, ErrorFormat] = {
     Reason.UNKNOWN_TASK: ErrorFormat(400, "UnsupportedOperation", native_error),
     Reason.INTERNAL: ErrorFormat(500, "InternalError", native_error),
 }
-# What the gateway finds before it passes a request on has its own forms; the rest comes back as the vendor said it.
+# The gateway's own checks have its own error bodies. Errors of the vendor behind it pass unchanged.
 PASSTHROUGH_ERRORS: Mapping[Reason, ErrorFormat] = {
     **NATIVE_ERRORS,
     Reason.MALFORMED: ErrorFormat(400, "invalid_request", plain_error),
@@ -80,18 +79,18 @@ PASSTHROUGH_ERRORS: Mapping[Reason, ErrorFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class DashscopeService:
-    """One of the places where DashScope is spoken."""
+    """One base path that serves the DashScope API."""
 
     prefix: str
     dialect: Dialect
     region: Region
-    """Whose models and prices there are."""
+    """The region whose models and prices apply."""
     key_region: Region | None
-    """Whose keys are good; None for a gateway's."""
+    """The region whose keys are valid; None for a gateway's keys."""
     error_formats: Mapping[Reason, ErrorFormat]
 
     def routes(self) -> list[tuple[str, str, str, Handler]]:
-        """Method, path, point and handler of each route."""
+        """Return method, path, point and handler of each route."""
         base = self.prefix + "/api/v1"
         table: list[tuple[str, str, str, Handler]] = [
             ("POST", f"{base}/services/aigc/{TaskType.FIRST_FRAME.value}/video-synthesis", "submit", self.first_frame),
@@ -112,7 +111,7 @@ class DashscopeService:
             ("GET", base + "/uploads", "policy", self.policy),
             ("GET", base + "/uploads/", "policy", self.policy),
         ]
-        # No gateway documents a way to list, cancel or upload.
+        # No gateway documents routes to list, cancel or upload.
         return table if self.key_region is None else table + own
 
     async def first_frame(self, exchange: Exchange) -> Response:
@@ -131,7 +130,7 @@ class DashscopeService:
         try:
             task, record = state.engine.find(task_id, account, (self.dialect,))
         except Refusal:
-            # A gateway knows its own tasks, and asks for no others.
+            # A gateway refuses tasks that it did not create.
             if self.key_region is None:
                 raise
             return self._response(exchange, _unknown_task(task_id))
@@ -161,7 +160,7 @@ class DashscopeService:
         return policy_response(exchange, self._account(exchange), str(uuid.uuid4()))
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> Response:
-        """A refusal as it is answered here."""
+        """Turn a refusal into an error response of this service."""
         if self.key_region is None:
             return refusal_response(exchange, refusal, self.error_formats)
         error_format = self.error_formats[refusal.reason]
@@ -182,7 +181,7 @@ class DashscopeService:
         def open_files(model: str) -> RequestFiles:
             return RequestFiles(state.files, state.uploads, account, model)
 
-        # In a thread: it decodes the picture, and may fetch it.
+        # In a thread, because it decodes the image and may fetch it.
         spec = await asyncio.to_thread(
             read_task_spec,
             body,
@@ -216,7 +215,7 @@ SERVICES = (
 
 
 def prefix_for(key_region: Region | None) -> str:
-    """The prefix of the door that takes the keys of a region, or of a gateway."""
+    """Return the path prefix of the service for keys of a region, or for a gateway's keys (None)."""
     return next(service.prefix for service in SERVICES if service.key_region is key_region)
 
 

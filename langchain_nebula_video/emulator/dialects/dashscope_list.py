@@ -23,10 +23,10 @@ _TIME_FORMAT = "%Y%m%d%H%M%S"
 
 
 def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float) -> dict[str, Any]:
-    """One page of the list, the newest task first.
+    """Return one page of the list, newest task first.
 
     Raises:
-        Refusal: A filter cannot be read, or the window is longer than a day.
+        Refusal: A filter is invalid, or the time window is longer than a day.
     """
     begin, end = _window(query, now)
     number, size = _positive_integer(query, "page_no", 1), _positive_integer(query, "page_size", DEFAULT_SIZE)
@@ -50,7 +50,7 @@ def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: 
 
 
 def _window(query: Mapping[str, str], now: float) -> tuple[float, float]:
-    """From when to when; one that is not given is a day from the other."""
+    """Return start and end of the time window. A missing one is a day from the other."""
     start, end = _time_of(query, "start_time"), _time_of(query, "end_time")
     if end is None:
         end = now if start is None else start + DAY
@@ -78,7 +78,7 @@ def _positive_integer(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _listed(record: TaskRecord, account: Account, now: float) -> dict[str, Any]:
-    """A task without its prompt and its video."""
+    """Return the list entry of a task, without its prompt and video."""
     row = {
         "task_id": record.id,
         "status": record.status,

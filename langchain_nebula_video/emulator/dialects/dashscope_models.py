@@ -1,4 +1,4 @@
-"""DashScope's models, from the vendor's pages: a row a model, a column a region."""
+"""DashScope's models, from the vendor's pages: one row for each model, with names and prices by region."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langchain_nebula_video.emulator.models import Model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# "Usually one to five minutes", whatever the model.
+# The page: "Usually one to five minutes", for every model.
 _PROCESSING_TIME = (60.0, 300.0)
 
 _SHARED_TEMPLATES = (
@@ -27,14 +27,14 @@ _PLUS_TEMPLATES = (
 
 
 class UsageFormat(Enum):
-    """What a finished task's ``usage`` looks like."""
+    """Which fields a finished task's ``usage`` has."""
 
     RESOLUTION = "duration, video_count, SR"
     RATIO = "video_duration, video_count, video_ratio"
 
 
 class TaskType(Enum):
-    """What kind of video it is, which decides the path."""
+    """The type of video task, which is part of the path of a submit."""
 
     FIRST_FRAME = "video-generation"
     FIRST_AND_LAST_FRAME = "image2video"
@@ -42,11 +42,11 @@ class TaskType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DashscopeModel:
-    """What the pages say of one model in one region."""
+    """One model in one region."""
 
     model: Model
     prompt_limit: int
-    """Characters; what is beyond is cut off."""
+    """Characters; the rest of the prompt is cut off."""
     submits_per_second: int
     usage: UsageFormat
     has_audio: bool = False
@@ -56,7 +56,7 @@ class DashscopeModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """One model, by what it is called and what it costs in each region (per second: 480P, 720P, 1080P)."""
+    """One model in all regions: its names, and its prices per second for 480P, 720P and 1080P."""
 
     names: Mapping[Region, str]
     prices: Mapping[Region, tuple[str | None, str | None, str | None]]
@@ -65,7 +65,7 @@ class ModelFamily:
     frame_rate: int = 30
     prompt_limit: int = 800
     submits_per_second: int = 2
-    """A second, and as many are worked on at once."""
+    """Also the number of tasks that run at once."""
     usage: UsageFormat = UsageFormat.RESOLUTION
     has_audio: bool = False
     templates: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ _FAMILIES = (
         usage=UsageFormat.RATIO,
         templates=_SHARED_TEMPLATES,
     ),
-    # Its price is known for Beijing alone, so it is on offer there alone.
+    # Only its price in Beijing is known, so only Beijing offers it.
     ModelFamily(
         names={Region.BEIJING: "wan2.2-kf2v-flash"},
         prices={Region.BEIJING: ("0.10", "0.20", "0.48")},

@@ -1,4 +1,4 @@
-"""What a DashScope submit may say, and what is made of it."""
+"""Parsing and validation of DashScope submits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .dashscope_models import DashscopeModel
     from .media import FileSource
 
-# Anything else is ignored: the vendor's own SDK sends `input.extend_prompt` and `input.function`.
+# Other fields are ignored: the vendor's SDK sends `input.extend_prompt` and `input.function`.
 BODY = (
     Field("model", str, required=Reason.MISSING_MODEL),
     Field("input", dict, required=Reason.MALFORMED),
@@ -54,7 +54,7 @@ IMAGE_LIMITS = ImageLimits(
 )
 AUDIO_LIMITS = AudioLimits(3, 30)
 
-# Which field holds the first frame and which the last, by what kind of video it is.
+# The fields of the first and the last frame, by task type.
 _FRAMES: Mapping[TaskType, tuple[str, ...]] = {
     TaskType.FIRST_FRAME: ("img_url",),
     TaskType.FIRST_AND_LAST_FRAME: ("first_frame_url", "last_frame_url"),
@@ -71,21 +71,20 @@ def read_task_spec(
     error_code_for: Callable[[Reason], str],
     dialect: Dialect,
 ) -> TaskSpec:
-    """Make a job of a request's body; blocks while files are fetched.
+    """Parse and validate a request body; blocks while files are fetched.
 
-    What is wrong with the request itself is refused; what is wrong with a file behind an address
-    fails the task.
+    An invalid request is refused. An invalid file behind a URL makes the task fail.
 
     Args:
         body: The body.
-        rows: The models on offer.
-        task: What kind of video the path makes.
-        open_files: Where a request for a model gets its files.
-        code_of: What a failed task says.
-        dialect: Whose words it came in.
+        models: The models on offer.
+        task_type: The task type of the path.
+        open_files: Returns the source of files for a request with this model.
+        error_code_for: Returns the error code of a failed task.
+        dialect: The API of the request.
 
     Raises:
-        Refusal: The request is not acceptable.
+        Refusal: The request is invalid.
     """
     fields = read_fields(read_object(body), BODY)
     inputs = read_fields(fields["input"], INPUT, "input.")
@@ -96,7 +95,7 @@ def read_task_spec(
     if offer.task_type is not task_type:
         raise Refusal(Reason.PARAMETER, _URL_ERROR)
     _check_values(offer, inputs, parameters)
-    # With a template the prompt is ignored.
+    # The page: a template overrides the prompt.
     prompt = f"template:{inputs['template']}" if inputs["template"] else (inputs["prompt"] or "")[: offer.prompt_limit]
     refusal = None if inputs["template"] else trigger_words.refusal_for(prompt)
     if refusal is not None:
@@ -117,7 +116,7 @@ def read_task_spec(
         seconds=parameters["duration"] or offer.model.default_seconds,
         seed=parameters["seed"],
         audio=audio,
-        # On unless declined.
+        # The default is on.
         generate_audio=offer.has_audio and parameters["audio"] is not False,
         watermark=bool(parameters["watermark"]),
         actual_prompt=_REWRITTEN_PROMPT.format(prompt.rstrip(" .。")) if rewritten else None,
@@ -130,7 +129,7 @@ def read_task_spec(
 
 
 def model_of(body: bytes) -> str:
-    """The model a body names, as far as it can be read; what is wrong with it is said later."""
+    """Return the body's model, or an empty string if the body is invalid. Full validation follows later."""
     try:
         name = read_object(body).get("model")
     except Refusal:
@@ -139,10 +138,10 @@ def model_of(body: bytes) -> str:
 
 
 def _check_values(offer: DashscopeModel, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """Look at every value that is on a list.
+    """Check every value that must be on a list.
 
     Raises:
-        Refusal: One is not.
+        Refusal: A value is not.
     """
     model = offer.model
     lists: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
@@ -164,10 +163,10 @@ def _check_values(offer: DashscopeModel, inputs: Mapping[str, Any], parameters: 
 
 
 def check_resolvable(body: bytes, *, resolved: bool) -> None:
-    """Look whether the temporary storage's addresses may stand in a body.
+    """Check that the body may contain URLs of the temporary storage.
 
     Raises:
-        Refusal: They do, without the header that has them looked up.
+        Refusal: The body contains one, but the header that resolves them is missing.
     """
     if b'"oss://' in body and not resolved:
         raise Refusal(Reason.PARAMETER, _URL_ERROR)

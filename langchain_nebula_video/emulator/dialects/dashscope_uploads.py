@@ -1,4 +1,4 @@
-"""DashScope's temporary storage, as its API and its models see it."""
+"""The upload policy route, and the files that a DashScope request can name."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class RequestFiles:
     model: str
 
     def get(self, url: str, *, limit: int, sample: Callable[[str], bytes]) -> bytes:
-        """The file at an address, one of the temporary storage's too; see `Files.get`."""
+        """Return the file at a URL, including ``oss://`` URLs; see `FileStore.get`."""
         if url.startswith(SCHEME):
             return self.uploads.get(url, self.account, self.model)
         return self.files.get(url, limit=limit, sample=sample)
 
     def store(self, content: bytes) -> InputFile:
-        """See `Files.keep`."""
+        """See `FileStore.store`."""
         return self.files.store(content)
 
 

@@ -1,4 +1,4 @@
-"""The path that two gateways have in common: the model decides which of them is spoken to."""
+"""The path that Nebula and the Vidu gateway share. The model decides which of them answers."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ async def query(exchange: Exchange) -> Response:
     try:
         task, _ = exchange.state.engine.find(exchange.path_params["task_id"], dialects=tuple(_QUERIES))
     except Refusal:
-        # Nobody's: Nebula, whose path it is, says so.
+        # Nebula owns the path, so it answers for unknown tasks.
         return await nebula.query(exchange)
     exchange.dialect = task.spec.dialect
     return await _QUERIES[task.spec.dialect](exchange)
 
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
-    """A refusal in the words of whoever was spoken to."""
+    """Turn a refusal into an error response of the dialect that was chosen."""
     error_formats = vidu.ERROR_FORMATS if exchange.dialect is Dialect.VIDU else nebula.ERROR_FORMATS
     return refusal_response(exchange, refusal, error_formats)

@@ -1,4 +1,4 @@
-"""The files that a request names: looked at on submission, and kept for the task."""
+"""The images and audio files of a request: fetched and checked on submission, then stored for the task."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ if TYPE_CHECKING:
 
 
 class FileSource(Protocol):
-    """Where a request's files come from."""
+    """Where the files of a request come from."""
 
     def get(self, url: str, *, limit: int, sample: Callable[[str], bytes]) -> bytes:
-        """The file at an address; see `Files.get`."""
+        """Return the file at a URL; see `FileStore.get`."""
         ...
 
     def store(self, content: bytes) -> InputFile:
-        """A file as a material; see `Files.keep`."""
+        """Store a file; see `FileStore.store`."""
         ...
 
 
 LoadedFile = tuple["InputFile | None", "Refusal | None"]
-"""A file, or why the task will fail without it; neither if none was named."""
+"""A file, or why the task will fail without it. Both are None if the request names no file."""
 
 
 def load_image(text: str | None, files: FileSource, limits: ImageLimits) -> LoadedFile:
-    """A picture in a request: an address, or the picture itself as a `data:` URI.
+    """Load an image of a request: a URL, or a `data:` URI with the image itself.
 
     Raises:
-        Refusal: It stands in the request itself and cannot be used. What is behind an address shows
-            only while the task is worked on.
+        Refusal: A `data:` URI is invalid. An invalid image behind a URL makes the task fail instead.
     """
-    # Pillow is imported when the first picture comes.
+    # Pillow is imported with the first image.
     from langchain_nebula_video.emulator.rendering import images  # noqa: PLC0415
 
     if not text:
@@ -54,8 +53,8 @@ def load_image(text: str | None, files: FileSource, limits: ImageLimits) -> Load
 
 
 def load_audio(url: str | None, files: FileSource, limits: AudioLimits | None = None) -> LoadedFile:
-    """A sound that a request names by address."""
-    # PyAV is imported when the first sound comes.
+    """Load the audio file at a URL."""
+    # PyAV is imported with the first audio file.
     from langchain_nebula_video.emulator.rendering import audio  # noqa: PLC0415
 
     if not url:
@@ -70,12 +69,12 @@ def load_audio(url: str | None, files: FileSource, limits: AudioLimits | None = 
 
 
 def is_url(text: str) -> bool:
-    """Whether a picture is named rather than given."""
+    """Return whether an image is given by URL, not as a `data:` URI."""
     return text.startswith(("http://", "https://", "oss://"))
 
 
 def recorded_fields(fields: Mapping[str, Any], images: Mapping[str, InputFile | None]) -> dict[str, Any]:
-    """A request's fields for the records: without what is absent, and with pictures shortened to digests."""
+    """Return a request's fields for the records, without absent ones. `data:` URIs become digests."""
     recorded = {name: value for name, value in fields.items() if value is not None}
     for name, file in images.items():
         if file is not None and not is_url(recorded[name]):

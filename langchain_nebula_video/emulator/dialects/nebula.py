@@ -1,8 +1,7 @@
-"""The Nebula gateway's dialect: its two routes, its checks, its words.
+"""Nebula's API: its two routes and their responses.
 
-What the gateway itself finds wrong is answered as a plain error. What the model's vendor behind it
-finds wrong arrives wrapped: the vendor's whole error, as JSON text, in the message of a
-``fail_to_fetch_task``.
+The gateway reports errors of its own checks as plain errors. It wraps errors of the vendor behind
+it: the vendor's error body becomes JSON text in the message of a ``fail_to_fetch_task``.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ async def submit(exchange: Exchange) -> Response:
     state = exchange.state
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
     body = await exchange.body()
-    # In a thread: it decodes the picture, and may fetch it.
+    # In a thread, because it decodes the image and may fetch it.
     spec = await asyncio.to_thread(read_task_spec, body, state.files, lambda reason: ERROR_FORMATS[reason].code)
     task = state.engine.submit(account, spec)
     exchange.entry.task_id = task.id
@@ -74,7 +73,7 @@ async def query(exchange: Exchange) -> Response:
 
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
-    """A refusal as the gateway answers it."""
+    """Turn a refusal into an error response of the gateway."""
     return refusal_response(exchange, refusal, ERROR_FORMATS)
 
 
@@ -120,7 +119,7 @@ def _describe_succeeded(exchange: Exchange, task: Task, record: TaskRecord) -> d
             "usage": {"video_count": 1, "duration": record.seconds, "resolution": record.resolution},
             "output": {
                 "task_status": Status.SUCCEEDED,
-                # As in the page's example: the address alone, which opens nothing.
+                # The page's example shows the URL without its signature. Such a URL opens nothing.
                 "video_url": url.partition("?")[0],
                 "submit_time": format_beijing_time(record.accepted_at),
                 "end_time": format_beijing_time(record.finished_at),
@@ -153,5 +152,5 @@ _DETAILS: Mapping[Status, Callable[[Exchange, Task, TaskRecord], dict[str, Any]]
 
 
 def _json_number(value: Decimal) -> int | float:
-    """A number for JSON, whole ones without a point as on the page."""
+    """Return a JSON number. Whole numbers have no decimal point, as on the page."""
     return int(value) if value == value.to_integral_value() else float(value)

@@ -1,4 +1,4 @@
-"""What a Nebula submit may say, and what is made of it."""
+"""Parsing and validation of Nebula submits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from langchain_nebula_video.emulator.files import FileStore
 
-# Anything else in the body is ignored, as the gateway does.
+# The gateway ignores other fields.
 FIELDS = (
     Field("model", str, required=Reason.MISSING_MODEL),
     Field("prompt", str, required=Reason.MALFORMED),
@@ -38,14 +38,13 @@ IMAGE_LIMITS = ImageLimits(
 
 
 def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reason], str]) -> TaskSpec:
-    """Make a job of a request's body; blocks while files are fetched.
+    """Parse and validate a request body; blocks while files are fetched.
 
-    What is wrong with the request itself is refused. What is wrong with a file that it names by
-    address shows only while the task is worked on: then the job has a problem, under the code that
-    `code_of` gives.
+    An invalid request is refused. An invalid file behind a URL makes the task fail, with the code that
+    `error_code_for` returns.
 
     Raises:
-        Refusal: The request is not acceptable.
+        Refusal: The request is invalid.
     """
     fields = read_fields(read_object(body), FIELDS)
     model = NEBULA_MODELS.get(fields["model"])

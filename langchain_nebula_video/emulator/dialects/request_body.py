@@ -1,4 +1,4 @@
-"""Reading a JSON body by a table of its fields."""
+"""Parsing of JSON bodies by a table of fields."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _TYPE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A row of a page's table of parameters."""
+    """One row of a page's table of parameters."""
 
     name: str
     type: type
     required: Reason | None = None
-    """What a request without it is refused for."""
+    """The reason to refuse a request without the field; None if it is optional."""
 
 
 def read_object(body: bytes) -> Mapping[str, Any]:
-    """The JSON object that a body is.
+    """Return the JSON object in a body.
 
     Raises:
-        Refusal: It is none.
+        Refusal: The body is not a JSON object.
     """
     try:
         payload = json.loads(body)
@@ -48,20 +48,20 @@ def read_object(body: bytes) -> Mapping[str, Any]:
 
 
 def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], prefix: str = "") -> dict[str, Any]:
-    """The fields of a table, and no others; null counts as absent.
+    """Return the fields of a table, and no others. Null counts as absent.
 
     Args:
-        payload: Where they stand.
+        payload: The JSON object.
         fields: The table.
-        within: What `payload` is called in messages, with a dot behind.
+        prefix: The prefix of field names in messages.
 
     Raises:
-        Refusal: One has the wrong type, or a required one is missing.
+        Refusal: A field has the wrong type, or a required field is missing.
     """
     values = {}
     for field in fields:
         value = payload.get(field.name)
-        # Exactly, because to Python a boolean is an integer too.
+        # An exact comparison, because bool is a subclass of int.
         if value is not None and type(value) is not field.type:
             raise Refusal(Reason.MALFORMED, f"{prefix}{field.name} must be {_TYPE_NAMES[field.type]}")
         blank = value is None or (isinstance(value, str) and not value.strip())
@@ -72,17 +72,17 @@ def read_fields(payload: Mapping[str, Any], fields: Iterable[Field], prefix: str
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Text without lone surrogates, which JSON can spell and UTF-8 cannot."""
+    """Replace lone surrogates, which JSON can express and UTF-8 cannot."""
     if not isinstance(value, str):
         return value
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def check_seed(seed: int | None) -> None:
-    """Look whether a seed is one.
+    """Check the range of a seed.
 
     Raises:
-        Refusal: It is out of range.
+        Refusal: The seed is out of range.
     """
     if seed is not None and not 0 <= seed <= MAX_SEED:
         raise Refusal(Reason.PARAMETER, f"seed must be between 0 and {MAX_SEED}")

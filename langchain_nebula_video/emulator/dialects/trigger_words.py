@@ -1,4 +1,4 @@
-"""Words in a prompt that make a task go wrong, so that anybody can try out what happens then."""
+"""Words in a prompt that trigger a refusal or a failure, so that anybody can try them out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _MODERATION_MESSAGE = "Input data may contain inappropriate content."
 _INTERNAL_MESSAGE = "Internal server error, please try again later."
 
-# (pattern, what happens): read on submission, in this order.
+# (pattern, reason, message): the first match wins.
 REFUSED = ((re.compile(r"\bforbidden\b", re.IGNORECASE), Reason.MODERATION, _MODERATION_MESSAGE),)
 FAILING = (
     (re.compile(r"\[moderated\]", re.IGNORECASE), Reason.MODERATION, _MODERATION_MESSAGE),
@@ -22,12 +22,12 @@ FAILING = (
 
 
 def refusal_for(prompt: str) -> Refusal | None:
-    """Why a prompt is refused when it is submitted."""
+    """Return why a submit with this prompt is refused; None if it is not."""
     return _first_match(REFUSED, prompt)
 
 
 def failure_for(prompt: str) -> Refusal | None:
-    """What a task with this prompt fails with, once it has been worked on."""
+    """Return why a task with this prompt fails; None if it succeeds."""
     return _first_match(FAILING, prompt)
 
 

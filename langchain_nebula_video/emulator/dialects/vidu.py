@@ -1,4 +1,4 @@
-"""The dialect of a gateway with Vidu models: it submits where Nebula does, and answers in other words."""
+"""The API of a gateway with Vidu models: it shares the submit path with Nebula but has other responses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def submit(exchange: Exchange) -> Response:
     state = exchange.state
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
     body = await exchange.body()
-    # In a thread: it decodes the pictures, and may fetch them.
+    # In a thread, because it decodes the images and may fetch them.
     spec = await asyncio.to_thread(read_task_spec, body, state.files, lambda reason: ERROR_FORMATS[reason].code)
     task = state.engine.submit(account, spec)
     exchange.entry.task_id = task.id
@@ -61,7 +61,7 @@ async def submit(exchange: Exchange) -> Response:
 
 
 async def query(exchange: Exchange) -> Response:
-    """``GET /v1/video/generations/{task_id}``, unless it is to be asked for elsewhere."""
+    """``GET /v1/video/generations/{task_id}``, unless `Emulator.vidu_query_refusal` moves it elsewhere."""
     refusal = exchange.state.vidu_query_refusal
     return await videos(exchange) if refusal is None else unknown_path_response(exchange, refusal)
 
@@ -77,7 +77,7 @@ async def videos(exchange: Exchange) -> Response:
 
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
-    """A refusal as this gateway answers it."""
+    """Turn a refusal into an error response of this gateway."""
     return refusal_response(exchange, refusal, ERROR_FORMATS)
 
 

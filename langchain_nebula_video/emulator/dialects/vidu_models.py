@@ -16,9 +16,9 @@ DEFAULT_SECONDS = 5
 _FAMILIES = ("viduq3p", "viduq3t")
 _KINDS = ("", "-mix")
 _TIERS = ("540p", "720p", "1080p")
-# Seconds of work; the page says only that off the peak a video is finished within 48 hours.
+# Processing seconds. The page only says that off-peak videos finish within 48 hours.
 _SPEEDS = {"": (30.0, 180.0), "-offpeak": (3600.0, 48 * 3600.0)}
-# The page names no price. What is not known is not made up: the account is billed nothing.
+# The page gives no price, so nothing is billed.
 _PRICE = Decimal(0)
 
 

@@ -1,4 +1,4 @@
-"""What a submit with a Vidu model may say, and what is made of it."""
+"""Parsing and validation of Vidu submits."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FIELDS = (
 )
 EXTRA = (Field("audio", bool), Field("bgm", bool), Field("seed", int))
 MAX_REFERENCES = 4
-# The page gives one example; these are the model's own.
+# The page gives one example. These are the aspect ratios of the model itself.
 PROPORTIONS: Mapping[str, float] = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4}
 DEFAULT_PROPORTION = "16:9"
-# The page says nothing of the pictures.
+# The page states no limits for images.
 IMAGE_LIMITS = ImageLimits(
     formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024, max_bytes_text="it must not exceed 10MB"
 )
@@ -43,7 +43,7 @@ _IMAGE_NAME = re.compile(r"@Image(\d+)")
 
 
 def is_vidu(body: bytes) -> bool:
-    """Whether a submit names one of these models, right or wrong."""
+    """Return whether a submit names a Vidu model, valid or not."""
     if b"vidu" not in body:
         return False
     try:
@@ -54,10 +54,10 @@ def is_vidu(body: bytes) -> bool:
 
 
 def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reason], str]) -> TaskSpec:
-    """Make a job of a request's body; blocks while files are fetched.
+    """Parse and validate a request body; blocks while files are fetched.
 
     Raises:
-        Refusal: The request is not acceptable.
+        Refusal: The request is invalid.
     """
     payload = read_object(body)
     fields = read_fields(payload, FIELDS)
@@ -68,7 +68,7 @@ def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reas
         raise Refusal(Reason.UNKNOWN_MODEL, message)
     seconds = _read_duration(payload.get("duration"))
     check_seed(extra["seed"])
-    # The page: they take effect with a mix model only.
+    # The page: references take effect with mix models only.
     references = _read_references(fields["reference_image_urls"] or []) if offer.takes_references else []
     _check_mode(fields, references, takes_references=offer.takes_references)
     refusal = trigger_words.refusal_for(fields["prompt"])
@@ -100,7 +100,7 @@ def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reas
 
 
 def _read_duration(fields: Any) -> int:
-    """The page's table says text, its examples say numbers: both are taken."""
+    """Return the duration. The page's table says text, its examples say numbers: both are valid."""
     if fields is None:
         return DEFAULT_SECONDS
     number = int(fields) if isinstance(fields, str) and fields.isascii() and fields.isdigit() else fields
@@ -118,10 +118,10 @@ def _read_references(urls: list[Any]) -> list[str]:
 
 
 def _check_mode(fields: Mapping[str, Any], references: list[str], *, takes_references: bool) -> None:
-    """Look whether the fields together are one of the four modes.
+    """Check that the fields select one of the four modes.
 
     Raises:
-        Refusal: They are not.
+        Refusal: They do not.
     """
     if fields["last_image"] and not fields["image"]:
         raise Refusal(Reason.PARAMETER, "last_image needs an image to begin with")

@@ -1,7 +1,7 @@
-"""The kinds of fault: a function a kind, and the table of them all.
+"""The kinds of fault: one function for each kind, and the table of all kinds.
 
-A kind gets the exchange and the handler. A function that calls the handler first lets the request
-count (a submit is accepted); one that does not, does not.
+Each function gets the exchange and the handler. If it calls the handler, the request takes effect:
+a submit is accepted. Otherwise the request has no effect.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A row of the table."""
+    """One row of the table."""
 
     play: Play
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments that make this kind out of a more general function."""
+    """Arguments that select this kind if several kinds share a function."""
     points: tuple[str, ...] = POINTS
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Parameters that take certain values only."""
+    """Parameters that accept certain values only."""
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What can be set, with the defaults; `inspect.Parameter.empty` for what must be."""
+        """The parameters and their defaults; `inspect.Parameter.empty` for required ones."""
         every = inspect.signature(self.play).parameters.values()
         return {
             each.name: each.default for each in every if each.kind is each.KEYWORD_ONLY and each.name not in self.fixed
@@ -58,10 +58,10 @@ class FaultKind:
 
 
 async def _run_handler(exchange: Exchange, handler: Handler, *, accepted: bool) -> Response:
-    """What would have been answered; nothing at all if the request is not to count."""
+    """Return the regular response; a dummy if the request must have no effect."""
     if accepted:
         return await handler(exchange)
-    # Read all the same: the client has sent everything and is waiting when the fault strikes.
+    # The body is read first, so that the fault occurs while the client waits for a response.
     await exchange.body()
     return Response(200)
 
@@ -74,7 +74,7 @@ def _require_connection(exchange: Exchange) -> Connection:
 
 
 async def _write_pieces(exchange: Exchange, response: Response, *pieces: bytes, delay: float = 0.0) -> bool:
-    """Write pieces straight to the connection; False if it was closed meanwhile."""
+    """Write raw bytes to the connection. Return False if the client disconnected meanwhile."""
     connection = _require_connection(exchange)
     exchange.entry.status = response.status
     for piece in pieces:
@@ -85,9 +85,9 @@ async def _write_pieces(exchange: Exchange, response: Response, *pieces: bytes, 
 
 
 async def _close_connection(exchange: Exchange, *, reset: bool = False) -> None:
-    """End the connection, and wait until it has ended: only then does the server let it be unanswered."""
+    """Close the connection and wait for its end. The server accepts a missing response only then."""
     connection = _require_connection(exchange)
-    # A reset throws away what is still on its way, so that is let through first.
+    # A reset discards unsent bytes, so they are sent first.
     while reset and connection.unsent_bytes and not await exchange.sleep(0.01):
         pass
     if reset:
@@ -170,13 +170,13 @@ def _gateway_error(
 
 
 def _dialect_error(exchange: Exchange, status: int, code: str, message: str) -> Response:
-    """An error in the form that the dialect's own errors have."""
+    """Return an error in the dialect's own format."""
     if exchange.dialect is Dialect.DASHSCOPE:
         return json_response(native_error(code, message, str(uuid.uuid4())), status)
     return _gateway_error(plain_error)(exchange, status, code, message)
 
 
-# What a failing answer's body may be; the last two are a proxy's, which knows nothing of request ids.
+# Bodies of error responses. The last two imitate a proxy, so they have no request id.
 _ERROR_BODIES: Mapping[str, Callable[[Exchange, int, str, str], Response]] = {
     "json": _dialect_error,
     "distributor": _gateway_error(distributor_error),
@@ -228,7 +228,7 @@ async def _huge(exchange: Exchange, handler: Handler, *, megabytes: float = 64.0
     for at in range(0, size, _CHUNK):
         piece = b"[" * min(_CHUNK, size - at)
         await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
-        # Sending does not wait while there is room: let others in, and notice that the client left.
+        # Sending does not wait while buffers have room. Other requests run, and a disconnect is noticed.
         await asyncio.sleep(0)
     await exchange.send({"type": "http.response.body"})
 
@@ -252,7 +252,7 @@ async def _patch(exchange: Exchange, handler: Handler, *, fields: Mapping[str, A
 
 
 def _merge_patch(target: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7396): null removes."""
+    """Apply a JSON merge patch (RFC 7396): null removes a field."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -275,7 +275,7 @@ async def _no_url(exchange: Exchange, handler: Handler) -> None:
 
 
 def _constant_handler(response: Response) -> Handler:
-    """A handler that has answered already: only then is it known whose words the answer is in."""
+    """Return a handler with a finished response. The dialect is known only after the real handler ran."""
 
     async def handler(_: Exchange) -> Response:
         return response
@@ -290,7 +290,7 @@ async def _regress(exchange: Exchange, handler: Handler, *, status: str = "PENDI
 
 @dataclass(frozen=True, slots=True)
 class _DialectFields:
-    """Where a dialect's answers say what the faults change."""
+    """Where a dialect's responses have the values that faults change."""
 
     status: Callable[[str], dict[str, Any]]
     no_url: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Faults to be played on the next requests: the list, and who takes which."""
+"""The faults to inject into coming requests, and which request gets which fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _ScheduledFault:
     played: int = field(default=0)
 
     def take(self) -> bool:
-        """Count a request; True if the fault is for this one."""
+        """Count a request. Return True if the fault applies to it."""
         if self.times is not None and self.played >= self.times:
             return False
         self.seen += 1
@@ -44,29 +44,29 @@ class _ScheduledFault:
 
 
 class Faults:
-    """The faults of one emulator. All methods may be called from any thread."""
+    """The faults of one emulator. Every method is thread-safe."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start without faults."""
         self._lock = threading.Lock()
         self._faults: list[_ScheduledFault] = []
 
     def add(self, point: str, kind: str, *, times: int | None = 1, after: int = 0, **params: Any) -> None:
-        """Play a fault on requests to come.
+        """Inject a fault into coming requests.
 
-        Faults are asked in the order they were added; the first that is due takes the request, and
-        those behind it do not see it.
+        Faults are checked in the order of addition. The first one that is due takes the request. Later
+        faults do not count that request.
 
         Args:
-            point: ``submit``, ``query`` or ``download``; of DashScope also ``list``, ``cancel``,
+            point: ``submit``, ``query`` or ``download``; for DashScope also ``list``, ``cancel``,
                 ``policy`` and ``upload``.
-            kind: One of the kinds in the table of this package's README.
-            times: How many requests it is played on; None for all.
-            after: How many requests it lets pass first.
-            **params: The kind's own parameters.
+            kind: A kind from the table in the emulator's README.
+            times: How many requests it applies to; None for all.
+            after: How many requests it skips first.
+            **params: Parameters of the kind.
 
         Raises:
-            ValueError: There is no such point, kind or parameter.
+            ValueError: The point, the kind or a parameter is unknown.
         """
         fault_kind = KINDS.get(kind)
         if point not in POINTS or fault_kind is None:
@@ -80,17 +80,17 @@ class Faults:
             self._faults.append(_ScheduledFault(point, kind, fault_kind, times, after, {**fault_kind.params, **params}))
 
     def clear(self, point: str | None = None) -> None:
-        """Forget the faults of one point, or all."""
+        """Remove the faults of one point, or all faults."""
         with self._lock:
             self._faults = [fault for fault in self._faults if point not in {None, fault.point}]
 
     def records(self) -> tuple[FaultRecord, ...]:
-        """Every fault added and not cleared, used up or not."""
+        """Return every fault that was not cleared, used up or not."""
         with self._lock:
             return tuple(fault.record() for fault in self._faults)
 
     async def play(self, point: str, exchange: Exchange, handler: Handler) -> None:
-        """Serve a request: with the fault that is due for it, or in the ordinary way."""
+        """Serve a request, with the fault that is due for it, if any."""
         with self._lock:
             fault = next((each for each in self._faults if each.point == point and each.take()), None)
         if fault is None:
@@ -101,7 +101,7 @@ class Faults:
 
 
 def _find_problem(kind: FaultKind, point: str, params: Mapping[str, Any]) -> str | None:
-    """What is wrong with a fault that somebody wants to add."""
+    """Return what is wrong with a fault and its parameters; None if nothing is."""
     if point not in kind.points:
         return f"is for {', '.join(kind.points)}, not for {point!r}"
     unknown = params.keys() - kind.params.keys()

@@ -1,4 +1,4 @@
-"""The sound track: made up, or taken from a given file and cut to length."""
+"""Audio: checks of audio files, and the sound track of a video."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _NOT_AUDIO = "Audio format not supported or incorrect format"
 
 
 def check(content: bytes, limits: AudioLimits | None = None) -> None:
-    """Look whether an audio file can be used.
+    """Check an audio file.
 
     Raises:
-        Refusal: It is too large, too short or too long, or holds no sound.
+        Refusal: The file is too large, too short, too long, or has no audio.
     """
     if len(content) > MAX_BYTES:
         raise Refusal(Reason.AUDIO_FORMAT, "Audio size exceeds limit: it must not exceed 15MB")
@@ -53,7 +53,7 @@ def check(content: bytes, limits: AudioLimits | None = None) -> None:
 
 
 def _measured_seconds(content: bytes, until: float) -> float:
-    """How long a sound is; what goes beyond `until` is not counted to its end."""
+    """Return the length of the audio. Decoding stops after `until` seconds."""
     seconds = 0.0
     for piece in _decode(content):
         seconds += len(piece) / (RATE * 2)
@@ -63,24 +63,24 @@ def _measured_seconds(content: bytes, until: float) -> float:
 
 
 def fit_to_length(content: bytes, seconds: int) -> bytes:
-    """A file's sound: what is too long is cut, what is missing is silence."""
-    wanted = seconds * RATE * 2
+    """Return the audio of a file, cut or padded with silence to `seconds`."""
+    size = seconds * RATE * 2
     pieces: list[bytes] = []
     for piece in _decode(content):
         pieces.append(piece)
-        if sum(map(len, pieces)) >= wanted:
+        if sum(map(len, pieces)) >= size:
             break
-    return b"".join(pieces)[:wanted].ljust(wanted, b"\0")
+    return b"".join(pieces)[:size].ljust(size, b"\0")
 
 
 def ambient(random_seed: bytes, seconds: int) -> bytes:
-    """A quiet chord over wind; always the same for the same `direction`."""
+    """Return a quiet chord over wind. It depends on `random_seed` alone."""
     loop = _loop(random_seed).tobytes()
     return b"".join(itertools.repeat(loop, math.ceil(seconds / _LOOP_SECONDS)))[: seconds * RATE * 2]
 
 
 def sample(seconds: int = _LOOP_SECONDS) -> bytes:
-    """A made-up sound as a WAV file."""
+    """Return a generated sound as a WAV file."""
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
@@ -91,7 +91,7 @@ def sample(seconds: int = _LOOP_SECONDS) -> bytes:
 
 
 def _loop(random_seed: bytes) -> array.array[int]:
-    """A piece without a seam: every partial makes a whole number of turns in it."""
+    """Return a seamless loop: every partial completes a whole number of cycles."""
     rng = random.Random(random_seed)  # noqa: S311 - a sound, not a secret
     root = rng.choice((110, 123, 131, 147))
     limits = RATE * _LOOP_SECONDS
@@ -101,7 +101,7 @@ def _loop(random_seed: bytes) -> array.array[int]:
     samples = array.array("h")
     for n in range(limits):
         wind += 0.02 * (noise() * 2 - 1 - wind)
-        # The wind fades where the loop closes, or the jump would click.
+        # The wind fades at the ends of the loop, because a jump there would click.
         swell = sin(math.pi * n / limits)
         tone = 0.0
         for step, phase in cycles:

@@ -1,4 +1,4 @@
-"""Finished videos: rendered when first asked for, kept while there is room."""
+"""The cache of finished videos. A video is rendered at its first download."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _WORKERS = 2
 
 
 class VideoCache:
-    """Renders in threads of its own, so that the server goes on answering meanwhile."""
+    """Renders in worker threads, so that the server keeps answering."""
 
     def __init__(self, *, max_bytes: int = 256 * 1024 * 1024) -> None:
-        """Keep at most this much."""
+        """Create an empty cache of at most `max_bytes`."""
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._stored: collections.OrderedDict[Scene, bytes] = collections.OrderedDict()
@@ -33,14 +33,14 @@ class VideoCache:
         self._stop = threading.Event()
 
     async def for_task(self, task: Task) -> bytes:
-        """The video of a task; the same bytes every time, and rendered once for all who wait."""
-        # Imported here because it needs PyAV, which nobody needs who never downloads.
+        """Return a task's video. It is rendered once, and its bytes never change."""
+        # Imported here because it needs PyAV, which is unnecessary without downloads.
         from .scene import scene_of  # noqa: PLC0415
 
         return await self.get(scene_of(task))
 
     async def get(self, scene: Scene) -> bytes:
-        """The video of a scene.
+        """Return the video of a scene.
 
         Raises:
             RenderStopped: `close` was called meanwhile.
@@ -51,7 +51,7 @@ class VideoCache:
                 self._stored.move_to_end(scene)
                 return video
             pending = self._pending.get(scene) or self._start(scene)
-        # Shielded: one who stops waiting must not stop it for the others.
+        # The shield keeps rendering for other waiters if one is canceled.
         try:
             return await asyncio.shield(asyncio.wrap_future(pending))
         except asyncio.CancelledError:
@@ -60,7 +60,7 @@ class VideoCache:
             raise
 
     def close(self) -> None:
-        """Give up what is being rendered."""
+        """Abort all rendering."""
         with self._lock:
             pool, self._pool = self._pool, None
             self._stop.set()

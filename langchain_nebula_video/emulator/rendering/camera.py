@@ -1,4 +1,4 @@
-"""How the camera moves over a still picture."""
+"""The camera move over a still image."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import random
 from dataclasses import dataclass
 
 Affine = tuple[float, float, float, float, float, float]
-"""``x' = a x + b y + c``, ``y' = d x + e y + f``: where in the picture a pixel of the frame comes from."""
+"""``x' = a x + b y + c``, ``y' = d x + e y + f``: maps a pixel of the frame to the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """One smooth move, from the whole picture to some part of it."""
+    """One smooth move, from the whole image to a part of it."""
 
     zoom: float
-    """How much closer it ends than it must for no border to show."""
+    """The final zoom beyond what hides the borders."""
     rotation: float
-    """Radians by the end."""
+    """Final rotation in radians."""
     heading: float
-    """Radians: which way it travels."""
+    """Direction of travel in radians."""
 
     @classmethod
     def from_seed(cls, random_seed: bytes) -> Camera:
-        """The move for these bytes: always the same."""
+        """Return the move for these bytes. It is always the same."""
         rng = random.Random(random_seed)  # noqa: S311 - a camera move, not a secret
         return cls(
             zoom=rng.uniform(1.16, 1.30),
@@ -32,17 +32,17 @@ class Camera:
         )
 
     def at(self, progress: float, width: int, height: int) -> Affine:
-        """The view at `progress` (0 to 1) of a picture this wide and high.
+        """Return the view at `progress` (0 to 1) of an image with this width and height.
 
-        At 0 it is the picture itself; at no time does anything outside the picture show.
+        At 0 it is the whole image. No view ever shows anything outside the image.
         """
         eased = (1 - math.cos(math.pi * progress)) / 2
         angle = self.rotation * eased
         cos, sin = math.cos(angle), math.sin(angle)
-        # A turned frame sticks out of the picture unless it comes closer by this much.
+        # A rotated frame exceeds the image unless it zooms in by this factor.
         cover = cos + abs(sin) * max(width / height, height / width)
         scale = 1 / (cover * (1 + (self.zoom - 1) * eased))
-        # Half of what is seen, along both axes; the rest is room to travel in.
+        # Half of the visible size along each axis. The rest is room for travel.
         half_width = (width * cos + height * abs(sin)) * scale / 2
         half_height = (height * cos + width * abs(sin)) * scale / 2
         centre_x = width / 2 + math.cos(self.heading) * (width / 2 - half_width)

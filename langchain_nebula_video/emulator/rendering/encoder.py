@@ -1,7 +1,7 @@
-"""From a picture to a video file: H.264 in MP4, from nothing but its parameters.
+"""The encoder: it turns a scene into an H.264 video in an MP4 file.
 
-The same scene always gives the same bytes: the encoder has one thread, the container no date, and
-everything that looks random is drawn from the scene's seed and prompt.
+The same scene always gives the same bytes. The encoder has one thread, the container has no date,
+and every random choice depends on the scene's seed and prompt.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LIMITED = 1
 
 
 def render(scene: Scene, stop: threading.Event | None = None) -> bytes:
-    """Make the video.
+    """Return the video of a scene.
 
     Raises:
         RenderStopped: `stop` was set meanwhile.
     """
-    # libavformat writes the index in front by reading its own file again, so it needs a real one.
+    # libavformat reads its output again to move the index to the front, so it needs a real file.
     with tempfile.TemporaryDirectory(prefix="nebula-emulator-") as folder:
         path = Path(folder) / "video.mp4"
         options = {"movflags": "+faststart", "fflags": "+bitexact"}

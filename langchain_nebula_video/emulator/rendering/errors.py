@@ -1,7 +1,7 @@
-"""The error of this room; apart from the encoder, so that catching it needs no PyAV."""
+"""Exceptions of this room, in a file without PyAV so that anybody can catch them."""
 
 from __future__ import annotations
 
 
-class RenderStopped(Exception):  # noqa: N818 - it is no error: somebody asked for it
-    """Raised when the emulator is stopped while a video is being made."""
+class RenderStopped(Exception):  # noqa: N818 - a requested stop is not an error
+    """Raised when the emulator stops while a video is rendered."""

@@ -1,4 +1,4 @@
-"""The pictures of a video, ready to be moved over: its frames, one by one."""
+"""The frames of a video: the images of a scene, and the camera that moves over them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _SIDE_STEP = 8
 _MAX_ASPECT_RATIO = 4.0
-# Pillow lets go of the interpreter while it transforms: two workers use two cores.
+# Pillow releases the GIL while it transforms, so two workers use two cores.
 _WORKERS = 2
-# Between these shares of the time one picture turns into the other; before and after only the camera moves.
+# The crossfade takes place between these shares of the video.
 _CROSSFADE = (0.2, 0.8)
-# Of the frame's sides: what is left free around and between the cards with the references.
+# The gap around and between reference cards, as a share of the shorter side.
 _GAP = 0.06
 
 
 def frame_size(width: int, height: int, pixels: int) -> tuple[int, int]:
-    """Sides of about `pixels` in all, in the picture's proportions."""
+    """Return sides with about `pixels` in all, in the aspect ratio of the image."""
     aspect_ratio = min(max(width / height, 1 / _MAX_ASPECT_RATIO), _MAX_ASPECT_RATIO)
     exact = math.sqrt(pixels * aspect_ratio), math.sqrt(pixels / aspect_ratio)
     across, down = (max(1, round(side / _SIDE_STEP)) * _SIDE_STEP for side in exact)
@@ -42,14 +42,14 @@ def frame_size(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 
 class FrameRenderer:
-    """A scene's pictures and the camera.
+    """Renders the frames of one scene.
 
-    They are converted to the video's colours once. The motion is made on their three planes
-    (brightness and, at half the size, two of colour), which saves a conversion for each frame.
+    Images are converted to the color space of the video once. The camera then moves over the three
+    planes: one of brightness, and two of color at half the size. This saves one conversion per frame.
     """
 
     def __init__(self, scene: Scene) -> None:
-        """Make the pictures ready."""
+        """Prepare the images."""
         image = _open_upright(scene.first_frame)
         self.size = frame_size(*image.size, scene.pixels)
         image = ImageOps.fit(image, self.size, Image.Resampling.LANCZOS)
@@ -64,7 +64,7 @@ class FrameRenderer:
         self._count = scene.seconds * scene.frame_rate
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """All frames in order, a few of them being made ahead."""
+        """Yield all frames in order. A few are rendered ahead."""
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="nebula-emulator-frame") as pool:
             ahead = collections.deque(pool.submit(self._frame, n) for n in range(min(2 * _WORKERS, self._count)))
             for number in range(len(ahead), self._count + len(ahead)):
@@ -82,7 +82,7 @@ class FrameRenderer:
         return frame
 
     def _planes_at(self, number: int) -> list[Image.Image]:
-        """The planes of a frame: of one picture, or of two of which one turns into the other."""
+        """Return the planes of a frame: of one image, or of a crossfade between two."""
         progress = number / max(1, self._count - 1)
         last = self._last_planes
         if last is None:
@@ -90,7 +90,7 @@ class FrameRenderer:
         share = _ease((progress - _CROSSFADE[0]) / (_CROSSFADE[1] - _CROSSFADE[0]))
         if share <= 0:
             return self._apply_camera(self._planes, progress)
-        # The camera ends on the whole of the last picture as it began with the whole of the first.
+        # The camera starts on the whole first image and ends on the whole last image.
         fading_in = self._apply_camera(last, 1 - progress)
         if share >= 1:
             return fading_in
@@ -125,7 +125,7 @@ def _planes(image: Image.Image) -> list[Image.Image]:
 
 
 def _draw_references(image: Image.Image, references: Sequence[Image.Image]) -> None:
-    """Put the references into a picture, each on a white card, side by side or one above the other."""
+    """Draw the references into an image, each on a white card, in a row or a column."""
     if not references:
         return
     wide = image.width >= image.height
@@ -135,13 +135,13 @@ def _draw_references(image: Image.Image, references: Sequence[Image.Image]) -> N
     border = max(2, gap // 6)
     canvas = ImageDraw.Draw(image)
     for number, reference in enumerate(references):
-        shown = ImageOps.contain(reference, room if wide else room[::-1], Image.Resampling.LANCZOS)
+        resized = ImageOps.contain(reference, room if wide else room[::-1], Image.Resampling.LANCZOS)
         begin = gap + number * (room[0] + gap) + room[0] // 2, across // 2
         centre = begin if wide else begin[::-1]
-        left, top = centre[0] - shown.width // 2, centre[1] - shown.height // 2
-        card = (left - border, top - border, left + shown.width + border - 1, top + shown.height + border - 1)
+        left, top = centre[0] - resized.width // 2, centre[1] - resized.height // 2
+        card = (left - border, top - border, left + resized.width + border - 1, top + resized.height + border - 1)
         canvas.rectangle(card, fill="white")
-        image.paste(shown, (left, top))
+        image.paste(resized, (left, top))
 
 
 def _scale_view(view: Affine, share: float) -> Affine:

@@ -1,4 +1,4 @@
-"""Pictures that come in: what they are is decided by their content, never by their label."""
+"""Images: checks of image files by their content, and generated sample images."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
     from .limits import ImageLimits
 
-# Far above any camera's, far below what would exhaust the memory of a small machine.
+# More than any camera takes, and less than exhausts a small machine's memory.
 MAX_PIXELS = 64_000_000
 
 _FORMAT_MESSAGE = "Image format not supported or incorrect format"
 
 
 def decode_data_uri(uri: str) -> bytes:
-    """The bytes of a ``data:...;base64,`` URI.
+    """Return the bytes of a ``data:...;base64,`` URI.
 
     Raises:
-        Refusal: It is not one.
+        Refusal: The URI is invalid.
     """
     head, comma, body = uri.partition(",")
     if not comma or not head.lower().endswith(";base64"):
@@ -45,10 +45,10 @@ def decode_data_uri(uri: str) -> bytes:
 
 
 def check(content: bytes, limits: ImageLimits) -> None:
-    """Look whether a picture can be used.
+    """Check an image file.
 
     Raises:
-        Refusal: It is too large or too small, of a format that is not taken, or damaged.
+        Refusal: The image is too large, too small, damaged, or of another format.
     """
     if len(content) > limits.max_bytes:
         raise Refusal(Reason.IMAGE_SIZE, f"Image size exceeds limit: {limits.max_bytes_text}")
@@ -57,7 +57,7 @@ def check(content: bytes, limits: ImageLimits) -> None:
         raise Refusal(*problem)
 
 
-# The same picture is often submitted again and again, and decoding it is the dearest part of a submit.
+# The same image is often submitted repeatedly, and decoding it is the slowest part of a submit.
 @functools.lru_cache(maxsize=16)
 def _find_problem(content: bytes, limits: ImageLimits) -> tuple[Reason, str] | None:
     try:
@@ -74,7 +74,7 @@ def _find_problem(content: bytes, limits: ImageLimits) -> tuple[Reason, str] | N
                 return Reason.IMAGE_FORMAT, "Image format not supported: a PNG must not have an alpha channel"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Reason.IMAGE_SIZE, "Image size exceeds limit: too many pixels"
-    # What Pillow's decoders are known to raise on damaged files.
+    # Pillow's decoders raise these on damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
         return Reason.IMAGE_FORMAT, _FORMAT_MESSAGE
     return None
@@ -82,8 +82,8 @@ def _find_problem(content: bytes, limits: ImageLimits) -> tuple[Reason, str] | N
 
 @functools.lru_cache(maxsize=16)
 def sample(name: str, size: tuple[int, int] = (1280, 720)) -> bytes:
-    """A made-up landscape as JPEG, always the same for the same `name`."""
-    rng = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - a picture, not a secret
+    """Return a generated landscape as JPEG. It depends on `name` and `size` alone."""
+    rng = random.Random(hashlib.sha256(name.encode()).digest())  # noqa: S311 - an image, not a secret
     width, height = size
     image = _sky(width, height, rng.choice(_SKIES))
     _sun(image, (rng.randint(width // 4, 3 * width // 4), rng.randint(height // 5, height // 2)))
@@ -129,7 +129,7 @@ def _hills(image: Image.Image, depth: int, uniform: Callable[[float, float], flo
     width, height = image.size
     level = height * (0.55 + 0.12 * depth)
     left, middle, right = (level + uniform(-0.09, 0.09) * height for _ in range(3))
-    # A parabola through three heights: cheap, smooth, and different for each range of hills.
+    # A parabola through three heights is cheap, smooth, and different for each range of hills.
     bend, slope = 2 * (left + right - 2 * middle), 4 * middle - 3 * left - right
     ridge = [(x, left + slope * (x / width) + bend * (x / width) ** 2) for x in range(0, width + 16, 16)]
     ImageDraw.Draw(image).polygon(

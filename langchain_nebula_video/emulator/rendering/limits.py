@@ -1,4 +1,4 @@
-"""What a page says of the files it takes; apart from Pillow and PyAV, which nobody needs for that."""
+"""Limits for image and audio files, in a file without Pillow and PyAV so that anybody can import them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What pictures are taken."""
+    """Which images are accepted."""
 
     formats: tuple[str, ...]
-    """In Pillow's words."""
+    """Pillow's names of formats."""
     max_bytes: int
     max_bytes_text: str
-    """The limit in the page's words."""
+    """The size limit in the page's words."""
     side_range: tuple[int, int] | None = None
-    """The shortest and the longest that a side may be, in pixels."""
+    """The minimum and maximum length of a side, in pixels."""
     alpha: bool = True
     """Whether a PNG may have an alpha channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioLimits:
-    """How long a sound may be, in seconds."""
+    """How long an audio file may be, in seconds."""
 
     min_seconds: int
     max_seconds: int

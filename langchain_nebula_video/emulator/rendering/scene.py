@@ -1,4 +1,4 @@
-"""What a video is made from, and what makes that of a task."""
+"""The input of a video, and how it follows from a task."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ _LONG_SIDE = 1280
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything a video is made from."""
+    """Everything that determines a video."""
 
     first_frame: bytes
-    """A picture file."""
+    """An image file."""
     prompt: str
     seed: int
     seconds: int
     frame_rate: int
     pixels: int
-    """About how many a frame has; its proportions are the picture's."""
+    """About how many pixels a frame has. The aspect ratio comes from the image."""
     audio: bytes | None = None
-    """A file whose sound is used; it wins over `ambient_sound`."""
+    """An audio file; it overrides `ambient_sound`."""
     ambient_sound: bool = False
     last_frame: bytes | None = None
-    """What the first frame turns into; cut to its proportions."""
+    """The image that the first frame fades into, cropped to the aspect ratio of the first."""
     references: tuple[bytes, ...] = ()
-    """Pictures to be seen in the first frame, side by side."""
+    """Images that appear in the first frame, side by side."""
     watermark: bool = False
 
     @property
     def random_seed(self) -> bytes:
-        """What all that looks random is drawn from."""
+        """The seed of every random choice."""
         return hashlib.sha256(f"{self.seed}\n{self.prompt}".encode()).digest()
 
 
 def scene_of(task: Task) -> Scene:
-    """What a task's video is made from.
+    """Return the scene of a task.
 
     Raises:
-        ValueError: The task has no picture and needs one, so it can only fail.
+        ValueError: The task has no image but needs one. Such a task always fails.
     """
     spec = task.spec
     if spec.image is not None:
         first_frame = spec.image.content
     elif spec.aspect_ratio is not None:
-        # Nothing but the prompt says what is to be seen.
+        # Without an image the prompt alone determines the picture.
         first_frame = sample(spec.prompt, image_size(spec.aspect_ratio))
     else:
         message = f"task {task.id} has no picture"
@@ -75,6 +75,6 @@ def scene_of(task: Task) -> Scene:
 
 
 def image_size(proportion: float) -> tuple[int, int]:
-    """A picture's sides in a proportion, with the area of one of 16 to 9."""
+    """Return the sides of an image with this aspect ratio, and the area of a 16:9 image."""
     area = _LONG_SIDE * _LONG_SIDE * 9 / 16
     return round(math.sqrt(area * proportion)), round(math.sqrt(area / proportion))

@@ -1,4 +1,4 @@
-"""The mark "AI生成" (made by AI) in a frame's lower right corner, drawn in strokes: no font is needed."""
+"""The watermark "AI生成" (made by AI) in the lower right corner. It is drawn as strokes, so no font is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Stroke = tuple[tuple[float, float], ...]
 
-# Strokes in a square whose sides are 1, y downwards, and how wide each sign is.
+# Width and strokes of each glyph, in a unit square with y downwards.
 _GLYPHS: Sequence[tuple[float, Sequence[Stroke]]] = (
     (0.8, (((0.04, 0.95), (0.4, 0.08), (0.76, 0.95)), ((0.17, 0.64), (0.63, 0.64)))),
     (0.3, (((0.15, 0.08), (0.15, 0.95)),)),
@@ -47,16 +47,16 @@ _STROKE_WIDTH = 0.085
 _SUPERSAMPLING = 4
 _OPACITY = 0.85
 _SHADOW_OPACITY = 0.55
-# Brightness of white and of black, and no colour, within the range that video uses.
+# Brightness of white and black, and neutral color, in the limited range of video.
 _WHITE, _BLACK, _GREY = 235, 16, 128
 
 
 class Watermark:
-    """The mark for frames of one size."""
+    """The watermark for frames of one size."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """Draw it."""
-        # Even, as the planes of colour have half the size.
+        """Draw the watermark."""
+        # Even, because the color planes have half the size.
         height = max(8, round(min(size) * _HEIGHT)) // 2 * 2
         letters = _letters(height)
         edge = height // 4 * 2
@@ -76,7 +76,7 @@ class Watermark:
         )
 
     def apply(self, plane: Image.Image, index: int) -> None:
-        """Put it on one plane: of brightness (0), or of colour (1, 2)."""
+        """Draw it onto one plane: of brightness (0), or of color (1, 2)."""
         left, top = self._corner
         if index:
             for mask in self._halves:
@@ -87,7 +87,7 @@ class Watermark:
 
 
 def _letters(height: int) -> Image.Image:
-    """The signs in white on black, drawn larger and made smaller, so that they are smooth."""
+    """Draw the glyphs in white on black, enlarged and then scaled down for smooth edges."""
     unit = height * _SUPERSAMPLING
     width = sum(width + _SPACE for width, _ in _GLYPHS) - _SPACE
     even = round(width * height / 2) * 2

@@ -1,4 +1,4 @@
-"""One request and its answer: logged, counted, and open to faults."""
+"""One HTTP request and its response."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ MAX_BODY = 32 * 1024 * 1024
 Handler = Callable[["Exchange"], Awaitable["Response"]]
 
 
-class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong on this side
-    """Raised when the client closes the connection before its request is complete."""
+class ClientDisconnected(Exception):  # noqa: N818 - not an error of the emulator
+    """Raised when the client disconnects before its request is complete."""
 
 
 class Exchange:
-    """What a handler and a fault know of the request they are for."""
+    """One request, and the means to answer it."""
 
     def __init__(self, state: State, entry: LogEntry, scope: Scope, receive: Receive, send: Send) -> None:
-        """Begin with the head of the request."""
+        """Start with the head of the request."""
         self.state = state
         self.entry = entry
         self.scope = scope
@@ -44,12 +44,12 @@ class Exchange:
         self.path: str = scope["path"]
         self.request_id = state.new_request_id()
         self.status_override: Status | None = None
-        """An earlier status that a fault has the task shown in."""
+        """An earlier status that a fault makes the response report."""
         self._body: bytes | None = None
 
     @property
     def dialect(self) -> Dialect | None:
-        """Whose words it is in, as far as is known yet."""
+        """The API of the request, as far as it is known yet."""
         return self.entry.dialect
 
     @dialect.setter
@@ -58,32 +58,32 @@ class Exchange:
 
     @property
     def connection(self) -> Connection | None:
-        """The connection below; None when the app is driven without a socket."""
+        """The TCP connection; None without a socket."""
         return connection_of(self.scope)
 
     @property
     def query(self) -> dict[str, str]:
-        """The query string's fields."""
+        """The fields of the query string."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     @property
     def path_params(self) -> Mapping[str, str]:
-        """The path's variable parts."""
+        """The variable parts of the path."""
         params: Mapping[str, str] = self.scope["path_params"]
         return params
 
     @property
     def origin(self) -> str:
-        """This server as the client calls it, so that addresses in answers lead back the same way."""
+        """The server's origin as the client addresses it, so that URLs in responses reach the same server."""
         host = self.headers.get("host") or "{}:{}".format(*self.scope["server"])
         return f"{self.scope['scheme']}://{host}"
 
     async def body(self) -> bytes:
-        """The whole body; may be asked for again.
+        """Return the whole body. It may be called again.
 
         Raises:
-            Refusal: It is larger than any request needs to be.
-            ClientGone: It did not arrive.
+            Refusal: The body is too large.
+            ClientDisconnected: The body did not arrive.
         """
         if self._body is not None:
             return self._body
@@ -103,17 +103,17 @@ class Exchange:
         return self._body
 
     async def respond(self, respond: Response) -> None:
-        """Send an answer in the ordinary way."""
+        """Send a response through the HTTP server."""
         self.entry.status = respond.status
         await respond.send(self.send)
 
     async def wait_disconnect(self) -> None:
-        """Wait until the connection is closed, by either side."""
+        """Wait until the client disconnects."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
     async def sleep(self, seconds: float) -> bool:
-        """Wait; True if the connection was closed meanwhile, as it is when the emulator stops."""
+        """Sleep; return True if the client disconnected or the emulator stopped meanwhile."""
         try:
             async with asyncio.timeout(seconds):
                 await self.wait_disconnect()
@@ -123,11 +123,11 @@ class Exchange:
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """The connection a request came on; None without a socket."""
+    """Return the TCP connection of a request; None without a socket."""
     state: dict[str, Any] = scope.get("state", {})
     return state.get("connection")
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """A request's headers, names in lower case; of a repeated one the last."""
+    """Return the headers with lower-case names. The last one of a repeated header wins."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,4 +1,4 @@
-"""Reading a ``multipart/form-data`` body."""
+"""Parsing of ``multipart/form-data`` bodies."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from email.message import Message
 
 
 def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The fields of a ``multipart/form-data`` body; what cannot be read is left out."""
+    """Return the fields of a ``multipart/form-data`` body. Unreadable parts are skipped."""
     head = Message()
     head["content-type"] = content_type
     boundary = head.get_param("boundary")
     if not isinstance(boundary, str):
         return {}
     fields = {}
-    # Each part begins with a line break and its boundary, the first one with the boundary alone.
+    # Each part starts with a line break and the boundary; the first may lack the line break.
     for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
         headers, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         name = _field_name(headers.decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""The log of requests, and how many were under way at once."""
+"""The request log, and how many requests were in flight at once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.clock import SupportsNow
     from langchain_nebula_video.emulator.enums import Dialect
 
-# Which field of `Peaks` counts a point.
+# The field of `Peaks` for each point.
 _PEAK_OF = {"submit": "submits", "query": "queries", "download": "downloads"}
 
 
 @dataclass(slots=True)
 class LogEntry:
-    """The line of one request, filled in as things become known."""
+    """The entry of one request, completed while it is served."""
 
     opened: RequestRecord
     status: int | None = None
@@ -31,15 +31,15 @@ class LogEntry:
     dialect: Dialect | None = None
 
     def record(self) -> RequestRecord:
-        """The line as it stands."""
+        """Return a snapshot of the entry."""
         return replace(self.opened, status=self.status, task_id=self.task_id, fault=self.fault, dialect=self.dialect)
 
 
 class RequestLog:
-    """Every request of one emulator. All methods may be called from any thread."""
+    """Every request of one emulator. Every method is thread-safe."""
 
     def __init__(self, clock: SupportsNow) -> None:
-        """Begin with an empty log."""
+        """Start with an empty log."""
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: list[LogEntry] = []
@@ -51,7 +51,7 @@ class RequestLog:
     def track(
         self, point: str, *, method: str, path: str, headers: Mapping[str, str], connection: int | None
     ) -> Iterator[LogEntry]:
-        """Log one request for as long as the block lasts."""
+        """Log one request, and count it as in flight while the block runs."""
         counters = ("requests", *filter(None, [_PEAK_OF.get(point)]))
         with self._lock:
             record = RequestRecord(
@@ -74,22 +74,22 @@ class RequestLog:
                 self._in_flight.subtract(counters)
 
     def add_violation(self, rule: str, entry: LogEntry) -> None:
-        """Keep that a request broke a rule."""
+        """Record that a request broke a rule."""
         opened = entry.opened
         with self._lock:
             self._violations.append(Violation(self._clock.now(), rule, opened.number, opened.path))
 
     def records(self) -> tuple[RequestRecord, ...]:
-        """Every request, in order of arrival."""
+        """Return every request, in order of arrival."""
         with self._lock:
             return tuple(entry.record() for entry in self._entries)
 
     def peaks(self) -> Peaks:
-        """The most that was ever under way."""
+        """Return the highest numbers of requests in flight."""
         with self._lock:
             return Peaks(**self._peaks)
 
     def violations(self) -> tuple[Violation, ...]:
-        """Every broken rule, in order."""
+        """Return every violation, in order."""
         with self._lock:
             return tuple(self._violations)

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, in the calling thread or in one of its own."""
+"""The HTTP server: uvicorn, in the calling thread or in a background thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TICK = 0.02
 
 
 class Server(uvicorn.Server):
-    """uvicorn, made to start and stop at once: nobody needs an emulator to be graceful."""
+    """uvicorn without a graceful shutdown: it starts and stops at once."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class Server(uvicorn.Server):
         """Bind the port; `port` 0 takes a free one.
 
         Raises:
-            OSError: The port cannot be had.
+            OSError: The port is not available.
         """
 
         def protocol(*args: Any, **kwargs: Any) -> EmulatorH11Protocol:
             return EmulatorH11Protocol(*args, connection_numbers=connection_numbers, **kwargs)
 
-        # uvicorn's annotations ask for whole seconds and a class; its code for neither.
+        # uvicorn annotates whole seconds and a class, but its code accepts floats and callables.
         options: dict[str, Any] = {"http": protocol, "timeout_keep_alive": idle_close}
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
         super().__init__(uvicorn.Config(app, lifespan="off", ws="none", **quiet, **options))
@@ -57,22 +57,22 @@ class Server(uvicorn.Server):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Serve in a thread; returns when requests are answered."""
+        """Serve in a background thread; return once requests are answered."""
         self._thread = threading.Thread(target=self.serve_in_this_thread, name="nebula-emulator", daemon=True)
         self._thread.start()
         self._ready.wait()
 
     def stop(self) -> None:
-        """Stop the thread that `start` started; returns when every connection is closed."""
+        """Stop the background thread; return once every connection is closed."""
         self.should_exit = True
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def serve_in_this_thread(self, ready: Callable[[], object] = lambda: None) -> None:
-        """Serve in this thread until `stop`, or until a signal if it is the main one.
+        """Serve in this thread until `stop`, or until a signal in the main thread.
 
-        The port is listening already, so `ready` is called before the first request is served.
+        `ready` is called before the first request is served. The port is already listening then.
         """
         try:
             with self._socket:
@@ -82,15 +82,15 @@ class Server(uvicorn.Server):
             self._ready.set()
 
     async def main_loop(self) -> None:
-        """Wait for the end, in steps shorter than uvicorn's."""
+        """Wait for the end, in shorter steps than uvicorn's."""
         self._ready.set()
         ticks = itertools.count()
-        # Signal handlers and other threads end it, and neither could set an asyncio event.
+        # Signal handlers and other threads set the flag. Neither may set an asyncio event.
         while not await self.on_tick(next(ticks)):  # noqa: ASYNC110
             await asyncio.sleep(_TICK)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Break every connection off, which ends every request, those that a fault holds up too."""
+        """Abort every connection. This also ends requests that a fault holds."""
         for server in self.servers:
             server.close()
         for each in sockets or []:
@@ -98,11 +98,11 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         self._on_stop()
-        # Connections are closed in the loop's next round.
+        # The event loop closes the connections in its next iteration.
         await asyncio.sleep(0)
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """End on a signal, without raising it again afterwards: having been asked to end is no failure."""
+        """Stop on a signal without raising it again: a requested stop is not a failure."""
         self.should_exit = True

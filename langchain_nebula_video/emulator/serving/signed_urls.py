@@ -1,4 +1,4 @@
-"""Addresses of finished videos: signed, and good for a limited time."""
+"""Signed URLs of finished videos, valid for a limited time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class UrlSigner:
-    """Signs paths with a secret of its own, so that no other emulator's address is good here."""
+    """Signs paths with a random secret, so that another emulator's URLs are invalid here."""
 
     def __init__(self) -> None:
-        """Draw the secret."""
+        """Generate the secret."""
         self._secret = secrets.token_bytes(32)
         self._access_key_id = "LTAI" + secrets.token_hex(10)
 
     def query(self, path: str, expires: int) -> str:
-        """The query string that opens `path` until `expires` (seconds since the epoch)."""
+        """Return the query string that makes `path` valid until `expires` (seconds since the epoch)."""
         fields = {
             "Expires": str(expires),
             "OSSAccessKeyId": self._access_key_id,
@@ -31,7 +31,7 @@ class UrlSigner:
         return urlencode(fields)
 
     def expiry(self, path: str, query: Mapping[str, str]) -> int | None:
-        """When a query string stops opening `path`; None if it never did."""
+        """Return when a query string expires; None if its signature is invalid."""
         expires = query.get("Expires", "")
         valid = hmac.compare_digest(self._signature(path, expires).encode(), query.get("Signature", "").encode())
         return int(expires) if valid else None

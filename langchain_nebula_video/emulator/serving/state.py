@@ -1,4 +1,4 @@
-"""The parts of one emulator, as every route gets them."""
+"""The state of one emulator, shared by all routes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything there is one of in an emulator."""
+    """All objects that exist once in an emulator."""
 
     clock: Clock
     engine: Engine
@@ -38,11 +38,11 @@ class State:
     uploads: Uploads
     rate_limiter: RateLimiter
     vidu_query_refusal: int | None
-    """What a Vidu task's query is answered where it was submitted, if it is answered elsewhere."""
+    """The status code for a Vidu query at the path of the submit; None if that path answers."""
     url_lifetime: float
     """Seconds by the emulator's clock, from the end of the task."""
     signs_anew: bool
-    """Whether they are counted from each look at the task instead."""
+    """Whether `url_lifetime` counts from each query instead."""
 
     def add_account(
         self,
@@ -56,7 +56,7 @@ class State:
         """Add an account; see `Emulator.add_account`.
 
         Raises:
-            ValueError: The key or the name is taken, or there is no such region.
+            ValueError: The key or the name is already in use, or the region is unknown.
         """
         accounts = self.accounts
         accounts.add(
@@ -70,6 +70,6 @@ class State:
         )
 
     def new_request_id(self) -> str:
-        """In the gateway's form: the time to the nanosecond, then letters."""
+        """Return a request id in the gateway's format: the time to the nanosecond, then hexadecimal digits."""
         now = datetime.fromtimestamp(self.clock.now(), UTC)
         return f"{now:%Y%m%d%H%M%S%f}000{uuid.uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""The storage that finished videos and hosted files are fetched from; it wants no key."""
+"""The object storage: downloads of videos and hosted files, and uploads. It needs no API key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UPLOAD_STATUSES = {"FileAlreadyExists": 409, "InvalidArgument": 400}
 
 
 def signed_url(exchange: Exchange, record: TaskRecord) -> str:
-    """Where a finished task's video is: signed, and good for `Core.url_lifetime`."""
+    """Return the signed URL of a finished video. It expires after `State.url_lifetime`."""
     path = RESULT_PATH.format(task_id=record.id)
     state = exchange.state
     since = state.clock.now() if state.signs_anew else record.finished_at
@@ -45,7 +45,7 @@ def signed_url(exchange: Exchange, record: TaskRecord) -> str:
 
 
 async def download(exchange: Exchange) -> Response:
-    """``GET`` or ``HEAD`` of a signed address."""
+    """``GET`` or ``HEAD`` of a signed URL."""
     state = exchange.state
     flag_key(exchange)
     expiry = state.url_signer.expiry(exchange.path, exchange.query)
@@ -54,7 +54,7 @@ async def download(exchange: Exchange) -> Response:
     now = state.clock.now()
     if now >= expiry:
         return _denied("AccessDenied", "Request has expired.", Expires=_iso_utc(expiry), ServerTime=_iso_utc(now))
-    # The signature proves that the task was there and had succeeded.
+    # A valid signature proves that the task exists and had succeeded.
     task, record = state.engine.find(exchange.path_params["task_id"])
     if record.status is not Status.SUCCEEDED:
         return _denied("AccessDenied", "The object is not there yet.")
@@ -66,7 +66,7 @@ async def download(exchange: Exchange) -> Response:
 
 
 async def hosted(exchange: Exchange) -> Response:
-    """``GET`` of a file given to `Emulator.host_image` or `Emulator.host_audio`."""
+    """``GET`` of a file from `Emulator.host_image` or `Emulator.host_audio`."""
     flag_key(exchange)
     content = exchange.state.files.hosted(exchange.path_params["digest"])
     if content is None:
@@ -79,7 +79,7 @@ async def hosted(exchange: Exchange) -> Response:
 
 
 async def upload(exchange: Exchange) -> Response:
-    """The form's own address: a multipart POST."""
+    """``POST`` of a multipart form with a file."""
     flag_key(exchange)
     form = read_form(exchange.headers.get("content-type", ""), await exchange.body())
     problem = exchange.state.uploads.store_form(form)
@@ -91,12 +91,12 @@ async def upload(exchange: Exchange) -> Response:
 
 
 def refuse(_: Exchange, refusal: Refusal) -> Response:
-    """A refusal as the storage answers it."""
+    """Turn a refusal into an error response of the storage."""
     return storage_error(400, "InvalidArgument", refusal.message)
 
 
 def flag_key(exchange: Exchange) -> None:
-    """Note it if an API key was sent here."""
+    """Record a violation if the request contains an API key."""
     contains_key = exchange.state.accounts.contains_key
     sent = [*exchange.headers.values(), *exchange.query.values()]
     if any(map(contains_key, sent)):
@@ -104,12 +104,12 @@ def flag_key(exchange: Exchange) -> None:
 
 
 def _content_response(exchange: Exchange, content: bytes, content_type: str) -> Response:
-    """The whole content, or the one range of it that was asked for."""
+    """Return the whole content, or the one range that the request asks for."""
     etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"'
     headers = {"content-type": content_type, "etag": etag, "accept-ranges": "bytes"}
     match = _RANGE.fullmatch(exchange.headers.get("range", ""))
     unchanged = exchange.headers.get("if-range", etag) == etag
-    # Several ranges, or a wrong one, get the whole: so the storage does, and the standard allows it.
+    # Several ranges, or an invalid one, return everything. OSS does so, and the HTTP standard allows it.
     if match is None or not any(match.groups()) or not unchanged:
         return Response(200, content, headers)
     size = len(content)
@@ -128,7 +128,7 @@ def _denied(code: str, message: str, **fields: str) -> Response:
 
 
 def storage_error(status: int, code: str, message: str, **fields: str) -> Response:
-    """An error as the storage answers it: in XML."""
+    """Return an error response of the storage, in XML."""
     fields = {"Code": code, "Message": message, "RequestId": uuid.uuid4().hex[:24].upper(), **fields}
     lines = [f"  <{name}>{escape(value)}</{name}>" for name, value in fields.items()]
     text = "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<Error>", *lines, "</Error>", ""])

@@ -1,4 +1,4 @@
-"""DashScope's temporary storage: a form signed for one directory, then addresses that the models alone can read."""
+"""DashScope's temporary storage: upload policies, and files that only the models can read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNREACHABLE = "Unable to download the media resource during the data inspection
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Leave to upload into one directory."""
+    """Permission to upload into one directory."""
 
     account: str
     model: str
@@ -48,10 +48,10 @@ class _Upload:
 
 
 class Uploads:
-    """What was uploaded, and who may have it used. All methods may be called from any thread."""
+    """Uploaded files, with the account and model they belong to. Every method is thread-safe."""
 
     def __init__(self, clock: SupportsNow) -> None:
-        """Begin with nothing."""
+        """Start without uploads."""
         self._clock = clock
         self._lock = threading.Lock()
         self._access_key_id = "LTAI" + secrets.token_hex(10)
@@ -59,7 +59,7 @@ class Uploads:
         self._stored: dict[str, _Upload] = {}
 
     def policy(self, account: Account, model: str, host: str) -> dict[str, Any]:
-        """A form that lets somebody upload for one model."""
+        """Return a signed form that permits an upload for one model."""
         now = self._clock.now()
         expires_at = now + POLICY_LIFETIME
         day = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
@@ -91,7 +91,7 @@ class Uploads:
         }
 
     def store_form(self, form: Mapping[str, bytes]) -> tuple[str, str] | None:
-        """Keep a file; what is wrong with the form, in the storage's code and words, or None."""
+        """Store an uploaded file. Return the storage's error code and message, or None if it was stored."""
         fields = {name: value.decode("utf-8", "replace") for name, value in form.items() if name != "file"}
         now, key = self._clock.now(), fields.get("key", "")
         with self._lock:
@@ -112,10 +112,10 @@ class Uploads:
             return None
 
     def get(self, url: str, account: Account, model: str) -> bytes:
-        """What was uploaded by an account for a model.
+        """Return the file that an account uploaded for a model.
 
         Raises:
-            Refusal: Nothing was, or not by this account or for this model, or too long ago.
+            Refusal: The file does not exist, has expired, or belongs to another account or model.
         """
         with self._lock:
             upload = self._stored.get(url.removeprefix(SCHEME))
