@@ -107,7 +107,7 @@ class Emulator:
             ),
             accounts=Accounts(),
             files=FileStore(known_images or {}),
-            videos=VideoCache(),
+            video_cache=VideoCache(),
             url_signer=UrlSigner(),
             request_log=RequestLog(self.clock),
             uploads=Uploads(self.clock),
@@ -145,7 +145,7 @@ class Emulator:
             server, self._server = self._server, None
         if server is not None:
             server.stop()
-        self._state.videos.close()
+        self._state.video_cache.close()
 
     def serve_forever(self, ready: Callable[[str], object] = lambda _: None) -> None:
         """Serve in this thread until `stop`, SIGINT or SIGTERM.
@@ -302,7 +302,7 @@ class Emulator:
                 port=self._port,
                 idle_close=self._idle_close,
                 connection_numbers=self._connection_numbers,
-                on_stop=self._state.videos.close,
+                on_stop=self._state.video_cache.close,
             )
             return self._server
 

@@ -145,7 +145,7 @@ class Engine:
         digest = hashlib.sha256(f"{seed}\n{spec.prompt}".encode()).digest()
         rng = random.Random(digest)  # noqa: S311 - a schedule, not a secret
         total = rng.uniform(*spec.model.processing_time[spec.seconds]) / self._speed
-        begin = self._queue_end(account, spec.model, now)
+        begin = self._earliest_start(account, spec.model, now)
         return Task(
             id=str(uuid.uuid4()),
             spec=spec,
@@ -158,8 +158,8 @@ class Engine:
             finished_at=begin + total,
         )
 
-    def _queue_end(self, account: Account, model: Model, now: float) -> float:
-        """Return when a task submitted now reaches the front of its account's queue."""
+    def _earliest_start(self, account: Account, model: Model, now: float) -> float:
+        """Return when a new task of this account and model can start."""
         if model.max_parallel_tasks is None or not self.documented_limits:
             return now
         ends = sorted(

@@ -95,7 +95,7 @@ def read_task_spec(
     if offer.task_type is not task_type:
         raise Refusal(Reason.PARAMETER, _URL_ERROR)
     _check_values(offer, inputs, parameters)
-    # The page: a template overrides the prompt.
+    # A template replaces the prompt.
     prompt = f"template:{inputs['template']}" if inputs["template"] else (inputs["prompt"] or "")[: offer.prompt_limit]
     refusal = None if inputs["template"] else trigger_words.refusal_for(prompt)
     if refusal is not None:
@@ -105,7 +105,7 @@ def read_task_spec(
     audio, audio_failure = media.load_audio(inputs["audio_url"] if offer.has_audio else None, source, AUDIO_LIMITS)
     failure = next((failure for _, failure in images.values() if failure), None)
     problem = failure or audio_failure or trigger_words.failure_for(prompt)
-    first, *last = (picture for picture, _ in images.values())
+    first, *last = (image for image, _ in images.values())
     rewritten = prompt and not inputs["template"] and parameters["prompt_extend"] is not False
     return TaskSpec(
         model=offer.model,
@@ -121,7 +121,7 @@ def read_task_spec(
         watermark=bool(parameters["watermark"]),
         actual_prompt=_REWRITTEN_PROMPT.format(prompt.rstrip(" .。")) if rewritten else None,
         request=_recorded_request(
-            fields["model"], inputs, parameters, {name: picture for name, (picture, _) in images.items()}
+            fields["model"], inputs, parameters, {name: image for name, (image, _) in images.items()}
         ),
         problem=Problem(error_code_for(problem.reason), problem.message) if problem else None,
         dialect=dialect,

@@ -32,8 +32,8 @@ FIELDS = (
 EXTRA = (Field("audio", bool), Field("bgm", bool), Field("seed", int))
 MAX_REFERENCES = 4
 # The page gives one example. These are the aspect ratios of the model itself.
-PROPORTIONS: Mapping[str, float] = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4}
-DEFAULT_PROPORTION = "16:9"
+ASPECT_RATIOS: Mapping[str, float] = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4}
+DEFAULT_ASPECT_RATIO = "16:9"
 # The page states no limits for images.
 IMAGE_LIMITS = ImageLimits(
     formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024, max_bytes_text="it must not exceed 10MB"
@@ -84,8 +84,8 @@ def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reas
         prompt=fields["prompt"],
         image=first,
         last_image=last,
-        references=tuple(picture for picture, _ in loaded if picture),
-        aspect_ratio=PROPORTIONS[fields["aspect_ratio"] or DEFAULT_PROPORTION] if not fields["image"] else None,
+        references=tuple(image for image, _ in loaded if image),
+        aspect_ratio=ASPECT_RATIOS[fields["aspect_ratio"] or DEFAULT_ASPECT_RATIO] if not fields["image"] else None,
         resolution=offer.model.default_resolution,
         seconds=seconds,
         seed=extra["seed"],
@@ -99,11 +99,11 @@ def read_task_spec(body: bytes, files: FileStore, error_code_for: Callable[[Reas
     )
 
 
-def _read_duration(fields: Any) -> int:
+def _read_duration(duration: Any) -> int:
     """Return the duration. The page's table says text, its examples say numbers: both are valid."""
-    if fields is None:
+    if duration is None:
         return DEFAULT_SECONDS
-    number = int(fields) if isinstance(fields, str) and fields.isascii() and fields.isdigit() else fields
+    number = int(duration) if isinstance(duration, str) and duration.isascii() and duration.isdigit() else duration
     if type(number) is not int or number not in SECONDS:
         raise Refusal(Reason.PARAMETER, f"duration must be a whole number from {SECONDS[0]} to {SECONDS[-1]}")
     return number
@@ -130,5 +130,5 @@ def _check_mode(fields: Mapping[str, Any], references: list[str], *, takes_refer
     unknown = [name for name in _IMAGE_NAME.findall(fields["prompt"]) if not 1 <= int(name) <= len(references)]
     if takes_references and unknown:
         raise Refusal(Reason.PARAMETER, f"the prompt names @Image{unknown[0]}, but there are {len(references)}")
-    if fields["aspect_ratio"] and fields["aspect_ratio"] not in PROPORTIONS:
-        raise Refusal(Reason.PARAMETER, f"aspect_ratio must be one of {', '.join(PROPORTIONS)}")
+    if fields["aspect_ratio"] and fields["aspect_ratio"] not in ASPECT_RATIOS:
+        raise Refusal(Reason.PARAMETER, f"aspect_ratio must be one of {', '.join(ASPECT_RATIOS)}")

@@ -21,7 +21,7 @@ class UrlSigner:
         self._secret = secrets.token_bytes(32)
         self._access_key_id = "LTAI" + secrets.token_hex(10)
 
-    def query(self, path: str, expires: int) -> str:
+    def sign(self, path: str, expires: int) -> str:
         """Return the query string that makes `path` valid until `expires` (seconds since the epoch)."""
         fields = {
             "Expires": str(expires),

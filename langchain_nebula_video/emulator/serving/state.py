@@ -32,7 +32,7 @@ class State:
     engine: Engine
     accounts: Accounts
     files: FileStore
-    videos: VideoCache
+    video_cache: VideoCache
     url_signer: UrlSigner
     request_log: RequestLog
     uploads: Uploads

@@ -41,7 +41,7 @@ def signed_url(exchange: Exchange, record: TaskRecord) -> str:
     state = exchange.state
     since = state.clock.now() if state.signs_anew else record.finished_at
     expires = int(since + state.url_lifetime)
-    return f"{exchange.origin}{path}?{state.url_signer.query(path, expires)}"
+    return f"{exchange.origin}{path}?{state.url_signer.sign(path, expires)}"
 
 
 async def download(exchange: Exchange) -> Response:
@@ -58,7 +58,7 @@ async def download(exchange: Exchange) -> Response:
     task, record = state.engine.find(exchange.path_params["task_id"])
     if record.status is not Status.SUCCEEDED:
         return _denied("AccessDenied", "The object is not there yet.")
-    video = await state.videos.for_task(task)
+    video = await state.video_cache.for_task(task)
     ended = datetime.fromtimestamp(record.finished_at, UTC)
     return _content_response(exchange, video, "video/mp4").with_headers(
         last_modified=format_datetime(ended, usegmt=True)
@@ -109,7 +109,7 @@ def _content_response(exchange: Exchange, content: bytes, content_type: str) -> 
     headers = {"content-type": content_type, "etag": etag, "accept-ranges": "bytes"}
     match = _RANGE.fullmatch(exchange.headers.get("range", ""))
     unchanged = exchange.headers.get("if-range", etag) == etag
-    # Several ranges, or an invalid one, return everything. OSS does so, and the HTTP standard allows it.
+    # Several ranges, or an invalid one, return everything. The real storage does so, and the HTTP standard allows it.
     if match is None or not any(match.groups()) or not unchanged:
         return Response(200, content, headers)
     size = len(content)
