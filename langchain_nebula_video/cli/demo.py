@@ -46,7 +46,8 @@ def demo(
         if out == _DEFAULT_OUT:  # nobody needs the video of an earlier demo
             out.unlink(missing_ok=True)
         with require_emulator_extra(output):
-            from langchain_nebula_video.emulator import Emulator, render  # noqa: F401, PLC0415 an extra
+            from langchain_nebula_video.emulator import Emulator  # noqa: PLC0415 an extra
+            from langchain_nebula_video.emulator.rendering import encoder  # noqa: F401, PLC0415 an extra
         with Emulator(speed=speed) as emulator, _no_proxy():
             # Async, because with threads Ctrl-C would wait until the video is finished.
             artifact = asyncio.run(_run(output, emulator, out, audio=audio, speed=speed))

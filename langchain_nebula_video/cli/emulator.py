@@ -50,10 +50,10 @@ def emulate(
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
     output = Output()
     with require_emulator_extra(output):
-        from langchain_nebula_video.emulator import (  # noqa: PLC0415 an extra
-            Emulator,
-            render,  # noqa: F401 if it is missing, fail now and not at the first task
-        )
+        from langchain_nebula_video.emulator import Emulator  # noqa: PLC0415 an extra
+
+        # If it is missing, fail now and not at the first task.
+        from langchain_nebula_video.emulator.rendering import encoder  # noqa: F401, PLC0415
 
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance)
     for region in _REGIONS.values():

@@ -1,9 +1,11 @@
-"""Image-to-video services, offline: real HTTP, real money sums, real MP4 files.
+"""Image-to-video services, offline: real HTTP, exact bills, real MP4 files.
 
-Nebula's gateway, Alibaba's DashScope in two regions, DashScope passed through a gateway, and a
-gateway with Vidu models, all on one port.
+One port serves Nebula's gateway, Alibaba's DashScope in two regions, DashScope through a gateway,
+and a gateway with Vidu models. The emulator is written from the vendors' pages and imports nothing
+of the client, so the two can disagree.
 
-Written from the vendor's pages alone. It imports nothing of the client, so that the two can disagree.
+Imports go one way: `emulator`, `app` and `control` import the rooms; then `faults`, `dialects`, `serving`,
+`rendering`; then the modules below the rooms: `engine`, `accounts`, `clock`, `records` and others.
 
 Example:
     ```python
@@ -16,28 +18,16 @@ Example:
 
 from __future__ import annotations
 
-from ._extra import extra
+from .extras import require_extra
 
-with extra():
+with require_extra():
     from .emulator import Emulator
 
+from .bill import Bill, BillLine
 from .clock import Clock, SupportsNow
-from .faults import Faults
-from .records import (
-    AccountRecord,
-    Bill,
-    BillLine,
-    Currency,
-    Dialect,
-    FaultRecord,
-    Peaks,
-    Problem,
-    Region,
-    RequestRecord,
-    Status,
-    TaskRecord,
-    Violation,
-)
+from .enums import Currency, Dialect, Region, Status
+from .faults.schedule import Faults
+from .records import AccountRecord, FaultRecord, Peaks, Problem, RequestRecord, TaskRecord, Violation
 
 __all__ = [
     "AccountRecord",

@@ -1,80 +1,73 @@
-"""Who may submit: keys, balances, rates."""
+"""Accounts: API keys, balances and group ratios."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .records import AccountRecord, Currency, Region
+from .bill import convert
+from .enums import Currency, Region
+from .records import AccountRecord
 from .refusals import Reason, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from decimal import Decimal
 
-# The rate on Nebula's page. Only where a gateway's dollars pay for what is priced in yuan.
-CNY_PER_USD = Decimal("7.2")
 _CURRENCIES: Mapping[Region | None, Currency] = {
     None: Currency.USD,
     Region.BEIJING: Currency.CNY,
     Region.SINGAPORE: Currency.USD,
 }
-_RATES: Mapping[tuple[Currency, Currency], Decimal] = {
-    (Currency.CNY, Currency.USD): 1 / CNY_PER_USD,
-    (Currency.USD, Currency.CNY): CNY_PER_USD,
-}
 
 
 @dataclass(slots=True)
 class Account:
-    """One key and what stands behind it. The engine alone changes the balance."""
+    """One API key and its balance. Only the engine changes the balance."""
 
     name: str
     key: str
     balance: Decimal
     group_ratio: Decimal
     region: Region | None = None
-    """None for a gateway's account; the vendor's own accounts have a home."""
+    """The region of a DashScope account; None for a gateway's account."""
 
     @property
     def currency(self) -> Currency:
-        """What the balance is in."""
+        """The currency of the balance."""
         return _CURRENCIES[self.region]
 
-    def affords(self, amount: Decimal, currency: Currency) -> bool:
-        """Whether a task may be accepted that will cost so much.
+    def can_afford(self, amount: Decimal, currency: Currency) -> bool:
+        """Return whether a task with this cost may be accepted.
 
-        A gateway's account is paid beforehand and must hold the whole. The vendor's own are paid
-        afterwards: they need only not be used up.
+        A gateway's account is prepaid, so its balance must cover the whole cost. A DashScope account is
+        billed afterwards, so its balance only has to be above zero.
         """
         if self.region is None:
-            return self.balance >= self._own(amount, currency)
+            return self.balance >= convert(amount, currency, self.currency)
         return self.balance > 0
 
     def charge(self, amount: Decimal, currency: Currency) -> None:
-        """Take an amount."""
-        self.balance -= self._own(amount, currency)
+        """Subtract an amount from the balance."""
+        self.balance -= convert(amount, currency, self.currency)
 
     def record(self) -> AccountRecord:
-        """A snapshot without the key."""
+        """Return a snapshot without the key."""
         return AccountRecord(self.name, self.region, self.balance, self.currency, self.group_ratio)
-
-    def _own(self, amount: Decimal, currency: Currency) -> Decimal:
-        return amount if currency is self.currency else amount * _RATES[currency, self.currency]
 
 
 class Accounts:
-    """The accounts of one emulator, found by key."""
+    """The accounts of one emulator, by API key."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without accounts."""
         self._by_key: dict[str, Account] = {}
 
     def add(self, account: Account) -> None:
         """Add an account.
 
         Raises:
-            ValueError: The key or the name is taken.
+            ValueError: The key or the name is already in use.
         """
         if account.key in self._by_key or any(account.name == other.name for other in self):
             message = f"there is an account with the key or the name of {account.name!r} already"
@@ -82,22 +75,22 @@ class Accounts:
         self._by_key = {**self._by_key, account.key: account}
 
     def __iter__(self) -> Iterator[Account]:
-        """In the order they were added."""
+        """Iterate in the order of addition."""
         return iter(self._by_key.values())
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of accounts."""
         return len(self._by_key)
 
     def authenticate(self, authorization: str | None, region: Region | None = None) -> Account:
-        """The account of an ``Authorization: Bearer`` header.
+        """Return the account of an ``Authorization: Bearer`` header.
 
         Args:
-            authorization: The header.
-            region: Where it was sent to; None for a gateway. A key is good at home only.
+            authorization: The header's value.
+            region: The region that received the request; None for a gateway. A key is valid there only.
 
         Raises:
-            Refusal: No such key there.
+            Refusal: The key is not valid there.
         """
         scheme, _, key = (authorization or "").partition(" ")
         account = self._by_key.get(key.strip()) if scheme.lower() == "bearer" else None
@@ -105,6 +98,6 @@ class Accounts:
             raise Refusal(Reason.KEY, "Invalid API Key")
         return account
 
-    def holds_key(self, text: str) -> bool:
-        """Whether one of the keys occurs in `text`."""
+    def contains_key(self, text: str) -> bool:
+        """Return whether `text` contains one of the API keys."""
         return any(key in text for key in self._by_key)

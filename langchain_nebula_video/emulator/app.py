@@ -1,4 +1,4 @@
-"""The ASGI app of one emulator: every dialect's routes over one core."""
+"""The ASGI app: the routes of every dialect, of the storage and of the control API."""
 
 from __future__ import annotations
 
@@ -7,47 +7,101 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from . import control, nebula, results, shared, uploads, vidu
-from .dashscope import DOORS
-from .envelopes import unknown_path
-from .exchange import Endpoint
-from .records import Dialect
+from . import control
+from .dialects import dispatch, nebula, vidu
+from .dialects.dashscope import SERVICES
+from .dialects.error_envelopes import unknown_path_response
+from .enums import Dialect
+from .refusals import Refusal
+from .rendering.errors import RenderStopped
+from .serving import storage
+from .serving.exchange import ClientDisconnected, Exchange, connection_of, headers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from .answers import Answer
-    from .core import Core
-    from .exchange import Exchange, Handler
-    from .refusals import Refusal
+    from starlette.types import Receive, Scope, Send
 
-    Refuse = Callable[[Exchange, Refusal], Answer]
+    from .faults.schedule import Faults
+    from .serving.exchange import Handler
+    from .serving.responses import Response
+    from .serving.state import State
+
+    RefusalHandler = Callable[[Exchange, Refusal], Response]
 
 
-def build_app(core: Core) -> Starlette:
-    """All routes. A further dialect is further rows here, over the same core."""
-    table: list[tuple[str, str, str, Handler, Refuse, Dialect | None]] = [
-        # Nebula's unless the model says otherwise.
-        ("POST", nebula.SUBMIT_PATH, "submit", shared.submit, shared.refuse, Dialect.NEBULA),
-        ("GET", nebula.QUERY_PATH, "query", shared.query, shared.refuse, Dialect.NEBULA),
+class Endpoint:
+    """The ASGI app of one route: it logs the request, injects faults and turns refusals into responses."""
+
+    def __init__(
+        self,
+        state: State,
+        faults: Faults,
+        point: str,
+        handler: Handler,
+        refuse: Callable[[Exchange, Refusal], Response],
+        dialect: Dialect | None = None,
+    ) -> None:
+        """Store the parts; `refuse` turns a `Refusal` raised by `handler` into a response."""
+        self._state = state
+        self._faults = faults
+        self._dialect = dialect
+        self._point = point
+        self._handler = handler
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        connection = connection_of(scope)
+        with self._state.request_log.track(
+            self._point,
+            method=scope["method"],
+            path=scope["path"],
+            headers=self._without_keys(headers_of(scope)),
+            connection=connection.number if connection else None,
+        ) as entry:
+            entry.dialect = self._dialect
+            exchange = Exchange(self._state, entry, scope, receive, send)
+            try:
+                await self._faults.play(self._point, exchange, self._respond)
+            except (ClientDisconnected, RenderStopped):
+                return
+
+    async def _respond(self, exchange: Exchange) -> Response:
+        try:
+            return await self._handler(exchange)
+        except Refusal as refusal:
+            return self._refuse(exchange, refusal)
+
+    def _without_keys(self, headers: Mapping[str, str]) -> dict[str, str]:
+        contains_key = self._state.accounts.contains_key
+        return {name: "***" if contains_key(value) else value for name, value in headers.items()}
+
+
+def build_app(state: State, faults: Faults) -> Starlette:
+    """Build the app of one emulator. A new dialect adds rows to the table."""
+    table: list[tuple[str, str, str, Handler, RefusalHandler, Dialect | None]] = [
+        # `dispatch` sends a request to Vidu if its model says so.
+        ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
+        ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
         ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
-        *((*row, door.refuse, door.dialect) for door in DOORS for row in door.routes()),
-        ("POST", uploads.UPLOAD_PATH, "upload", uploads.upload, results.refuse, None),
-        ("GET", results.RESULT_PATH, "download", results.download, results.refuse, None),
-        ("GET", results.HOSTED_PATH, "hosted", results.hosted, results.refuse, None),
+        *((*row, service.refuse, service.dialect) for service in SERVICES for row in service.routes()),
+        ("POST", storage.UPLOAD_PATH, "upload", storage.upload, storage.refuse, None),
+        ("GET", storage.RESULT_PATH, "download", storage.download, storage.refuse, None),
+        ("GET", storage.HOSTED_PATH, "hosted", storage.hosted, storage.refuse, None),
     ]
     return Starlette(
         routes=[
             *(
-                Route(path, Endpoint(core, point, handler, refuse, dialect), methods=[method])
+                Route(path, Endpoint(state, faults, point, handler, refuse, dialect), methods=[method])
                 for method, path, point, handler, refuse, dialect in table
             ),
-            *control.routes(core),
-            # Whatever else is asked for, logged too: a client that goes astray should be seen.
-            Route("/{path:path}", Endpoint(core, "unknown", _unknown, nebula.refuse)),
+            *control.routes(state, faults),
+            # Unknown paths are logged too, so that a misdirected client shows up in `requests`.
+            Route("/{path:path}", Endpoint(state, faults, "unknown", _unknown_path, nebula.refuse)),
         ]
     )
 
 
-async def _unknown(exchange: Exchange) -> Answer:
-    return unknown_path(exchange)
+async def _unknown_path(exchange: Exchange) -> Response:
+    return unknown_path_response(exchange)

@@ -1,4 +1,4 @@
-"""The emulator's idea of time."""
+"""The emulator's clock, and the time format of the vendor."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Where the vendor is; its pages' times say no zone. Singapore's clocks show the same.
+# The vendor's pages give times without a zone. Beijing and Singapore share this one.
 BEIJING = timezone(timedelta(hours=8))
 
 
-def beijing(at: float) -> str:
-    """A moment as the vendor writes it, to the millisecond."""
+def format_beijing_time(at: float) -> str:
+    """Format a time as the vendor does, with milliseconds."""
     moment = datetime.fromtimestamp(at, UTC).astimezone(BEIJING)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 class SupportsNow(Protocol):
-    """All that the emulator asks of a clock."""
+    """The interface that the emulator needs of a clock."""
 
     def now(self) -> float:
-        """Seconds since the epoch. Must not go back."""
+        """Return seconds since the epoch. The value must never decrease."""
         ...
 
 
 class Clock:
-    """Wall time that can be paused and pushed forward.
+    """Wall-clock time that can be paused and advanced.
 
-    ``Clock()`` keeps real time. ``Clock(start=1_762_254_911.0, running=False)`` stands still until
-    `advance` is called, which is what a test without sleeping wants.
+    ``Clock()`` follows real time. ``Clock(start=1_762_254_911.0, running=False)`` stands still until
+    `advance` is called, so a test needs no sleep.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Clock:
         running: bool = True,
         source: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin at `start` (seconds since the epoch; default: now), running or standing still.
+        """Create a clock.
 
         Args:
-            start: The first reading.
+            start: The first reading, in seconds since the epoch; default: now.
             running: Whether time passes by itself.
-            source: What time passes by. Not the wall clock: somebody may set that back.
+            source: What measures elapsed time. It is not the wall clock, because that can be set back.
         """
         self._lock = threading.Lock()
         self._source = source
@@ -57,12 +57,12 @@ class Clock:
         self._running = running
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         with self._lock:
             return self._now()
 
     def advance(self, seconds: float) -> None:
-        """Push the clock forward.
+        """Move the clock forward.
 
         Raises:
             ValueError: `seconds` is negative.
@@ -74,12 +74,12 @@ class Clock:
             self._reading += seconds
 
     def pause(self) -> None:
-        """Stand still until `resume`."""
+        """Stop time until `resume` is called."""
         with self._lock:
             self._reading, self._running = self._now(), False
 
     def resume(self) -> None:
-        """Go on from where `pause` stopped."""
+        """Let time pass again, starting where `pause` stopped it."""
         with self._lock:
             if not self._running:
                 self._since, self._running = self._source(), True

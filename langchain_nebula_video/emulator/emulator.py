@@ -1,4 +1,4 @@
-"""The emulator as its users hold it."""
+"""The public class of the emulator."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Self
 from .accounts import Accounts
 from .app import build_app
 from .clock import Clock
-from .core import Core
-from .dashscope import prefix_of
+from .dialects.dashscope import prefix_for
 from .engine import Engine
-from .faults import Faults
-from .files import Files
-from .rates import Rates
-from .records import Region
-from .server import Server
-from .signing import Signer
-from .traffic import Traffic
-from .uploads import Uploads
-from .videos import Videos
+from .enums import Region
+from .faults.schedule import Faults
+from .files import FileStore
+from .rate_limits import RateLimiter
+from .rendering.cache import VideoCache
+from .serving.request_log import RequestLog
+from .serving.server import Server
+from .serving.signed_urls import UrlSigner
+from .serving.state import State
+from .serving.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from .bill import Bill
     from .clock import SupportsNow
-    from .records import AccountRecord, Bill, Peaks, RequestRecord, TaskRecord, Violation
+    from .records import AccountRecord, Peaks, RequestRecord, TaskRecord, Violation
 
 DAY = 86_400.0
 
 
 class Emulator:
-    """Nebula's gateway, DashScope and two gateways more, on one port of this machine.
+    """Nebula's gateway, DashScope in two regions and two more gateways, on one port of this machine.
 
     Example:
         ```python
@@ -44,7 +45,7 @@ class Emulator:
             print(emulator.url, emulator.api_key)
         ```
 
-    Everything it did can be read back, also after it has stopped. It may be started again.
+    You can read everything it did back, also after it has stopped. You can start it again.
     """
 
     def __init__(
@@ -65,38 +66,38 @@ class Emulator:
         documented_limits: bool = False,
         vidu_query_refusal: int | None = None,
     ) -> None:
-        """Set it up; nothing is opened before `start`.
+        """Configure the emulator; nothing is opened before `start`.
 
         Args:
-            speed: How many times faster than the real service tasks are done. At 1 a clip of five
-                seconds takes one to two minutes. It shortens the work and nothing else: the clock,
-                and with it every time in an answer, stays real.
-            host: Where to listen.
-            port: 0 takes a free one.
-            api_key: The first account's key.
-            balance: USD in the first account.
-            group_ratio: What the first account's prices are multiplied with.
-            max_concurrent_tasks: How many tasks an account may have under way; None for any number.
-            clock: What tells the time; default: real time. Whatever it is, `Emulator.clock` can be
-                paused and advanced.
-            url_lifetime: Seconds that a video's address is good for after its task has ended.
-            signs_anew: Whether each look at a task gives a new address, good for `url_lifetime` from then on.
-            idle_close: Seconds after which the server closes a connection that nothing comes on.
-            known_images: Pictures by the address that requests will name them by.
-            documented_limits: Whether DashScope's limits are kept: so many submits and queries a
-                second, so many tasks of a model worked on at once.
-            vidu_query_refusal: 404 or 405 if a Vidu task is to be asked for under ``/v1/videos`` and
-                nowhere else; None if the path it was submitted at answers too.
+            speed: How many times faster than the real service tasks run. At 1 a clip of five seconds
+                takes one to two minutes. Only the tasks are faster: the clock, and every time in a
+                response, stays real.
+            host: The address to listen on.
+            port: The port to listen on; 0 takes a free one.
+            api_key: The API key of the first account.
+            balance: The balance of the first account, in USD.
+            group_ratio: The factor that multiplies the first account's prices.
+            max_concurrent_tasks: How many unfinished tasks an account may have; None for no limit.
+            clock: The source of time; default: real time. `Emulator.clock` can be paused and advanced
+                with any source.
+            url_lifetime: How many seconds a video's URL stays valid after its task has ended.
+            signs_anew: Whether each query returns a new URL, valid for `url_lifetime` from then on.
+            idle_close: After how many idle seconds the server closes a connection.
+            known_images: Files by the URL that requests name them by.
+            documented_limits: Whether to enforce DashScope's limits: submits and queries a second, and
+                parallel tasks of a model.
+            vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
+                the path of the submit answers too.
 
         Raises:
-            ValueError: `speed` is not greater than 0, or the refusal is none of these.
+            ValueError: `speed` is not greater than 0, or `vidu_query_refusal` has another value.
         """
         if vidu_query_refusal not in {None, 404, 405}:
             message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
             raise ValueError(message)
-        self.clock: Clock = _clock(clock)
-        """What tells the time; it can be paused and advanced."""
-        self._core = Core(
+        self.clock: Clock = _as_clock(clock)
+        """The emulator's clock; it can be paused and advanced."""
+        self._state = State(
             clock=self.clock,
             engine=Engine(
                 clock=self.clock,
@@ -105,60 +106,60 @@ class Emulator:
                 documented_limits=documented_limits,
             ),
             accounts=Accounts(),
-            files=Files(known_images or {}),
-            videos=Videos(),
-            signer=Signer(),
-            faults=Faults(),
-            traffic=Traffic(self.clock),
+            files=FileStore(known_images or {}),
+            video_cache=VideoCache(),
+            url_signer=UrlSigner(),
+            request_log=RequestLog(self.clock),
             uploads=Uploads(self.clock),
-            rates=Rates(self.clock, kept=documented_limits),
+            rate_limiter=RateLimiter(self.clock, enforced=documented_limits),
             vidu_query_refusal=vidu_query_refusal,
             url_lifetime=url_lifetime,
             signs_anew=signs_anew,
         )
+        self.faults: Faults = Faults()
+        """The faults to inject into requests."""
         self._host = host
         self._port = port
         self._idle_close = idle_close
-        self._numbers = itertools.count(1)
+        self._connection_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._server: Server | None = None
-        self.app: Starlette = build_app(self._core)
-        """The ASGI app, for tests that drive it without a socket."""
+        self.app: Starlette = build_app(self._state, self.faults)
+        """The ASGI app, for tests without a socket."""
         self.api_key = api_key
-        self.faults: Faults = self._core.faults
         self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
 
     def start(self) -> Self:
-        """Serve in a thread of its own.
+        """Serve in a background thread.
 
         Raises:
-            OSError: The port cannot be had.
-            RuntimeError: It is running already.
+            OSError: The port is not available.
+            RuntimeError: The emulator is already running.
         """
         self._bind().start()
         return self
 
     def stop(self) -> None:
-        """Break off whatever is under way; does nothing if it is not running."""
+        """Abort all requests and stop. Does nothing if the emulator is not running."""
         with self._lock:
             server, self._server = self._server, None
         if server is not None:
             server.stop()
-        self._core.videos.close()
+        self._state.video_cache.close()
 
     def serve_forever(self, ready: Callable[[str], object] = lambda _: None) -> None:
-        """Serve in this thread until `stop` is called, SIGINT or SIGTERM.
+        """Serve in this thread until `stop`, SIGINT or SIGTERM.
 
         Args:
-            ready: Called with the address once the port is bound.
+            ready: Called with the URL once the port is bound.
 
         Raises:
-            OSError: The port cannot be had.
-            RuntimeError: It is running already.
+            OSError: The port is not available.
+            RuntimeError: The emulator is already running.
         """
         server = self._bind()
         try:
-            server.serve_here(lambda: ready(self.url))
+            server.serve_in_this_thread(lambda: ready(self.url))
         finally:
             self.stop()
 
@@ -174,16 +175,16 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base address.
+        """The base URL.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The emulator is not running.
         """
         server = self._server
         if server is None:
             message = "the emulator is not running: call start(), or use it in a with statement"
             raise RuntimeError(message)
-        return f"http://{_reachable(self._host)}:{server.port}"
+        return f"http://{_connectable_host(self._host)}:{server.port}"
 
     def add_account(
         self,
@@ -194,20 +195,20 @@ class Emulator:
         name: str | None = None,
         region: Region | str | None = None,
     ) -> None:
-        """Add an account with a key of its own.
+        """Add an account with its own API key.
 
         Args:
-            api_key: The key.
-            balance: In the account's currency: yuan in Beijing, else US dollars.
-            group_ratio: What its prices are multiplied with.
-            name: What it is called in records; default: a number.
-            region: ``beijing`` or ``singapore`` for an account of DashScope's own, which is good there
-                alone; None for one of the gateways, good at all of them.
+            api_key: The API key.
+            balance: The balance, in yuan for Beijing, else in US dollars.
+            group_ratio: The factor that multiplies its prices.
+            name: Its name in records; default: a numbered name.
+            region: ``beijing`` or ``singapore`` for a DashScope account, valid in that region only;
+                None for a gateway's account, valid at every gateway.
 
         Raises:
-            ValueError: The key or the name is taken, or there is no such region.
+            ValueError: The key or the name is already in use, or the region is unknown.
         """
-        self._core.add_account(
+        self._state.add_account(
             api_key,
             balance=balance,
             group_ratio=group_ratio,
@@ -216,75 +217,79 @@ class Emulator:
         )
 
     def dashscope_url(self, region: Region | str = Region.BEIJING) -> str:
-        """What stands for ``https://dashscope.aliyuncs.com`` or its Singapore sibling; ``/api/v1/...`` follows.
+        """Return the replacement for ``https://dashscope.aliyuncs.com`` or its Singapore counterpart.
+
+        Append ``/api/v1/...`` to it.
 
         Raises:
-            ValueError: There is no such region.
-            RuntimeError: It is not running.
+            ValueError: The region is unknown.
+            RuntimeError: The emulator is not running.
         """
-        return self.url + prefix_of(Region(region))
+        return self.url + prefix_for(Region(region))
 
     @property
     def passthrough_url(self) -> str:
-        """What stands for a gateway's address with its ``/alibailian``; ``/api/v1/...`` follows.
+        """The replacement for a gateway's URL with its ``/alibailian``.
+
+        Append ``/api/v1/...`` to it.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The emulator is not running.
         """
-        return self.url + prefix_of(None)
+        return self.url + prefix_for(None)
 
     def host_image(self, content: bytes) -> str:
-        """Serve a picture; the address to submit it by."""
-        return self._base() + self._core.files.host(content)
+        """Serve an image and return its URL for a submit."""
+        return self._base_url() + self._state.files.host(content)
 
     def host_audio(self, content: bytes) -> str:
-        """Serve a sound; the address to submit it by."""
-        return self._base() + self._core.files.host(content)
+        """Serve an audio file and return its URL for a submit."""
+        return self._base_url() + self._state.files.host(content)
 
     @property
     def speed(self) -> float:
-        """How many times faster than the real service tasks are done; those under way follow a change."""
-        return self._core.engine.speed
+        """How many times faster than the real service tasks run. A change affects unfinished tasks too."""
+        return self._state.engine.speed
 
     @speed.setter
     def speed(self, speed: float) -> None:
-        self._core.engine.speed = speed
+        self._state.engine.speed = speed
 
     @property
     def tasks(self) -> tuple[TaskRecord, ...]:
-        """Every task that was accepted, in order."""
-        return self._core.engine.records()
+        """Every accepted task, in order."""
+        return self._state.engine.records()
 
     @property
     def bill(self) -> Bill:
         """Everything that was charged."""
-        return self._core.engine.bill()
+        return self._state.engine.bill()
 
     @property
     def balance(self) -> Decimal:
-        """What is left in the first account, which is a gateway's: USD."""
+        """The balance of the first account, which is a gateway's: USD."""
         return self.accounts[0].balance
 
     @property
     def accounts(self) -> tuple[AccountRecord, ...]:
-        """Every account, in the order they were added."""
-        self._core.engine.settle()
-        return tuple(account.record() for account in self._core.accounts)
+        """Every account, in the order of addition."""
+        self._state.engine.settle()
+        return tuple(account.record() for account in self._state.accounts)
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
         """Every request, in order of arrival."""
-        return self._core.traffic.records()
+        return self._state.request_log.records()
 
     @property
     def peaks(self) -> Peaks:
-        """The most requests that were ever under way at one moment."""
-        return self._core.traffic.peaks()
+        """The highest numbers of requests in flight at one moment."""
+        return self._state.request_log.peaks()
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """Everything done that a well-behaved client never does."""
-        return self._core.traffic.violations()
+        """Everything a client did that a correct client never does."""
+        return self._state.request_log.violations()
 
     def _bind(self) -> Server:
         with self._lock:
@@ -296,24 +301,24 @@ class Emulator:
                 host=self._host,
                 port=self._port,
                 idle_close=self._idle_close,
-                numbers=self._numbers,
-                on_stop=self._core.videos.close,
+                connection_numbers=self._connection_numbers,
+                on_stop=self._state.video_cache.close,
             )
             return self._server
 
-    def _base(self) -> str:
-        # Without a server the host is only a name: files are found by their path.
+    def _base_url(self) -> str:
+        # Without a server any host works, because hosted files are found by path.
         return "http://127.0.0.1" if self._server is None else self.url
 
 
-def _clock(given: SupportsNow | None) -> Clock:
-    if given is None or isinstance(given, Clock):
-        return given or Clock()
-    return Clock(given.now(), source=given.now)
+def _as_clock(source: SupportsNow | None) -> Clock:
+    if source is None or isinstance(source, Clock):
+        return source or Clock()
+    return Clock(source.now(), source=source.now)
 
 
-def _reachable(host: str) -> str:
-    """The name to call a server by that listens on `host`."""
+def _connectable_host(host: str) -> str:
+    """Return the host name that connects to a server listening on `host`."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
     host = everywhere.get(host, host)
     return f"[{host}]" if ":" in host else host

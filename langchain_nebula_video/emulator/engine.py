@@ -1,8 +1,8 @@
-"""Tasks, time and money: what every dialect shares.
+"""The engine: tasks, time and money, shared by every dialect.
 
-Nothing runs in the background. A task's whole future is drawn when it is accepted, and whoever looks
-at anything first lets the clock catch up: tasks whose end has passed are settled, in the order in
-which they ended, and those that succeeded are billed then.
+Nothing runs in the background. The engine computes a task's whole schedule when it accepts the task.
+Every access first settles the tasks that have ended since, in the order of their ends, and bills
+those that succeeded.
 """
 
 from __future__ import annotations
@@ -12,187 +12,105 @@ import heapq
 import random
 import threading
 import uuid
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .records import Bill, BillLine, Dialect, Problem, Status, TaskRecord
+from .bill import Bill, BillLine
+from .enums import Dialect, Status
+from .records import TaskRecord
 from .refusals import Reason, Refusal
+from .tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from .accounts import Account
-    from .catalog import Model
     from .clock import SupportsNow
-    from .files import Material
+    from .models import Model
+    from .tasks import TaskSpec
 
-# What part of a task's time is spent in the queue, at least and at most.
+# The share of a task's total time that it spends in the queue: minimum and maximum.
 QUEUE_SHARE = (0.05, 0.25)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request that passed its dialect's checks."""
-
-    model: Model
-    prompt: str
-    image: Material | None
-    """The first frame; None if there is none to be had."""
-    resolution: str
-    seconds: int
-    seed: int | None
-    audio: Material | None
-    generate_audio: bool
-    request: Mapping[str, Any]
-    """What to show of the body in records."""
-    problem: Problem | None
-    """What the task will fail with; None if it will succeed."""
-    dialect: Dialect = Dialect.NEBULA
-    last_image: Material | None = None
-    """What the video is to end on."""
-    references: tuple[Material, ...] = ()
-    """What is to be seen in it, without being one of its frames."""
-    proportion: float | None = None
-    """Width by height, where no picture decides it."""
-    watermark: bool = False
-    actual_prompt: str | None = None
-    """The prompt as rewritten; None if it was not."""
-
-
-@dataclass(slots=True)
-class Task:
-    """An accepted job. Only the three marks ever change, and only when the speed does."""
-
-    id: str
-    job: Job
-    account: Account
-    seed: int
-    price: Decimal
-    group_ratio: Decimal
-    """As agreed when the task was accepted."""
-    accepted_at: float
-    started_at: float
-    finished_at: float
-    canceled: bool = False
-
-    def status(self, now: float) -> Status:
-        """Where the task is at `now`."""
-        if self.canceled:
-            return Status.CANCELED
-        if now < self.started_at:
-            return Status.PENDING
-        if now < self.finished_at:
-            return Status.RUNNING
-        return Status.FAILED if self.job.problem else Status.SUCCEEDED
-
-    @property
-    def cost(self) -> Decimal:
-        """What it costs if it succeeds, in its model's currency."""
-        return self.price * self.job.seconds * self.group_ratio
-
-    def record(self, now: float) -> TaskRecord:
-        """A snapshot at `now`."""
-        status = self.status(now)
-        return TaskRecord(
-            id=self.id,
-            dialect=self.job.dialect,
-            account=self.account.name,
-            model=self.job.model.name,
-            request=self.job.request,
-            image_digest=self.job.image.digest if self.job.image else None,
-            resolution=self.job.resolution,
-            seconds=self.job.seconds,
-            seed=self.seed,
-            status=status,
-            accepted_at=self.accepted_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            problem=self.job.problem if status is Status.FAILED else None,
-            cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
-            currency=self.job.model.currency,
-        )
-
-
 class Engine:
-    """The state machine of one emulator. All methods may be called from any thread."""
+    """The state machine of one emulator. Every method is thread-safe."""
 
     def __init__(
         self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None, documented_limits: bool = False
     ) -> None:
-        """Begin without tasks."""
+        """Start without tasks."""
         self.clock = clock
         self.documented_limits = documented_limits
-        self._speed = _checked(speed)
+        self._speed = _checked_speed(speed)
         self._max_concurrent_tasks = max_concurrent_tasks
         self._lock = threading.RLock()
         self._tasks: dict[str, Task] = {}
-        # (end, tie-breaker, task): the next to be settled comes first.
-        self._open: list[tuple[float, int, Task]] = []
-        self._under_way: dict[str, int] = {}
+        # (end, tie-breaker, task): a heap, with the next task to end in front.
+        self._unfinished: list[tuple[float, int, Task]] = []
+        self._unfinished_counts: dict[str, int] = {}
         self._lines: list[BillLine] = []
 
     @property
     def speed(self) -> float:
-        """How many times faster than the real service tasks are done."""
+        """How many times faster than the real service tasks run."""
         return self._speed
 
     @speed.setter
     def speed(self, speed: float) -> None:
         with self._lock:
             now = self._settle()
-            stretch = self._speed / _checked(speed)
-            for _, _, task in self._open:
+            stretch = self._speed / _checked_speed(speed)
+            for _, _, task in self._unfinished:
                 task.started_at = min(task.started_at, now) + max(task.started_at - now, 0.0) * stretch
                 task.finished_at = now + (task.finished_at - now) * stretch
-            self._open = [(task.finished_at, number, task) for _, number, task in self._open]
-            heapq.heapify(self._open)
+            self._unfinished = [(task.finished_at, number, task) for _, number, task in self._unfinished]
+            heapq.heapify(self._unfinished)
             self._speed = speed
 
-    def submit(self, account: Account, job: Job) -> Task:
-        """Accept a job.
+    def submit(self, account: Account, spec: TaskSpec) -> Task:
+        """Accept a task.
 
         Raises:
-            Refusal: The balance is less than the job will cost, or too many tasks are under way.
+            Refusal: The balance does not cover the cost, or the account has too many unfinished tasks.
         """
         with self._lock:
             now = self._settle()
-            task = self._plan(account, job, now)
-            # The page: the balance is checked on submission and nothing is set aside. So several
-            # tasks can be accepted that together cost more than there is.
-            if not account.affords(task.cost, job.model.currency):
-                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {job.model.currency}"
+            task = self._plan(account, spec, now)
+            # Nebula's page: the balance is checked on submission and nothing is reserved. Several accepted
+            # tasks can therefore cost more together than the balance.
+            if not account.can_afford(task.cost, spec.model.currency):
+                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {spec.model.currency}"
                 raise Refusal(Reason.QUOTA, f"Insufficient balance: {left} left, {needed} needed")
-            under_way = self._under_way.get(account.name, 0)
-            if self._max_concurrent_tasks is not None and under_way >= self._max_concurrent_tasks:
-                message = f"Requests rate limit exceeded: {under_way} tasks under way, please try again later"
+            unfinished = self._unfinished_counts.get(account.name, 0)
+            if self._max_concurrent_tasks is not None and unfinished >= self._max_concurrent_tasks:
+                message = f"Requests rate limit exceeded: {unfinished} tasks under way, please try again later"
                 raise Refusal(Reason.RATE, message)
             self._tasks[task.id] = task
-            self._under_way[account.name] = under_way + 1
-            heapq.heappush(self._open, (task.finished_at, len(self._tasks), task))
+            self._unfinished_counts[account.name] = unfinished + 1
+            heapq.heappush(self._unfinished, (task.finished_at, len(self._tasks), task))
             return task
 
     def find(
         self, task_id: str, account: Account | None = None, dialects: Collection[Dialect] = tuple(Dialect)
     ) -> tuple[Task, TaskRecord]:
-        """A task and how it stands, for anybody or for `account` alone.
+        """Return a task and its record. With `account`, only that account's tasks are visible.
 
         Raises:
-            Refusal: There is no such task, or it is another account's or another dialect's.
+            Refusal: The task does not exist, or belongs to another account or dialect.
         """
         with self._lock:
             now = self._settle()
             task = self._tasks.get(task_id)
             hidden = task is None or (account is not None and task.account is not account)
-            if task is None or hidden or task.job.dialect not in dialects:
+            if task is None or hidden or task.spec.dialect not in dialects:
                 raise Refusal(Reason.UNKNOWN_TASK, "task_not_exist")
             return task, task.record(now)
 
     def cancel(self, task: Task) -> None:
-        """Take a task out of the queue; those behind it do not move up.
+        """Cancel a task that is still queued. Tasks behind it do not move up.
 
         Raises:
-            Refusal: It is not in the queue any more.
+            Refusal: The task is no longer queued.
         """
         with self._lock:
             now = self._settle()
@@ -200,81 +118,81 @@ class Engine:
                 message = "Failed to cancel the task, please confirm if the task is in PENDING status."
                 raise Refusal(Reason.NOT_PENDING, message)
             task.canceled, task.finished_at = True, now
-            self._open = [each for each in self._open if each[2] is not task]
-            heapq.heapify(self._open)
-            self._under_way[task.account.name] -= 1
+            self._unfinished = [each for each in self._unfinished if each[2] is not task]
+            heapq.heapify(self._unfinished)
+            self._unfinished_counts[task.account.name] -= 1
 
     def records(self) -> tuple[TaskRecord, ...]:
-        """Every task ever accepted, in order."""
+        """Return every task ever accepted, in order."""
         with self._lock:
             now = self._settle()
             return tuple(task.record(now) for task in self._tasks.values())
 
     def bill(self) -> Bill:
-        """Everything charged so far."""
+        """Return everything charged so far."""
         with self._lock:
             self._settle()
             return Bill(tuple(self._lines))
 
     def settle(self) -> None:
-        """Let the books catch up with the clock."""
+        """Bill every task that has ended by now."""
         with self._lock:
             self._settle()
 
-    def _plan(self, account: Account, job: Job, now: float) -> Task:
-        seed = random.SystemRandom().randrange(2**31) if job.seed is None else job.seed
-        # Hashed, so that the same seed and prompt take the same time in every process.
-        digest = hashlib.sha256(f"{seed}\n{job.prompt}".encode()).digest()
-        fate = random.Random(digest)  # noqa: S311 - a plan, not a secret
-        total = fate.uniform(*job.model.working_time[job.seconds]) / self._speed
-        begin = self._turn(account, job.model, now)
+    def _plan(self, account: Account, spec: TaskSpec, now: float) -> Task:
+        seed = random.SystemRandom().randrange(2**31) if spec.seed is None else spec.seed
+        # The hash makes the times depend on seed and prompt alone, in every process.
+        digest = hashlib.sha256(f"{seed}\n{spec.prompt}".encode()).digest()
+        rng = random.Random(digest)  # noqa: S311 - a schedule, not a secret
+        total = rng.uniform(*spec.model.processing_time[spec.seconds]) / self._speed
+        begin = self._earliest_start(account, spec.model, now)
         return Task(
             id=str(uuid.uuid4()),
-            job=job,
+            spec=spec,
             account=account,
             seed=seed,
-            price=job.model.prices[job.resolution],
+            price=spec.model.prices[spec.resolution],
             group_ratio=account.group_ratio,
             accepted_at=now,
-            started_at=begin + total * fate.uniform(*QUEUE_SHARE),
+            started_at=begin + total * rng.uniform(*QUEUE_SHARE),
             finished_at=begin + total,
         )
 
-    def _turn(self, account: Account, model: Model, now: float) -> float:
-        """When a task that comes now is no longer behind others of its account."""
-        if model.parallel is None or not self.documented_limits:
+    def _earliest_start(self, account: Account, model: Model, now: float) -> float:
+        """Return when a new task of this account and model can start."""
+        if model.max_parallel_tasks is None or not self.documented_limits:
             return now
         ends = sorted(
-            task.finished_at for _, _, task in self._open if task.account is account and task.job.model is model
+            task.finished_at for _, _, task in self._unfinished if task.account is account and task.spec.model is model
         )
-        return now if len(ends) < model.parallel else ends[-model.parallel]
+        return now if len(ends) < model.max_parallel_tasks else ends[-model.max_parallel_tasks]
 
     def _settle(self) -> float:
         now = self.clock.now()
-        while self._open and self._open[0][0] <= now:
-            task = heapq.heappop(self._open)[2]
-            self._under_way[task.account.name] -= 1
-            if task.job.problem is None:
-                task.account.charge(task.cost, task.job.model.currency)
+        while self._unfinished and self._unfinished[0][0] <= now:
+            task = heapq.heappop(self._unfinished)[2]
+            self._unfinished_counts[task.account.name] -= 1
+            if task.spec.problem is None:
+                task.account.charge(task.cost, task.spec.model.currency)
                 self._lines.append(
                     BillLine(
                         task_id=task.id,
-                        dialect=task.job.dialect,
+                        dialect=task.spec.dialect,
                         account=task.account.name,
-                        model=task.job.model.name,
-                        resolution=task.job.resolution,
-                        seconds=task.job.seconds,
+                        model=task.spec.model.name,
+                        resolution=task.spec.resolution,
+                        seconds=task.spec.seconds,
                         price=task.price,
                         group_ratio=task.group_ratio,
                         amount=task.cost,
-                        currency=task.job.model.currency,
+                        currency=task.spec.model.currency,
                         at=task.finished_at,
                     )
                 )
         return now
 
 
-def _checked(speed: float) -> float:
+def _checked_speed(speed: float) -> float:
     if not speed > 0:
         message = f"speed must be greater than 0, not {speed}"
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""Files that requests name by address: served here, known by address, on this machine, or nowhere."""
+"""Files that requests name by URL: hosted here, registered by URL, or served on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HOSTED = "/hosted/"
-# Reserved for documentation (RFC 2606), so the examples of any page work here too.
+# RFC 2606 reserves these for documentation, so the examples of any page work here.
 EXAMPLE_DOMAINS = ("example.com", "example.org", "example.net")
 FETCH_TIMEOUT = 5.0
 
@@ -24,52 +24,51 @@ _UNREACHABLE = "Unable to download the media resource during the data inspection
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """A file that a task is made from."""
+class InputFile:
+    """A file that a task uses."""
 
     digest: str
     """SHA-256, in hexadecimal."""
     content: bytes
 
 
-class Files:
-    """Everything that can be had by address."""
+class FileStore:
+    """All files that a URL can name."""
 
     def __init__(self, known: Mapping[str, bytes]) -> None:
-        """Know these addresses from the start."""
+        """Register these files by URL."""
         self._lock = threading.Lock()
         self._known = dict(known)
         self._hosted: dict[str, bytes] = {}
-        self._kept: dict[str, Material] = {}
+        self._stored: dict[str, InputFile] = {}
 
-    def keep(self, content: bytes) -> Material:
-        """A file as a material; equal files share their bytes, however many tasks name them."""
+    def store(self, content: bytes) -> InputFile:
+        """Store a file. Equal files share their bytes, however many tasks use them."""
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
-            return self._kept.setdefault(digest, Material(digest, content))
+            return self._stored.setdefault(digest, InputFile(digest, content))
 
     def host(self, content: bytes) -> str:
-        """Keep a file; the path it is served at."""
+        """Host a file and return its path."""
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
             self._hosted[digest] = content
         return HOSTED + digest
 
     def hosted(self, digest: str) -> bytes | None:
-        """The file kept under a digest."""
+        """Return the hosted file with this digest."""
         return self._hosted.get(digest)
 
     def get(self, url: str, *, limit: int, sample: Callable[[str], bytes]) -> bytes:
-        """The file at an address; blocks while it is fetched.
+        """Return the file at a URL; blocks while it is fetched.
 
         Args:
-            url: An http or https address.
-            limit: The most bytes that are read: enough to show that a file is too large.
-            sample: Makes a stand-in for an address at one of the example domains.
+            url: An http or https URL.
+            limit: The most bytes to read: enough to show that a file is too large.
+            sample: Creates a stand-in for a URL at one of the example domains.
 
         Raises:
-            Refusal: It cannot be had. The real service could not have it either, or would have
-                fetched it from the internet, which this never does.
+            Refusal: The file cannot be fetched. The emulator never fetches from the internet.
         """
         known = self._known.get(url)
         if known is not None:
@@ -77,15 +76,15 @@ class Files:
         parts = urlsplit(url)
         host = parts.hostname or ""
         if is_loopback(host):
-            mine = self._hosted.get(parts.path.removeprefix(HOSTED))
-            return mine if mine is not None else _fetch(url, limit)
+            hosted = self._hosted.get(parts.path.removeprefix(HOSTED))
+            return hosted if hosted is not None else _fetch(url, limit)
         if any(host == domain or host.endswith("." + domain) for domain in EXAMPLE_DOMAINS):
             return sample(url)
         raise Refusal(Reason.DOWNLOAD, _UNREACHABLE)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -102,10 +101,10 @@ def _fetch(url: str, limit: int) -> bytes:
         try:
             target = parts.path or "/"
             connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
-            # A redirect is not followed: it could lead off this machine.
-            answer = connection.getresponse()
-            if answer.status == http.HTTPStatus.OK:
-                return answer.read(limit)
+            # Redirects are not followed, because one could lead off this machine.
+            response = connection.getresponse()
+            if response.status == http.HTTPStatus.OK:
+                return response.read(limit)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:

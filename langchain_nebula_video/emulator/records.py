@@ -1,49 +1,15 @@
-"""What a test reads back: frozen snapshots of everything the emulator did."""
+"""Frozen snapshots of everything the emulator did, for tests to read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
-
-class Status(StrEnum):
-    """Where a task is, in the upstream's words."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-
-class Dialect(StrEnum):
-    """Whose words a request was spoken in."""
-
-    NEBULA = "nebula"
-    DASHSCOPE = "dashscope"
-    PASSTHROUGH = "passthrough"
-    """DashScope's words at a gateway's address, with a gateway's key."""
-    VIDU = "vidu"
-    """Vidu models at the path that Nebula uses too."""
-
-
-class Region(StrEnum):
-    """DashScope's two homes: each has addresses, keys, model names and prices of its own."""
-
-    BEIJING = "beijing"
-    SINGAPORE = "singapore"
-
-
-class Currency(StrEnum):
-    """What an amount is in."""
-
-    USD = "USD"
-    CNY = "CNY"
+    from .enums import Currency, Dialect, Region, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +22,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """One accepted task, as it stood when it was looked at."""
+    """One accepted task, at the time of the snapshot."""
 
     id: str
     dialect: Dialect
     account: str
-    """Name of the account it belongs to."""
+    """Name of its account."""
     model: str
     request: Mapping[str, Any]
-    """The body as it was sent, `data:` URIs replaced by their digest."""
+    """The request body, with each `data:` URI replaced by its digest."""
     image_digest: str | None
-    """SHA-256 of the (first) picture's bytes; None if there is none, or it could not be fetched."""
+    """SHA-256 of the first image; None if there is none, or it could not be fetched."""
     resolution: str
     seconds: int
     seed: int
@@ -77,62 +43,21 @@ class TaskRecord:
     finished_at: float
     """When it ended, or will end."""
     problem: Problem | None
-    """Why it failed; None until it has."""
+    """Why it failed; None until it has failed."""
     cost: Decimal
-    """What was billed, in `currency`; 0 until it has succeeded."""
+    """The billed amount, in `currency`; 0 until the task has succeeded."""
     currency: Currency
-
-
-@dataclass(frozen=True, slots=True)
-class BillLine:
-    """One charge: a task that succeeded."""
-
-    task_id: str
-    dialect: Dialect
-    account: str
-    model: str
-    resolution: str
-    seconds: int
-    price: Decimal
-    """Per second, in `currency`."""
-    group_ratio: Decimal
-    amount: Decimal
-    """In `currency`."""
-    currency: Currency
-    at: float
-    """When the task succeeded, seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """Everything that has been charged."""
-
-    lines: tuple[BillLine, ...] = ()
-
-    @property
-    def usd(self) -> Decimal:
-        """The sum of what was charged in US dollars, exact."""
-        return self.total(Currency.USD)
-
-    @property
-    def cny(self) -> Decimal:
-        """The sum of what was charged in yuan, exact."""
-        return self.total(Currency.CNY)
-
-    def total(self, currency: Currency) -> Decimal:
-        """The sum of the lines in one currency; nothing is converted."""
-        return sum((line.amount for line in self.lines if line.currency is currency), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """One account as it stood."""
+    """One account, at the time of the snapshot."""
 
     name: str
     region: Region | None
     """None for a gateway's account."""
     balance: Decimal
-    """In `currency`; below zero when tasks that were all affordable alone end together."""
+    """In `currency`. It drops below zero if several tasks end that only one balance could pay."""
     currency: Currency
     group_ratio: Decimal
 
@@ -144,26 +69,26 @@ class RequestRecord:
     number: int
     at: float
     point: str
-    """What it was for: one of the points faults are played at, ``hosted`` or ``unknown``."""
+    """Its purpose: one of the points for faults, ``hosted`` or ``unknown``."""
     method: str
     path: str
     headers: Mapping[str, str]
-    """Names in lower case; the key itself is never kept."""
+    """Names in lower case. API keys are replaced."""
     connection: int | None
-    """Which TCP connection it came on, counted from 1; None when driven without a socket."""
+    """Number of its TCP connection, from 1; None without a socket."""
     status: int | None = None
-    """What was answered; None while under way, and when no answer was sent."""
+    """Status code of the response; None while in progress, or if none was sent."""
     task_id: str | None = None
-    """The task this request created; None if it created none."""
+    """The task that this request created, if any."""
     fault: str | None = None
-    """The kind of fault that was played on it."""
+    """The kind of fault that was injected, if any."""
     dialect: Dialect | None = None
-    """Whose words it was in; None for the storage's, and for unknown paths."""
+    """The API that it used; None for the storage and for unknown paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """The most requests that were ever under way at one moment."""
+    """The highest numbers of requests in flight at one moment."""
 
     requests: int = 0
     submits: int = 0
@@ -173,11 +98,11 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something a well-behaved client never does."""
+    """Something that a correct client never does."""
 
     at: float
     rule: str
-    """``key_outside_gateway``: the API key was sent to a storage address."""
+    """``key_outside_gateway``: an API key was sent to a storage URL."""
     request: int
     """Number of the request."""
     path: str
@@ -185,14 +110,14 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class FaultRecord:
-    """One fault in the list, and how often it has been played."""
+    """One fault in the list, and how often it was injected."""
 
     point: str
     kind: str
     times: int | None
-    """How many requests it is for; None: all."""
+    """How many requests it applies to; None: all."""
     after: int
-    """How many requests it lets pass first."""
+    """How many requests it skips first."""
     params: Mapping[str, Any] = field(default_factory=dict)
     seen: int = 0
     played: int = 0

@@ -1,4 +1,4 @@
-"""Why something is refused, in no dialect's words; each dialect has a table from these to its own."""
+"""Reasons for refusing a request, independent of any dialect. Each dialect maps them to its error codes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Reason(Enum):
     INTERNAL = auto()
 
 
-class Refusal(Exception):  # noqa: N818 - the word of the vendors' world: a request is refused
-    """Raised where something is found wrong; turned into an answer, or a failed task, by the dialect."""
+class Refusal(Exception):  # noqa: N818 - the vendors call it a refusal
+    """Raised when a request is invalid. The dialect turns it into an error response or a failed task."""
 
     def __init__(self, reason: Reason, message: str) -> None:
-        """Say why, and in which words."""
+        """Store the reason and the message."""
         super().__init__(message)
         self.reason = reason
         self.message = message

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from langchain_nebula_video import MemoryJournal, NebulaVideoClient, SqlJournal
-from langchain_nebula_video.emulator import Emulator, pictures
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import Entry, EntryState
 from tests.chaos.worker import FULL
 from tests.postgres import Server, programs_folder
@@ -122,7 +123,7 @@ def run(plan: Plan, folder: Path) -> Figures:
     began = time.monotonic()
     with Emulator(speed=SPEED, balance=10_000_000) as emulator:
         emulator.add_account(BEIJING, region="beijing", balance=10_000_000)
-        image = emulator.host_image(pictures.sample("chaos", (640, 480)))
+        image = emulator.host_image(images.sample("chaos", (640, 480)))
         reach = _reach(emulator, plan.gateway)
         each = NebulaVideoClient(**reach, journal=MemoryJournal()).quote(resolution="480p", image=image).usd
         assert each is not None

@@ -9,7 +9,8 @@ import av
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Dialect, Emulator, pictures
+from langchain_nebula_video.emulator import Dialect, Emulator
+from langchain_nebula_video.emulator.rendering import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,7 @@ def test_dashscope_video_is_what_its_model_makes(
     heard: bool,
 ) -> None:
     """Frame rate, length, size and sound."""
-    image = emulator.host_image(pictures.sample("cat"))
+    image = emulator.host_image(images.sample("cat"))
     request = {"model": model, "input": {"prompt": "a cat", "img_url": image}, "parameters": parameters}
     with client(emulator, emulator.dashscope_url(), "sk-beijing") as http:
         video = video_of(http, emulator, DASHSCOPE, "/api/v1/tasks/", request)

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Clock, Emulator, Status, pictures
+from langchain_nebula_video.emulator import Clock, Emulator, Status
+from langchain_nebula_video.emulator.rendering import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -293,7 +294,7 @@ def test_stop_ends_a_rendering() -> None:
 def test_picture_is_fetched_from_this_machine(emulator: Emulator, client: httpx.Client) -> None:
     """From another emulator, here; what answers 404 or nothing fails the task."""
     with Emulator() as other:
-        for image in (other.host_image(pictures.sample("x")), f"{other.url}/hosted/none"):
+        for image in (other.host_image(images.sample("x")), f"{other.url}/hosted/none"):
             assert client.post(PATH, json=REQUEST | {"image": image}).status_code == 200
         dead = other.host_image(b"x")
     client.post(PATH, json=REQUEST | {"image": dead})

@@ -36,13 +36,14 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import offers
-from langchain_nebula_video.emulator import Emulator, pictures
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import EntryState
 from tests.conftest import settle
 from tests.gateways import BEIJING, SINGAPORE, HurriedClock, all_gateways, reached
 
 CAT = "https://example.com/cat.png"
-PHOTOGRAPH = pictures.sample("a photograph", (640, 480))
+PHOTOGRAPH = images.sample("a photograph", (640, 480))
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": CAT}
 EVERY = sorted(GATEWAYS)
 LISTING = ["dashscope", "dashscope-intl"]
@@ -430,7 +431,7 @@ def test_a_gateway_that_tells_the_model_is_believed(emulator: Emulator) -> None:
 
 def test_a_first_and_a_last_frame_are_both_uploaded(emulator: Emulator) -> None:
     client = NebulaVideoClient(**reached(emulator, "dashscope"), model="wan2.2-kf2v-flash")
-    client.generate(prompt="x", image=PHOTOGRAPH, last_image=pictures.sample("the end", (640, 480)))
+    client.generate(prompt="x", image=PHOTOGRAPH, last_image=images.sample("the end", (640, 480)))
     assert counted(emulator, "POST", "/oss") == 2
 
 

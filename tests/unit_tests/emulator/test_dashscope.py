@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Region, Status
-from langchain_nebula_video.emulator.dashscope_models import ROWS
+from langchain_nebula_video.emulator.dialects.dashscope_models import DASHSCOPE_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -256,7 +256,7 @@ async def test_model_of_another_region_does_not_exist(emulator: Emulator, region
 )
 def test_every_model_has_its_own_default(model: str, resolution: str, rate: int) -> None:
     """Of resolution; five seconds are everybody's."""
-    row = ROWS[Region.BEIJING][model].model
+    row = DASHSCOPE_MODELS[Region.BEIJING][model].model
     assert (row.default_resolution, row.frame_rate, row.default_seconds) == (resolution, rate, 5)
     assert row.default_resolution in row.prices
 
@@ -337,16 +337,16 @@ async def test_sound_is_on_unless_declined_and_one_models_only(
 ) -> None:
     """Silence must be asked for."""
     task_id = await submit(http, model, parameters)
-    assert emulator._core.engine.find(task_id)[0].job.generate_audio is heard
+    assert emulator._state.engine.find(task_id)[0].spec.generate_audio is heard
 
 
 async def test_given_sound_wins(http: httpx.AsyncClient, emulator: Emulator) -> None:
     """And is ignored by a model without sound."""
     first = await submit(http, WITH_SOUND, {"audio": False}, audio_url="https://example.com/rap.mp3")
     second = await submit(http, MODEL, audio_url="https://example.com/rap.mp3")
-    find = emulator._core.engine.find
-    assert find(first)[0].job.audio is not None
-    assert find(second)[0].job.audio is None
+    find = emulator._state.engine.find
+    assert find(first)[0].spec.audio is not None
+    assert find(second)[0].spec.audio is None
 
 
 @pytest.mark.parametrize(

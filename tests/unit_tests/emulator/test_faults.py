@@ -12,8 +12,8 @@ from PIL import Image
 
 from langchain_nebula_video import emulator as package
 from langchain_nebula_video.emulator import Clock, Emulator
-from langchain_nebula_video.emulator._extra import extra
-from langchain_nebula_video.emulator.fault_kinds import KINDS
+from langchain_nebula_video.emulator.extras import require_extra
+from langchain_nebula_video.emulator.faults.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -312,5 +312,5 @@ def test_public_names_are_sorted_and_there() -> None:
 def test_missing_extra_says_how_to_install_it() -> None:
     """Instead of naming a package that nobody asked for."""
     hint = r'pip install "langchain-nebula-video\[emulator\]" \(av is missing\)'
-    with pytest.raises(ImportError, match=hint), extra():
+    with pytest.raises(ImportError, match=hint), require_extra():
         raise ModuleNotFoundError(name="av")

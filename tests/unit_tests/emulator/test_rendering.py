@@ -11,12 +11,13 @@ import httpx
 import pytest
 from PIL import Image, ImageChops, ImageColor, ImageOps, ImageStat
 
-from langchain_nebula_video.emulator import Clock, Emulator, pictures, sound
-from langchain_nebula_video.emulator.motion import Camera
+from langchain_nebula_video.emulator import Clock, Emulator
 from langchain_nebula_video.emulator.refusals import Refusal
-from langchain_nebula_video.emulator.render import render
-from langchain_nebula_video.emulator.scene import Scene, scene_of
-from langchain_nebula_video.emulator.stage import Stage, frame_size
+from langchain_nebula_video.emulator.rendering import audio, images
+from langchain_nebula_video.emulator.rendering.camera import Camera
+from langchain_nebula_video.emulator.rendering.encoder import render
+from langchain_nebula_video.emulator.rendering.frames import FrameRenderer, frame_size
+from langchain_nebula_video.emulator.rendering.scene import Scene, scene_of
 
 SMALL = 192 * 112
 
@@ -36,7 +37,7 @@ def scene(
     watermark: bool = False,
 ) -> Scene:
     return Scene(
-        first_frame=first_frame or pictures.sample("test"),
+        first_frame=first_frame or images.sample("test"),
         prompt=prompt,
         seed=seed,
         seconds=seconds,
@@ -90,7 +91,7 @@ def test_index_stands_in_front() -> None:
 
 def test_first_frame_is_the_picture() -> None:
     """Nearly: it has been through an encoder."""
-    image = pictures.sample("test")
+    image = images.sample("test")
     first = frames(render(scene(first_frame=image, pixels=640 * 360)))[0]
     assert difference(first, Image.open(io.BytesIO(image))) < 3
 
@@ -107,7 +108,7 @@ def test_picture_moves() -> None:
 def test_camera_never_leaves_the_picture() -> None:
     """At any time, for any move, in any proportions, the corners of the view lie inside."""
     for seed in range(50):
-        camera = Camera.directed_by(bytes([seed]))
+        camera = Camera.from_seed(bytes([seed]))
         for width, height in ((1280, 720), (400, 1600)):
             for step in range(11):
                 a, b, c, d, e, f = camera.at(step / 10, width, height)
@@ -174,18 +175,18 @@ def test_sound_is_made_when_asked_for() -> None:
 
 def test_given_sound_is_cut_or_followed_by_silence() -> None:
     """Whatever its length, the track is as long as the video."""
-    given = sound.sample()
+    given = audio.sample()
     with wave.open(io.BytesIO(given)) as file:
         original = file.readframes(file.getnframes())
-    assert sound.given(given, 1) == original[: sound.RATE * 2]
-    assert sound.given(given, 3) == original + bytes(sound.RATE * 2)
+    assert audio.fit_to_length(given, 1) == original[: audio.RATE * 2]
+    assert audio.fit_to_length(given, 3) == original + bytes(audio.RATE * 2)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a sound", pictures.sample("test")])
+@pytest.mark.parametrize("content", [b"", b"not a sound", images.sample("test")])
 def test_what_is_no_sound_is_refused(content: bytes) -> None:
     """A picture neither."""
     with pytest.raises(Refusal, match="Audio format"):
-        sound.inspect(content)
+        audio.check(content)
 
 
 def plain(color: str, size: tuple[int, int] = (320, 180)) -> bytes:
@@ -194,7 +195,7 @@ def plain(color: str, size: tuple[int, int] = (320, 180)) -> bytes:
 
 def test_last_frame_is_the_last_picture() -> None:
     """Cut to the first one's proportions; in between one turns into the other."""
-    first, last = pictures.sample("first"), pictures.sample("last", (720, 1280))
+    first, last = images.sample("first"), images.sample("last", (720, 1280))
     shown = frames(render(scene(first_frame=first, last_frame=last, pixels=640 * 360)))
     fitted = ImageOps.fit(Image.open(io.BytesIO(last)), shown[0].size, Image.Resampling.LANCZOS)
     assert difference(shown[0], Image.open(io.BytesIO(first))) < 3
@@ -275,7 +276,7 @@ async def test_text_alone_becomes_a_picture_of_the_prompt(
         for prompt in ("a coast", "a coast", "a mountain"):
             request = {"model": model, "prompt": prompt, "aspect_ratio": aspect_ratio, "duration": 1}
             await http.post("/v1/video/generations", json=request | {"extra_body": {"seed": 1}})
-    scenes = [scene_of(emulator._core.engine.find(task.id)[0]) for task in emulator.tasks]
+    scenes = [scene_of(emulator._state.engine.find(task.id)[0]) for task in emulator.tasks]
     assert scenes[0] == scenes[1]
     assert scenes[0].first_frame != scenes[2].first_frame
-    assert Stage(scenes[0]).size == size
+    assert FrameRenderer(scenes[0]).size == size

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
-from langchain_nebula_video.emulator.uploads import read_form
+from langchain_nebula_video.emulator.serving.multipart import read_form
 
 from .test_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
 
@@ -35,9 +35,9 @@ async def http(emulator: Emulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def picture(number: int = 0) -> bytes:
-    from langchain_nebula_video.emulator import pictures
+    from langchain_nebula_video.emulator.rendering import images
 
-    return pictures.sample(f"upload {number}", (640, 480))
+    return images.sample(f"upload {number}", (640, 480))
 
 
 async def granted(http: httpx.AsyncClient, model: str = MODEL) -> dict[str, Any]:
@@ -90,9 +90,9 @@ async def test_uploaded_picture_becomes_the_first_frame(http: httpx.AsyncClient,
     """Byte for byte."""
     answer = await http.post(SUBMIT, json=a_request(img_url=await uploaded(http)), headers=RESOLVE)
     assert answer.status_code == 200
-    task, _ = emulator._core.engine.find(answer.json()["output"]["task_id"])
-    assert task.job.image is not None
-    assert task.job.image.content == picture()
+    task, _ = emulator._state.engine.find(answer.json()["output"]["task_id"])
+    assert task.spec.image is not None
+    assert task.spec.image.content == picture()
     assert emulator.violations == ()
 
 

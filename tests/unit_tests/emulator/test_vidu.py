@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status, pictures
+from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status
+from langchain_nebula_video.emulator.rendering import images
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,9 +163,9 @@ async def test_fields_decide_the_mode(
     http: httpx.AsyncClient, emulator: Emulator, request_: dict[str, Any], images: tuple[bool, bool, int]
 ) -> None:
     """Text alone, an image, two images, references."""
-    job = emulator._core.engine.find(await submit(http, **request_))[0].job
-    assert (job.image is not None, job.last_image is not None, len(job.references)) == images
-    assert (job.proportion is None) is images[0]
+    spec = emulator._state.engine.find(await submit(http, **request_))[0].spec
+    assert (spec.image is not None, spec.last_image is not None, len(spec.references)) == images
+    assert (spec.aspect_ratio is None) is images[0]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +212,9 @@ async def test_duration_is_made_as_asked(http: httpx.AsyncClient, emulator: Emul
 @pytest.mark.parametrize("extra", [{"audio": True}, {"bgm": True}])
 async def test_sound_is_made_when_asked_for(http: httpx.AsyncClient, emulator: Emulator, extra: dict[str, Any]) -> None:
     """Of either kind; otherwise there is none."""
-    find = emulator._core.engine.find
-    assert find(await submit(http, extra_body=extra))[0].job.generate_audio
-    assert not find(await submit(http))[0].job.generate_audio
+    find = emulator._state.engine.find
+    assert find(await submit(http, extra_body=extra))[0].spec.generate_audio
+    assert not find(await submit(http))[0].spec.generate_audio
 
 
 async def test_nothing_is_billed_because_no_price_is_known(http: httpx.AsyncClient, emulator: Emulator) -> None:
@@ -241,7 +242,7 @@ async def test_picture_that_cannot_be_had_fails_the_task(
 
 async def test_picture_may_stand_in_the_request(http: httpx.AsyncClient, emulator: Emulator) -> None:
     """The records keep its digest."""
-    uri = "data:image/jpeg;base64," + base64.b64encode(pictures.sample("here")).decode()
+    uri = "data:image/jpeg;base64," + base64.b64encode(images.sample("here")).decode()
     await submit(http, image=uri)
     (task,) = emulator.tasks
     assert task.request["image"] == f"data:image/jpeg;base64,sha256:{task.image_digest}"

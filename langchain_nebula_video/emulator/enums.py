@@ -1,0 +1,40 @@
+"""The enums of records, tasks and accounts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The status of a task, in the upstream vendor's words."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class Dialect(StrEnum):
+    """Which API a request used."""
+
+    NEBULA = "nebula"
+    DASHSCOPE = "dashscope"
+    PASSTHROUGH = "passthrough"
+    """DashScope's API at a gateway's address, with a gateway's key."""
+    VIDU = "vidu"
+    """Vidu models, at a path shared with Nebula."""
+
+
+class Region(StrEnum):
+    """DashScope's two regions. Each has its own addresses, keys, model names and prices."""
+
+    BEIJING = "beijing"
+    SINGAPORE = "singapore"
+
+
+class Currency(StrEnum):
+    """The currency of an amount."""
+
+    USD = "USD"
+    CNY = "CNY"

@@ -1,0 +1,75 @@
+"""The state of one emulator, shared by all routes."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.emulator.accounts import Account
+from langchain_nebula_video.emulator.enums import Region
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.emulator.accounts import Accounts
+    from langchain_nebula_video.emulator.clock import Clock
+    from langchain_nebula_video.emulator.engine import Engine
+    from langchain_nebula_video.emulator.files import FileStore
+    from langchain_nebula_video.emulator.rate_limits import RateLimiter
+    from langchain_nebula_video.emulator.rendering.cache import VideoCache
+
+    from .request_log import RequestLog
+    from .signed_urls import UrlSigner
+    from .uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All objects that exist once in an emulator."""
+
+    clock: Clock
+    engine: Engine
+    accounts: Accounts
+    files: FileStore
+    video_cache: VideoCache
+    url_signer: UrlSigner
+    request_log: RequestLog
+    uploads: Uploads
+    rate_limiter: RateLimiter
+    vidu_query_refusal: int | None
+    """The status code for a Vidu query at the path of the submit; None if that path answers."""
+    url_lifetime: float
+    """Seconds by the emulator's clock, from the end of the task."""
+    signs_anew: bool
+    """Whether `url_lifetime` counts from each query instead."""
+
+    def add_account(
+        self,
+        api_key: str,
+        *,
+        balance: Decimal | str | int = Decimal(100),
+        group_ratio: Decimal | str | int = Decimal(1),
+        name: str | None = None,
+        region: Region | str | None = None,
+    ) -> None:
+        """Add an account; see `Emulator.add_account`.
+
+        Raises:
+            ValueError: The key or the name is already in use, or the region is unknown.
+        """
+        accounts = self.accounts
+        accounts.add(
+            Account(
+                name=name or f"account-{len(accounts) + 1}",
+                key=api_key,
+                balance=Decimal(balance),
+                group_ratio=Decimal(group_ratio),
+                region=None if region is None else Region(region),
+            )
+        )
+
+    def new_request_id(self) -> str:
+        """Return a request id in the gateway's format: the time to the nanosecond, then hexadecimal digits."""
+        now = datetime.fromtimestamp(self.clock.now(), UTC)
+        return f"{now:%Y%m%d%H%M%S%f}000{uuid.uuid4().hex[:8]}"
