@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status, pictures
+from tests.tables import each_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,7 +94,7 @@ async def test_failed_task_says_why(http: httpx.AsyncClient, emulator: Emulator)
     assert body["error"]["code"] == "content_policy_violation"
 
 
-@pytest.mark.parametrize("refusal", [404, 405])
+@each_row("refusal", [404, 405])
 async def test_query_can_be_elsewhere(refusal: int) -> None:
     """The submit's path refuses then, for these models alone."""
     emulator = Emulator(clock=Clock(START, running=False), vidu_query_refusal=refusal)
