@@ -1,4 +1,5 @@
-"""What comes in and what a file is: images, formats, URLs, MP4 files. No I/O but reading what was given.
+"""Media: read images in every input form, check image and MP4 files, classify URLs. No network.
 
-Public from here: nothing. May import errors and schema.
+Public: nothing by this path; `ImageLimits` is exported by the package.
+May import: errors, schema.
 """

@@ -1,4 +1,4 @@
-"""Image files by their bytes: which format, how large, whole or damaged."""
+"""Detect the format of image files and check that they are complete, without decoding them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ MIME_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEB
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What an image's own bytes say of it."""
+    """The format and dimensions of an image, read from its bytes."""
 
     format: str
     """`"JPEG"`, `"PNG"`, `"BMP"` or `"WEBP"`."""
     width: int
     height: int
     alpha: bool = False
-    """Whether a PNG is transparent; of other formats nobody asks."""
+    """Whether a PNG has transparency. Always false for other formats."""
 
 
-def join_or(formats: tuple[str, ...]) -> str:
-    """The formats for people: `JPEG, PNG or WEBP`."""
-    return " or ".join(filter(None, (", ".join(formats[:-1]), *formats[-1:])))
+def join_or(names: tuple[str, ...]) -> str:
+    """Join names for a message: `JPEG, PNG or WEBP`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def pillow_snippet(form: str, change: str = "{}") -> str:
-    """The line of code that makes a picture one of that format, opaque, and changed."""
-    code = change.format("Image.open(path).convert('RGB')")
-    return f"with Pillow: {code}.save('image.{form.lower()}')."
+def pillow_snippet(image_format: str, transform: str = "{}") -> str:
+    """Return a line of code that saves an image in that format, without alpha.
+
+    Args:
+        image_format: A key of `MIME_TYPES`.
+        transform: Code with `{}` in the place of the image.
+    """
+    code = transform.format("Image.open(path).convert('RGB')")
+    return f"with Pillow: {code}.save('image.{image_format.lower()}')."
 
 
 def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> ImageInfo:
-    """Format and size of an image whose structure is whole, as far as its format lets that be seen.
+    """Read format and dimensions of an image, and check its structure as far as the format allows.
 
     Raises:
-        InvalidRequestError: another format than these, or a damaged file.
+        InvalidRequestError: the format is not one of `formats`, or the file is damaged.
     """
     name = detect_format(data)
     if name is None:
@@ -49,10 +54,10 @@ def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> 
             hint=f"Give {join_or(formats)}; the name does not matter, the content does.",
         )
     if name not in formats:
-        how = "" if name in _UNSUPPORTED_BY_PILLOW else f", {pillow_snippet(formats[0])}"
+        snippet = "" if name in _UNSUPPORTED_BY_PILLOW else f", {pillow_snippet(formats[0])}"
         raise InvalidRequestError(
             f"The image is {name}; the model reads {join_or(formats)}.",
-            hint=f"Convert it to {join_or(formats)}{how or '.'}",
+            hint=f"Convert it to {join_or(formats)}{snippet or '.'}",
         )
     try:
         return _INSPECTORS[name](data)
@@ -60,7 +65,7 @@ def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> 
         raise _damaged_error("it ends too early") from None
 
 
-# The last ones are formats that people do hand over, so that the refusal can name them.
+# Also common formats that no gateway accepts, so that the error message can name them.
 _SIGNATURES = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"),
           (b"GIF8", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF"))  # fmt: skip
 _MARKUP_SIGNATURES = ((b"<svg", "SVG"), (b"<?xml", "SVG"), (b"<!doc", "HTML"), (b"<html", "HTML"))
@@ -71,14 +76,14 @@ _UNSUPPORTED_BY_PILLOW = frozenset({"SVG", "PDF", "HTML", "HEIC", "HEIF"})
 
 
 def detect_format(data: bytes) -> str | None:
-    """What a file is by how it begins, 64 bytes of it at most; `None` if that is not known here."""
+    """Detect a file's format from its first 64 bytes. `None`: unknown."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
         return _ISO_BRANDS.get(data[8:12])
-    text = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # a byte order mark may stand before tags
-    names = [name for head, name in _SIGNATURES if data.startswith(head)]
-    names += [name for head, name in _MARKUP_SIGNATURES if text.startswith(head)]
+    text = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # a byte order mark may precede the tags
+    names = [name for signature, name in _SIGNATURES if data.startswith(signature)]
+    names += [name for signature, name in _MARKUP_SIGNATURES if text.startswith(signature)]
     return names[0] if names else None
 
 
@@ -93,13 +98,13 @@ def _make_info(name: str, width: int, height: int, *, alpha: bool = False) -> Im
 
 
 def _inspect_png(data: bytes) -> ImageInfo:
-    """Walk the chunks, each with its checksum, from IHDR to IEND (PNG specification, sections 5 and 11)."""
+    """Walk the chunks from IHDR to IEND and check each CRC (PNG specification, sections 5 and 11)."""
     info: ImageInfo | None = None
-    at, pixels = 8, False
+    offset, has_pixels = 8, False
     while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length]
-        (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        body = data[offset + 8 : offset + 8 + length]
+        (checksum,) = struct.unpack_from(">I", data, offset + 8 + length)
         if not kind.isalpha():
             raise _damaged_error("a part does not begin where it should")
         if zlib.crc32(body, zlib.crc32(kind)) != checksum:
@@ -107,15 +112,15 @@ def _inspect_png(data: bytes) -> ImageInfo:
         if info is None:
             if kind != b"IHDR":
                 raise _damaged_error("it does not begin with its header")
-            width, height, _, colours = struct.unpack_from(">IIBB", body)
-            info = _make_info("PNG", width, height, alpha=colours in {4, 6})
-        if kind == b"tRNS" and not pixels:  # behind the pixels it says nothing
+            width, height, _, color_type = struct.unpack_from(">IIBB", body)
+            info = _make_info("PNG", width, height, alpha=color_type in {4, 6})
+        if kind == b"tRNS" and not has_pixels:  # after IDAT it has no effect
             info = replace(info, alpha=True)
-        pixels = pixels or kind == b"IDAT"
+        has_pixels = has_pixels or kind == b"IDAT"
         if kind == b"IEND":
             break
-        at += 12 + length
-    if not pixels:
+        offset += 12 + length
+    if not has_pixels:
         raise _damaged_error("it has no pixels")
     return info
 
@@ -124,25 +129,25 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def _inspect_jpeg(data: bytes) -> ImageInfo:
-    """Walk the segments to the first scan, then look for the end mark (ITU T.81, annex B)."""
+    """Walk the segments to the first scan, then find the end marker (ITU T.81, annex B)."""
     info: ImageInfo | None = None
-    at = 2
+    offset = 2
     while True:
-        if data[at] != 0xFF:
+        if data[offset] != 0xFF:
             raise _damaged_error("a segment does not begin where it should")
-        marker = data[at + 1]
+        marker = data[offset + 1]
         if marker == 0xFF:  # fill byte
-            at += 1
+            offset += 1
             continue
         if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", data, at + 5)
+            height, width = struct.unpack_from(">HH", data, offset + 5)
             info = _make_info("JPEG", width, height)
         if marker == 0xDA:
             break
-        at += 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", data, at + 2)[0]
+        offset += 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", data, offset + 2)[0]
     if info is None:
         raise _damaged_error("it has no frame header")
-    if data.find(b"\xff\xd9", at) < 0:
+    if data.find(b"\xff\xd9", offset) < 0:
         raise _damaged_error("it ends too early")
     return info
 
@@ -152,10 +157,10 @@ _BIT_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
 
 def _inspect_bmp(data: bytes) -> ImageInfo:
-    """Read the headers, then count the bytes that the rows need (Microsoft's reference of Windows GDI).
+    """Read the headers, then compute the bytes that the rows need (Microsoft's reference of Windows GDI).
 
-    There: BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER, which all later headers begin with. A file's
-    own word for its size is not believed: many writers leave it 0.
+    The headers are BITMAPFILEHEADER, then BITMAPCOREHEADER or BITMAPINFOHEADER; all later headers extend the last.
+    The file size in the header is ignored: many writers leave it 0.
     """
     offset, header = struct.unpack_from("<II", data, 10)
     if header == 12:
@@ -165,45 +170,45 @@ def _inspect_bmp(data: bytes) -> ImageInfo:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     else:
         raise _damaged_error("its header is of no known kind")
-    info = _make_info("BMP", width, abs(height))  # a negative height: rows from the top down
-    needed = 2  # run lengths: the end mark at least
+    info = _make_info("BMP", width, abs(height))  # negative height: rows are stored top-down
+    needed = 2  # run-length encoded: at least the end marker
     if compression in _UNCOMPRESSED:
         if bits not in _BIT_DEPTHS:
             raise _damaged_error(f"its pixels have {bits} bits")
-        needed = (width * bits + 31) // 32 * 4 * info.height  # rows end on four bytes
+        needed = (width * bits + 31) // 32 * 4 * info.height  # rows are padded to four bytes
     if len(data) < max(offset, 14 + header) + needed:
         raise _damaged_error("it ends too early")
     return info
 
 
 def _inspect_webp(data: bytes) -> ImageInfo:
-    """Walk the chunks to the first with pixels; all that the file promises must be there (RFC 9649, section 2)."""
+    """Walk the chunks to the first one with pixels. The file must have its declared length (RFC 9649, section 2)."""
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     if len(data) < end:
         raise _damaged_error("it ends too early")
     canvas: ImageInfo | None = None
-    at = 12
-    while at < end:
-        kind, length = struct.unpack_from("<4sI", data, at)
-        if at + 8 + length > end:
+    offset = 12
+    while offset < end:
+        kind, length = struct.unpack_from("<4sI", data, offset)
+        if offset + 8 + length > end:
             raise _damaged_error("it ends too early")
-        head = data[at + 8 : at + 8 + min(length, 16)]
+        header = data[offset + 8 : offset + 8 + min(length, 16)]
         if kind == b"VP8X":
-            width, upper_width, height, upper_height = struct.unpack_from("<4xHBHB", head)
+            width, upper_width, height, upper_height = struct.unpack_from("<4xHBHB", header)
             canvas = ImageInfo("WEBP", 1 + width + (upper_width << 16), 1 + height + (upper_height << 16))
         elif kind == b"ANMF" and canvas:
-            return canvas  # a frame may be smaller
+            return canvas  # an animation frame may be smaller
         elif kind in {b"VP8 ", b"VP8L"}:
-            image = _make_info("WEBP", *(_vp8_size(head) if kind == b"VP8 " else _vp8l_size(head)))
+            image = _make_info("WEBP", *(_vp8_size(header) if kind == b"VP8 " else _vp8l_size(header)))
             if canvas and canvas != image:
                 raise _damaged_error("its parts do not agree on its size")
             return image
-        at += 8 + length + length % 2
+        offset += 8 + length + length % 2
     raise _damaged_error("it has no pixels")
 
 
 def _vp8_size(head: bytes) -> tuple[int, int]:
-    """Width and height in a key frame's header (RFC 6386, section 9.1); the upper bits are for scaling."""
+    """Return width and height from a key frame's header (RFC 6386, section 9.1). The upper bits are for scaling."""
     if head[0] & 1 or head[3:6] != b"\x9d\x01\x2a":
         raise _damaged_error("its pixels do not begin where they should")
     width, height = struct.unpack_from("<HH", head, 6)
@@ -211,7 +216,7 @@ def _vp8_size(head: bytes) -> tuple[int, int]:
 
 
 def _vp8l_size(head: bytes) -> tuple[int, int]:
-    """Width and height in a lossless image's header (RFC 9649, section 3); above them: alpha, and version 0."""
+    """Return width and height from a lossless header (RFC 9649, section 3). Higher bits: alpha, and version 0."""
     signature, bits = struct.unpack_from("<BI", head)
     if signature != 0x2F or bits >> 29:
         raise _damaged_error("its pixels do not begin where they should")

@@ -1,7 +1,7 @@
-"""Whatever holds an image -> what the wire takes.
+"""Convert every accepted form of an image into what a gateway accepts.
 
-Format and soundness are told by content, not by name. A string is a URL or a `data:` URI; it is taken for
-a local path only where the caller has named a folder, and then never leaves it.
+The format is detected from the content, not from the file name. A string is a URL or a `data:` URI. It is read as
+a local path only if the caller has set a folder, and then only inside that folder.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ __all__ = ["ImageInfo", "WireImage", "image_from_block", "inspect_image", "prepa
 
 @dataclass(frozen=True, slots=True)
 class WireImage:
-    """An image ready to be sent."""
+    """An image, ready to be sent."""
 
     digest: str
-    """Names the image without holding it: a hash of its bytes, or its URL less the signature."""
+    """Identifies the image: a hash of its bytes, or its URL without the signature."""
     url: str | None = None
-    """The address as it was given, if it is one."""
+    """The given URL, if the image is one."""
     data: bytes | None = None
-    """The image itself, where it is here."""
+    """The bytes of the image, if it is local."""
     mime: str | None = None
-    """What kind of image the bytes are."""
+    """The MIME type of `data`."""
 
     @property
     def uri(self) -> str:
-        """The URL as it was given, or a `data:` URI, which is made anew each time."""
+        """The given URL, or a `data:` URI, which is encoded at each access."""
         if self.data is None:
             return self.url or ""
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
@@ -58,15 +58,15 @@ _ACCEPTED_INPUTS = (
 
 
 def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
-    """The image as the gateway takes it.
+    """Read and check an image.
 
     Args:
         image: A URL, `data:` URI, bytes, `Path`, open binary file, PIL image or LangChain image block.
-        limits: What the gateway takes.
-        folder: Where a string may name a file; `None`: nowhere.
+        limits: What the gateway accepts.
+        folder: A string may name a file inside this folder. `None`: a string is never a path.
 
     Raises:
-        InvalidRequestError: it holds no image, or none that the gateway takes; says what to do.
+        InvalidRequestError: it is no image, or the gateway does not accept it. The hint says what to do.
     """
     image = image_from_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
@@ -88,10 +88,10 @@ _NON_IMAGE_BLOCKS = frozenset({"video", "audio", "text", "file"})
 
 
 def image_from_block(block: Mapping[str, Any]) -> object:
-    """What a LangChain or provider image block holds: a URL or a `data:` URI.
+    """Return the URL, `data:` URI or bytes in a LangChain or provider image block.
 
-    Understands LangChain's v1 blocks, `image_url` (dict and bare string), OpenAI's `input_image`, Anthropic's
-    `source` and data blocks with `source_type`.
+    Supported: LangChain's v1 blocks, `image_url` (dict and plain string), OpenAI's `input_image`, Anthropic's
+    `source`, and data blocks with `source_type`.
 
     Raises:
         InvalidRequestError: the block holds no image that can be sent.
@@ -113,9 +113,9 @@ def image_from_block(block: Mapping[str, Any]) -> object:
         return data if data[:5].lower() == "data:" else f"data:{mime};base64,{data}"
     if isinstance(data, bytes):
         return data
-    named = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
+    content = "only a file id of its provider" if inner.get("file_id") or inner.get("id") else "no image"
     raise InvalidRequestError(
-        f"The content block of type {block.get('type')!r} holds {named}.", hint=f"Give {_ACCEPTED_INPUTS}."
+        f"The content block of type {block.get('type')!r} holds {content}.", hint=f"Give {_ACCEPTED_INPUTS}."
     )
 
 
@@ -133,7 +133,7 @@ def _resolve_in_folder(text: str, folder: Path | None) -> Path:
     try:
         path = (root / text).resolve()
         inside = path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of symbolic links, before Python 3.13
         inside = False
     if not inside:
         raise InvalidRequestError(
@@ -148,10 +148,10 @@ def _decode_data_uri(text: str, max_bytes: int) -> bytes:
     if not comma:
         raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
     if not head.lower().endswith(";base64"):
-        if len(body) > max_bytes * 3:  # %FF: three characters a byte
+        if len(body) > max_bytes * 3:  # %FF: three characters per byte
             raise _too_large_error(max_bytes)
         return unquote_to_bytes(body.encode("utf-8", "replace"))
-    if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest is room for line breaks
+    if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest allows for line breaks
         raise _too_large_error(max_bytes)
     try:
         return base64.b64decode("".join(body.split()), validate=True)
@@ -167,14 +167,14 @@ def _read_bytes(image: object, limits: ImageLimits) -> bytes:
         return bytes(image)
     if isinstance(image, os.PathLike):
         return _read_path(Path(os.fsdecode(image)), max_bytes)
-    if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, told without importing PIL
+    if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, detected without importing PIL
         return _encode_pil(image, limits)
     read = getattr(image, "read", None)
     if callable(read):
         try:
             data = read(max_bytes + 1)
         except UnicodeError:
-            data = None  # a text file that is open on what is no text
+            data = None  # binary content, opened in text mode
         except (OSError, ValueError) as error:
             raise InvalidRequestError(
                 f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
@@ -203,19 +203,20 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
 
 
 def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
-    """PNG keeps every pixel; a picture too large for it goes as JPEG, at the quality that eyes cannot tell."""
+    """Encode as PNG, which is lossless. If that is too large, encode as JPEG with quality 95."""
     _check_dimensions(image.width, image.height, limits)
     data = b""
     try:
-        for form in [form for form in ("PNG", "JPEG") if form in limits.formats] or limits.formats[:1]:
-            kept = form == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _has_transparency(image))
-            picture = image if kept else _flatten_to_rgb(image)
+        for image_format in [name for name in ("PNG", "JPEG") if name in limits.formats] or limits.formats[:1]:
+            as_is = (
+                image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _has_transparency(image))
+            )
             buffer = io.BytesIO()
-            picture.save(buffer, format=form, quality=95)
+            (image if as_is else _flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
             data = buffer.getvalue()
             if len(data) <= limits.max_bytes:
                 break
-    except Exception as error:  # noqa: BLE001 each codec has its own way of giving up on a damaged picture
+    except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
         raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
     return data
 
@@ -224,15 +225,15 @@ _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
 def _has_transparency(image: Any) -> bool:
-    return bool(getattr(image, "has_transparency_data", True))  # Pillow 10.1 has it
+    return bool(getattr(image, "has_transparency_data", True))  # since Pillow 10.1
 
 
 def _flatten_to_rgb(image: Any) -> Any:
-    """The picture's colours; on white, where it is transparent: what lies hidden there may be any colour."""
+    """Convert to RGB on a white background. Transparent pixels may hide any colour."""
     if not _has_transparency(image):
         return image.convert("RGB")
     layer = image.convert("RGBA")
-    layer.info.pop("transparency", None)  # what another mode left there would be written into the file
+    layer.info.pop("transparency", None)  # a stale value would be written into the file
     white = layer.convert("RGB")
     white.paste((255, 255, 255), (0, 0, *layer.size))
     white.paste(layer, (0, 0), layer)
@@ -255,29 +256,29 @@ def _validate(data: bytes, limits: ImageLimits) -> WireImage:
 
 
 def _too_large_error(max_bytes: int, size: int | None = None) -> InvalidRequestError:
-    """The refusal of an image of that size, if it is known."""
+    """Return the error for an image that is too large; `size` in bytes, if known."""
     limit = f"{max_bytes:,} bytes ({max_bytes / 1024 / 1024:.3g} MB)"
-    told = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
+    actual = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
     return InvalidRequestError(
-        f"The image has {told}; the gateway takes at most {limit}.",
+        f"The image has {actual}; the gateway takes at most {limit}.",
         hint="Scale it down or save it as JPEG, or give the URL of a smaller one.",
     )
 
 
 def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
-    """Whether the picture is neither too small nor too large for the model."""
+    """Check both dimensions against `limits.sides`. The hint says how to scale or pad the image."""
     short, long = min(width, height), max(width, height)
     low, high = limits.sides or (0, long)
-    if not short or (low <= short and long <= high):  # a PIL image without pixels is its encoder's to refuse
+    if not short or (low <= short and long <= high):  # for a PIL image without pixels, the encoder raises the error
         return
     factor = max(low / short, min(1.0, high / long))
     scaled = round(width * factor), round(height * factor)
     size = min(max(scaled[0], low), high), min(max(scaled[1], low), high)
-    form = limits.formats[0]
+    image_format = limits.formats[0]
     if size == scaled:
-        hint = f"Scale it, {pillow_snippet(form, f'{{}}.resize({size})')}"
+        hint = f"Scale it, {pillow_snippet(image_format, f'{{}}.resize({size})')}"
     else:
-        hint = f"Scaling alone does not do it: pad it, {pillow_snippet(form, f'ImageOps.pad({{}}, {size})')}"
+        hint = f"Scaling alone does not do it: pad it, {pillow_snippet(image_format, f'ImageOps.pad({{}}, {size})')}"
     raise InvalidRequestError(
         f"The image has {width} x {height} pixels; the model reads sides of {low} to {high} pixels.", hint=hint
     )

@@ -1,4 +1,4 @@
-"""What a gateway takes as an image: formats, bytes, sides."""
+"""The limits for input images: formats, bytes, dimensions, URL schemes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["ImageLimits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """What a gateway takes as an image."""
+    """The images that a gateway accepts."""
 
     formats: tuple[str, ...]
-    """Of `"JPEG"`, `"PNG"`, `"BMP"`, `"WEBP"`."""
+    """Some of `"JPEG"`, `"PNG"`, `"BMP"`, `"WEBP"`."""
     max_bytes: int
-    """The largest that passes."""
+    """The largest accepted file size."""
     sides: tuple[int, int] | None = None
-    """Pixels that width and height must have, from and to; `None`: no page says."""
+    """Minimum and maximum of both width and height, in pixels. `None`: not documented."""
     alpha: bool = True
     """Whether a PNG may be transparent."""
     schemes: tuple[str, ...] = ("https", "http")
-    """Of addresses that it fetches."""
+    """The schemes of the URLs that the gateway can fetch."""

@@ -1,4 +1,4 @@
-"""Whether a file is a whole MP4: its boxes are walked (ISO/IEC 14496-12, 4.2), nothing is decoded."""
+"""Check that an MP4 file is complete. Walks its boxes (ISO/IEC 14496-12, 4.2) and decodes nothing."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from pathlib import Path
 
 __all__ = ["find_mp4_defect"]
 
-_HEAD = 16
+_HEADER_SIZE = 16
 _MAX_BOXES = 10_000
 
 
 def find_mp4_defect(path: Path) -> str | None:
-    """What is wrong with a file that should be an MP4; `None`: nothing that its boxes show."""
+    """Return what is wrong with an MP4 file, or `None` if its boxes are complete."""
     size = path.stat().st_size
-    found: set[bytes] = set()
-    at = 0
+    kinds: set[bytes] = set()
+    offset = 0
     with path.open("rb") as file:
         for _ in range(_MAX_BOXES):
-            if at + 8 > size:
+            if offset + 8 > size:
                 break
-            file.seek(at)
-            head = file.read(_HEAD)
-            length, kind = int.from_bytes(head[:4]), head[4:8]
-            if at == 0 and kind != b"ftyp":
+            file.seek(offset)
+            header = file.read(_HEADER_SIZE)
+            length, kind = int.from_bytes(header[:4]), header[4:8]
+            if offset == 0 and kind != b"ftyp":
                 return "what came is no MP4"
-            if length == 1:  # the length is a long one
-                length = int.from_bytes(head[8:16])
-            if length == 0:  # to the end of the file
-                length = size - at
-            if length < 8:  # what follows is no box; players stop here too
+            if length == 1:  # a 64-bit length follows
+                length = int.from_bytes(header[8:16])
+            if length == 0:  # the box extends to the end of the file
+                length = size - offset
+            if length < 8:  # not a box; players stop here too
                 break
-            found.add(kind)
-            at += length
-    if not found:
+            kinds.add(kind)
+            offset += length
+    if not kinds:
         return "what came is no MP4"
-    whole = at <= size and b"moov" in found and not found.isdisjoint({b"mdat", b"moof"})
-    return None if whole else "the video is cut off"
+    complete = offset <= size and b"moov" in kinds and not kinds.isdisjoint({b"mdat", b"moof"})
+    return None if complete else "the video is cut off"

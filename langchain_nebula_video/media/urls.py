@@ -1,4 +1,4 @@
-"""Addresses: which strings are one, and which of them stay on this machine."""
+"""Parse URLs and hosts; tell loopback, internal and public addresses apart. Nothing is resolved."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["IPAddress", "is_loopback", "is_public", "normalize_allowed_host", "s
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_MAX_LENGTH = 8192  # longer ones are refused by common servers (nginx: 4 buffers of 8 KiB)
+_MAX_LENGTH = 8192  # common servers refuse longer URLs (nginx: 4 buffers of 8 KiB)
 
 
 def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
-    """The parts of an absolute web address with one of these schemes; `None` if it is none."""
+    """Split an absolute URL with one of these schemes. Return `None` if the text is no such URL."""
     if len(text) > _MAX_LENGTH or any(char.isspace() or ord(char) < 32 for char in text):
         return None
     try:
@@ -30,7 +30,7 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether the host is this machine by its very name; nothing is resolved."""
+    """Whether the host is `localhost` or a loopback address. Names are not resolved."""
     if not host:
         return False
     if host.lower().rstrip(".") == "localhost":
@@ -42,10 +42,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def normalize_allowed_host(text: str) -> str:
-    """One of `download_hosts`: a name, a domain that begins with a dot, an address or a network.
+    """Normalize an entry of `download_hosts`: a host name, a domain with a leading dot, an IP address or a network.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is none of these.
     """
     text = text.strip().lower().rstrip(".")
     with contextlib.suppress(ValueError):
@@ -62,8 +62,8 @@ def normalize_allowed_host(text: str) -> str:
     return text
 
 
-# Public by their number, and yet inside: Azure's WireServer, the relays of 6to4 (RFC 7526), and what IANA keeps for
-# protocols (some clouds answer there). Local NAT64 (RFC 8215) leads to whatever the network's owner says.
+# Internal addresses that `ipaddress` calls global: Azure's WireServer, 6to4 relays (RFC 7526), IETF protocol
+# assignments (some clouds use them), and local NAT64 (RFC 8215), which the network's owner routes anywhere.
 _INTERNAL_NETWORKS = tuple(
     map(ipaddress.ip_network, ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
 )
@@ -73,17 +73,17 @@ _ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214, 6.1
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an address is one of the open internet, and so is each that it carries inside."""
-    inside = _embedded_ipv4(address)
-    if inside:
-        return all(map(is_public, inside))
+    """Whether an address, and every IPv4 address embedded in it, belongs to the public internet."""
+    embedded = _embedded_ipv4(address)
+    if embedded:
+        return all(map(is_public, embedded))
     if any(address in network for network in _INTERNAL_NETWORKS if network.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _embedded_ipv4(address: IPAddress) -> list[ipaddress.IPv4Address]:
-    """The IPv4 address that a translator or a tunnel makes of an IPv6 one."""
+    """Return the IPv4 address to which a translator or a tunnel maps an IPv6 address."""
     if address.version == 4:
         return []
     low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -98,28 +98,29 @@ def _embedded_ipv4(address: IPAddress) -> list[ipaddress.IPv4Address]:
     return [address.sixtofour] if address.sixtofour is not None else []
 
 
-# What signing adds to an address: OSS, S3, GCS, Azure and CDNs. It changes with every signature.
+# Query parameters that signing adds: OSS, S3, GCS, Azure and CDNs. They change with every signature.
 _SIGNING_PARAMETER = re.compile(
     r"(x-(amz|oss|goog|ms|cos|tos)-(?!process$).*|q-(sign-algorithm|ak|(sign|key)-time|(header|url-param)-list|signature)|"
     r"(oss|aws)accesskeyid|googleaccessid|(security-)?token|sign(ature)?|policy|key-pair-id|expires?|auth_key|e|"
     r"s[aeprtv]|sig|sks|skoid|sktid|skt|ske|skv|spr)",
     re.IGNORECASE,
 )
-# Some of these are ordinary words, which may tell one picture from another: they are left out only beside a signature
-# itself. Qiniu's is a token of a key and what it signs.
+# Some of these names are common words that may identify the image. They are removed only if the URL also has a
+# signature itself. Qiniu's signature is a `token` of a key and the signed text.
 _SIGNATURE_PARAMETER = re.compile(r"(((x-\w+|q)-)?signature|sign?|auth_key)=.|token=[\w-]{40}(:|%3A)", re.IGNORECASE)
 
 
 def url_fingerprint(url: str) -> str:
-    """What names the thing behind an address: less what changes when it is signed anew, and less what is secret.
+    """Return a text that identifies the resource: equal for the same URL with another signature, and without secrets.
 
-    Of the other parameters a hash is left: they may tell one picture from another, and they may be secret too.
+    Credentials, the fragment and signing parameters are removed. The other query parameters are hashed: they may
+    identify the image, and they may be secret.
     """
     address, _, query = url.split("#", 1)[0].partition("?")
     scheme, slashes, rest = address.partition("://")
     host, slash, path = rest.partition("/")
-    told = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
-    others = [part for part in query.split("&") if part]
-    if any(map(_SIGNATURE_PARAMETER.match, others)):
-        others = [part for part in others if not _SIGNING_PARAMETER.fullmatch(part.partition("=")[0])]
-    return f"{told}?{hashlib.sha256('&'.join(others).encode()).hexdigest()[:16]}" if others else told
+    base = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+    parameters = [part for part in query.split("&") if part]
+    if any(map(_SIGNATURE_PARAMETER.match, parameters)):
+        parameters = [part for part in parameters if not _SIGNING_PARAMETER.fullmatch(part.partition("=")[0])]
+    return f"{base}?{hashlib.sha256('&'.join(parameters).encode()).hexdigest()[:16]}" if parameters else base

@@ -9,12 +9,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from langchain_nebula_video import quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.schema import VideoRequest, money
+from tests.tables import each_row
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "models_table.py"
@@ -72,7 +71,7 @@ def named(cell: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("table", ["models", "prices"])
+@each_row("table", ["models", "prices"])
 def test_every_model_is_in_the_table_once(table: str) -> None:
     told = [name for row in rows(table) for name in named(row["Model"])]
     assert sorted(told) == sorted(MODELS)

@@ -25,13 +25,14 @@ from langchain_nebula_video import (
     quote,
 )
 from langchain_nebula_video.errors import Money
+from tests.tables import each_row
 
 CLASSES = {
     name: value
     for name, value in vars(errors).items()
     if inspect.isclass(value) and issubclass(value, NebulaVideoError) and value.__module__ == errors.__name__
 }
-each_class = pytest.mark.parametrize("error", CLASSES.values(), ids=list(CLASSES))
+each_class = each_row("error", CLASSES.values(), ids=list(CLASSES))
 TASK = Task(
     task_id="task-1",
     gateway="nebula",
@@ -162,12 +163,12 @@ def test_an_error_without_a_hint_of_its_own_gives_that_of_its_class(error: type[
     assert not made(error, hint="").hint
 
 
-@pytest.mark.parametrize("what", ["Task task-1 failed.", "wait('task-1') ended.", "task-1: gone."])
+@each_row("what", ["Task task-1 failed.", "wait('task-1') ended.", "task-1: gone."])
 def test_the_task_is_named_once(what: str) -> None:
     assert str(NebulaVideoError(what, task_id="task-1")).count("task-1") == 1
 
 
-@pytest.mark.parametrize("what", ["HTTP 429.", "Task 420 failed.", "x-42 failed."])
+@each_row("what", ["HTTP 429.", "Task 420 failed.", "x-42 failed."])
 def test_a_task_is_named_even_if_its_id_is_part_of_another_word(what: str) -> None:
     assert f"{what} [task 42] " in str(NebulaVideoError(what, task_id="42"))
 
@@ -198,7 +199,7 @@ def test_each_error_says_whether_money_was_spent(error: type[NebulaVideoError]) 
     assert error("It happened.").spent is SPENT[error.__name__]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("money", "spent"),
     [(Money.NOT_SENT, False), (Money.REFUSED, False), (Money.FREE, False), (Money.MAYBE, None), (Money.RUNNING, None),
      (Money.SPENT, True)],

@@ -7,9 +7,8 @@ import functools
 import graphlib
 from pathlib import Path
 
-import pytest
-
 import langchain_nebula_video
+from tests.tables import each_row
 
 PACKAGE = "langchain_nebula_video"
 ROOT = Path(langchain_nebula_video.__file__).parent
@@ -71,7 +70,7 @@ def test_the_emulator_is_alone() -> None:
     assert [name for name in strangers if room_of(name) != "emulator"] == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("libraries", "rooms"),
     [
         ({"httpx", "httpx2", "httpcore"}, {"transport"}),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from langchain_nebula_video import Cost, Task, TaskStatus, Video, VideoProgress, VideoRequest, quote
 from langchain_nebula_video.schema import is_encodable, money
+from tests.tables import each_row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = VideoRequest(prompt="A kitten", image="https://example.com/cat.jpg")
@@ -31,10 +32,10 @@ VIDEO = Video(
     raw={"secret": "whole answer"},
 )
 RECORDS = [REQUEST, TASK, VIDEO, quote(), quote(gateway="dashscope"), quote(gateway="uniall")]
-each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+each_record = each_row("record", RECORDS)
 
 
-@pytest.mark.parametrize("status", TaskStatus)
+@each_row("status", TaskStatus)
 def test_every_status_is_finished_or_not(status: TaskStatus) -> None:
     assert status.finished is (status in {"succeeded", "failed", "canceled"})
 
@@ -78,14 +79,14 @@ def test_a_request_needs_nothing_at_first() -> None:
     assert VideoRequest().model_dump(exclude_none=True, exclude_defaults=True) == {}
 
 
-@pytest.mark.parametrize("field", ["duration", "seed"])
-@pytest.mark.parametrize("value", [True, False])
+@each_row("field", ["duration", "seed"])
+@each_row("value", [True, False])
 def test_true_is_no_number(field: str, value: bool) -> None:
     with pytest.raises(ValidationError, match="must be a whole number, not true or false"):
         VideoRequest.model_validate({field: value})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "kept"),
     [("720P", "720p"), ("1080p", "1080p"), ("720", "720p"), (720, "720p"), ("", ""), ("4K", "4k"), (None, None)],
 )
@@ -102,7 +103,7 @@ def test_an_image_is_kept_as_the_very_object_that_was_given() -> None:
 # --- costs ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("usd", "basis", "text"),
     [
         ("0.3690", "billed", "$0.369"),
@@ -117,7 +118,7 @@ def test_a_cost_says_its_amount_and_whether_it_is_the_bill(usd: str | None, basi
     assert str(cost) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("usd", "cny", "basis", "text"),
     [
         ("0.416667", "3.0", "estimated", "¥3.00 (about $0.42, estimated)"),
@@ -137,13 +138,13 @@ def test_a_cost_in_yuan_says_them_first_and_the_dollars_beside_them(
     assert str(cost) == text
 
 
-@pytest.mark.parametrize("field", ["basis", "currency"])
+@each_row("field", ["basis", "currency"])
 def test_a_cost_has_one_of_three_bases_and_of_two_currencies(field: str) -> None:
     with pytest.raises(ValidationError):
         Cost(**{**dict(quote()), field: "guessed"})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("amount", "currency", "text"),
     [
         ("5", "CNY", "¥5.00"),
@@ -181,6 +182,6 @@ def test_progress_is_a_value_that_cannot_change() -> None:
         event.polls = 2  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("text", "sent"), [("", True), ("猫 😀", True), ("\ud83d", False), ("a\udc00b", False)])
+@each_row(("text", "sent"), [("", True), ("猫 😀", True), ("\ud83d", False), ("a\udc00b", False)])
 def test_half_a_character_cannot_be_sent(text: str, sent: bool) -> None:
     assert is_encodable(text) is sent

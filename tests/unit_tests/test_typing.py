@@ -28,6 +28,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.langchain.runnable import RunnableOptions
 from langchain_nebula_video.langchain.tool_base import ToolOptions
 from langchain_nebula_video.schema import RequestFields, VideoFields
+from tests.tables import each_row
 
 
 def test_a_key_is_a_plain_text_or_a_secret_at_every_door() -> None:
@@ -51,7 +52,7 @@ def test_whatever_form_an_option_may_have_is_taken_by_tool_and_runnable_too() ->
     assert assert_type(runnable.download_hosts, tuple[str, ...]) == ("files.example.com",)
 
 
-@pytest.mark.parametrize("door", [NebulaVideoTool, NebulaVideoRunnable])
+@each_row("door", [NebulaVideoTool, NebulaVideoRunnable])
 def test_an_option_that_there_is_not_is_refused_in_the_editor_and_here(door: Any) -> None:
     with pytest.raises(InvalidRequestError, match="is no option here"):
         door(api_key="sk-x", colour="red")

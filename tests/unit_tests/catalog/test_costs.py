@@ -15,6 +15,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import compute_cost, offers
 from langchain_nebula_video.schema import dollars
 from tests.conftest import Gateway, MakeClient, settle
+from tests.tables import each_row
 
 NEBULA = GATEWAYS["nebula"]
 
@@ -30,7 +31,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("resolution", "duration", "price", "usd", "cny", "approx"), TABLE)
+@each_row(("resolution", "duration", "price", "usd", "cny", "approx"), TABLE)
 def test_the_page_s_cost_table_is_met_exactly(
     resolution: str, duration: int, price: str, usd: str, cny: str, approx: str
 ) -> None:
@@ -47,15 +48,13 @@ def test_a_quote_needs_no_key_no_network_no_prompt_and_no_image() -> None:
     assert quote().usd == Decimal("0.369")
 
 
-@pytest.mark.parametrize(
-    "request_", [{"duration": 10}, VideoRequest(duration=10), VideoRequest(prompt="x", duration=10)]
-)
+@each_row("request_", [{"duration": 10}, VideoRequest(duration=10), VideoRequest(prompt="x", duration=10)])
 def test_a_quote_takes_a_request_in_any_form(request_: Any) -> None:
     assert quote(request_) == quote(duration=10)
     assert quote(request_, resolution="480P") == quote(duration=10, resolution="480p")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ratio", "usd"), [(1, "0.369"), (2, "0.738"), ("0.5", "0.1845"), (Decimal("1.1"), "0.4059"), ("0.001", "0.000369")]
 )
 def test_the_group_ratio_multiplies_the_price(ratio: Any, usd: str) -> None:
@@ -63,21 +62,19 @@ def test_the_group_ratio_multiplies_the_price(ratio: Any, usd: str) -> None:
     assert (cost.usd, cost.price_per_second) == (Decimal(usd), Decimal("0.0738"))
 
 
-@pytest.mark.parametrize(
-    "fields", [{"duration": 7}, {"resolution": "4k"}, {"seed": -1}, {"frames": 9}, {"watermark": True}]
-)
+@each_row("fields", [{"duration": 7}, {"resolution": "4k"}, {"seed": -1}, {"frames": 9}, {"watermark": True}])
 def test_what_cannot_be_made_has_no_quote(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent"):
         quote(**fields)
 
 
-@pytest.mark.parametrize("where", [{"model": "wan9"}, {"gateway": "nebular"}])
+@each_row("where", [{"model": "wan9"}, {"gateway": "nebular"}])
 def test_a_quote_names_what_there_is_instead(where: dict[str, str]) -> None:
     with pytest.raises(InvalidRequestError, match="Choose one of"):
         quote(**where)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "where",
     [{"model": 5}, {"model": ["wan2.5-i2v-preview"]}, {"gateway": 5}, {"gateway": ["nebula"]}, {"prices": {5: 1}}],
 )
@@ -86,7 +83,7 @@ def test_a_name_that_is_no_text_is_refused_like_one_that_nobody_has(where: Any) 
         quote(**where)
 
 
-@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p"])
+@each_row("resolution", ["480p", "720p", "1080p"])
 def test_ten_seconds_cost_twice_five(resolution: str) -> None:
     five, ten = (quote(resolution=resolution, duration=seconds).usd for seconds in (5, 10))
     assert five is not None
@@ -96,7 +93,7 @@ def test_ten_seconds_cost_twice_five(resolution: str) -> None:
 # --- costs ---
 
 
-@pytest.mark.parametrize(("price", "seconds"), [(None, 5), (Decimal("0.1"), None), (None, None)])
+@each_row(("price", "seconds"), [(None, 5), (Decimal("0.1"), None), (None, None)])
 def test_a_cost_with_an_unknown_factor_is_unknown(price: Decimal | None, seconds: int | None) -> None:
     cost = compute_cost(price, seconds, NEBULA, billed=True)
     assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
@@ -124,7 +121,7 @@ def test_a_cost_survives_json_exactly() -> None:
     assert Cost.model_validate_json(cost.model_dump_json()) == cost
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("amount", "text"),
     [
         ("0.369", "$0.369"),
@@ -164,7 +161,7 @@ PRICES: dict[str, dict[str, tuple[str | None, str | None, str | None]]] = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "resolution", "price"),
     [
         (gateway, model, resolution, price)
@@ -210,7 +207,7 @@ def test_a_model_is_named_in_the_request_beside_it_or_left_to_the_gateway() -> N
     assert quote(gateway="dashscope", model=None) == quote(gateway="dashscope", model="wan2.5-i2v-preview")
 
 
-@pytest.mark.parametrize("gateway", list(GATEWAYS))
+@each_row("gateway", list(GATEWAYS))
 def test_every_model_has_a_quote_without_prompt_and_images(gateway: str) -> None:
     for offer in offers(GATEWAYS[gateway]):
         cost = quote(gateway=gateway, model=offer.model.name)
@@ -224,14 +221,14 @@ def test_a_prompt_may_name_references_that_a_quote_goes_without() -> None:
     assert cost.basis == "unknown"
 
 
-@pytest.mark.parametrize("gateway", ["dashscope-passthrough", "uniall"])
+@each_row("gateway", ["dashscope-passthrough", "uniall"])
 def test_where_no_page_tells_a_price_the_cost_is_unknown(gateway: str) -> None:
     cost = quote(gateway=gateway)
     assert (cost.usd, cost.cny, cost.basis, str(cost)) == (None, None, "unknown", "unknown")
     assert (cost.price_per_second, cost.seconds) == (None, 5)
 
 
-@pytest.mark.parametrize("price", ["0.10", 0.1, Decimal("0.10"), {"720p": "0.10"}, {"720p": 0.1}])
+@each_row("price", ["0.10", 0.1, Decimal("0.10"), {"720p": "0.10"}, {"720p": 0.1}])
 def test_a_price_of_one_s_own_makes_it_known(price: Any) -> None:
     cost = quote(gateway="uniall", prices={"viduq3p-720p": price}, duration=4)
     assert (cost.usd, cost.cny, cost.basis) == (Decimal("0.4"), Decimal("2.88"), "estimated")
@@ -262,7 +259,7 @@ def test_a_client_quotes_with_its_own_model_prices_and_ratio(
     assert gateway.requests == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     "prices",
     [{"wan9": "1"}, {"wan2.5-i2v-preview": {"540p": "1"}}, {"wan2.5-i2v-preview": "much"}, {"wan2.5-i2v-preview": "-1"},
      {"wan2.5-i2v-preview": "NaN"}, {"wan2.5-i2v-preview": True}, {"wan2.5-i2v-preview": None}, "0.10", 7],
@@ -328,7 +325,7 @@ async def test_without_a_budget_an_unknown_price_is_no_hindrance(
 # --- budgets ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "usd"),
     [
         ("20", "20"),
@@ -345,7 +342,7 @@ def test_a_budget_is_an_amount_in_any_form(given: Any, usd: str) -> None:
     assert Budget(given).usd == Decimal(usd)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given",
     ["", "much", "$20", "20 USD", "1,5", -1, "-0.01", float("nan"), "NaN", float("inf"), "Infinity", True, None, []],
 )
@@ -354,13 +351,13 @@ def test_a_budget_that_is_no_amount_is_refused(given: Any) -> None:
         Budget(given)
 
 
-@pytest.mark.parametrize("per", [timedelta(0), timedelta(seconds=-1)])
+@each_row("per", [timedelta(0), timedelta(seconds=-1)])
 def test_a_budget_s_window_is_longer_than_nothing(per: timedelta) -> None:
     with pytest.raises(ValueError, match="longer than nothing"):
         Budget(1, per)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("budget", "text"),
     [
         (Budget("20.50"), "$20.50 in all"),

@@ -20,6 +20,7 @@ from langchain_nebula_video import InvalidRequestError, NebulaVideoClient
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import find_offer, offers
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, MakeClient, settle
+from tests.tables import each_row
 
 CAT, DOG = "https://example.com/cat.jpg", "https://example.com/dog.jpg"
 EFFECTS = [
@@ -74,9 +75,7 @@ SERVED = {
 }
 PAGES = {**WAN, **VIDU}
 OFFERS = [(gateway, model) for gateway, models in SERVED.items() for model in models]
-each_offer = pytest.mark.parametrize(
-    ("gateway", "model"), OFFERS, ids=[f"{gateway}-{model}" for gateway, model in OFFERS]
-)
+each_offer = each_row(("gateway", "model"), OFFERS, ids=[f"{gateway}-{model}" for gateway, model in OFFERS])
 
 
 def tiers_of(gateway: str, model: str) -> tuple[str, ...]:
@@ -402,9 +401,7 @@ IMAGES = [
     ("dashscope-passthrough", BEIJING, 10 * 1024 * 1024, (360, 2000)),
     ("uniall", frozenset({"JPEG", "PNG", "WEBP"}), 10 * 1024 * 1024, None),
 ]
-each_gateway = pytest.mark.parametrize(
-    ("gateway", "formats", "largest", "sides"), IMAGES, ids=[str(row[0]) for row in IMAGES]
-)
+each_gateway = each_row(("gateway", "formats", "largest", "sides"), IMAGES, ids=[str(row[0]) for row in IMAGES])
 
 
 @each_gateway
@@ -449,7 +446,7 @@ def test_images_are_held_to_the_gateway_s_sides_to_the_pixel(
             desk.refuses(f"{width} x {height} pixels", "360 to 2000", image=picture(width, height))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "name"),
     [
         ("dashscope", "wan2.2-kf2v-flash", "image"),

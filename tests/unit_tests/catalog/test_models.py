@@ -14,6 +14,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS, find_gateway
 from langchain_nebula_video.catalog.models import MODELS, Model, find_model
 from langchain_nebula_video.catalog.offers import build_request, find_offer, offers
 from langchain_nebula_video.protocols import PROTOCOLS
+from tests.tables import each_row
 
 MODEL = "wan2.5-i2v-preview"
 WAN = MODELS[MODEL]
@@ -66,22 +67,22 @@ def test_completing_leaves_the_caller_s_request_alone() -> None:
 # --- prompt ---
 
 
-@pytest.mark.parametrize("prompt", ["x", "x" * 1500, "猫" * 1500, "\n x"])
+@each_row("prompt", ["x", "x" * 1500, "猫" * 1500, "\n x"])
 def test_a_prompt_of_up_to_1500_characters_is_taken(prompt: str) -> None:
     assert completed(prompt=prompt).prompt == prompt
 
 
-@pytest.mark.parametrize("prompt", ["x" * 1501, "猫" * 1501])
+@each_row("prompt", ["x" * 1501, "猫" * 1501])
 def test_a_longer_prompt_is_refused_because_the_rest_would_be_dropped(prompt: str) -> None:
     refused("1501 characters", "1500", "Shorten it", prompt=prompt)
 
 
-@pytest.mark.parametrize("prompt", ["", " ", "\n\t", "\u3000"])
+@each_row("prompt", ["", " ", "\n\t", "\u3000"])
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
     refused("The prompt is empty", "what should happen", prompt=prompt)
 
 
-@pytest.mark.parametrize("field", ["prompt", "audio_url", "image"])
+@each_row("field", ["prompt", "audio_url", "image"])
 def test_half_a_character_is_refused_because_it_cannot_be_sent(field: str) -> None:
     refused(f"{field} holds half a character", "an emoji was cut in two", **{field: "https://example.com/\ud83d"})
 
@@ -115,48 +116,48 @@ def test_an_image_that_cannot_be_compared_is_no_matter() -> None:
 # --- duration, resolution, seed ---
 
 
-@pytest.mark.parametrize(("duration", "seconds"), [(5, 5), (10, 10), ("5", 5), (5.0, 5), ("10", 10)])
+@each_row(("duration", "seconds"), [(5, 5), (10, 10), ("5", 5), (5.0, 5), ("10", 10)])
 def test_the_page_s_durations_are_taken(duration: object, seconds: int) -> None:
     found = completed(duration=duration).duration
     assert (found, type(found)) == (seconds, int)
 
 
-@pytest.mark.parametrize("duration", [0, 1, 4, 6, 7, 9, 11, 15, -5, 10**9])
+@each_row("duration", [0, 1, 4, 6, 7, 9, 11, 15, -5, 10**9])
 def test_another_duration_is_refused_because_5_would_be_billed(duration: int) -> None:
     refused(f"duration is {duration}", "Choose one of: 5, 10", duration=duration)
 
 
-@pytest.mark.parametrize("duration", [True, False, 5.5, "5s", "five", [5], {}, float("nan")])
+@each_row("duration", [True, False, 5.5, "5s", "five", [5], {}, float("nan")])
 def test_a_duration_that_is_no_whole_number_is_refused(duration: object) -> None:
     refused("duration", duration=duration)
 
 
-@pytest.mark.parametrize("resolution", ["480p", "720p", "1080p", "480P", "720P", "1080P", "720", 720])
+@each_row("resolution", ["480p", "720p", "1080p", "480P", "720P", "1080P", "720", 720])
 def test_the_page_s_resolutions_are_taken_however_they_are_written(resolution: Any) -> None:
     assert completed(resolution=resolution).resolution == f"{resolution}".lower().removesuffix("p") + "p"
 
 
-@pytest.mark.parametrize("resolution", ["4k", "360p", "360", "1280x720", " 720p", "720p ", "auto"])
+@each_row("resolution", ["4k", "360p", "360", "1280x720", " 720p", "720p ", "auto"])
 def test_another_resolution_is_refused(resolution: str) -> None:
     refused("resolution is", "Choose one of: 480p, 720p, 1080p", resolution=resolution)
 
 
-@pytest.mark.parametrize("resolution", [7.2, ["720p"], True])
+@each_row("resolution", [7.2, ["720p"], True])
 def test_a_resolution_that_is_neither_text_nor_number_is_refused(resolution: object) -> None:
     refused("resolution", resolution=resolution)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 12345, 2147483646, 2147483647])
+@each_row("seed", [0, 1, 12345, 2147483646, 2147483647])
 def test_a_seed_within_the_page_s_range_is_taken(seed: int) -> None:
     assert completed(seed=seed).seed == seed
 
 
-@pytest.mark.parametrize("seed", [-1, -(10**20), 2147483648, 10**20])
+@each_row("seed", [-1, -(10**20), 2147483648, 10**20])
 def test_a_seed_outside_the_page_s_range_is_refused(seed: int) -> None:
     refused(f"seed is {seed}", "from 0 to 2147483647", seed=seed)
 
 
-@pytest.mark.parametrize("seed", [True, 1.5, "one", []])
+@each_row("seed", [True, 1.5, "one", []])
 def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
     refused("seed", seed=seed)
 
@@ -164,12 +165,12 @@ def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
 # --- sound ---
 
 
-@pytest.mark.parametrize("url", ["https://example.com/a.mp3", "HTTPS://example.com/a.wav?x=1"])
+@each_row("url", ["https://example.com/a.mp3", "HTTPS://example.com/a.wav?x=1"])
 def test_a_public_https_sound_is_taken(url: str) -> None:
     assert completed(audio_url=url).audio_url == url
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     ["", "http://example.com/a.mp3", "ftp://example.com/a.mp3", "https://", "https:///a.mp3", "a.mp3", "/tmp/a.mp3",
      "data:audio/mp3;base64,AA==", "https://exa mple.com/a.mp3", "https://example.com:0/a.mp3"],
@@ -184,7 +185,7 @@ def test_a_sound_of_one_s_own_beside_made_sound_warns_which_one_wins() -> None:
     assert request.audio_url == "https://example.com/a.mp3"
 
 
-@pytest.mark.parametrize("field", ["generate_audio", "smart_rewrite"])
+@each_row("field", ["generate_audio", "smart_rewrite"])
 def test_a_switch_is_taken_either_way(field: str) -> None:
     assert [getattr(completed(**{field: value}), field) for value in (True, False)] == [True, False]
 
@@ -192,7 +193,7 @@ def test_a_switch_is_taken_either_way(field: str) -> None:
 # --- what this model does not take ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "value"),
     [
         ("negative_prompt", "blur"),
@@ -210,17 +211,17 @@ def test_a_field_that_is_not_taken_is_refused_by_name(field: str, value: object)
     refused(field, f"Leave {field} out", **{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("negative_prompt", "blur"), ("watermark", True)])
+@each_row(("field", "value"), [("negative_prompt", "blur"), ("watermark", True)])
 def test_a_field_that_the_model_takes_elsewhere_is_laid_to_the_gateway(field: str, value: object) -> None:
     refused(f"Nebula has no place for {field}", "another model or gateway", **{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("template", "squish"), ("aspect_ratio", "16:9"), ("last_image", b"")])
+@each_row(("field", "value"), [("template", "squish"), ("aspect_ratio", "16:9"), ("last_image", b"")])
 def test_a_field_that_the_model_never_takes_is_laid_to_the_model(field: str, value: object) -> None:
     refused(f"{MODEL} takes no {field}", "another model or gateway", **{field: value})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "value"),
     [("negative_prompt", None), ("watermark", False), ("reference_images", []), ("reference_images", ())],
 )
@@ -253,17 +254,17 @@ def test_a_refusal_does_not_repeat_the_value_which_may_be_megabytes_or_secret() 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("request_", [None, {}, VideoRequest()])
+@each_row("request_", [None, {}, VideoRequest()])
 def test_keywords_alone_make_a_request(request_: Any) -> None:
     assert build_request(request_, {"prompt": "x"}) == VideoRequest(prompt="x")
 
 
-@pytest.mark.parametrize("request_", [{"prompt": "a", "seed": 1}, VideoRequest(prompt="a", seed=1)])
+@each_row("request_", [{"prompt": "a", "seed": 1}, VideoRequest(prompt="a", seed=1)])
 def test_keywords_win_over_the_request(request_: Any) -> None:
     assert build_request(request_, {"prompt": "b"}) == VideoRequest(prompt="b", seed=1)
 
 
-@pytest.mark.parametrize("request_", ["A kitten", 7, ["prompt"], {1: 2}])
+@each_row("request_", ["A kitten", 7, ["prompt"], {1: 2}])
 def test_what_is_no_request_is_refused(request_: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"is no request\. Nothing was sent .* Give a VideoRequest"):
         build_request(request_, {})
@@ -295,13 +296,17 @@ def test_a_gateway_s_own_name_for_a_model_is_led_to_ours() -> None:
         find_model("wan2.1-i2v-turbo")
 
 
-@pytest.mark.parametrize("row", MODELS.values(), ids=list(MODELS))
+each_model = each_row("row", MODELS.values(), ids=list(MODELS))
+
+
 class TestEveryRow:
     """What holds for each row of `MODELS`, so that a new one cannot be half filled in."""
 
+    @each_model
     def test_stands_under_its_own_name(self, row: Model) -> None:
         assert MODELS[row.name] is row
 
+    @each_model
     def test_has_a_price_for_each_resolution_at_each_of_its_gateways(self, row: Model) -> None:
         assert set(row.prices) <= set(GATEWAYS)
         for table in row.prices.values():
@@ -309,16 +314,19 @@ class TestEveryRow:
             assert all(price > 0 for price in table.values())
         assert set(row.names) <= set(row.prices)
 
+    @each_model
     def test_says_how_long_each_duration_takes(self, row: Model) -> None:
         assert set(row.typical_seconds) in ({0}, set(row.durations))
         assert all(0 < earliest < latest < row.timeout for earliest, latest in row.typical_seconds.values())
 
+    @each_model
     def test_has_defaults_that_it_offers(self, row: Model) -> None:
         assert row.default_resolution in row.resolutions
         assert row.default_duration in row.durations
         assert all(resolution == resolution.lower() for resolution in row.resolutions)
         assert row.typical(None) == next(iter(row.typical_seconds.values()))
 
+    @each_model
     def test_names_only_fields_that_there_are(self, row: Model) -> None:
         assert row.requires | row.takes <= set(VideoRequest.model_fields)
         assert not row.requires & row.takes
@@ -327,13 +335,14 @@ class TestEveryRow:
         assert bool(row.max_references) is ("reference_images" in row.requires)
         assert bool(row.aspect_ratios) is ("aspect_ratio" in row.takes)
 
+    @each_model
     def test_cannot_be_changed_by_accident(self, row: Model) -> None:
         assert all(isinstance(table, MappingProxyType) for table in (row.prices, *row.prices.values()))
         with pytest.raises(AttributeError):
             row.timeout = 1.0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", list(GATEWAYS))
+@each_row("name", list(GATEWAYS))
 def test_every_gateway_speaks_a_protocol_that_there_is(name: str) -> None:
     row = GATEWAYS[name]
     assert row.name == name
@@ -345,7 +354,7 @@ def test_every_gateway_speaks_a_protocol_that_there_is(name: str) -> None:
     assert row.default_model in {offer.model.name for offer in offers(row)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "fps", "typical"),
     [
         ("wan2.5-i2v-preview", 24, {5: (60, 120), 10: (120, 180)}),

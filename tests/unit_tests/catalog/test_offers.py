@@ -14,15 +14,14 @@ from langchain_nebula_video import Gateway, InvalidRequestError, Model, VideoReq
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.catalog.offers import Offer, build_request, catalog_name, find_offer, offers, parse_prices
+from tests.tables import each_row
 
 CAT = "https://example.com/cat.jpg"
 NEBULA, BEIJING, SINGAPORE = (GATEWAYS[name] for name in ("nebula", "dashscope", "dashscope-intl"))
 PASSTHROUGH, UNIALL = (GATEWAYS[name] for name in ("dashscope-passthrough", "uniall"))
 WAN = MODELS["wan2.5-i2v-preview"]
 EVERY = [offer for gateway in GATEWAYS.values() for offer in offers(gateway)]
-each_offer = pytest.mark.parametrize(
-    "offer", EVERY, ids=[f"{offer.gateway.name}-{offer.model.name}" for offer in EVERY]
-)
+each_offer = each_row("offer", EVERY, ids=[f"{offer.gateway.name}-{offer.model.name}" for offer in EVERY])
 
 
 def smallest(offer: Offer) -> VideoRequest:
@@ -77,7 +76,7 @@ def test_a_gateway_that_serves_nothing_says_so() -> None:
         find_offer("wan2.2-kf2v-flash", replace(NEBULA, name="empty"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "hint"),
     [
         ("wan2.1-i2v-turbo", "It is called 'wanx2.1-i2v-turbo' here."),
@@ -124,7 +123,7 @@ def test_the_smallest_request_is_completed_with_what_is_made_there(offer: Offer)
     assert offer.complete(completed) == completed
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "resolution"),
     [
         *[(gateway, WAN.name, "720p") for gateway in (NEBULA, BEIJING, SINGAPORE, PASSTHROUGH)],
@@ -157,7 +156,7 @@ def test_the_caller_s_prices_do_not_change_what_is_made() -> None:
     refused(flash, "resolution is 1080p; wan2.2-i2v-flash makes 480p, 720p", resolution="1080p")
 
 
-@pytest.mark.parametrize("resolution", ["", " ", "72"])
+@each_row("resolution", ["", " ", "72"])
 def test_a_resolution_that_is_none_is_refused_and_not_taken_for_the_default(resolution: str) -> None:
     """As a form sends that was left empty."""
     offer = find_offer(WAN.name, NEBULA)
@@ -169,7 +168,7 @@ def test_a_resolution_that_is_none_is_refused_and_not_taken_for_the_default(reso
 # --- fields ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "field", "value"),
     [
         (NEBULA, "negative_prompt", "blur"),
@@ -180,7 +179,7 @@ def test_what_the_gateway_has_no_place_for_is_told_apart(gateway: Gateway, field
     refused(row(gateway), f"{gateway.title} has no place for {field}", f"Leave {field} out", **{field: value})
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "field", "value"),
     [
         (NEBULA, "wan2.5-i2v-preview", "template", "flying"),
@@ -226,7 +225,7 @@ def test_what_is_asked_of_the_wire_is_what_is_taken_less_the_images(offer: Offer
 # --- messages ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("durations", "told"),
     [((5,), "5"), ((3, 4, 5), "3, 4, 5"), ((5, 10), "5, 10"), (tuple(range(2, 16)), "2 to 15")],
 )
@@ -272,7 +271,7 @@ NO_PRICES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("prices", "told"),
     [
         ("0.10", "prices is no table"),
@@ -290,7 +289,7 @@ def test_prices_that_are_none_are_refused_with_what_is_wrong(prices: Any, told: 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "usd", "cny"),
     [(NEBULA, "1.50", "10.800"), (replace(NEBULA, currency="CNY"), "0.208333", "1.50")],
 )
@@ -310,7 +309,7 @@ def test_an_estimate_without_a_price_is_unknown() -> None:
 # --- how long ---
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-offpeak")])
+@each_row("name", [name for name in MODELS if name.endswith("-offpeak")])
 def test_off_peak_is_given_more_than_the_48_hours_that_the_page_tells(name: str) -> None:
     model: Model = MODELS[name]
     assert model.slowest == 48 * 3600

@@ -35,6 +35,7 @@ from langchain_nebula_video.protocols import PROTOCOLS
 from tests.agents import animates
 from tests.conftest import KEY, MakeClient, settle, succeeded
 from tests.conftest import Gateway as Answers
+from tests.tables import each_row
 
 CAT = "https://example.com/cat.jpg"
 ALWAYS = frozenset({"duration", "resolution"})
@@ -228,7 +229,7 @@ def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
 # --- rows that cannot work ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changed", "told"),
     [
         ({"protocol": "soap"}, "There is no protocol 'soap': there are nebula, dashscope, dashscope-passthrough, uni"),
@@ -249,21 +250,21 @@ def test_a_gateway_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[
     refused(told, replace(ACME, **changed))
 
 
-@pytest.mark.parametrize("url", ["http://api.acme.example", "http://10.0.0.1", "ftp://api.acme.example", "acme", ""])
+@each_row("url", ["http://api.acme.example", "http://10.0.0.1", "ftp://api.acme.example", "acme", ""])
 def test_a_gateway_that_would_send_the_key_in_the_clear_is_refused(url: str) -> None:
     """As it is where the address comes from `base_url` or a variable."""
     refused(f"'{url}' is no https address", replace(ACME, base_url=url))
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "https://api.acme.example/v", None])
+@each_row("url", ["http://localhost:8000", "http://127.0.0.1:8000", "https://api.acme.example/v", None])
 def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None:
-    register_gateway(replace(ACME, base_url=url, default_model="acme-clip"))
-    register_model(CLIP)
+    register_gateway(replace(ACME, base_url=url, default_model="acme-clip"), replace=True)
+    register_model(CLIP, replace=True)
     own = {} if url else {"base_url": "https://own.example.com"}
     assert Options(gateway="acme", api_key=SecretStr(KEY), **own).resolve_base_url() == (url or own["base_url"])
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changed", "told"),
     [
         ({"prices": {"acne": {}}}, "There is no gateway 'acne'; register it first"),
@@ -286,7 +287,7 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
     ],
 )
 def test_a_model_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
-    register_gateway(ACME)
+    register_gateway(ACME, replace=True)
     refused(told, replace(CLIP, **changed))
 
 
@@ -335,7 +336,7 @@ def sent(protocol: str, fields: frozenset[str]) -> str:
     return json.dumps(PROTOCOLS[protocol].build_submit("clip", asked, images).json, sort_keys=True)
 
 
-@pytest.mark.parametrize(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
+@each_row(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
                                                  if field in row.supported_fields])  # fmt: skip
 def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field: str) -> None:
     places = PROTOCOLS[protocol].supported_fields
@@ -345,15 +346,15 @@ def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field
     assert (value.upper() if field == "resolution" and protocol.startswith("dash") else value) in every
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("field", GIVEN)
+@each_row("protocol", PROTOCOLS)
+@each_row("field", GIVEN)
 def test_a_submit_is_built_of_whatever_a_gateway_carries(protocol: str, field: str) -> None:
     """Of a row that carries little nothing is missed."""
     sent(protocol, frozenset())
     sent(protocol, frozenset({field}))
 
 
-@pytest.mark.parametrize(("protocol", "field"), HOMELESS)
+@each_row(("protocol", "field"), HOMELESS)
 def test_a_gateway_that_carries_what_its_protocol_would_drop_is_refused(protocol: str, field: str) -> None:
     told = f"The protocol '{protocol}' of 'acme' has no place for {field}"
     refused(told, replace(ACME, protocol=protocol, carries=FIELDS | {field}))
@@ -387,12 +388,12 @@ async def test_a_small_row_on_uniall_s_protocol_makes_videos(make_client: MakeCl
 # --- money ---
 
 
-@pytest.mark.parametrize("rate", [Decimal(0), Decimal(-7), Decimal("NaN"), Decimal("Infinity"), 7.2, "7.2", None, True])
+@each_row("rate", [Decimal(0), Decimal(-7), Decimal("NaN"), Decimal("Infinity"), 7.2, "7.2", None, True])
 def test_a_gateway_whose_rate_converts_nothing_is_refused(rate: Any) -> None:
     refused(f"acme has {rate!r} yuan to the dollar, which is no sensible Decimal", replace(ACME, cny_per_usd=rate))
 
 
-@pytest.mark.parametrize("currency", ["EUR", "usd", "", None, ["USD"]])
+@each_row("currency", ["EUR", "usd", "", None, ["USD"]])
 def test_a_gateway_with_prices_in_no_known_currency_is_refused(currency: Any) -> None:
     refused(
         f"acme has prices in {currency!r}, which are converted from USD or CNY only", replace(ACME, currency=currency)

@@ -25,6 +25,7 @@ from langchain_nebula_video.cli.options import RequestOptions
 from langchain_nebula_video.cli.request import parse_image, read_first_frame
 from langchain_nebula_video.schema import VideoRequest
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, running, succeeded
+from tests.tables import each_row
 
 COMMANDS = [
     *("cancel", "demo", "emulator", "generate", "models", "quote"),
@@ -78,7 +79,7 @@ def test_every_documented_command_is_there() -> None:
     assert sorted(typer.main.get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_row("command", COMMANDS)
 def test_every_command_and_each_of_its_options_has_help(command: str) -> None:
     """A command or an option without help fails here."""
     found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
@@ -102,7 +103,7 @@ def test_version_is_shown() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("nebula-video 0.")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("missing", "command", "extra"),
     [
         ("typer", "quote", "cli"),
@@ -149,7 +150,7 @@ def test_quote_refuses_what_the_model_does_not_make() -> None:
     assert "Choose one of: 480p, 720p, 1080p." in result.stderr
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("args", "said"),
     [
         (BEIJING, "¥3.00 ($0.42): 5 s x ¥0.60, estimated\n"),
@@ -175,7 +176,7 @@ def test_quote_says_that_a_price_is_unknown_and_what_helps() -> None:
     assert (quoted["usd"], quoted["basis"], quoted["currency"]) == (None, "unknown", "USD")
 
 
-@pytest.mark.parametrize("price", ["-1", "NaN", "Infinity", "$1", "much"])
+@each_row("price", ["-1", "NaN", "Infinity", "$1", "much"])
 def test_a_price_is_a_number_without_a_sign(price: str) -> None:
     """A sign could be that of another currency."""
     result = CliRunner().invoke(app, ["quote", "--price", price, "--json"])
@@ -189,7 +190,7 @@ def listed(*args: str, width: int = 80) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@each_row("width", [80, 120])
 def test_models_lists_every_row_of_every_gateway_within_the_terminal(width: int) -> None:
     """Rows that differ in their resolution alone share a line."""
     shown = listed(width=width)
@@ -235,7 +236,7 @@ def test_all_of_one_model_is_told_by_gateway() -> None:
     assert "Needs PROMPT, --reference" in " ".join(listed("viduq3p-mix-720p").split())
 
 
-@pytest.mark.parametrize("args", [["nothing"], ["wan2.2-kf2v-flash", "--gateway", "nebula"], ["--gateway", "nowhere"]])
+@each_row("args", [["nothing"], ["wan2.2-kf2v-flash", "--gateway", "nebula"], ["--gateway", "nowhere"]])
 def test_a_model_or_gateway_that_is_not_there_is_told(args: list[str]) -> None:
     """With what there is."""
     result = CliRunner().invoke(app, ["models", *args, "--json"])
@@ -330,7 +331,7 @@ def test_an_image_can_be_piped_in(run: Run, gateway: Gateway) -> None:
     assert "data:image/jpeg;base64," in json.dumps(gateway.bodies[0])
 
 
-@pytest.mark.parametrize("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd", "oss://bucket/cat.jpg"])
+@each_row("argument", [URL, "data:image/png;base64,AAAA", "file:///etc/passwd", "oss://bucket/cat.jpg"])
 def test_what_has_a_scheme_is_no_file(argument: str) -> None:
     """It goes to the library as it is."""
     assert read_first_frame(argument, 10) == parse_image(argument) == argument
@@ -534,8 +535,8 @@ def test_a_missing_key_is_told_with_its_variable() -> None:
     assert "nebula-video demo" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["generate", "submit", "wait", "status", "cancel"])
-@pytest.mark.parametrize("name", [name for name in GATEWAYS if name != "nebula"])
+@each_row("command", ["generate", "submit", "wait", "status", "cancel"])
+@each_row("name", [name for name in GATEWAYS if name != "nebula"])
 def test_a_missing_key_is_told_with_its_gateways_variable(name: str, command: str) -> None:
     """Another gateway's key does not help."""
     images = [URL, "x", "--yes"] if command in {"generate", "submit"} else ["task-1"]
@@ -578,7 +579,7 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "Money"])
+@each_row("name", [name for name in errors.__all__ if name != "Money"])
 def test_each_error_has_its_exit_code(name: str) -> None:
     """A new error must be given one here."""
     assert exit_for(getattr(errors, name)("x")) == CODES[name]

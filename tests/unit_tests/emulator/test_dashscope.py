@@ -15,6 +15,7 @@ from PIL import Image
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Region, Status
 from langchain_nebula_video.emulator.dialects.dashscope_models import DASHSCOPE_MODELS
+from tests.tables import each_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -243,7 +244,7 @@ async def test_model_of_another_region_does_not_exist(emulator: Emulator, region
         assert (await refusal(http, model))[:2] == (404, "ModelNotFound")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "resolution", "rate"),
     [
         ("wan2.5-i2v-preview", "1080P", 24),

@@ -14,6 +14,7 @@ from langchain_nebula_video import emulator as package
 from langchain_nebula_video.emulator import Clock, Emulator
 from langchain_nebula_video.emulator.extras import require_extra
 from langchain_nebula_video.emulator.faults.kinds import KINDS
+from tests.tables import each_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -295,7 +296,7 @@ async def test_control_routes_answer_this_machine_alone(emulator: Emulator) -> N
         assert (await stranger.get("/_emulator/tasks")).status_code == 403
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_row("kind", KINDS)
 def test_every_kind_of_fault_is_documented(kind: str) -> None:
     """With each of its parameters, in the table of the README."""
     readme = (Path(package.__path__[0]) / "README.md").read_text(encoding="utf-8")

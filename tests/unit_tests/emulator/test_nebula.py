@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
+from tests.tables import each_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -503,7 +504,7 @@ async def test_emulator_can_follow_any_clock(emulator: Emulator) -> None:
     assert emulator.clock.now() == START
 
 
-@pytest.mark.parametrize("speed", [0, -1, float("nan")])
+@each_row("speed", [0, -1, float("nan")])
 def test_speed_must_be_positive(speed: float) -> None:
     """A standing emulator would look like a hanging one."""
     with pytest.raises(ValueError, match="speed must be greater than 0"):

@@ -18,6 +18,7 @@ from langchain_nebula_video.emulator.rendering.camera import Camera
 from langchain_nebula_video.emulator.rendering.encoder import render
 from langchain_nebula_video.emulator.rendering.frames import FrameRenderer, frame_size
 from langchain_nebula_video.emulator.rendering.scene import Scene, scene_of
+from tests.tables import each_row
 
 SMALL = 192 * 112
 
@@ -125,7 +126,7 @@ def test_same_scene_gives_the_same_bytes() -> None:
     assert video != render(scene(ambient_sound=True, prompt="a dog"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("picture", "pixels", "size"),
     [
         ((1600, 900), 832 * 480, (840, 472)),
@@ -153,7 +154,7 @@ def test_orientation_of_a_photograph_is_obeyed() -> None:
     assert first.height > first.width
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "I;16", "CMYK"])
+@each_row("mode", ["RGBA", "LA", "P", "L", "I;16", "CMYK"])
 def test_every_kind_of_pixel_is_taken(mode: str) -> None:
     """What is transparent becomes white; what is not stays as it was."""
     clear = Image.new("RGBA", (64, 36), (0, 0, 0, 0)) if mode in {"RGBA", "LA", "P"} else None
@@ -182,7 +183,7 @@ def test_given_sound_is_cut_or_followed_by_silence() -> None:
     assert audio.fit_to_length(given, 3) == original + bytes(audio.RATE * 2)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a sound", images.sample("test")])
+@each_row("content", [b"", b"not a sound", images.sample("test")])
 def test_what_is_no_sound_is_refused(content: bytes) -> None:
     """A picture neither."""
     with pytest.raises(Refusal, match="Audio format"):
@@ -213,8 +214,8 @@ def test_one_picture_turns_into_the_other_little_by_little() -> None:
     assert max(later - earlier for earlier, later in itertools.pairwise(levels)) < 25
 
 
-@pytest.mark.parametrize("size", [(320, 180), (180, 320)])
-@pytest.mark.parametrize("colors", [["red"], ["red", "lime"], ["red", "lime", "blue", "yellow"]])
+@each_row("size", [(320, 180), (180, 320)])
+@each_row("colors", [["red"], ["red", "lime"], ["red", "lime", "blue", "yellow"]])
 def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: list[str]) -> None:
     """All of them, side by side or one above the other, in their order."""
     shown = frames(
@@ -231,7 +232,7 @@ def test_references_are_seen_in_the_first_frame(size: tuple[int, int], colors: l
         assert max(abs(a - b) for a, b in zip(seen, wanted, strict=False)) < 40, color
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (720, 1280)])
+@each_row("size", [(1280, 720), (720, 1280)])
 def test_watermark_stays_in_the_lower_right_corner(size: tuple[int, int]) -> None:
     """Bright on any picture, from the first frame to the last, and nowhere else."""
     dark = plain("#203040", size)
@@ -247,7 +248,7 @@ def test_watermark_stays_in_the_lower_right_corner(size: tuple[int, int]) -> Non
         assert sum(brightest) > 0
 
 
-@pytest.mark.parametrize("rate", [24, 30])
+@each_row("rate", [24, 30])
 def test_frame_rate_is_the_models(rate: int) -> None:
     """To the frame."""
     video = render(scene(frame_rate=rate, seconds=3))
@@ -256,7 +257,7 @@ def test_frame_rate_is_the_models(rate: int) -> None:
         assert container.streams.video[0].frames == 3 * rate
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "aspect_ratio", "size"),
     [
         ("viduq3p-540p", None, (960, 544)),

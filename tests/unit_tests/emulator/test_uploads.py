@@ -8,6 +8,7 @@ import pytest
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
 from langchain_nebula_video.emulator.serving.multipart import read_form
+from tests.tables import each_row
 
 from .test_dashscope import LONGEST, MODEL, START, SUBMIT, a_request, connect, output
 
@@ -164,7 +165,7 @@ async def test_key_sent_to_the_storage_is_a_violation(http: httpx.AsyncClient, e
     assert violation.rule == "key_outside_gateway"
 
 
-@pytest.mark.parametrize("content", [b"", b"\r\n", b"\r\n--x", b"a\r\n\r\nb\n\0\xff--"])
+@each_row("content", [b"", b"\r\n", b"\r\n--x", b"a\r\n\r\nb\n\0\xff--"])
 def test_form_is_read_to_the_byte(content: bytes) -> None:
     """Whatever is in the file."""
     body = (
@@ -176,7 +177,7 @@ def test_form_is_read_to_the_byte(content: bytes) -> None:
     assert read_form("multipart/form-data; boundary=xyz", body) == {"key": b"a/b", "file": content}
 
 
-@pytest.mark.parametrize("kind", ["", "application/json", "multipart/form-data"])
+@each_row("kind", ["", "application/json", "multipart/form-data"])
 def test_what_is_no_form_has_no_fields(kind: str) -> None:
     """Nor does it do any harm."""
     assert read_form(kind, b"{}") == {}

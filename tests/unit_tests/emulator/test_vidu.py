@@ -11,6 +11,7 @@ import pytest
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Status
 from langchain_nebula_video.emulator.rendering import images
+from tests.tables import each_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,7 +95,7 @@ async def test_failed_task_says_why(http: httpx.AsyncClient, emulator: Emulator)
     assert body["error"]["code"] == "content_policy_violation"
 
 
-@pytest.mark.parametrize("refusal", [404, 405])
+@each_row("refusal", [404, 405])
 async def test_query_can_be_elsewhere(refusal: int) -> None:
     """The submit's path refuses then, for these models alone."""
     emulator = Emulator(clock=Clock(START, running=False), vidu_query_refusal=refusal)

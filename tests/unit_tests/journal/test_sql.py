@@ -35,6 +35,7 @@ from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.journal.sql.schema import CURRENT, Schema, prepare
 from tests.conftest import Gateway, MakeClient, settle
 from tests.journals import LATER, LEASE, MOMENT, SENT, SharedJournalContract, begin, entry
+from tests.tables import each_row
 
 
 @pytest.fixture
@@ -62,9 +63,7 @@ class TestSharedFile(SharedJournalContract):
 # --- where it is ---
 
 
-@pytest.mark.parametrize(
-    "url", ["", "nonsense", "mysql://a@b/c", "sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"]
-)
+@each_row("url", ["", "nonsense", "mysql://a@b/c", "sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"])
 def test_a_url_that_cannot_hold_a_journal_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="Give sqlite:///path"):
         SqlJournal(url)

@@ -26,6 +26,7 @@ from langchain_nebula_video.media.images import prepare_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
 from tests.conversations import PRODUCERS, Producer, answering, called, dalle, encoded, openai_answer
+from tests.tables import each_row
 
 CAT = "https://pictures.example.com/cat.png"
 DOG = "https://pictures.example.com/dog.jpg"
@@ -45,7 +46,7 @@ def answer(content: Any, artifact: Any = None, **fields: Any) -> ToolMessage:
 # --- who makes them ---
 
 
-@pytest.mark.parametrize("producer", PRODUCERS, ids=repr)
+@each_row("producer", PRODUCERS)
 def test_a_picture_is_found_whoever_made_it(producer: Producer) -> None:
     (image,) = images(producer.make(PNG, CAT))
     assert (image.handle, image.made_by) == ("1", producer.made_by)
@@ -107,7 +108,7 @@ def test_a_picture_in_the_instructions_is_the_system_s() -> None:
 # --- what is one, and what is not ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "found"),
     [
         (f"Look at {CAT}, please.", [CAT]),
@@ -135,7 +136,7 @@ def test_in_prose_an_address_counts_if_it_says_that_it_is_an_image(text: str, fo
         assert sources(message) == found
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "webm", "mp3", "wav", "html", "json", "pdf", "gif", "svg", "MP4?x=1.png"])
+@each_row("suffix", ["mp4", "webm", "mp3", "wav", "html", "json", "pdf", "gif", "svg", "MP4?x=1.png"])
 def test_a_tool_s_address_of_something_else_is_no_image(suffix: str) -> None:
     address = f"https://example.com/made.{suffix}"
     for content in (address, f"{CAT}\n{address}", {"url": address}, {"image_url": address}):
@@ -143,7 +144,7 @@ def test_a_tool_s_address_of_something_else_is_no_image(suffix: str) -> None:
         assert address not in sources(answer(told), answer("Done.", content))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("told", "found"),
     [
         (BARE, [BARE]),
@@ -169,7 +170,6 @@ def test_a_tool_s_address_of_something_else_is_no_image(suffix: str) -> None:
         ({"embedding": [0.1] * 1000, "text": "A cat"}, []),
         ("iVBORw0KGgo is how a PNG begins in base64, and it goes on like this: it is no picture but prose", []),
     ],
-    ids=str,
 )
 def test_a_tool_s_answer_counts_where_it_tells_of_an_image(told: Any, found: list[str]) -> None:
     text = told if isinstance(told, str) else json.dumps(told)
@@ -181,7 +181,7 @@ def test_a_tool_s_answer_counts_where_it_tells_of_an_image(told: Any, found: lis
 PAGE: dict[str, Any] = {"title": "Cats", "url": "https://example.com/cats", "snippet": "Of cats."}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "told",
     [
         [{**PAGE, "image": CAT}],
@@ -198,7 +198,6 @@ PAGE: dict[str, Any] = {"title": "Cats", "url": "https://example.com/cats", "sni
         {"content": "Cats purr.", "citations": ["https://example.com/cats"], "images": [{"image_url": CAT}]},
         [{"snippet": "Of cats.", "image": CAT}],
     ],
-    ids=str,
 )
 def test_what_a_search_found_is_no_image_of_the_conversation(told: Any) -> None:
     """The user's own picture stays the newest."""
@@ -227,14 +226,14 @@ class ClosedTable(dict[str, Any]):
     __iter__ = items = keys
 
 
-@pytest.mark.parametrize("kind", [Closed, ClosedRecord, ClosedTable])
+@each_row("kind", [Closed, ClosedRecord, ClosedTable])
 def test_an_artifact_that_raises_when_it_is_looked_at_holds_no_image(kind: Callable[[], Any]) -> None:
     closed = kind()
     assert sources(HumanMessage(CAT), answer("Done.", closed)) == [CAT]
     assert sources(answer("Done.", {"rows": closed, "image": PNG, "data": [closed]})) == [PNG]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "block",
     [
         {"type": "image", "file_id": "file-1"},
@@ -251,7 +250,6 @@ def test_an_artifact_that_raises_when_it_is_looked_at_holds_no_image(kind: Calla
         {"type": "image_generation_call", "id": "ig_1", "status": "in_progress"},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": CAT}]},
     ],
-    ids=str,
 )
 def test_a_block_without_an_image_of_use_is_passed_over(block: dict[str, Any]) -> None:
     content: Any = [{"type": "image", "url": DOG}, block]
@@ -321,7 +319,7 @@ def test_a_user_who_shows_an_image_again_makes_it_the_newest() -> None:
     assert sources(HumanMessage(CAT), HumanMessage(DOG), HumanMessage(f"No, {CAT}")) == [CAT, DOG, CAT]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "artifact", "found"),
     [
         (CAT, {"url": DOG}, [CAT]),
@@ -363,7 +361,7 @@ def test_an_image_is_not_to_be_changed() -> None:
         images(SHOWN)[0].handle = "2"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "handle"),
     [
         *[(text, "2") for text in ("2", " 2 ", "#2", "image 2", "Image #2", "image_2", "image-2", "picture 2")],
@@ -396,7 +394,7 @@ def test_the_newest_besides_those_that_have_their_place() -> None:
     assert newest_image(SHOWN[:1], besides=[f"{CAT}?Expires=2&Signature=other"]) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("Make it blink", "Make it blink"),
@@ -422,7 +420,7 @@ def test_the_words_of_a_text_are_what_it_says_besides_its_images(text: str, word
     assert text_without_images(text) == words
 
 
-@pytest.mark.parametrize("handle", ["4", "0", "image 9", "cat.png", "the cat", "x" * 5000])
+@each_row("handle", ["4", "0", "image 9", "cat.png", "the cat", "x" * 5000])
 def test_who_names_none_is_told_what_there_is(handle: str) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
         chosen(handle, SHOWN)
@@ -443,7 +441,7 @@ def test_of_many_the_newest_ten_are_told() -> None:
     ]
 
 
-@pytest.mark.parametrize("handle", ["1", "last", "cat.png"])
+@each_row("handle", ["1", "last", "cat.png"])
 def test_where_there_are_none_that_is_told(handle: str) -> None:
     with pytest.raises(InvalidRequestError, match="There is none at all: give the image's https URL"):
         chosen(handle, [HumanMessage("Animate my cat")])
@@ -575,7 +573,7 @@ def test_a_block_says_by_its_type_that_its_address_is_an_image() -> None:
         ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "![" * 50_000,

@@ -12,7 +12,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_anthropic.chat_models import convert_to_anthropic_tool
@@ -26,6 +25,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer
 from langchain_nebula_video.langchain.tool_schema import args_schema, description
 from tests.conftest import KEY
+from tests.tables import each_row
 from tests.unit_tests.catalog.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
 
 ALWAYS = {"prompt", "duration", "resolution", "seed"}
@@ -249,7 +249,7 @@ def test_an_agent_with_plain_vidu_is_told_that_text_is_enough() -> None:
     assert "made of the prompt alone" not in tool_of("nebula", "wan2.5-i2v-preview").description
 
 
-@pytest.mark.parametrize("dropped", ["model", "gateway"])
+@each_row("dropped", ["model", "gateway"])
 def test_an_agent_with_text_alone_hears_nothing_of_an_image(dropped: str) -> None:
     """Whether it is the model that takes none, or its gateway that has no place for one."""
     offer = find_offer("viduq3p-720p", GATEWAYS["uniall"])
@@ -271,7 +271,7 @@ def test_an_agent_with_two_frames_is_told_which_is_which() -> None:
     assert "image is the first frame, last_image the last" in told
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "formats"),
     [
         ("nebula", "wan2.5-i2v-preview", "JPEG or PNG"),
@@ -301,7 +301,7 @@ def test_where_there_is_no_choice_that_is_told() -> None:
 # --- the price and the time ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "told"),
     [
         (
@@ -337,7 +337,7 @@ def test_a_price_is_told_for_what_is_made_and_for_nothing_else() -> None:
     assert "5 seconds cost $0.10 at 480p, $0.10 at 720p." in told
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "told"),
     [
         ("nebula", "wan2.5-i2v-preview", "after up to 3 minutes"),
@@ -353,7 +353,7 @@ def test_the_time_that_it_takes_is_told(gateway: str, model: str, told: str) -> 
 # --- as language models write it ---
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("written", "read"),
     [
         *[({"duration": value}, {"duration": 10}) for value in (10, "10", 10.0, "10.0", " 10 ")],
@@ -370,7 +370,7 @@ def test_what_is_meant_is_read_however_it_is_written(written: dict[str, Any], re
     assert {name: parsed[name] for name in read} == read
 
 
-@pytest.mark.parametrize("given", ["1", 1, ["1"], [1]])
+@each_row("given", ["1", 1, ["1"], [1]])
 def test_one_reference_needs_no_list(given: object) -> None:
     schema = args_schema(find_offer("viduq3p-mix-720p", GATEWAYS["uniall"]))
     assert schema.model_validate({"prompt": "x", "reference_images": given}).model_dump()["reference_images"] == ["1"]
@@ -402,7 +402,7 @@ def test_what_the_tool_reads_a_quote_reads_too(written: dict[str, Any]) -> None:
         assert quote(written, gateway="dashscope", model=model) == quote(read, gateway="dashscope", model=model)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("args", "told"),
     [
         ({"duration": 7}, "duration: Choose one of: 5, 10 (given: 7)."),

@@ -15,6 +15,7 @@ from langchain_nebula_video import Budget, InvalidRequestError, MemoryJournal
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 from tests.conftest import KEY
+from tests.tables import each_row
 
 NOTHING = "Nothing was sent and nothing was spent."
 
@@ -50,7 +51,7 @@ def test_every_option_has_a_default_but_the_key_must_come_from_somewhere() -> No
     assert (options.image_folder, options.group_ratio) == (None, Decimal(1))
 
 
-@pytest.mark.parametrize("name", ["api_keys", "baseurl", "polling", "retries"])
+@each_row("name", ["api_keys", "baseurl", "polling", "retries"])
 def test_an_unknown_option_is_refused_by_name(name: str) -> None:
     refused(f"{name}: is no option here", **{name: "x"})
 
@@ -69,7 +70,7 @@ def test_the_key_comes_from_the_environment_unless_given(monkeypatch: pytest.Mon
     assert made().resolve_api_key().get_secret_value() == KEY
 
 
-@pytest.mark.parametrize("key", [KEY, SecretStr(KEY), f" {KEY}", f"{KEY}\n", f"\t{KEY}\r\n"])
+@each_row("key", [KEY, SecretStr(KEY), f" {KEY}", f"{KEY}\n", f"\t{KEY}\r\n"])
 def test_a_key_is_taken_with_the_space_around_it_cut_off(key: Any) -> None:
     assert made(api_key=key).resolve_api_key().get_secret_value() == KEY
 
@@ -97,7 +98,7 @@ BAD_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("key", BAD_KEYS)
+@each_row("key", BAD_KEYS)
 def test_a_key_that_cannot_stand_in_a_header_is_refused(key: str) -> None:
     refused("api_key holds no usable key", "one word of plain ASCII", api_key=key)
 
@@ -110,7 +111,7 @@ def test_a_bad_key_in_the_environment_is_refused_by_the_variable_s_name(
     refused("NEBULA_API_KEY holds no usable key", api_key=None)
 
 
-@pytest.mark.parametrize("key", [5, ["sk"], {"key": "sk"}])
+@each_row("key", [5, ["sk"], {"key": "sk"}])
 def test_a_key_that_is_no_text_is_refused(key: object) -> None:
     refused("api_key", api_key=key)
 
@@ -118,7 +119,7 @@ def test_a_key_that_is_no_text_is_refused(key: object) -> None:
 SECRET = "hunter2\nhunter3"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "options",
     [
         {"api_key": SECRET},
@@ -159,7 +160,7 @@ def test_the_address_is_the_gateway_s_own_unless_given(monkeypatch: pytest.Monke
     assert made(base_url="https://option.example.com").resolve_base_url() == "https://option.example.com"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("url", "address"),
     [
         ("https://example.com", "https://example.com"),
@@ -178,7 +179,7 @@ def test_an_address_is_https_or_http_on_this_machine(url: str, address: str) -> 
     assert made(base_url=url).resolve_base_url() == address
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     ["http://example.com", "HTTP://example.com", "http://192.168.1.5", "http://10.0.0.1:8000", "http://0.0.0.0",
      "http://localhost.example.com", "http://127.0.0.1.example.com", "http://[2001:db8::1]", "http://127.1"],
@@ -196,7 +197,7 @@ BAD_URLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("url", BAD_URLS)
+@each_row("url", BAD_URLS)
 def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
     refused("base_url is no web address", "https://llm.ai-nebula.com", base_url=url)
 
@@ -309,7 +310,7 @@ def test_what_the_paths_begin_with_may_stand_at_the_end_of_the_address(
         assert made(gateway=gateway).resolve_base_url() == address, ending
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "model", "where"),
     [
         ("nebula", "wan2.2-i2v-flash", "'dashscope', 'dashscope-intl', 'dashscope-passthrough'"),
@@ -338,7 +339,7 @@ def test_prices_of_one_s_own_are_kept_as_exact_amounts() -> None:
     assert made().prices is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("prices", "told"),
     [
         ({"wan9": "1"}, "There is no model 'wan9'"),
@@ -354,24 +355,24 @@ def test_prices_that_cannot_be_are_refused(prices: Any, told: str) -> None:
 # --- the rest ---
 
 
-@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
-@pytest.mark.parametrize("seconds", [0, -1, 0.0, -0.5, float("nan"), float("inf"), "soon", [], {}])
+@each_row("name", ["timeout", "poll_interval"])
+@each_row("seconds", [0, -1, 0.0, -0.5, float("nan"), float("inf"), "soon", [], {}])
 def test_seconds_are_more_than_none(name: str, seconds: object) -> None:
     refused(name, **{name: seconds})
 
 
-@pytest.mark.parametrize("name", ["timeout", "poll_interval"])
-@pytest.mark.parametrize("seconds", [0.1, 1, 900, "30"])
+@each_row("name", ["timeout", "poll_interval"])
+@each_row("seconds", [0.1, 1, 900, "30"])
 def test_seconds_are_taken(name: str, seconds: Any) -> None:
     assert getattr(made(**{name: seconds}), name) == float(seconds)
 
 
-@pytest.mark.parametrize("ratio", [0, -1, "0", "free", float("nan"), float("inf")])
+@each_row("ratio", [0, -1, "0", "free", float("nan"), float("inf")])
 def test_a_group_ratio_that_multiplies_nothing_is_refused(ratio: object) -> None:
     refused("group_ratio", group_ratio=ratio)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "budget"),
     [
         ("20", Budget(20)),
@@ -390,7 +391,7 @@ def test_a_budget_is_taken_in_any_form(given: Any, budget: Budget | None) -> Non
     assert made(budget=given).budget == budget
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given",
     ["", "much", -1, "NaN", True, [], object(), {}, {"usd": "x"}, {"usd": 1, "per": 0}, {"usd": 1, "per": "day"},
      {"usd": 1, "per": float("inf")}, {"usd": 1, "per": float("nan")}, {"usd": None}],
@@ -399,7 +400,7 @@ def test_a_budget_that_is_no_amount_is_refused(given: object) -> None:
     refused("budget", budget=given)
 
 
-@pytest.mark.parametrize("journal", ["journal.db", Path("journal.db"), {}, [], object(), 7])
+@each_row("journal", ["journal.db", Path("journal.db"), {}, [], object(), 7])
 def test_what_is_no_journal_is_refused(journal: object) -> None:
     refused("journal: is no journal", journal=journal)
 

@@ -12,6 +12,7 @@ from langchain_nebula_video import TaskTimeoutError
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from tests.conftest import FakeClock, Gateway, MakeClient, settle
+from tests.tables import each_row
 
 SHORTEST, LONGEST = 3.0, 8.0 * 1.15
 FIVE_SECONDS = (60.0, 120.0)
@@ -40,7 +41,7 @@ def polls(plan: Schedule, until: float, *, queued_until: float = 0.0) -> list[fl
 # --- the caller's own interval ---
 
 
-@pytest.mark.parametrize("interval", [0.1, 3.0, 5.0, 60.0])
+@each_row("interval", [0.1, 3.0, 5.0, 60.0])
 def test_an_interval_of_the_caller_s_is_kept_to_the_letter(interval: float) -> None:
     plan = schedule(interval=interval)
     assert plan.first_delay(0.0) == interval
@@ -49,7 +50,7 @@ def test_an_interval_of_the_caller_s_is_kept_to_the_letter(interval: float) -> N
     ] * 6
 
 
-@pytest.mark.parametrize(("elapsed", "pause"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (500.0, 0.0)])
+@each_row(("elapsed", "pause"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (500.0, 0.0)])
 def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> None:
     assert schedule(interval=10.0).first_delay(elapsed) == pause
 
@@ -57,7 +58,7 @@ def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> Non
 # --- the first poll ---
 
 
-@pytest.mark.parametrize("row", MODELS.values(), ids=list(MODELS))
+@each_row("row", MODELS.values(), ids=list(MODELS))
 def test_nothing_is_asked_before_the_task_can_be_done(row: Model) -> None:
     for earliest, latest in row.typical_seconds.values():
         for seed in range(20):
@@ -65,7 +66,7 @@ def test_nothing_is_asked_before_the_task_can_be_done(row: Model) -> None:
             assert earliest <= first <= earliest * 1.05
 
 
-@pytest.mark.parametrize(("elapsed", "pause"), [(0.0, 60.0), (20.0, 40.0), (60.0, 0.0), (500.0, 0.0)])
+@each_row(("elapsed", "pause"), [(0.0, 60.0), (20.0, 40.0), (60.0, 0.0), (500.0, 0.0)])
 def test_a_task_taken_up_again_waits_only_for_what_remains(elapsed: float, pause: float) -> None:
     assert schedule().first_delay(elapsed) == pause
 
@@ -102,7 +103,7 @@ def test_a_running_task_leaves_the_anchor_where_it_is() -> None:
     assert plan.work_started == 30.0
 
 
-@pytest.mark.parametrize("typical", [FIVE_SECONDS, (120.0, 180.0)])
+@each_row("typical", [FIVE_SECONDS, (120.0, 180.0)])
 def test_a_task_is_seen_done_within_one_step_and_with_few_polls(typical: tuple[float, float]) -> None:
     """Wherever in its usual span the task ends."""
     earliest, latest = typical
@@ -139,7 +140,7 @@ def test_the_median_of_what_remains_is_half_the_way_then_grows_with_lateness() -
 # --- gateways and models with steps of their own ---
 
 
-@pytest.mark.parametrize("steps", [(3.0, 8.0), (5.0, 15.0), (60.0, 600.0), (7.0, 7.0)])
+@each_row("steps", [(3.0, 8.0), (5.0, 15.0), (60.0, 600.0), (7.0, 7.0)])
 def test_steps_keep_within_the_bounds_that_are_given(steps: tuple[float, float]) -> None:
     plan = Schedule(60.0, 60.0, steps=steps, rng=Steady())
     taken = [plan.next_delay(float(elapsed), queued=False) for elapsed in range(0, 20000, 20)]

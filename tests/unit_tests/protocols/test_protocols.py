@@ -25,6 +25,7 @@ from langchain_nebula_video.protocols import (
     hint_for,
     is_unknown_task,
 )
+from tests.tables import each_row
 
 WIRE = Path(__file__).parent / "wire"
 PAYLOADS = sorted(WIRE.glob("*/*.json"))
@@ -63,7 +64,7 @@ def spelled(expected: object) -> object:
 # --- the contract: one test, every payload ---
 
 
-@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@each_row("path", PAYLOADS, ids=[f"{path.parent.name}-{path.stem}" for path in PAYLOADS])
 def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
     case = json.loads(path.read_text("utf-8"))
     protocol, expect, paid = PROTOCOLS[path.parent.name], case["expect"], case["request"] == "submit"
@@ -102,7 +103,7 @@ def check_refusal(refusal: errors.RequestError, case: dict[str, Any]) -> None:
     assert is_unknown_task(refusal) is (expect.get("unknown_task", False) or case["status"] == 404)
 
 
-@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@each_row("path", PAYLOADS, ids=[f"{path.parent.name}-{path.stem}" for path in PAYLOADS])
 def test_a_payload_names_its_page_its_date_and_all_that_the_contract_reads(path: Path) -> None:
     case = json.loads(path.read_text("utf-8"))
     assert {*case} - {"headers", "body", "text"} == {"page", "date", "request", "status", "expect"}
@@ -115,7 +116,7 @@ def test_a_payload_names_its_page_its_date_and_all_that_the_contract_reads(path:
     assert {*case["expect"]} <= ({*TaskSnapshot.__dataclass_fields__} | {"task_id", "nothing"} | error)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+@each_row("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
 def test_every_protocol_reads_every_payload_of_every_other(protocol: Protocol) -> None:
     """Gateways change their shapes, and a caller may name the wrong one: nothing but typed answers comes out."""
     for path in PAYLOADS:
@@ -133,12 +134,12 @@ def test_every_protocol_reads_every_payload_of_every_other(protocol: Protocol) -
             assert found.url == case["expect"].get("url", found.url), path.name
 
 
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@each_row("protocol", sorted(PROTOCOLS))
 def test_every_protocol_has_payloads(protocol: str) -> None:
     assert any(path.parent.name == protocol for path in PAYLOADS)
 
 
-@pytest.mark.parametrize("status", TaskStatus)
+@each_row("status", TaskStatus)
 def test_every_status_is_met_in_the_payloads(status: TaskStatus) -> None:
     assert any(json.loads(path.read_text("utf-8"))["expect"].get("status") == status for path in PAYLOADS)
 
@@ -161,26 +162,26 @@ WORDS = {
 DOCUMENTED = [(word, status) for status, words in WORDS.items() for word in words]
 
 
-@pytest.mark.parametrize("spell", [str, str.upper, str.title, " {} ".format])
-@pytest.mark.parametrize(("word", "status"), DOCUMENTED)
+@each_row("spell", [str, str.upper, str.title, " {} ".format])
+@each_row(("word", "status"), DOCUMENTED)
 def test_a_documented_word_means_its_status_however_it_is_spelled(word: str, status: TaskStatus, spell: Any) -> None:
     assert fetched({"task_id": "t", "status": spell(word)}).status is status
     assert fetched({"code": "success", "data": {"status": spell(word)}}).status is status
 
 
-@pytest.mark.parametrize("word", ["under_review", "finalising", "done", "finished", "expired", "rejected", "timeout"])
+@each_row("word", ["under_review", "finalising", "done", "finished", "expired", "rejected", "timeout"])
 def test_an_unknown_status_word_means_the_task_goes_on(word: str) -> None:
     answer = fetched({"task_id": "t", "status": word, "url": "https://example.com/v.mp4"})
     assert (answer.status, answer.unknown_status, answer.url) == (TaskStatus.RUNNING, word, None)
 
 
-@pytest.mark.parametrize("beneath", ["SUCCEEDED", "FAILED", "CANCELED"])
+@each_row("beneath", ["SUCCEEDED", "FAILED", "CANCELED"])
 def test_the_word_beneath_an_unknown_one_does_not_end_the_task(beneath: str) -> None:
     answer = fetched({"task_id": "t", "status": "reviewing", "metadata": {"output": {"task_status": beneath}}})
     assert answer.status is TaskStatus.RUNNING
 
 
-@pytest.mark.parametrize("status", [None, 3, True, [], {}, ["succeeded"], {"status": "failed"}])
+@each_row("status", [None, 3, True, [], {}, ["succeeded"], {"status": "failed"}])
 def test_a_status_that_is_no_word_means_the_task_goes_on(status: object) -> None:
     assert fetched({"task_id": "t", "status": status}).status is TaskStatus.RUNNING
 
@@ -196,7 +197,7 @@ def test_the_word_beneath_tells_a_queued_task_from_a_running_one() -> None:
 VIDEO = "https://results.example.com/video.mp4"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         {"url": VIDEO},
@@ -222,7 +223,7 @@ def test_the_url_is_found_wherever_it_stands(body: dict[str, Any]) -> None:
     assert fetched({"status": "succeeded", **body}).url == VIDEO
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     ["", "video.mp4", "/v/video.mp4", "//example.com/v.mp4", "ftp://example.com/v.mp4", "javascript:alert(1)",
      "file:///etc/passwd", "data:text/html,x", "https://", "https://a b/", "https://[::1/",
@@ -232,18 +233,18 @@ def test_what_is_no_web_address_is_no_url(url: object) -> None:
     assert fetched({"status": "succeeded", "url": url}).url is None
 
 
-@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.SUCCEEDED])
+@each_row("status", [status for status in TaskStatus if status is not TaskStatus.SUCCEEDED])
 def test_only_a_succeeded_task_has_a_url(status: TaskStatus) -> None:
     assert fetched({"status": status.value, "url": VIDEO}).url is None
 
 
-@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.FAILED])
+@each_row("status", [status for status in TaskStatus if status is not TaskStatus.FAILED])
 def test_only_a_failed_task_has_a_reason(status: TaskStatus) -> None:
     answer = fetched({"status": status.value, "error": {"code": "x", "message": "y"}})
     assert (answer.code, answer.reason) == (None, None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("query", "expires"),
     [
         ("?Expires=1762340400", datetime(2025, 11, 5, 11, tzinfo=UTC)),
@@ -270,7 +271,7 @@ def test_a_finish_in_the_future_does_not_prolong_a_url() -> None:
     assert answer.expires_at == RECEIVED + timedelta(hours=24)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("told", "moment"),
     [
         ("2025-11-04 19:15:11.819", datetime(2025, 11, 4, 11, 15, 11, 819000, tzinfo=UTC)),
@@ -286,7 +287,7 @@ def test_times_are_epochs_or_beijing_wall_time(told: object, moment: datetime | 
     assert answer.submitted_at == moment
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("told", "progress"),
     [(0, 0.0), (30, 0.3), ("30%", 0.3), (" 30 ", 0.3), (99.5, 0.995), (250, 1.0), ("", None), ("half", None),
      (-5, None), (True, None), (None, None), ("NaN", None), ([], None)],
@@ -295,7 +296,7 @@ def test_progress_is_a_share_of_one(told: object, progress: float | None) -> Non
     assert fetched({"status": "in_progress", "progress": told}).progress == progress
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("told", "price"),
     [(0.0738, "0.0738"), ("0.0738", "0.0738"), (0, "0"), (1, "1"), (-1, None), (True, None), ("free", None),
      ("NaN", None), ("Infinity", None), (1e300, None), ("1e-99999999", None), (None, None), ([0.1], None)],
@@ -305,7 +306,7 @@ def test_a_price_is_a_sensible_amount_or_none(told: object, price: str | None) -
     assert found == (None if price is None else Decimal(price))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("told", "seconds"),
     [(5, 5), ("5", 5), (5.0, 5), ("10", 10), (0, None), (-5, None), (4.5, None), ("five", None), (True, None)],
 )
@@ -316,8 +317,8 @@ def test_seconds_are_a_whole_number_or_unknown(told: object, seconds: int | None
 # --- refusals ---
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 599, 408])
-@pytest.mark.parametrize("text", ["", "<html>", '{"error":{"message":"try later"}}', '{"code":"InternalError"}'])
+@each_row("status", [500, 502, 503, 504, 520, 599, 408])
+@each_row("text", ["", "<html>", '{"error":{"message":"try later"}}', '{"code":"InternalError"}'])
 def test_a_submit_that_the_server_broke_off_is_unconfirmed(status: int, text: str) -> None:
     refusal = NEBULA.parse_refusal(reply(status=status, text=text), paid=True)
     assert type(refusal) is errors.SubmissionUnconfirmedError
@@ -335,7 +336,7 @@ def test_a_code_that_proves_the_refusal_beats_the_status() -> None:
 REASON = {"code": "InvalidParameter.DataInspection", "message": "no"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         {"task_id": "t", "error": REASON},
@@ -362,7 +363,7 @@ def test_a_long_answer_is_kept_bounded() -> None:
 UNREACHED = "Unable to download the media resource during the data inspection process."
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("code", "message"),
     [
         ("InvalidParameter.DataInspection", UNREACHED),
@@ -383,12 +384,12 @@ def test_a_picture_that_could_not_be_fetched_is_asked_for_at_a_public_address(co
     assert "give a public https address" in refusal.hint
 
 
-@pytest.mark.parametrize("message", [None, "", "Input data may contain inappropriate content.", "Unable to download"])
+@each_row("message", [None, "", "Input data may contain inappropriate content.", "Unable to download"])
 def test_a_picture_that_was_looked_at_is_to_be_changed(message: str | None) -> None:
     assert hint_for("InvalidParameter.DataInspection", message) == errors.ModerationError.default_hint
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("code", "part"),
     [
         ("InvalidParameter.ImageFormat", "JPEG or PNG"),
@@ -450,7 +451,7 @@ def test_the_largest_submit_has_each_documented_parameter_and_no_other() -> None
     }
 
 
-@pytest.mark.parametrize("gateway", ["dashscope", "dashscope-intl", "dashscope-passthrough"])
+@each_row("gateway", ["dashscope", "dashscope-intl", "dashscope-passthrough"])
 def test_dashscope_is_told_every_default_because_its_own_are_others(gateway: str) -> None:
     wire = build(gateway)
     assert (wire.method, wire.target, wire.paid) == (
@@ -575,7 +576,7 @@ def test_seed_nought_is_a_seed() -> None:
     assert (build(seed=0).json or {})["seed"] == 0
 
 
-@pytest.mark.parametrize("gateway", sorted(GATEWAYS))
+@each_row("gateway", sorted(GATEWAYS))
 def test_a_submit_shows_neither_prompt_nor_image(gateway: str) -> None:
     shown = repr(build(gateway, GATEWAYS[gateway].default_model))
     assert "A kitten" not in shown
@@ -592,8 +593,8 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-@pytest.mark.parametrize(
+@each_row("protocol", sorted(PROTOCOLS))
+@each_row(
     ("task_id", "target"),
     [
         ("ae8eb420-8aa6", "ae8eb420-8aa6"),
@@ -628,8 +629,8 @@ def test_only_dashscope_itself_lists_cancels_and_keeps_images() -> None:
     assert [name for name, protocol in PROTOCOLS.items() if protocol.extensions is not None] == ["dashscope"]
 
 
-@pytest.mark.parametrize("scheme", ["oss", "OSS", "Oss"])
-@pytest.mark.parametrize(
+@each_row("scheme", ["oss", "OSS", "Oss"])
+@each_row(
     ("model", "fields", "sent"),
     [
         ("wan2.5-i2v-preview", {"image": "{}://dashscope-instant/A/x.jpg"}, "img_url"),
@@ -676,7 +677,7 @@ def test_a_list_gives_each_task_its_moment_and_says_how_many_there_are() -> None
     assert EXTENSIONS.parse_list(reply({"data": [], "total": 0})) == ([], 0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         {}, [], {"data": {}}, {"data": "x"}, {"data": None}, "<html>", {"data": {"task_id": "t"}}, {"data": []},
@@ -687,7 +688,7 @@ def test_what_is_no_list_is_none(body: object) -> None:
     assert EXTENSIONS.parse_list(reply(body)) is None
 
 
-@pytest.mark.parametrize("row", [None, 7, {}, {"task_id": "t"}, {"gmt_create": 1762254911000}, {"task_id": []}])
+@each_row("row", [None, 7, {}, {"task_id": "t"}, {"gmt_create": 1762254911000}, {"task_id": []}])
 def test_a_list_with_a_row_that_says_too_little_is_none(row: object) -> None:
     assert EXTENSIONS.parse_list(reply({"data": [row], "total": 1})) is None
 
@@ -724,7 +725,7 @@ def test_a_file_is_uploaded_with_the_form_that_was_signed() -> None:
     assert EXTENSIONS.uploaded_url(policy, "cat.jpg") == "oss://dashscope-instant/u/2025-11-04/x/cat.jpg"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change",
     [
         {"upload_host": None},
@@ -745,15 +746,15 @@ def test_leave_without_a_safe_address_is_no_leave(change: dict[str, object]) -> 
     assert EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, **change}})) is None
 
 
-@pytest.mark.parametrize("host", ["http://127.0.0.1:8000/oss", "http://localhost/oss", "http://[::1]:8000"])
+@each_row("host", ["http://127.0.0.1:8000/oss", "http://localhost/oss", "http://[::1]:8000"])
 def test_a_storage_on_this_machine_may_speak_plain_http(host: str) -> None:
     policy = EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, "upload_host": host}}))
     assert policy is not None
     assert policy.host == host
 
 
-@pytest.mark.parametrize("name", ["policy", "signature", "upload_dir", "upload_host", "oss_access_key_id"])
-@pytest.mark.parametrize("value", [None, "", 7, True, ["x"], {}, "\ud800"])
+@each_row("name", ["policy", "signature", "upload_dir", "upload_host", "oss_access_key_id"])
+@each_row("value", [None, "", 7, True, ["x"], {}, "\ud800"])
 def test_leave_that_lacks_what_the_storage_checks_is_no_leave(name: str, value: object) -> None:
     assert EXTENSIONS.parse_upload_policy(reply({"data": {**POLICY, name: value}})) is None
     assert (
@@ -762,7 +763,7 @@ def test_leave_that_lacks_what_the_storage_checks_is_no_leave(name: str, value: 
     )
 
 
-@pytest.mark.parametrize("name", ["x_oss_object_acl", "x_oss_forbid_overwrite"])
+@each_row("name", ["x_oss_object_acl", "x_oss_forbid_overwrite"])
 def test_leave_holds_without_what_a_storage_need_not_ask_for(name: str) -> None:
     policy = EXTENSIONS.parse_upload_policy(reply({"data": {key: told for key, told in POLICY.items() if key != name}}))
     assert policy is not None

@@ -14,6 +14,7 @@ from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSe
 from langchain_nebula_video.media.urls import is_public, normalize_allowed_host
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from tests.conftest import Gateway, MakeClient, settle
+from tests.tables import each_row
 
 PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 
@@ -86,7 +87,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.mark.parametrize("url", TRICKS.values(), ids=TRICKS)
+@each_row("url", TRICKS.values(), ids=TRICKS)
 async def test_what_is_not_public_is_refused_in_every_spelling(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="not on the public internet") as caught:
         await at().destinations(url, resolver(["127.0.0.1"]))
@@ -100,7 +101,7 @@ async def test_and_a_proxy_is_not_asked_for_it_either(url: str, monkeypatch: pyt
         await at().destinations(url, resolver(["127.0.0.1"]))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "url",
     [
         "https://user@example.com/",
@@ -126,7 +127,7 @@ async def test_a_name_that_leads_inside_is_refused() -> None:
         await at().destinations("https://files.example.com/x", resolver(["10.0.0.1"]))
 
 
-@pytest.mark.parametrize("mixed", [[PUBLIC, "127.0.0.1"], ["::1", PUBLIC], [OTHER, "::ffff:10.1.1.1"]])
+@each_row("mixed", [[PUBLIC, "127.0.0.1"], ["::1", PUBLIC], [OTHER, "::ffff:10.1.1.1"]])
 async def test_one_address_inside_is_enough(mixed: list[str]) -> None:
     with pytest.raises(InvalidRequestError):
         await at().destinations("https://files.example.com/x", resolver(mixed))
@@ -144,7 +145,7 @@ async def test_a_name_is_resolved_once_and_its_addresses_are_what_is_connected_t
         await at().destinations("https://files.example.com/x", resolve)
 
 
-@pytest.mark.parametrize("host", ["fa\xdf.test", "b\xfccher.test", "FILES\uff0eTEST"])
+@each_row("host", ["fa\xdf.test", "b\xfccher.test", "FILES\uff0eTEST"])
 async def test_libraries_are_given_the_very_name_that_was_looked_at(host: str) -> None:
     """They read letters beyond ASCII in ways of their own: the 2003 and the 2008 one lead to two names."""
     asked: list[str] = []
@@ -189,12 +190,12 @@ async def test_a_gateway_elsewhere_does_not_open_its_own_network() -> None:
         await at(base_url="https://10.0.0.5").destinations("https://10.0.0.5/x", resolver([]))
 
 
-@pytest.mark.parametrize("host", ["minio.corp", ".corp", "MINIO.corp."])
+@each_row("host", ["minio.corp", ".corp", "MINIO.corp."])
 async def test_a_named_host_is_left_as_it_is(host: str) -> None:
     assert await at(host).destinations("https://minio.corp/x", resolver([])) == (Destination("https://minio.corp/x"),)
 
 
-@pytest.mark.parametrize("host", ["corp", "io.corp", ".minio.corp"])
+@each_row("host", ["corp", "io.corp", ".minio.corp"])
 async def test_and_only_that_one(host: str) -> None:
     with pytest.raises(InvalidRequestError):
         await at(host).destinations("https://minio.corp/x", resolver(["10.1.2.3"]))
@@ -207,7 +208,7 @@ async def test_a_named_network_is_reached_by_any_name() -> None:
         await at("10.1.0.0/16").destinations("https://minio.corp/x", resolver(["10.2.2.3"]))
 
 
-@pytest.mark.parametrize("host", ["", ".", "https://x.com", "a b", "x.com/y", "x:80", "*.corp", "u@x"])
+@each_row("host", ["", ".", "https://x.com", "a b", "x.com/y", "x:80", "*.corp", "u@x"])
 def test_what_is_no_host_is_refused_with_the_options(host: str) -> None:
     with pytest.raises(InvalidRequestError, match="download_hosts: wants host names"):
         NebulaVideoClient(api_key="sk-x", download_hosts=[host])
