@@ -1,16 +1,18 @@
-"""A ceiling on what the tasks of a journal may cost together."""
+"""The budget: a ceiling on what the tasks of a journal may cost together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
 from langchain_nebula_video.schema import dollars
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "check_budget", "round_up"]
+
+_TRILLIONTH = Decimal("1e-12")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,8 @@ class Budget:
     """A ceiling on what a journal's tasks may cost together.
 
     Args:
-        usd: The ceiling in US dollars; a string, an int or a `Decimal` (a float is read by its digits).
-        per: The window that slides along with time, or `None`: for good.
+        usd: The ceiling in US dollars: a string, an int, a `Decimal`, or a float, whose printed digits count.
+        per: A sliding window of time; `None`: the budget never refills.
     """
 
     usd: Decimal
@@ -41,11 +43,30 @@ class Budget:
         object.__setattr__(self, "per", per)
 
     def as_dict(self) -> dict[str, Any]:
-        """The budget as plain data; options take it back."""
+        """Return the budget as plain data, which the option `budget` accepts."""
         return {"usd": str(self.usd), "per": self.per.total_seconds() if self.per else None}
 
     def __str__(self) -> str:
         return dollars(self.usd) + (f" per {_window(self.per)}" if self.per else " in all")
+
+
+def check_budget(budget: Budget, spent: Decimal, wanted: Decimal) -> None:
+    """Check that a new cost fits into the budget, next to what is spent and reserved.
+
+    Raises:
+        BudgetExceededError: it does not fit.
+    """
+    if spent + wanted > budget.usd:
+        left = max(budget.usd - spent, Decimal(0))
+        raise BudgetExceededError(
+            f"This video would cost {dollars(wanted)}, and {dollars(left)} is left of the budget of {budget}."
+        )
+
+
+def round_up(usd: Decimal) -> Decimal:
+    """Round an amount up to whole trillionths of a dollar, which SQL adds up exactly. Budgets count in these."""
+    exponent = usd.as_tuple().exponent
+    return usd.quantize(_TRILLIONTH, ROUND_CEILING) if isinstance(exponent, int) and exponent < -12 else usd
 
 
 def _window(span: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""Ceilings over running code: they hold for all that is paid for in it, by a tool, a runnable or a client."""
+"""Spend limits on running code: they cover everything that it pays for through tools, runnables and clients."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from langchain_nebula_video.journal import Entry, Journal
 from langchain_nebula_video.journal.budget import Budget
+from langchain_nebula_video.journal.entries import Entry
+from langchain_nebula_video.journal.protocol import Journal
 
 __all__ = ["SpendLimit", "apply_limit", "has_limits", "reserve"]
 
 SpendLimit = Callable[[Journal, Entry], None]
-"""Asked about a row that has just been written; raises if the row is too much."""
+"""A check of a new entry, called after the entry is written; it raises if the entry costs too much."""
 
 _LOCK_TIMEOUT = 5.0
-"""Seconds that a row waits for its turn: a database that does not answer holds up one turn, not the next ones too."""
-_limits: ContextVar[tuple[SpendLimit, ...]] = ContextVar("nebula_video_ceilings", default=())
+"""Seconds to wait for the lock: a database that hangs delays one call, and not all the calls after it."""
+_limits: ContextVar[tuple[SpendLimit, ...]] = ContextVar("nebula_video_spend_limits", default=())
 _reserve_lock = threading.Lock()
 
 
 @contextmanager
 def apply_limit(limit: SpendLimit) -> Iterator[None]:
-    """Let a ceiling hold, besides those that do already."""
+    """Apply a limit to the body, in addition to the limits in force."""
     token = _limits.set((*_limits.get(), limit))
     try:
         yield
@@ -32,16 +33,16 @@ def apply_limit(limit: SpendLimit) -> Iterator[None]:
 
 
 def has_limits() -> bool:
-    """Whether there is a ceiling."""
+    """Return whether a limit is in force."""
     return bool(_limits.get())
 
 
 def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: bool) -> Entry:
-    """`Journal.reserve`; a new row that is too much for a ceiling is taken back.
+    """Call `Journal.reserve`, and take a new entry back if a limit refuses it.
 
-    It is written first and counted then. So nobody overdraws a ceiling, in whatever process: two that reserve at the
-    same moment count each other. Within a process they take turns, and the first one is not refused for the second.
-    A row that was there before is paid for already: what is replayed is never refused.
+    The entry is written first and checked afterwards. So two processes that reserve at the same moment count each
+    other, and no limit is exceeded. Within a process a lock puts them in order, so the first is not refused because of
+    the second. An entry that existed before is paid for already, so a replay is never refused.
     """
     limits = _limits.get()
     if not limits:

@@ -1,4 +1,4 @@
-"""A journal in this process's memory."""
+"""`MemoryJournal`: a journal in the memory of this process."""
 
 from __future__ import annotations
 
@@ -12,26 +12,18 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from langchain_nebula_video.journal.budget import Budget
-from langchain_nebula_video.journal.entries import (
-    FORGETTABLE_STATES,
-    UNBILLED_STATES,
-    Entry,
-    EntryState,
-    check_budget,
-    lease_lost_error,
-    missing_entry_error,
-    round_up,
-)
+from langchain_nebula_video.journal.budget import Budget, check_budget, round_up
+from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, Entry, EntryState
+from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
 __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
-    """A journal in this process's memory: keys and budgets hold as long as the process lives.
+    """A journal in the memory of this process: keys and budgets hold as long as the process lives.
 
-    Safe across threads and coroutines. Copies share it, and unpickled within the process it is the same
-    journal again; in another process it begins with the entries that it had.
+    Safe across threads and coroutines. A copy is the same journal, and so is a pickle that is loaded in this process.
+    Loaded in another process, a pickle becomes a new journal with the entries that it contains.
     """
 
     blocking = False
@@ -54,13 +46,13 @@ class MemoryJournal:
                 return owner
             if owner is not None and (lost := self._resolve_orphan(owner, entry.created_at)):
                 return lost
-            if adopt and (like := self._find_repeated(entry)):
+            if adopt and (repeated := self._find_repeated(entry)):
                 if entry.key is not None:
-                    self._by_key[entry.key] = like.id
-                if like.state not in FORGETTABLE_STATES:
-                    like = replace(like, abandoned=False, updated_at=entry.created_at)
-                    self._store(like)
-                return like
+                    self._by_key[entry.key] = repeated.id
+                if repeated.state not in FORGETTABLE_STATES:
+                    repeated = replace(repeated, abandoned=False, updated_at=entry.created_at)
+                    self._store(repeated)
+                return repeated
             if budget is not None:
                 since = entry.created_at - budget.per if budget.per else None
                 check_budget(budget, self._spent(since), entry.reserved_usd)
@@ -80,7 +72,7 @@ class MemoryJournal:
             entry = self._entries.get(entry_id)
             if entry is None or entry.state is not EntryState.SUBMITTING or not _can_hold(entry, holder, now):
                 raise lease_lost_error()
-            begun = entry.sent_at == now and entry.holder == holder  # by this very call, as for the other journals
+            begun = entry.sent_at == now and entry.holder == holder  # this very call has begun it, as in `SqlJournal`
             others = (self._entries[id_] for id_ in self._submitting if id_ != entry_id)
             if not begun and sum(_in_flight(other, entry.gateway, now) for other in others) >= cap:
                 return False
@@ -174,20 +166,20 @@ class MemoryJournal:
         return sum((round_up(e.spent_usd) for e in made), Decimal(0))
 
     def _find_repeated(self, entry: Entry) -> Entry | None:
-        """The oldest entry of the same request that a repetition goes on with."""
-        likes = [
+        """Return the oldest abandoned entry of the same request."""
+        candidates = [
             other
             for id_ in self._abandoned | self._submitting
             if (other := self._entries[id_]).is_repeated_by(entry) and other.state not in UNBILLED_STATES
         ]
-        for other in sorted(likes, key=lambda other: (other.created_at, other.id)):
+        for other in sorted(candidates, key=lambda other: (other.created_at, other.id)):
             found = self._resolve_orphan(other, entry.created_at) if other.is_orphaned(entry.created_at) else other
             if found is not None and found.abandoned:
                 return found
         return None
 
     def _resolve_orphan(self, entry: Entry, now: datetime) -> Entry | None:
-        """What becomes of an entry that was left in mid-submit: unconfirmed, or if nothing was sent, nothing."""
+        """Return an entry left in mid-submit as unconfirmed, or delete it if nothing was sent."""
         if entry.sent_at is None:
             self._remove(entry.id)
             return None

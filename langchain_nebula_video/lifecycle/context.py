@@ -1,4 +1,4 @@
-"""What every step of a task's life stands on: options, runtime, journal, and one way to ask the gateway."""
+"""What all steps of the lifecycle share: options, runtime, journal, and requests to the gateway."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Context", "newly_succeeded"]
 _REPLY_SECONDS = 30.0
 
 newly_succeeded: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
-"""Where somebody wants to know it: the tasks that the calls inside were the first to see succeed."""
+"""The ids of tasks that a call in this context was the first to see succeed; `None`: nobody collects them."""
 
 
 class Context:
-    """What the steps have in common.
+    """What all steps of the lifecycle share.
 
     Args:
         options: What the caller set.
-        runtime: All that may be waited for.
+        runtime: Where time, HTTP and threads come from.
     """
 
     def __init__(self, options: Options, runtime: Runtime) -> None:
@@ -45,17 +45,23 @@ class Context:
     async def send(
         self, wire: WireRequest, deadline: float, *, seconds: float = _REPLY_SECONDS, paid: bool = False
     ) -> Reply:
-        """One request, once; its answer.
+        """Send a request once and return its answer.
+
+        Args:
+            wire: The request.
+            deadline: On the runtime's clock.
+            seconds: Timeout, shortened if the deadline comes first.
+            paid: Whether the request may be billed.
 
         Raises:
-            RequestError: there was none, or it is a refusal.
+            RequestError: no answer came, or it is a refusal.
         """
         return self.raise_for_refusal(
             await self.runtime.send(wire, timeout=self.clamp_timeout(seconds, deadline)), paid=paid
         )
 
     def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
-        """The answer, unless it is a refusal."""
+        """Return the answer, or raise the refusal that it is."""
         refusal = self.protocol.parse_refusal(reply, paid=paid)
         if refusal is None:
             return reply
@@ -64,47 +70,47 @@ class Context:
         raise refusal
 
     def clamp_timeout(self, seconds: float, deadline: float) -> float:
-        """That many seconds, or those that are left."""
+        """Shorten a timeout to the time left before the deadline, but not below 50 ms."""
         return max(0.05, min(seconds, deadline - self.runtime.now()))
 
     # --- the rows ---
 
     @property
     def group_ratio(self) -> Decimal:
-        """What the account's prices are multiplied by, as far as is known."""
+        """What the account's prices are multiplied by."""
         return self.options.current_group_ratio()
 
     def model(self, name: str) -> Model:
-        """The row of a task's model; of one that has none here, that of the default."""
+        """Return the row of a model, or the default model's row if it has none."""
         return MODELS.get(name) or MODELS[self.options.model]
 
     def find_price(self, model: str, resolution: str | None) -> Decimal | None:
-        """What a model costs here at a resolution, per second."""
+        """Return a model's price per second at a resolution; `None`: unknown."""
         try:
             return self.options.offer(model).prices.get(resolution or "") if model else None
-        except InvalidRequestError:  # a task of a model that has no row
+        except InvalidRequestError:  # the model has no row
             return None
 
     # --- the journal ---
 
     async def call_journal(self, func: Any, *args: Any, **kwargs: Any) -> Any:
-        """Ask the journal; off the event loop if it may block."""
+        """Call a method of the journal, in a thread if it may block."""
         if self.journal.blocking:
             return await self.runtime.call(func, *args, **kwargs)
         return func(*args, **kwargs)
 
     async def find_entry(self, task_id: str) -> Entry | None:
-        """The row of a task of this gateway."""
+        """Return the entry of a task of this gateway; `None`: the journal has none."""
         found: Entry | None = await self.call_journal(self.journal.find, gateway=self.gateway.name, task_id=task_id)
         return found
 
     async def update_entry(self, entry: Entry, **changes: Any) -> Entry:
-        """Change a row."""
+        """Change fields of an entry and return it."""
         changed: Entry = await self.call_journal(self.journal.update, entry.id, **changes)
         return changed
 
     def task_from_entry(self, task_id: str, entry: Entry | None) -> Task:
-        """A task, by what the journal knows of it; of one that it does not know, the model only if the caller said."""
+        """Return a task as the journal knows it. Without an entry, it has a model only if there is no doubt about it."""
         default_model = (
             self.options.model if "model" in self.options.model_fields_set or self._serves_one_model() else ""
         )

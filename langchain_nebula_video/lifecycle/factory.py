@@ -1,6 +1,6 @@
-"""Options that open the doors to the lifecycle themselves: what clients, tool and runnable are made of.
+"""Options that create their own lifecycles: the base of clients, tool and runnable.
 
-The lifecycle and its HTTP library are imported when a door is first opened, not when a tool is defined.
+The lifecycle and the HTTP library are imported at first use, not when a tool is defined.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ __all__ = ["LifecycleOptions"]
 
 
 class LifecycleOptions(Options):
-    """Options, and the lifecycles that they make.
+    """Options, and a blocking and an async lifecycle with them.
 
-    Copies share journal and connections. A pickle leaves the key and the caller's clients behind; the key
-    is read from the environment again where it is unpickled.
+    Copies share the journal and the connections. A pickle contains neither the key nor the caller's HTTP clients.
+    After unpickling, the key is read from the environment.
     """
 
-    # One for all copies and threads: two lifecycles at once would be twice as many submits under way as promised.
+    # One lock for all copies and threads: two lifecycles would allow twice as many submits in flight.
     _creation_lock: ClassVar[threading.Lock] = threading.Lock()
     _blocking: Any = PrivateAttr(default=None)
     _asynchronous: Any = PrivateAttr(default=None)
 
     def blocking_lifecycle(self) -> Lifecycle:
-        """The lifecycle that holds the calling thread."""
+        """Return the lifecycle that blocks the calling thread."""
         from langchain_nebula_video.lifecycle.lifecycle import Lifecycle
         from langchain_nebula_video.transport import BlockingRuntime
 
@@ -46,13 +46,13 @@ class LifecycleOptions(Options):
         return lifecycle
 
     def run_blocking(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """A verb of the blocking lifecycle, run to its end."""
+        """Run a method of the blocking lifecycle and return its result."""
         from langchain_nebula_video.transport import run_sync
 
         return run_sync(getattr(self.blocking_lifecycle(), method)(*args, **kwargs))
 
     def async_lifecycle(self) -> Lifecycle:
-        """The lifecycle of event loops."""
+        """Return the lifecycle for event loops."""
         from langchain_nebula_video.lifecycle.lifecycle import Lifecycle
         from langchain_nebula_video.transport import AsyncRuntime
 

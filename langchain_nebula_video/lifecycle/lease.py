@@ -1,7 +1,7 @@
-"""Who works on a journal entry.
+"""Leases on journal entries.
 
-A lease is kept up while somebody does, so that two processes do not save one video twice; what a dead process has
-left is taken over.
+A call holds and renews a lease while it works on an entry, so that two processes do not save the same video. A lease of
+a dead process is taken over.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _PEER_PAUSE_SECONDS = 1.0
 
 
 def new_holder() -> str:
-    """A name for one call, which says what process it is in."""
+    """Return a unique name for one call: host, process id and a random part."""
     return f"{_host_id()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
 def _host_id() -> str:
-    """Within what a process's number names one process: this machine, since it was started, and on Linux one container.
+    """Return the scope in which a process id is unique: this host and, on Linux, its boot and PID namespace.
 
-    Containers may have the same host name, and a process 7 each.
+    Two containers may share a host name and each have a process 7.
     """
     host = socket.gethostname()
     try:
@@ -43,24 +43,26 @@ def _host_id() -> str:
 
 
 def is_dead(holder: str | None) -> bool:
-    """Whether a holder was in a process within reach that is gone; of any other, its lease alone tells.
+    """Whether a holder's process ran in this scope and is gone. For other scopes, only the lease's expiry counts.
 
-    So it is with a name of an older version, which does not say where its number holds.
+    That includes names from older versions, which do not name their scope.
     """
     host, _, process = (holder or "").rpartition(":")[0].rpartition(":")
-    if os.name != "posix" or host != _host_id() or not process.isdigit():  # elsewhere signal 0 is no test
+    if (
+        os.name != "posix" or host != _host_id() or not process.isdigit()
+    ):  # on Windows, signal 0 does not test a process
         return False
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it lives, and is another user's
+    except OSError:  # it lives and belongs to another user
         return False
     return False
 
 
 class Lease:
-    """One call's hold on an entry. Of a task that the journal does not know there is nothing to hold."""
+    """One call's lease on an entry. Without an entry there is nothing to hold, and every method succeeds."""
 
     def __init__(self, context: Context, entry: Entry | None, holder: str) -> None:
         self._context = context
@@ -71,7 +73,7 @@ class Lease:
         self._renew_at = context.runtime.now() + LEASE_DURATION.total_seconds() / 2 if ours else 0.0
 
     async def renew(self) -> bool:
-        """Take it, or prolong it once half of it is over; whether it is ours."""
+        """Take the lease, or renew it after half its duration; whether this call holds it."""
         runtime, journal = self._context.runtime, self._context.journal
         if self._entry is None or runtime.now() < self._renew_at:
             return True
@@ -83,7 +85,7 @@ class Lease:
         return found is not None
 
     async def acquire(self, deadline: float) -> Entry | None:
-        """Wait until it is ours, and give the entry as it is then; `None`: time is over, and another one has it.
+        """Wait for the lease and return the reloaded entry; `None`: another call held it until the deadline.
 
         Another holder may have saved the video meanwhile. The reloaded entry then has it.
         """
@@ -101,12 +103,12 @@ class Lease:
         return await self._reload()
 
     def release_fields(self) -> dict[str, Any]:
-        """What gives it back along with another change; for whoever has obtained it."""
+        """Return the changes that release the lease, to be written along with another update."""
         self._returned = True
         return {"holder": None, "held_until": None}
 
     async def release(self) -> None:
-        """Give it back, if it is ours and has not been given back."""
+        """Release the lease, unless that has been done."""
         if self._entry is not None and not self._returned:
             await self._context.call_journal(self._context.journal.release, self._entry.id, self._holder)
 

@@ -18,19 +18,18 @@ from langchain_nebula_video.errors import (
 )
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
-from langchain_nebula_video.lifecycle.context import Context
-from langchain_nebula_video.lifecycle.finishing import Finisher
-from langchain_nebula_video.lifecycle.lease import Lease, is_dead, new_holder
-from langchain_nebula_video.lifecycle.options import Options
-from langchain_nebula_video.lifecycle.orders import (
-    Order,
+from langchain_nebula_video.lifecycle.arguments import (
     check_download,
     check_key,
     check_progress,
     check_task_id,
     check_timeout,
-    make_order,
 )
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.finishing import Finisher
+from langchain_nebula_video.lifecycle.lease import Lease, is_dead, new_holder
+from langchain_nebula_video.lifecycle.options import Options
+from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter

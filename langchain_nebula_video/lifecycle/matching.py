@@ -1,12 +1,13 @@
-"""Whether a task is that of a lost submit, by what both say of themselves. Pure; no I/O, no clock.
+"""Whether a listed task is that of a lost submit, by what both say of themselves. Pure: no I/O, no clock.
 
-| the task                                                                  |           |
-|---------------------------------------------------------------------------|-----------|
-| tells the very prompt, and no other duration or resolution                | `EXACT`    |
-| tells a prompt like it, as if the vendor had cut or changed it, or others | `SIMILAR`    |
-| tells another prompt, or is not billed                                    | `NONE`   |
-| has not told its prompt yet                                               | `PENDING` |
-| will not tell it, or there is none to compare                             | `UNDECIDABLE` |
+| the task                                                             | match         |
+|----------------------------------------------------------------------|---------------|
+| has the exact prompt, and no other duration or resolution            | `EXACT`       |
+| has a similar prompt, as if the vendor had cut or changed it, or     | `SIMILAR`     |
+| the exact prompt with another duration or resolution                 |               |
+| has another prompt, or is not billed                                 | `NONE`        |
+| does not report its prompt yet                                       | `PENDING`     |
+| never reports its prompt, or the submit had none                     | `UNDECIDABLE` |
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ __all__ = ["Match", "match_task"]
 
 _UNBILLED = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 _SIMILARITY_THRESHOLD = 0.8
-"""The share of two prompts from which on one may have been made of the other."""
+"""From this similarity on, one prompt may have been derived from the other."""
 
 
 class Match(Enum):
-    """What a task is to a lost submit."""
+    """How a task relates to a lost submit; see the table above."""
 
     EXACT = auto()
     SIMILAR = auto()
@@ -38,13 +39,13 @@ class Match(Enum):
 
 
 def match_task(request: Mapping[str, Any], answer: TaskSnapshot) -> Match:
-    """What a task is to the submit of this request.
+    """Match a task with the submit of a request.
 
     Args:
-        request: What was asked for, as a journal row has it.
-        answer: What the gateway says of the task.
+        request: The request as the journal entry has it.
+        answer: The gateway's answer about the task.
     """
-    if answer.status in _UNBILLED:  # nothing is billed for it, whosever it is
+    if answer.status in _UNBILLED:  # it is not billed, whoever submitted it
         return Match.NONE
     requested, reported = _normalize(request.get("prompt")), _normalize(answer.prompt)
     if not requested or not reported:
@@ -59,11 +60,11 @@ def match_task(request: Mapping[str, Any], answer: TaskSnapshot) -> Match:
 
 
 def _normalize(prompt: Any) -> str:
-    """A prompt without what tells nothing: how its characters are made up, and how wide its gaps are."""
+    """Return a prompt with composed characters (NFC) and single spaces."""
     return " ".join(unicodedata.normalize("NFC", str(prompt or "")).split())
 
 
 def _similarity(one: str, other: str) -> float:
-    """How much of two texts is the same, 0 to 1: by runs of three characters, wherever they stand."""
+    """Return the similarity of two texts, 0 to 1: the Dice coefficient of their trigrams."""
     first, second = (Counter(text[at : at + 3] for at in range(len(text) - 2)) for text in (one, other))
     return 2 * (first & second).total() / max(1, first.total() + second.total())

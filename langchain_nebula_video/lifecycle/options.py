@@ -1,8 +1,6 @@
-"""The keywords that clients, tool and runnable have in common, checked in one place."""
-# Annotations are not postponed here: pydantic would compile each of them anew, half of what importing costs.
+"""The keyword options that clients, tool and runnable share, and their validation."""
+# Annotations are not postponed here: pydantic would compile each one again, which is half of the import time.
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -25,7 +23,8 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway, find_gate
 from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
-from langchain_nebula_video.media.urls import is_loopback, normalize_allowed_host, split_url
+from langchain_nebula_video.lifecycle import account
+from langchain_nebula_video.media.urls import normalize_allowed_host
 
 __all__ = ["ClientOptions", "Options"]
 
@@ -34,7 +33,7 @@ _REQUIRED_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monoton
 
 
 class ClientOptions(TypedDict, total=False):
-    """The keywords of clients, tool and runnable; `Options` documents each."""
+    """The keyword options as a type. `Options` documents each."""
 
     api_key: str | SecretStr | None
     gateway: str
@@ -56,51 +55,51 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Options(BaseModel):
-    """Where to send, with which key, how long to wait, and what may be spent."""
+    """Where to send requests, with which key, how long to wait, and how much to spend."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
     api_key: SecretStr | None = None
-    """The gateway's key; `None`: from the gateway's variable, for Nebula `NEBULA_API_KEY`."""
+    """The gateway's key. `None`: from the gateway's environment variable, `NEBULA_API_KEY` for Nebula."""
     gateway: str = "nebula"
     """The row of `GATEWAYS` to use."""
     base_url: str | None = None
-    """The gateway's address; `None`: from its variable (`NEBULA_BASE_URL`), else its row. https, or http on
-    loopback."""
+    """The gateway's URL: https, or http on loopback. `None`: from its environment variable, `NEBULA_BASE_URL` for
+    Nebula, else from its row."""
     model: str = ""
-    """The model for requests that name none; `None`: the gateway's, `wan2.5-i2v-preview` on most."""
+    """The model for requests that name none. `None`: the gateway's default, mostly `wan2.5-i2v-preview`."""
     prices: dict[str, dict[str, Decimal]] | None = None
-    """Your own prices, where no page tells them or yours differ: by model, an amount for every resolution or
-    amounts by resolution; per second of video, in the gateway's currency."""
+    """Your own prices, where none is published or yours differ. By model: one amount for all resolutions, or amounts
+    by resolution. Per second of video, in the gateway's currency."""
     poll_interval: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds between two polls, from the start. `None`: the first poll when the task can be done, by the
-    model's typical times, then every 3 to 8 s, closer together near the likely end."""
+    """Seconds between polls, from the start. `None`: the first poll when the task may be done, by the model's
+    typical times; then every 3 to 8 s, more often near the likely end."""
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds for a whole generation, waiting for a place included; `None`: the model's (15 minutes)."""
+    """Seconds for a whole generation, the wait for a submit slot included. `None`: the model's, mostly 15 minutes."""
     budget: Budget | None = None
-    """What the journal's tasks may cost together."""
+    """The most that the journal's tasks may cost together."""
     journal: Any = Field(default=None, exclude=True, repr=False)
-    """Where paid tasks are recorded; `None`: a `MemoryJournal` of its own."""
+    """Where paid tasks are recorded. `None`: a new `MemoryJournal`."""
     save_to: str | Path | None = None
-    """Save each video here: a folder, or a file's name."""
+    """Save each video here: a folder or a file name."""
     image_folder: Path | None = None
-    """Let an image that is a string name a file in this folder. `None`: a string is never a path."""
+    """A string may name an image file in this folder. `None`: a string is never a path."""
     download_hosts: tuple[str, ...] = ()
-    """Hosts that files may be fetched from and sent to though they are not on the public internet: names
-    (`"files.corp"`), domains (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
+    """Hosts outside the public internet that files may be fetched from and sent to: names (`"files.corp"`), domains
+    (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
     group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
-    """What your account's group multiplies prices by, for estimates; the gateway's answers correct it."""
+    """What your account's group multiplies prices by. Used for estimates until a gateway's answer has the figure."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
-    """A langchain-core `BaseRateLimiter`, asked before each submit."""
+    """A langchain-core `BaseRateLimiter`. Each submit waits for it."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx.Client` (or httpx2's) of your own, for blocking calls. It stays open, and yours to close. Give
-    it `Limits(max_keepalive_connections=0)`: a submit should never meet a connection that has gone stale."""
+    """Your own `httpx.Client` (or httpx2's) for blocking calls. You close it. Give it
+    `Limits(max_keepalive_connections=0)`, so that no submit uses a stale connection."""
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
-    """Its async twin."""
+    """Your own `httpx.AsyncClient` for async calls."""
     clock: Any = Field(default=None, exclude=True, repr=False)
-    """Where time comes from, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
+    """The clock, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
     _group_ratios: dict[str, Decimal] = PrivateAttr(default_factory=dict)
-    """The group ratios that gateways have told, by account; one for all copies."""
+    """The group ratios from gateways' answers, by account id. Copies share it."""
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -121,7 +120,7 @@ class Options(BaseModel):
     @field_validator("budget", mode="before")
     @classmethod
     def _parse_budget(cls, value: object) -> object:
-        """Also an amount alone, or the dict that `Budget.as_dict` gives."""
+        """Accept an amount, or the dict that `Budget.as_dict` returns."""
         if isinstance(value, dict):
             per = value.get("per")
             try:
@@ -135,12 +134,12 @@ class Options(BaseModel):
     @classmethod
     def _check_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         row = GATEWAYS.get(info.data.get("gateway", ""))
-        return None if value is None else _parse_url(value, "base_url", row)
+        return None if value is None else account.parse_url(value, "base_url", row)
 
     @field_validator("api_key")
     @classmethod
     def _check_api_key(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else _parse_key(value.get_secret_value(), "api_key")
+        return None if value is None else account.parse_key(value.get_secret_value(), "api_key")
 
     @field_validator("save_to", "image_folder")
     @classmethod
@@ -197,87 +196,73 @@ class Options(BaseModel):
         if self.journal is None:
             object.__setattr__(self, "journal", MemoryJournal())
         if self.api_key is None:
-            found = os.environ.get(row.key_variable)
-            if not found:
+            found = account.environment_key(row)
+            if found is None:
                 raise InvalidRequestError(
                     f"There is no key for the gateway {row.name!r}.",
                     hint=f"Set {row.key_variable} or pass api_key=….",
                 )
-            object.__setattr__(self, "api_key", _parse_key(found, row.key_variable))
+            object.__setattr__(self, "api_key", found)
         self.resolve_base_url()
         return self
 
     @property
     def gateway_row(self) -> Gateway:
-        """The gateway's facts."""
+        """The row of the gateway."""
         return find_gateway(self.gateway)
 
     def offer(self, model: str | None = None) -> Offer:
-        """A model, or the one for requests that name none, as the gateway serves it, at the caller's own prices.
+        """Return a model as the gateway serves it, at the caller's own prices; `None`: the default model.
 
         Raises:
             InvalidRequestError: the gateway does not serve it.
         """
         return find_offer(model or self.model, self.gateway_row, self.prices)
 
-    def current_group_ratio(self) -> Decimal:
-        """What this account's prices are multiplied by: as the gateway's last answer said, else `group_ratio`."""
-        try:
-            return self._group_ratios.get(self.account_id(), self.group_ratio)
-        except InvalidRequestError:  # the key was left behind by a pickle: a price needs none
-            return self.group_ratio
-
-    def record_group_ratio(self, ratio: Decimal) -> None:
-        """Reckon with what the gateway has told."""
-        self._group_ratios[self.account_id()] = ratio
-
-    def share_group_ratios(self, other: "Options") -> None:
-        """Know from now on what the other learns, and the other way round."""
-        self._group_ratios = other._group_ratios  # noqa: SLF001 of the same class
-
     def resolve_base_url(self) -> str:
-        """What all paths of the gateway's protocol follow on, without a slash at its end."""
-        row = self.gateway_row
-        found = self.base_url or os.environ.get(row.url_variable)
-        if found:
-            found = _parse_url(found, "base_url" if self.base_url else row.url_variable, row)
-        elif row.base_url is not None:
-            found = row.base_url
-        else:
-            raise InvalidRequestError(
-                f"The gateway {row.name!r} has no address of its own.",
-                hint=f"Set {row.url_variable} or pass base_url=….",
-            )
-        # Vendors' own clients want an address that ends so; here the protocols' paths begin with it.
-        scheme, slashes, rest = found.partition("://")
-        return scheme + slashes + rest.removesuffix(row.api_root).removesuffix(row.prefix) + row.prefix
+        """Return the URL that the protocol's paths are appended to, without a slash at its end."""
+        return account.resolve_base_url(self.gateway_row, self.base_url)
 
     def resolve_api_key(self) -> SecretStr:
-        """The key; from the environment again where it was left behind by a pickle.
+        """Return the key. A pickle leaves the key behind; then it is read from the environment.
 
         Raises:
             InvalidRequestError: there is none.
         """
-        if self.api_key is not None:
-            return self.api_key
-        variable = self.gateway_row.key_variable
-        found = os.environ.get(variable)
-        if not found:
+        found = self.api_key
+        if found is None:
+            found = account.environment_key(self.gateway_row)
+        if found is None:
+            variable = self.gateway_row.key_variable
             raise InvalidRequestError("The key is not pickled, and there is none here.", hint=f"Set {variable}.")
-        return _parse_key(found, variable)
+        return found
 
     def account_id(self) -> str:
-        """Tells this account apart from others in a journal; neither key nor address can be read from it."""
-        identity = f"{self.resolve_base_url()}\n{self.resolve_api_key().get_secret_value()}"
-        return hashlib.blake2b(identity.encode(), digest_size=8, person=b"nebula-video").hexdigest()
+        """See `account.account_id`."""
+        return account.account_id(self.resolve_base_url(), self.resolve_api_key())
+
+    def current_group_ratio(self) -> Decimal:
+        """Return what this account's prices are multiplied by: the gateway's last answer, else `group_ratio`."""
+        try:
+            return self._group_ratios.get(self.account_id(), self.group_ratio)
+        except InvalidRequestError:  # a pickle left the key behind, and a price needs none
+            return self.group_ratio
+
+    def record_group_ratio(self, ratio: Decimal) -> None:
+        """Use the group ratio of the gateway's answer from now on."""
+        self._group_ratios[self.account_id()] = ratio
+
+    def share_group_ratios(self, other: "Options") -> None:
+        """Share recorded group ratios with another client, both ways."""
+        self._group_ratios = other._group_ratios  # noqa: SLF001 same class
 
 
 def _to_invalid_request(error: ValidationError) -> InvalidRequestError:
-    """What pydantic found, as one refusal; values are left out: they may be secret."""
+    """Merge pydantic's errors into one. Values are left out: they may be secret."""
     found, hints = [], []
     for item in error.errors(include_url=False, include_input=False):
         cause = item.get("ctx", {}).get("error")
-        if isinstance(cause, InvalidRequestError):  # names the option and the remedy itself
+        if isinstance(cause, InvalidRequestError):  # it names the option and the remedy
             found.append(cause.what.rstrip("."))
             hints.append(cause.hint)
             continue
@@ -288,23 +273,3 @@ def _to_invalid_request(error: ValidationError) -> InvalidRequestError:
         found.append(f"{name}: {message}" if name else message)
     hint = " ".join(hints) or "Correct the option and try again."
     return InvalidRequestError("; ".join(found).rstrip(".") + ".", hint=hint)
-
-
-def _parse_key(key: str, name: str) -> SecretStr:
-    key = key.strip()
-    if not key or not all("!" <= char <= "~" for char in key):
-        raise InvalidRequestError(f"{name} holds no usable key.", hint="A key is one word of plain ASCII, like sk-….")
-    return SecretStr(key)
-
-
-def _parse_url(url: str, name: str, row: Gateway | None) -> str:
-    parts = split_url(url, ("https", "http"))
-    if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
-        like = (row and row.base_url) or "https://gateway.example.com"
-        raise InvalidRequestError(f"{name} is no web address.", hint=f"Give one like {like}.")
-    if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
-        raise InvalidRequestError(
-            f"{name} is plain http, over which anybody on the way can read the key.",
-            hint="Use https; http is for this machine alone.",
-        )
-    return url.rstrip("/")

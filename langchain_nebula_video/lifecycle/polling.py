@@ -8,9 +8,9 @@ from functools import partial
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
+from langchain_nebula_video.lifecycle.arguments import check_task_id
 from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease
-from langchain_nebula_video.lifecycle.orders import check_task_id
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task

@@ -1,4 +1,4 @@
-"""How far a task is, told to whoever wants to know."""
+"""Progress events for the caller's `on_progress`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("langchain_nebula_video")
 
 
 class ProgressReporter:
-    """The polls of one task, and the caller's `on_progress`."""
+    """Counts the polls of one task and calls `on_progress`."""
 
     def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
         self._runtime = runtime
@@ -28,16 +28,18 @@ class ProgressReporter:
         self.polls_without_url = 0
 
     def elapsed(self) -> float:
+        """Seconds since the submit, by the wall clock."""
         return max(0.0, (self._runtime.utcnow() - self._submitted_at).total_seconds())
 
     async def record_poll(self, task: Task) -> None:
+        """Count a poll that was answered, and report it."""
         self.polls += 1
         self.polls_without_url += task.status is TaskStatus.SUCCEEDED and task.url is None
         self._submitted_at = task.submitted_at
         await self.report(task)
 
     async def report(self, task: Task) -> None:
-        """A callback that fails is not a reason to leave a paid task."""
+        """Call `on_progress`. If it raises, the error is logged: a paid task goes on."""
         if self._on_progress is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""When to ask after a task next. Pure arithmetic on seconds."""
+"""When to poll a task next. Pure arithmetic on seconds."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dataclasses import dataclass, field
 __all__ = ["Schedule"]
 
 _STEP_FRACTION = 0.2
-"""Of the median time that remains: five looks to the likely end, whatever the distance."""
+"""The step as a fraction of the expected remaining time: about five polls before the likely end."""
 
 
 @dataclass(slots=True)
 class Schedule:
-    """The polls of one task.
+    """The polling schedule of one task.
 
-    Nothing is asked before the task can be done; then the steps shrink towards its likely end and grow
-    again once it is late. The clock of the work starts when the task leaves the queue, so as long as it is
-    seen queued the estimate begins anew.
+    The first poll comes when the task may be done. Then the delays shrink towards its likely end and grow again once
+    it is late. Work starts when the task leaves the queue, so the estimate restarts at each poll that sees it queued.
 
     Args:
-        earliest: Seconds that such a task takes at least, as a rule.
-        latest: Seconds that it takes at most, as a rule.
-        interval: The caller's own interval: then every poll comes that much after the one before.
-        steps: The shortest and the longest step.
-        rng: Where jitter comes from.
+        earliest: The seconds that such a task usually takes at least.
+        latest: The seconds that it usually takes at most.
+        interval: The caller's fixed interval between polls; `None`: adaptive.
+        steps: The shortest and the longest delay.
+        rng: The source of jitter.
     """
 
     earliest: float
@@ -33,16 +32,16 @@ class Schedule:
     steps: tuple[float, float] = (3.0, 8.0)
     rng: random.Random = field(default_factory=random.Random)
     work_started: float = 0.0
-    """Seconds after the submit at which the work is taken to have begun."""
+    """Seconds from the submit to the assumed start of the work."""
 
     def first_delay(self, elapsed: float) -> float:
-        """Seconds to wait before the first poll, when `elapsed` have passed since the submit."""
+        """Seconds before the first poll; `elapsed` have passed since the submit."""
         if self.interval is not None:
             return max(0.0, self.interval - elapsed)
         return max(0.0, self.earliest - elapsed) * self.rng.uniform(1.0, 1.05)
 
     def next_delay(self, elapsed: float, *, queued: bool) -> float:
-        """Seconds from a poll at `elapsed` to the next one."""
+        """Seconds until the next poll, after a poll at `elapsed`."""
         if self.interval is not None:
             return self.interval
         if queued:
@@ -52,9 +51,9 @@ class Schedule:
         return step * self.rng.uniform(1.0, 1.15)
 
     def expected_remaining(self, worked: float) -> float:
-        """The median of the seconds that remain after `worked` seconds of work.
+        """The median of the remaining seconds after `worked` seconds of work.
 
-        Half the way to the usual end; beyond it, the longer it has taken the longer it still will.
+        Half of the time to the usual end. Beyond that end, it grows with the time already taken.
         """
         return max((self.latest - max(worked, self.earliest)) / 2 + max(self.earliest - worked, 0.0),
                    (worked - self.earliest) / 4)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a task is, by what is known of it: from the journal, from an answer, at its end. Pure; no I/O, no clock."""
+"""Tasks from journal entries and answers, and the errors about them. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IN_DOUBT_NOTE = "The submit was under way: money may have been spent. Its journa
 """The note on an exception that interrupts an unconfirmed submit."""
 
 PriceLookup = Callable[[str, str | None], Decimal | None]
-"""What a model costs at a resolution, per second; `None` where no price is known."""
+"""From model and resolution to the price per second; `None`: unknown."""
 
 ENTRY_STATES = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
@@ -64,16 +64,16 @@ def task_from_entry(
     group_ratio: Decimal,
     now: datetime,
 ) -> Task:
-    """The task as the journal knows it; one that it does not know has no figures yet.
+    """Return the task as the journal knows it. Without an entry it has no figures yet.
 
     Args:
-        task_id: The gateway's name for it.
-        entry: Its row.
-        gateway: Where it is.
-        model: The model of a task without a row; `""` where nobody said.
-        find_price: The price of a model at a resolution.
+        task_id: The gateway's id.
+        entry: Its journal entry.
+        gateway: The row of its gateway.
+        model: The model if there is no entry; `""`: unknown.
+        find_price: The price lookup.
         group_ratio: What the account's prices are multiplied by.
-        now: The moment.
+        now: The present, in UTC.
     """
     request: Mapping[str, Any] = entry.request if entry else {}
     model = entry.model if entry else model
@@ -94,16 +94,16 @@ def task_from_entry(
 
 
 def with_entry_status(task: Task, entry: Entry | None) -> Task:
-    """The task with the status that its row has, the end included."""
+    """Return the task with the status of its entry, final ones included."""
     status = _STATUSES.get(entry.state) if entry else None
     return task if status is None else task.model_copy(update={"status": status})
 
 
 def merge_answer(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup, now: datetime) -> Task:
-    """The task with what an answer says of it."""
+    """Return the task with what an answer says about it."""
     finished_at = None
     if answer.status.finished:
-        # A finish before the submit or in the future means that the gateway's zone was guessed wrong.
+        # If it is before the submit or in the future, the gateway's time zone was guessed wrong.
         finished_at = min(max(answer.finished_at or now, task.submitted_at), now)
     updates = {
         "progress": answer.progress,
@@ -135,10 +135,7 @@ def merge_answer(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price:
 
 
 def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup) -> Cost:
-    """The bill where the answer has its figures; else an estimate, which says that it is one.
-
-    A failed task is not billed.
-    """
+    """Return the bill if the answer has its figures, else an estimate marked as one. A failed task costs nothing."""
     if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return compute_cost(Decimal(0), 0, gateway, billed=True)
     price = answer.price_per_second
@@ -154,12 +151,12 @@ def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceL
 
 
 def task_to_video(task: Task) -> Video:
-    """The video of a task that has succeeded and has its URL."""
+    """Return the video of a succeeded task with a URL."""
     return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
 def video_to_json(video: Video) -> dict[str, Any]:
-    """The video for the journal: without the raw answer, and without a `data:` URI's megabytes."""
+    """Return the video for the journal, without the raw answer and without the content of a `data:` URI."""
     data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
     if video.url[:5].lower() == "data:":
         data["url"] = ""
@@ -167,7 +164,7 @@ def video_to_json(video: Video) -> dict[str, Any]:
 
 
 def amount_at_risk(entry: Entry) -> str:
-    """What an unconfirmed submit may have spent, for people."""
+    """Return what an unconfirmed submit may have spent, as text."""
     return dollars(entry.reserved_usd) if entry.reserved_usd else "money"
 
 
@@ -175,10 +172,10 @@ def amount_at_risk(entry: Entry) -> str:
 
 
 def raise_for_failure(task: Task) -> Task:
-    """The finished task, if it has a video to show.
+    """Return a succeeded task.
 
     Raises:
-        TaskFailedError, TaskCanceledError: it has none.
+        TaskFailedError, TaskCanceledError: it has no video.
     """
     why = ": ".join(part for part in (task.code, task.reason) if part) or "no reason given"
     if task.status is TaskStatus.FAILED:
@@ -191,7 +188,7 @@ def raise_for_failure(task: Task) -> Task:
 
 
 def no_url_error(task: Task) -> TaskFailedError:
-    """The end of a task that is said to have succeeded, and whose video is nowhere."""
+    """The error for a task that succeeded without a URL."""
     return TaskFailedError(
         "The gateway reports success and gives no URL.",
         task=task,
@@ -201,7 +198,7 @@ def no_url_error(task: Task) -> TaskFailedError:
 
 
 def timeout_error(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
-    """The end of the caller's patience; the task goes on."""
+    """The error at the caller's deadline. The task goes on."""
     last = f" The last look did not work: {fault.what}" if fault else ""
     return TaskTimeoutError(
         f"The task is still {task.status} after {elapsed:.0f} s.{last}",
@@ -211,7 +208,7 @@ def timeout_error(task: Task, elapsed: float, fault: RequestError | None) -> Tas
 
 
 def missing_data_error(kind: type[RequestError], reply: Reply, what: str) -> RequestError:
-    """An answer in which nothing is found that it should say."""
+    """The error for an answer that lacks what it should contain; `what` ends the sentence."""
     return kind(
         f"The gateway answered HTTP {reply.status}, and the answer {what}.",
         status_code=reply.status,
@@ -228,7 +225,7 @@ _OUTCOMES = {
 
 
 def outcome(task: Task) -> tuple[Money, str] | None:
-    """What the end of a task means for the account, and what to do then; `None`: it goes on."""
+    """Return what a finished task means for the account, and a hint; `None`: the task goes on."""
     if task.status not in _OUTCOMES:
         return None
     money, hint = _OUTCOMES[task.status]
@@ -239,7 +236,7 @@ def task_error(error: RequestError, task: Task) -> Exception:
     """The error for a failed request about a task. The task is paid for and goes on, unless it has ended.
 
     Args:
-        error: What the request ended in.
+        error: The error of the request.
         task: The task as last seen.
     """
     if is_unknown_task(error):
@@ -257,7 +254,7 @@ def task_error(error: RequestError, task: Task) -> Exception:
 
 
 def _not_found_hint(task: Task) -> str | None:
-    """What to do about a task that is not known; with the figure, where a gateway's page has one."""
+    """Return a hint with the retention time of tasks, if the gateway documents one."""
     row = GATEWAYS.get(task.gateway)
     if row is None or row.task_hours is None:
         return None

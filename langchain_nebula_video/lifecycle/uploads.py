@@ -1,7 +1,7 @@
-"""Local images, laid into the gateway's temporary storage where it has one.
+"""Uploads of local images to the gateway's temporary storage, where it has one.
 
 Sources: Alibaba's page on temporary storage, read 2025-12: a file is kept for 48 hours, and only the account and the
-model that it was uploaded for can read it. Its page on errors of PostObject, 2021-07: what an expired leave is told.
+model that it was uploaded for can read it. Its page on PostObject errors, 2021-07: the answer to an expired policy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from langchain_nebula_video.transport.retry import retry
 __all__ = ["ImageUploader"]
 
 _URL_LIFETIME = timedelta(hours=47)
-"""An hour less than the storage's 48: the task may wait in a queue before it reads the image."""
+"""One hour less than the storage keeps a file: the task may be queued before it reads the image."""
 _CACHE_SIZE = 256
 _UPLOAD_SECONDS = 120.0
 _PEER_PAUSE_SECONDS = 0.05
@@ -31,21 +31,21 @@ _CODE = re.compile(rb"<Code>(\w{1,80})</Code>")
 
 
 class ImageUploader:
-    """The images of one client that lie in the storage; the same image is uploaded once."""
+    """Uploads the images of one client. The same image is uploaded once per model."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._uploaded: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
-        """By digest and model: the address, and until when it is sure to work. By the wall clock, since the storage
-        goes on counting while this machine sleeps."""
+        """By digest and model: the URL and its expiry. The expiry is wall-clock time, because the storage counts on
+        while this machine sleeps."""
         self._in_progress: dict[tuple[str, str], object] = {}
-        """By digest and model: the call that sees to it now."""
+        """By digest and model: the call that uploads it now."""
 
     async def upload(self, order: Order, deadline: float) -> Mapping[str, str]:
-        """Of each image that is held here: where it lies, by its digest. Costs nothing.
+        """Upload the local images of an order and return their URLs by digest. Costs nothing.
 
         Raises:
-            RequestError: one could not be uploaded; nothing was spent.
+            RequestError: an image could not be uploaded; nothing was spent.
         """
         extensions = self._context.protocol.extensions
         if extensions is None or not order.offer.gateway.stores_images:
@@ -55,10 +55,10 @@ class ImageUploader:
         return {digest: await self._upload_once(extensions, image, model, deadline) for digest, image in local.items()}
 
     async def _upload_once(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
-        """Where the image lies; the first of those who want it uploads it, and if that fails, the next one."""
+        """Return the URL of an image. Of concurrent calls the first one uploads it; if that fails, the next one does."""
         runtime, name, me = self._context.runtime, (image.digest, model), object()
         try:
-            while self._in_progress.setdefault(name, me) is not me:  # one step: of many threads one is the first
+            while self._in_progress.setdefault(name, me) is not me:  # atomic: only one thread is first
                 check_time_left(runtime.now(), deadline)
                 await runtime.sleep(_PEER_PAUSE_SECONDS)
             found = self._uploaded.get(name)
@@ -74,9 +74,9 @@ class ImageUploader:
                 del self._in_progress[name]
 
     async def _request_and_post(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
-        """One leave, one form; a lost answer costs nothing, so all of it is simply done again."""
+        """Request a policy and post the form with it. Repeating all of it is safe: it costs nothing."""
         address, reply = await self._post(extensions, image, model, deadline)
-        if _is_policy_expired(reply):  # a leave is for minutes: the image came too late, and the next one need not
+        if _is_policy_expired(reply):  # policies last minutes, so a slow upload may come too late once
             address, reply = await self._post(extensions, image, model, deadline)
         if not 200 <= reply.status < 300:
             raise _storage_error(reply)
@@ -103,7 +103,7 @@ def _is_policy_expired(reply: Reply) -> bool:
 
 
 def _storage_error(reply: Reply) -> RequestError:
-    """The error that the storage's answer is; only what may pass is one that is repeated."""
+    """Return the storage's answer as an error. Only a temporary failure is retryable."""
     kind: type[RequestError] = RefusedError
     hint = "The storage will say no again: give the image's https URL instead."
     if reply.status == 429:

@@ -1,4 +1,5 @@
-"""A journal in SQLite or PostgreSQL. SQLAlchemy is imported when the first one is opened.
+"""The journal in SQLite or PostgreSQL. SQLAlchemy is imported when the first `SqlJournal` is made.
 
-Public from here: nothing; `SqlJournal` comes from the package itself. May import journal entries, errors and schema.
+Public from here: nothing; `SqlJournal` is imported from the package.
+May import the rest of journal, errors and schema.
 """

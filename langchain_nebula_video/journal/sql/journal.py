@@ -1,4 +1,4 @@
-"""A journal in a database, which several processes may share."""
+"""`SqlJournal`: a journal in a database, which several processes may share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["SqlJournal"]
 
 
 class SqlJournal:
-    """A journal in a database: keys and budgets hold across processes, machines and their ends.
+    """A journal in a database: keys and budgets hold across processes, machines and restarts.
 
-    Safe across threads, processes and forks. Copies share it. A pickle holds the URL and its password, so that a
-    worker elsewhere opens the same database; a repr does not.
+    Safe across threads, processes and forks. A copy is the same journal. A pickle contains the URL and its password, so
+    that a worker elsewhere opens the same database; a repr does not.
 
     Args:
         url: `sqlite:///path/to/file.db`, a file on a disk of this machine; or
             `postgresql+psycopg://user:password@host/database`.
-        patience: Seconds for which a database that is locked, restarting or out of reach is tried again.
+        patience: Seconds for which a database that is locked, restarting or unreachable is retried.
 
     Raises:
         InvalidRequestError: the URL cannot be used, or the extra `journal` is not installed.
@@ -47,12 +47,12 @@ class SqlJournal:
                 f"A SqlJournal needs {error.name}, which is not installed.",
                 hint='Run: pip install "langchain-nebula-video[journal]"',
             ) from None
-        # As a pickle has it: with the password, and a file by its absolute path.
+        # For a pickle: with the password, and with the absolute path of a file.
         self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
         _INSTANCES[self._arguments] = self
 
     def __eq__(self, other: object) -> bool:
-        """Two on one database are the same record, and are counted once."""
+        """Two journals on one database are equal, so their costs are counted once."""
         return isinstance(other, SqlJournal) and self._arguments[0] == other._arguments[0]
 
     def __hash__(self) -> int:

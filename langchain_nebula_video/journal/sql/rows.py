@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from langchain_nebula_video.journal.entries import Entry, EntryState, round_up
+from langchain_nebula_video.journal.budget import round_up
+from langchain_nebula_video.journal.entries import Entry, EntryState
 
 __all__ = [
     "FIELDS",

@@ -1,7 +1,7 @@
-"""The tables of a `SqlJournal`, and how an older database becomes a current one.
+"""The tables of a `SqlJournal`, and their migrations.
 
-Moments are whole microseconds since 1970, so that they are exact and sort as they are. An amount of money stands there
-twice: as it was given, and in whole trillionths of a dollar, which are added up.
+Moments are whole microseconds since 1970, so they are exact and can be sorted. Each amount of money has two columns:
+the text as it was given, and whole trillionths of a dollar for sums.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from langchain_nebula_video.errors import JournalError
 __all__ = ["ADOPTED", "CURRENT", "ENTRIES", "Schema", "prepare"]
 
 _METADATA = MetaData()
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is INTEGER
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
 
 ENTRIES = Table(
     "nebula_entries",
@@ -60,12 +60,14 @@ ENTRIES = Table(
     Column("account", Text),
     Column("reserved", BigInteger, nullable=False),
     Column("billed", BigInteger),
-    Column("counted", BigInteger, nullable=False),  # generated ones do not count as covered by an index in SQLite
+    Column(
+        "counted", BigInteger, nullable=False
+    ),  # not a generated column: SQLite does not count these as covered by an index
 )
-# Not unique: a gateway that gives a task's id a second time must not make the record of a paid task fail.
+# Not unique: if a gateway gives the same task id twice, the paid task must still be recorded.
 Index("nebula_entries_task", ENTRIES.c.gateway, ENTRIES.c.task_id)
 Index("nebula_entries_state", ENTRIES.c.state, ENTRIES.c.created_at)
-Index("nebula_entries_spent", ENTRIES.c.created_at, ENTRIES.c.counted)  # a budget is read from the index alone
+Index("nebula_entries_spent", ENTRIES.c.created_at, ENTRIES.c.counted)  # a budget reads the index alone
 
 ADOPTED = Table(
     "nebula_adopted",
@@ -73,7 +75,7 @@ ADOPTED = Table(
     Column("key", Text, primary_key=True),
     Column("entry_id", Text, nullable=False, index=True),
 )
-"""The further keys of entries that a repetition went on with."""
+"""More keys of an entry: those of the calls that adopted it."""
 
 _VERSIONS = Table("nebula_schema", _METADATA, Column("version", Integer, nullable=False))
 
@@ -82,24 +84,24 @@ Migration = Callable[[Connection], None]
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The version that the code knows, and for each older one, from 1, the step that leads out of it."""
+    """The schema version of the code, and for each older version, from 1, the migration to the next one."""
 
     version: int
     steps: Mapping[int, Migration] = field(default_factory=dict)
 
 
-def _tell_accounts_apart(connection: Connection) -> None:
+def _add_account(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE nebula_entries ADD COLUMN account TEXT"))
 
 
-CURRENT = Schema(2, {1: _tell_accounts_apart})
+CURRENT = Schema(2, {1: _add_account})
 
 
 def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
-    """Make the tables, or bring older ones up to date; within a transaction that keeps everyone else out.
+    """Create the tables, or migrate older ones. The caller holds a transaction that excludes all others.
 
     Raises:
-        JournalError: a newer version of the package has been at work.
+        JournalError: a newer version of the package wrote the tables.
     """
     found = connection.execute(select(_VERSIONS)).scalar() if inspect(connection).has_table(_VERSIONS.name) else None
     if found is None:

@@ -1,4 +1,4 @@
-"""What a `SqlJournal` says to its database: made once, and compiled once for each database."""
+"""The SQL statements of a `SqlJournal`, built once and compiled once for each kind of database."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _SUBMITTING = EntryState.SUBMITTING.value
 _MONEY = frozenset({"billed", "reserved", "state"})
 _UNCONFIRMED = EntryState.UNCONFIRMED.value
 
-# Names of their own: SQLAlchemy keeps those of the columns for what is set.
+# No parameter has a column's name: SQLAlchemy reserves these for the values that are set.
 _ID: BindParameter[str] = bindparam("of_id")
 _KEY: BindParameter[str] = bindparam("of_key")
 _GATEWAY: BindParameter[str] = bindparam("of_gateway")
@@ -81,45 +81,45 @@ _LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
 _LIMIT: BindParameter[int] = bindparam("most", type_=BigInteger())
 _CAP: BindParameter[int] = bindparam("cap", type_=BigInteger())
 
-# --- finding ---
+# --- find ---
 
-_adopted = select(ADOPTED.c.entry_id).where(ADOPTED.c.key == _KEY).scalar_subquery()
-FIND = select(*_ROW).where(or_(_E.key == _KEY, _E.id == _adopted))
+_adopted_id = select(ADOPTED.c.entry_id).where(ADOPTED.c.key == _KEY).scalar_subquery()
+FIND = select(*_ROW).where(or_(_E.key == _KEY, _E.id == _adopted_id))
 FIND_BY_TASK = select(*_ROW).where(_E.gateway == _GATEWAY, _E.task_id == _TASK).order_by(_E.seq.desc()).limit(1)
 
 _orphaned = and_(_E.state == _SUBMITTING, _E.held_until <= _NOW)
-# FOR UPDATE is for PostgreSQL, where the entry's own process may be changing it; SQLite has one writer.
+# FOR UPDATE is for PostgreSQL, where another process may change the entry now. SQLite has one writer.
 FIND_FOR_UPDATE = FIND.with_for_update(of=ENTRIES)
 FIND_OWN = select(*_ROW).where(or_(_E.id == _ID, and_(_E.digest == _DIGEST, _E.adopted_by == _ID)))
-_not_free = [_E.state != state.value for state in sorted(UNBILLED_STATES)]
+_may_be_billed = [_E.state != state.value for state in sorted(UNBILLED_STATES)]
 FIND_REPEATED = (
     select(*_ROW)
-    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_not_free, or_(_E.abandoned, _orphaned))
+    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_may_be_billed, or_(_E.abandoned, _orphaned))
     .order_by(_E.created_at, _E.id)
     .with_for_update(of=ENTRIES)
 )
 
-# --- writing ---
+# --- write ---
 
 INSERT = insert(ENTRIES).inline()
 
 
 @lru_cache
 def _update_statement(given: frozenset[str]) -> ReturningUpdate[Any]:
-    """The change of an entry; if money may be concerned, what counts is found from what is given and what is there."""
+    """Return the UPDATE of an entry. If `given` names columns of money or state, it recomputes the column `counted`."""
     statement = update(ENTRIES).where(_E.id == _ID)
     if given:
         billed, reserved, free = (bindparam(f"new_{name}", type_=BigInteger()) if name in given else None
                                   for name in ("billed", "reserved", "state"))  # fmt: skip
-        known: Any = _E.billed if billed is None else billed
-        nothing = or_(*(_E.state == state.value for state in sorted(UNBILLED_STATES))) if free is None else free == 1
-        counts = case((known.is_not(None), known), (nothing, 0), else_=_E.reserved if reserved is None else reserved)
+        bill: Any = _E.billed if billed is None else billed
+        unbilled = or_(*(_E.state == state.value for state in sorted(UNBILLED_STATES))) if free is None else free == 1
+        counts = case((bill.is_not(None), bill), (unbilled, 0), else_=_E.reserved if reserved is None else reserved)
         statement = statement.values(counted=counts)
     return statement.returning(*_ROW)
 
 
 def update_entry(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate[Any], dict[str, Any]]:
-    """The statement that changes columns of an entry, and its values."""
+    """Return the statement that changes columns of an entry, and its values."""
     values = {"of_id": entry_id, **row}
     given = _MONEY & row.keys()
     for name in given:
@@ -130,8 +130,8 @@ def update_entry(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate
 INSERT_KEY = insert(ADOPTED)
 ADOPT = update(ENTRIES).where(_E.id == _ID).values(abandoned=False, adopted_by=_BY, updated_at=_NOW).returning(*_ROW)
 DELETE = delete(ENTRIES).where(_E.id == _ID)
-_losable = or_(*(_E.state == state.value for state in sorted(FORGETTABLE_STATES)))
-FORGET = DELETE.where(_E.task_id.is_(None), _losable)
+_forgettable = or_(*(_E.state == state.value for state in sorted(FORGETTABLE_STATES)))
+FORGET = DELETE.where(_E.task_id.is_(None), _forgettable)
 EXISTS = select(_E.id).where(_E.id == _ID)
 DELETE_KEYS = delete(ADOPTED).where(ADOPTED.c.entry_id == _ID)
 
@@ -151,7 +151,7 @@ _in_flight = (
     .select_from(_other)
     .where(
         _other.c.state == _SUBMITTING,
-        # Not by an index: SQLite might take the one of tasks, and read all rows of the gateway for a few of this state.
+        # The concatenation prevents an index: SQLite might take that of tasks, and read all rows of the gateway.
         _other.c.gateway.concat(literal_column("''")) == _E.gateway,
         _other.c.sent_at.is_not(None),
         _other.c.held_until > _NOW,
@@ -160,7 +160,7 @@ _in_flight = (
     .scalar_subquery()
 )
 _can_hold = or_(_E.holder.is_(None), _E.holder == _HOLDER, _E.held_until.is_(None), _E.held_until <= _NOW)
-_begun = and_(_E.sent_at == _NOW, _E.holder == _HOLDER)  # by this very call, whose answer was lost
+_begun = and_(_E.sent_at == _NOW, _E.holder == _HOLDER)  # this very call did it, and its answer was lost
 CAN_BEGIN = select(func.count()).select_from(ENTRIES).where(_E.id == _ID, _E.state == _SUBMITTING, _can_hold)
 BEGIN = (
     update(ENTRIES)
@@ -185,9 +185,9 @@ CLAIM = (
 )
 FIND_CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
 
-# --- adding up, listing ---
+# --- sum and list ---
 
-# In two parts, as SQLite's sums end at 2**63 - 1 trillionths: nine million dollars.
+# In two parts, because a sum in SQLite overflows at 2**63 - 1 trillionths, which is nine million dollars.
 _parts: list[ColumnElement[int]] = [
     func.coalesce(func.sum(literal_column(f"counted {part} 1000000")), 0) for part in ("/", "%")
 ]
@@ -213,7 +213,7 @@ def _list_statement(states: int | None, filters: frozenset[str], *, newest: bool
 def list_entries(
     states: Collection[EntryState] | None, filters: Mapping[str, Any], *, newest: bool
 ) -> tuple[Select[Any], dict[str, Any]]:
-    """The statement that lists entries, and its values; filters that are `None` are none."""
+    """Return the statement that lists entries, and its values. A filter of `None` is left out."""
     values = {name: value for name, value in filters.items() if value is not None}
     statement = _list_statement(None if states is None else len(states), frozenset(values), newest=newest)
     return statement, values | {f"state{number}": str(state) for number, state in enumerate(states or ())}

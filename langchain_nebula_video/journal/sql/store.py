@@ -1,4 +1,4 @@
-"""The transactions of a `SqlJournal`. Each can be repeated if its answer was lost; see `_database`."""
+"""The transactions of a `SqlJournal`. Each can be retried if its answer was lost; see `database`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, Money
-from langchain_nebula_video.journal.budget import Budget
+from langchain_nebula_video.journal.budget import Budget, check_budget
 from langchain_nebula_video.journal.entries import (
     FORGETTABLE_STATES,
     MAX_REUSE_AGE,
     UNBILLED_STATES,
     Entry,
     EntryState,
-    check_budget,
-    lease_lost_error,
-    missing_entry_error,
 )
+from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 from langchain_nebula_video.journal.sql import statements as sql
-from langchain_nebula_video.journal.sql.database import Database, Session, parse_url
+from langchain_nebula_video.journal.sql.database import Database
 from langchain_nebula_video.journal.sql.rows import (
     clean_text,
     from_trillionths,
@@ -30,11 +28,13 @@ from langchain_nebula_video.journal.sql.rows import (
     to_microseconds,
     to_row,
 )
+from langchain_nebula_video.journal.sql.sessions import Session
+from langchain_nebula_video.journal.sql.url import parse_url
 
 __all__ = ["Store"]
 
 _RESERVE_LOCK, _BEGIN_LOCK = 1, 2
-"""Whoever decides on a key or a budget takes turns, and whoever decides on the submits under way; each by itself."""
+"""One lock for decisions on keys and budgets, one for decisions on how many submits are under way."""
 _MONEY = {
     EntryState.SUCCEEDED: Money.SPENT,
     EntryState.UNCONFIRMED: Money.MAYBE,
@@ -47,14 +47,14 @@ class Store:
     """The entries in a database.
 
     Args:
-        url: Where it is.
-        patience: Seconds for which passing faults are repeated.
+        url: The URL that `SqlJournal` takes.
+        patience: Seconds for which transient faults are retried.
     """
 
     def __init__(self, url: str, patience: float) -> None:
         self.database = Database(parse_url(url), patience)
         self._unwritten: dict[str, dict[str, Any]] = {}
-        """Changes with a task id that could not be written: they go with the next change of their entry."""
+        """Changes with a task id that could not be written; the next change of the same entry writes them too."""
 
     # --- submitting ---
 
@@ -62,9 +62,9 @@ class Store:
         """See `Journal.reserve`."""
         row, now = to_row(entry), to_microseconds(entry.created_at)
 
-        def work(again: bool) -> Entry | BudgetExceededError:
+        def work(retried: bool) -> Entry | BudgetExceededError:
             with self.database.transaction(_RESERVE_LOCK) as session:
-                found = self._find_own(session, row) if again else None
+                found = self._find_own(session, row) if retried else None
                 found = found or self._find_by_key(session, row, now)
                 if found is None and adopt:
                     found = self._adopt(session, row, entry, now)
@@ -75,7 +75,7 @@ class Store:
                     try:
                         check_budget(budget, self._spent(session, since), entry.reserved_usd)
                     except BudgetExceededError as error:
-                        return error  # what was forgotten on the way stays forgotten
+                        return error  # not raised here: the transaction commits what it deleted before
                 session.execute(sql.INSERT, row)
                 return entry
 
@@ -85,7 +85,7 @@ class Store:
         return result
 
     def _find_own(self, session: Session, row: Mapping[str, Any]) -> Entry | None:
-        """What the same call has done already, if it was committed and the answer was lost."""
+        """Return what this very call reserved already, if it was committed and only the answer was lost."""
         found = session.fetch(sql.FIND_OWN, {"of_id": row["id"], "of_digest": row["digest"]})
         return to_entry(found[0]) if found else None
 
@@ -96,25 +96,25 @@ class Store:
         return self._resolve_orphan(session, to_entry(found[0]), now) if found else None
 
     def _adopt(self, session: Session, row: Mapping[str, Any], entry: Entry, now: int) -> Entry | None:
-        """The oldest entry of the same request that a repetition goes on with."""
-        asked = {"of_digest": row["digest"], "since": to_microseconds(entry.created_at - MAX_REUSE_AGE), "now": now}
-        for candidate in session.fetch(sql.FIND_REPEATED, asked):
+        """Return the oldest abandoned entry of the same request, and give it the new key."""
+        query = {"of_digest": row["digest"], "since": to_microseconds(entry.created_at - MAX_REUSE_AGE), "now": now}
+        for candidate in session.fetch(sql.FIND_REPEATED, query):
             other = to_entry(candidate)
             if to_row(other)["request"] != row["request"] or not other.can_serve(entry):
-                continue  # another request with its digest, or one that is over
-            like = self._resolve_orphan(session, other, now)
-            if like is None or not like.abandoned:
+                continue  # another request with the same digest, or too old
+            found = self._resolve_orphan(session, other, now)
+            if found is None or not found.abandoned:
                 continue
             if row["key"] is not None:
-                session.execute(sql.INSERT_KEY, {"key": row["key"], "entry_id": like.id})
-            if like.state in FORGETTABLE_STATES:
-                return like
-            changes = {"of_id": like.id, "by_id": row["id"], "now": now}
+                session.execute(sql.INSERT_KEY, {"key": row["key"], "entry_id": found.id})
+            if found.state in FORGETTABLE_STATES:
+                return found
+            changes = {"of_id": found.id, "by_id": row["id"], "now": now}
             return to_entry(session.fetch(sql.ADOPT, changes)[0])
         return None
 
     def _resolve_orphan(self, session: Session, entry: Entry, now: int) -> Entry | None:
-        """The entry, or what becomes of it if it was left in mid-submit: unconfirmed, or nothing if it was not sent."""
+        """Return the entry. One left in mid-submit becomes unconfirmed, or is deleted if nothing was sent."""
         if (
             entry.state is not EntryState.SUBMITTING
             or entry.held_until is None
@@ -132,9 +132,9 @@ class Store:
         values = {**_lease_values(entry_id, holder, now, until), "cap": cap}
 
         def work(_: bool) -> bool:
-            database = self.database  # SQLite's statement is by itself alone with the database
-            alone = database.statement(synced=True) if database.sqlite else database.transaction(_BEGIN_LOCK)
-            with alone as session:
+            database = self.database  # SQLite runs one writing statement at a time, so it needs no lock here
+            exclusive = database.statement(synced=True) if database.sqlite else database.transaction(_BEGIN_LOCK)
+            with exclusive as session:
                 if session.execute(sql.BEGIN, values):
                     return True
                 if not session.fetch(sql.CAN_BEGIN, values)[0][0]:
@@ -153,7 +153,7 @@ class Store:
 
         def work(_: bool) -> list[Any]:
             with self.database.statement(synced=task_id is not None) as session:
-                # All, not the first: SQLite commits, or says that it cannot, after the last row.
+                # All rows, not the first: SQLite commits, or fails to commit, after the last row.
                 return session.fetch(statement, values)
 
         if task_id is not None:
