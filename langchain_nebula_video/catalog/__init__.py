@@ -1,4 +1,5 @@
-"""Rows: what each model can do, where each gateway is, and what a gateway serves at which price.
+"""Catalog: the rows of models and gateways, registration of your own rows, and prices.
 
-Public from here: `models`, `gateways` and `registry`. May import media, protocols, errors and schema.
+Public: `models` and `gateways`; `register_model` and `register_gateway` are exported by the package.
+May import: protocols, media, errors, schema.
 """

@@ -1,4 +1,4 @@
-"""GATEWAYS: where a model is reached. A row holds the address, the protocol, the key's variable and the limits."""
+"""GATEWAYS: one row per gateway, with its URL, protocol, environment variables and limits."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ __all__ = ["GATEWAYS", "Gateway", "find_gateway"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gateway:
-    """One row: where, how it speaks, and what it can pass on to a model."""
+    """One gateway: its URL, its protocol, and the request fields that it can pass to a model."""
 
     name: str
     title: str
-    """For people."""
+    """The display name."""
     base_url: str | None
-    """`None`: every deployment has its own, so the caller must give it."""
+    """`None`: each deployment has its own URL, so the caller must set it."""
     protocol: str
-    """The row of `PROTOCOLS` that speaks to it."""
+    """A key of `PROTOCOLS`."""
     prefix: str = ""
-    """What stands before each of the protocol's paths."""
+    """Inserted before each of the protocol's paths."""
     api_root: str = "/v1"
-    """What all of the protocol's paths begin with; at the end of a `base_url` it is forgiven."""
+    """The start of all of the protocol's paths. A `base_url` that ends with it is accepted too."""
     key_variable: str
     """The environment variable that holds the key."""
     url_variable: str
-    """The environment variable that replaces `base_url`."""
+    """The environment variable that overrides `base_url`."""
     default_model: str
-    """The model for callers that name none."""
+    """The model, if the caller names none."""
     currency: Literal["USD", "CNY"]
-    """What its prices are in."""
+    """The currency of its prices."""
     cny_per_usd: Decimal = Decimal("7.2")
-    """The rate that amounts are converted with."""
+    """The exchange rate for conversions."""
     bills: bool = False
-    """Whether its answers tell the price that was billed."""
+    """Whether its responses contain the billed price."""
     carries: frozenset[str]
-    """The fields of a `VideoRequest` that its protocol has a place for."""
+    """The fields of a `VideoRequest` that it can pass to a model."""
     requires: frozenset[str] = frozenset()
-    """Those of them that must be there, whatever the model."""
+    """The fields that it requires for every model."""
     images: ImageLimits
     steps: tuple[float, float] = (3.0, 8.0)
-    """Seconds between two looks at a task, the shortest and the longest."""
+    """The shortest and the longest interval between two fetches of a task, in seconds."""
     stores_images: bool = False
-    """Whether it has a temporary storage, into which local images are laid."""
+    """Whether it has temporary storage to which local images are uploaded."""
     task_hours: int | None = None
-    """For how many hours a task can be asked after; `None`: no page says."""
+    """Hours for which a task can be fetched. `None`: not documented."""
     key_hint: str | None = None
-    """What else can be wrong with a key that it refuses."""
+    """An additional hint for a refused key."""
 
 
 _COMMON = frozenset({"prompt", "image", "duration", "resolution", "generate_audio", "seed"})
@@ -68,8 +68,8 @@ _REGIONS = "Keys of Beijing and Singapore are not interchangeable: if it is one 
 GATEWAYS: dict[str, Gateway] = {
     row.name: row
     for row in [
-        # Base URL, Bearer key, "1 USD = 7.2 CNY", images under 5 MB, a look every 3 to 5 seconds: the gateway's
-        # page for wan2.5-i2v-preview, 2025-11-04.
+        # Source of base URL, Bearer key, "1 USD = 7.2 CNY", images under 5 MB and a poll every 3 to 5 seconds: the
+        # gateway's page for wan2.5-i2v-preview, 2025-11-04.
         Gateway(
             name="nebula",
             title="Nebula",
@@ -85,7 +85,7 @@ GATEWAYS: dict[str, Gateway] = {
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
             task_hours=24,
         ),
-        # Hosts, keys by region, at most 20 looks a second for the whole account: Alibaba's page, 2025-12.
+        # Source of hosts, keys by region and at most 20 fetches per second per account: Alibaba's page, 2025-12.
         Gateway(
             name="dashscope",
             title="Alibaba DashScope, Beijing",
@@ -97,8 +97,8 @@ GATEWAYS: dict[str, Gateway] = {
             default_model="wan2.5-i2v-preview",
             currency="CNY",
             carries=_DASHSCOPE,
-            # What lies in its temporary storage is taken too, "in the Beijing region only": the international page
-            # on uploading local files, 2026-03-23.
+            # URLs of its temporary storage are accepted too, "in the Beijing region only": the international page on
+            # uploading local files, 2026-03-23.
             images=replace(_DASHSCOPE_IMAGES, schemes=("https", "http", "oss")),
             stores_images=True,
             steps=(5.0, 15.0),
@@ -121,8 +121,8 @@ GATEWAYS: dict[str, Gateway] = {
             key_hint=_REGIONS.format("Beijing", "dashscope"),
             task_hours=24,
         ),
-        # The page of one of its resellers (doc.aimanyi.top, read 2025-12) has the vendor's body under a prefix,
-        # and no price. It documents neither a list nor a way to cancel or upload.
+        # Source: the page of a reseller (doc.aimanyi.top, read 2025-12). It has the vendor's body under a prefix, and
+        # no prices. It documents no task list, no cancellation and no upload.
         Gateway(
             name="dashscope-passthrough",
             title="a reseller's DashScope passthrough",
@@ -139,8 +139,8 @@ GATEWAYS: dict[str, Gateway] = {
             steps=(5.0, 15.0),
             task_hours=24,
         ),
-        # UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03: no base URL, no price, and nothing of
-        # images but that they are addresses; formats and size are those that Vidu's own pages give.
+        # Source: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03. It has no base URL and no prices,
+        # and says of images only that they are URLs. Formats and size come from Vidu's own pages.
         Gateway(
             name="uniall",
             title="UniAll",
@@ -159,12 +159,12 @@ GATEWAYS: dict[str, Gateway] = {
 
 
 def find_gateway(name: str) -> Gateway:
-    """The row of that name.
+    """Return the gateway's row.
 
     Raises:
-        InvalidRequestError: there is none.
+        InvalidRequestError: there is no such gateway.
     """
-    given: object = name  # an option's value may be anything
+    given: object = name  # an option may have a value of any type
     if isinstance(given, str) and given in GATEWAYS:
         return GATEWAYS[given]
     raise InvalidRequestError(f"There is no gateway {name!r}.", hint=f"Choose one of: {', '.join(GATEWAYS)}.")

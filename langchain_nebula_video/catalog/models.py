@@ -1,4 +1,4 @@
-"""MODELS: what each model can do and costs, a row a model."""
+"""MODELS: one row per model, with its request fields, limits and prices."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ __all__ = ["MODELS", "Model", "find_model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
-    """One row: what the model takes, makes and costs.
+    """One model: the request fields that it accepts, the videos that it generates, and its prices.
 
-    What a gateway has no place for (`Gateway.carries`) is not taken there, whatever the row says.
+    On a gateway, only fields in `Gateway.carries` are accepted.
     """
 
     name: str
     title: str
-    """For people and for the descriptions that a language model reads."""
+    """The display name, also in the tool descriptions that a language model reads."""
     requires: frozenset[str]
-    """The fields of a `VideoRequest` that must be there."""
+    """The required fields of a `VideoRequest`."""
     takes: frozenset[str]
-    """The fields that may be there besides."""
+    """The optional fields of a `VideoRequest`."""
     durations: tuple[int, ...]
-    """Seconds of video that can be asked for."""
+    """The possible durations of a video, in seconds."""
     default_duration: int = 5
     resolutions: tuple[str, ...]
     default_resolution: str
     fps: int
     max_prompt: int | None
-    """Characters; `None`: no page says."""
+    """Characters. `None`: not documented."""
     max_negative_prompt: int = 500
     """Characters."""
     max_references: int = 0
-    """Images in `reference_images`; the prompt may name each as `@Image1`, `@Image2` and so on."""
+    """The most `reference_images`. The prompt may name them as `@Image1`, `@Image2` and so on."""
     templates: tuple[str, ...] = ()
-    """Effects; with one the prompt is ignored."""
+    """The names of effects. With an effect, the model ignores the prompt."""
     aspect_ratios: tuple[str, ...] = ()
     prices: Mapping[str, Mapping[str, Decimal]]
-    """By gateway that serves it, by resolution: per second of video, in the gateway's currency. A gateway without
-    prices serves it at a price that no page tells."""
+    """Prices per second of video, by gateway and by resolution, in the gateway's currency. A gateway with an empty
+    table serves the model at an undocumented price."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """By gateway: what it calls the model, where that is not `name`."""
+    """The gateway's own name for the model, by gateway, if it is not `name`."""
     typical_seconds: Mapping[int, tuple[float, float]]
-    """By duration: how long the generation usually takes, from and to; 0 stands for every other duration."""
+    """The usual generation time in seconds, from and to, by duration. The key 0 stands for all other durations."""
     timeout: float
-    """Seconds that a generation is given unless the caller says otherwise."""
+    """The default timeout of a generation, in seconds."""
     steps: tuple[float, float] | None = None
-    """Seconds between two looks at a task, the shortest and the longest; `None`: the gateway's."""
+    """Like `Gateway.steps`. `None`: the gateway's value."""
 
     def typical(self, duration: int | None) -> tuple[float, float]:
-        """How long a video of that duration usually takes, from and to."""
+        """Return the usual generation time for a duration, in seconds, from and to."""
         return self.typical_seconds.get(duration or 0) or next(iter(self.typical_seconds.values()))
 
     @property
     def slowest(self) -> float:
-        """Seconds that the longest video takes at most, as a rule."""
+        """The usual generation time of the slowest video, in seconds."""
         return max(latest for _, latest in self.typical_seconds.values())
 
 
@@ -68,22 +68,24 @@ _TIERS = ("480p", "720p", "1080p")
 
 
 def _prices(**by_gateway: str) -> Mapping[str, Mapping[str, Decimal]]:
-    """Gateways, each with its prices at 480p, 720p and 1080p; `-` where it has none, nothing where none is known."""
+    """Parse prices at 480p, 720p and 1080p by gateway. `-`: resolution not served. Empty text: prices unknown."""
     table = {}
     for gateway, text in by_gateway.items():
-        told = zip(_TIERS, text.split(), strict=False)
+        pairs = zip(_TIERS, text.split(), strict=False)
         table[gateway.replace("_", "-")] = MappingProxyType(
-            {tier: Decimal(price) for tier, price in told if price != "-"}
+            {tier: Decimal(price) for tier, price in pairs if price != "-"}
         )
     return MappingProxyType(table)
 
 
 # --- Wan ---
 
-# Alibaba's image-to-video page, 2025-12: resolutions and their defaults, seconds, frame rates, sound, effects,
-# "usually one to five minutes"; its price and limits pages, read 2025-12: yuan a second in Beijing, US dollars in
-# Singapore, 1500 or 800 characters of prompt (longer ones are cut off silently), 500 of negative prompt. The
-# default is 720p wherever a model has it, as on Nebula, so that a request means the same everywhere.
+# Sources:
+# - Alibaba's image-to-video page, 2025-12: resolutions and their defaults, durations, frame rates, sound, effects,
+#   "usually one to five minutes".
+# - Its price and limits pages, read 2025-12: yuan per second in Beijing, US dollars in Singapore; prompts of 1500 or
+#   800 characters (longer ones are truncated silently), negative prompts of 500.
+# The default is 720p where a model has it, as on Nebula, so that a request means the same on every gateway.
 _WAN_FIELDS = frozenset({"prompt", "duration", "resolution", "smart_rewrite", "seed", "negative_prompt", "watermark"})
 _AUDIO_FIELDS = frozenset({"generate_audio", "audio_url"})
 _IMAGE_FIELD = frozenset({"image"})
@@ -100,8 +102,8 @@ _PLUS_EFFECTS = (
 
 
 def _wan() -> Iterator[Model]:
-    # On Nebula: the gateway's page for this model, 2025-11-04: parameters, prices, "a 5-second video usually takes
-    # 1-2 minutes, a 10-second video 2-3", "wait for 5-10 minutes" when it is queued.
+    # Nebula: the gateway's page for this model, 2025-11-04: parameters, prices, "a 5-second video usually takes 1-2
+    # minutes, a 10-second video 2-3", "wait for 5-10 minutes" when it is queued.
     yield Model(
         name="wan2.5-i2v-preview",
         title="Wan 2.5 image-to-video",
@@ -181,7 +183,7 @@ def _wan() -> Iterator[Model]:
         typical_seconds=_ONE_TO_FIVE_MINUTES,
         timeout=900.0,
     )
-    # A path and frames of its own (see the protocol); its price is known for Beijing alone.
+    # It has its own path and frame fields (see the protocol). A price is documented for Beijing only.
     yield Model(
         name="wan2.2-kf2v-flash",
         title="Wan 2.2 first-and-last-frame-to-video, fast",
@@ -200,9 +202,9 @@ def _wan() -> Iterator[Model]:
 
 # --- Vidu ---
 
-# UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03: names, modes, 1 to 16 seconds, at most four
-# references, `-offpeak` "cheaper, finished within 48 hours". It tells neither prices nor how long a prompt may be;
-# proportions are those of Vidu's own pages (the page has 16:9 in an example), seconds of work are a guess.
+# Source: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03: names, modes, 1 to 16 seconds, at most
+# four references, `-offpeak` "cheaper, finished within 48 hours". It documents no prices and no prompt length.
+# The aspect ratios come from Vidu's own pages (this page has 16:9 in an example). The generation times are a guess.
 _VIDU_FIELDS = frozenset({"prompt", "duration", "resolution", "generate_audio", "seed", "aspect_ratio"})
 _ASPECT_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _FAMILIES = {"viduq3p": "Vidu Q3 Pro", "viduq3t": "Vidu Q3 Turbo"}
@@ -239,24 +241,24 @@ MODELS: dict[str, Model] = {row.name: row for row in (*_wan(), *_vidu())}
 
 
 def find_model(name: str) -> Model:
-    """The row of that name.
+    """Return the model's row.
 
     Raises:
-        InvalidRequestError: there is none.
+        InvalidRequestError: there is no such model.
     """
-    given: object = name  # an option's value may be anything
+    given: object = name  # an option may have a value of any type
     if isinstance(given, str) and given in MODELS:
         return MODELS[given]
     raise InvalidRequestError(f"There is no model {name!r}.", hint=_suggest(str(name)))
 
 
 def _suggest(name: str) -> str:
-    """What may be meant: a gateway's own name for a model, one that is spelled alike, or the first in the table."""
+    """Return a hint: the model with this name on a gateway, similar names, or the first models of the table."""
     for row in MODELS.values():
         if name in row.names.values():
             return f"It is called {row.name!r} here."
-    found = difflib.get_close_matches(name, MODELS) or list(MODELS)[:_MAX_SUGGESTIONS]
-    return f"Choose one of: {', '.join(found)}, or another of MODELS."
+    similar = difflib.get_close_matches(name, MODELS) or list(MODELS)[:_MAX_SUGGESTIONS]
+    return f"Choose one of: {', '.join(similar)}, or another of MODELS."
 
 
 _MAX_SUGGESTIONS = 6

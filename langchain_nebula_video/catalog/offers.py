@@ -1,4 +1,4 @@
-"""Offers: a model as one gateway serves it. Requests are checked against one, and priced by it."""
+"""Offers: a model as one gateway serves it. An offer validates requests and estimates their cost."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 CustomPrices = Mapping[str, Mapping[str, Decimal]]
-"""The caller's own prices: by model, by resolution."""
+"""The caller's prices per second of video, by model and by resolution."""
 
 _MAX_SEED = 2147483647
 _MAX_SUGGESTIONS = 6
-"""Models that a message names."""
+"""The most models that a message lists."""
 _DEFAULTS = {name: field.get_default() for name, field in VideoRequest.model_fields.items()}
 _CHECKED_SEPARATELY = frozenset({"model", "prompt"})
 _IMAGE_REFERENCE = re.compile(r"@Image(\d+)")
@@ -53,43 +53,43 @@ class Offer:
     model: Model
     gateway: Gateway
     prices: Mapping[str, Decimal]
-    """By resolution: per second of video, in the gateway's currency; empty where none is known."""
+    """Per second of video, by resolution, in the gateway's currency. Empty if no price is known."""
 
     @property
     def wire_name(self) -> str:
-        """What the gateway calls the model."""
+        """The gateway's name for the model."""
         return self.model.names.get(self.gateway.name, self.model.name)
 
     @property
     def resolutions(self) -> tuple[str, ...]:
-        """What it makes: where there are prices, only what has one (Singapore has fewer than Beijing)."""
+        """The resolutions served: if there are prices, those with a price (Singapore has fewer than Beijing)."""
         served = self.model.prices.get(self.gateway.name)
         return tuple(tier for tier in self.model.resolutions if not served or tier in served)
 
     @property
     def default_resolution(self) -> str:
-        """The model's, or the highest there is."""
-        made = self.resolutions
-        return self.model.default_resolution if self.model.default_resolution in made else made[-1]
+        """The model's default if it is served, otherwise the highest resolution."""
+        served = self.resolutions
+        return self.model.default_resolution if self.model.default_resolution in served else served[-1]
 
     def requires(self, field: str) -> bool:
-        """Whether a request must have this field."""
+        """Whether the model or the gateway requires this field."""
         return field in self.model.requires or field in self.gateway.requires
 
     def accepts(self, field: str) -> bool:
-        """Whether a request may have this field."""
+        """Whether the model accepts this field on this gateway."""
         return field in self.gateway.carries and (field in self.model.takes or field in self.model.requires)
 
     def wire_fields(self, request: VideoRequest) -> dict[str, Any]:
-        """What a completed request asks for, as far as it can be told on the wire; images left out."""
+        """Return the fields of a completed request that the gateway accepts, without images."""
         return {name: getattr(request, name) for name in _DEFAULTS
                 if self.accepts(name) and name not in {"image", "last_image", "reference_images"}}  # fmt: skip
 
     def complete(self, request: VideoRequest) -> VideoRequest:
-        """The request with the model's defaults filled in, checked against both rows.
+        """Fill in the model's defaults and check the request against the model and the gateway.
 
         Raises:
-            InvalidRequestError: the model does not take what was asked for; the message says what it takes.
+            InvalidRequestError: the model does not accept the request. The message says what it accepts.
         """
         model = self.model
         request = request.model_copy(
@@ -114,19 +114,24 @@ class Offer:
         return request
 
     def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
-        """What a completed request will cost by the price table."""
+        """Return the cost of a completed request, according to the price table."""
         price = self.prices.get(request.resolution or "")
         return compute_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 
     def quote(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
-        """What a request will cost that may have no prompt and no images yet: they cost nothing.
+        """Return the cost of a request. Prompt and images may be missing: they do not affect the cost.
 
         Raises:
-            InvalidRequestError: the model does not make such a video.
+            InvalidRequestError: the model cannot generate such a video.
         """
-        free = {"prompt": "-", "image": "-", "last_image": "-", "reference_images": ("-",) * self.model.max_references}
-        stand_ins = {name: value for name, value in free.items() if self.requires(name) and not getattr(request, name)}
-        return self.estimate(self.complete(request.model_copy(update=stand_ins)), group_ratio)
+        dummies = {
+            "prompt": "-",
+            "image": "-",
+            "last_image": "-",
+            "reference_images": ("-",) * self.model.max_references,
+        }
+        missing = {name: value for name, value in dummies.items() if self.requires(name) and not getattr(request, name)}
+        return self.estimate(self.complete(request.model_copy(update=missing)), group_ratio)
 
     def _check_presence(self, name: str, value: Any, default: object) -> None:
         if isinstance(value, str) and not is_encodable(value):
@@ -135,9 +140,9 @@ class Offer:
             return
         missing = value is None or (isinstance(value, tuple) and not value)
         if not self.accepts(name) and not missing and value != default:
-            where = "" if name in self.model.takes else f"{self.model.name} takes no {name}."
+            by_model = "" if name in self.model.takes else f"{self.model.name} takes no {name}."
             raise InvalidRequestError(
-                where or f"{self.gateway.title} has no place for {name}.",
+                by_model or f"{self.gateway.title} has no place for {name}.",
                 hint=f"Leave {name} out, or choose another model or gateway.",
             )
         if missing and self.requires(name):
@@ -150,9 +155,9 @@ class Offer:
         for name, limit in limits.items():
             length = len(getattr(request, name) or "")
             if limit is not None and length > limit:
-                told = name.replace("_", " ")
+                label = name.replace("_", " ")
                 raise InvalidRequestError(
-                    f"The {told} has {length} characters; {self.model.name} reads {limit} and drops the rest.",
+                    f"The {label} has {length} characters; {self.model.name} reads {limit} and drops the rest.",
                     hint="Shorten it.",
                 )
         if request.template and request.prompt.strip():
@@ -160,10 +165,10 @@ class Offer:
 
     def _check_choice(self, name: str, value: object, choices: tuple[object, ...]) -> None:
         if value not in choices:
-            offered = format_choices([choice for choice in choices if choice is not None])
+            allowed = format_choices([choice for choice in choices if choice is not None])
             raise InvalidRequestError(
-                f"{name} is {value or repr(value)}; {self.model.name} makes {offered}.",
-                hint=f"Choose one of: {offered}.",
+                f"{name} is {value or repr(value)}; {self.model.name} makes {allowed}.",
+                hint=f"Choose one of: {allowed}.",
             )
 
     def _check_images(self, request: VideoRequest) -> None:
@@ -186,7 +191,7 @@ class Offer:
 
 
 def format_choices(choices: Sequence[object]) -> str:
-    """Choices for a message; a run of numbers by its ends."""
+    """Join choices for a message. More than five consecutive numbers become `1 to 16`."""
     numbers: list[Any] = [choice for choice in choices if isinstance(choice, int)]
     if len(numbers) > 5 and numbers == list(range(numbers[0], numbers[0] + len(choices))):
         return f"{numbers[0]} to {numbers[-1]}"
@@ -204,7 +209,12 @@ def _check_audio(request: VideoRequest) -> None:
 
 
 def find_offer(name: str, gateway: Gateway, custom_prices: CustomPrices | None = None) -> Offer:
-    """The model of that name as the gateway serves it.
+    """Return a model as a gateway serves it.
+
+    Args:
+        name: The model.
+        gateway: The gateway.
+        custom_prices: Override the prices of the model's row.
 
     Raises:
         InvalidRequestError: there is no such model, or the gateway does not serve it.
@@ -220,34 +230,37 @@ def find_offer(name: str, gateway: Gateway, custom_prices: CustomPrices | None =
             hint=f"It serves {listed or 'none'}{more}; {name!r} is served by {elsewhere or 'none'}.",
         )
     table = model.prices[gateway.name]
-    mine = (custom_prices or {}).get(name, {})
-    own = {tier: price for tier, price in mine.items() if not table or tier in table}
-    return Offer(model, gateway, {**table, **own})
+    custom = (custom_prices or {}).get(name, {})
+    overrides = {tier: price for tier, price in custom.items() if not table or tier in table}
+    return Offer(model, gateway, {**table, **overrides})
 
 
 _PRICE_LIMIT = 1_000_000
 
 
-def parse_prices(given: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]:
-    """The caller's prices, checked: by model, an amount for every resolution or amounts by resolution.
+def parse_prices(prices: Mapping[str, Any] | None) -> dict[str, dict[str, Decimal]]:
+    """Parse the `prices` option.
+
+    Args:
+        prices: By model, one amount for all resolutions, or amounts by resolution.
 
     Raises:
-        InvalidRequestError: there is no such model or resolution, or an amount is none.
+        InvalidRequestError: there is no such model or resolution, or an amount is invalid.
     """
-    if given is not None and not isinstance(given, Mapping):
+    if prices is not None and not isinstance(prices, Mapping):
         raise InvalidRequestError("prices is no table.", hint="Give it as {model: price per second}.")
-    checked = {}
-    for name, told in (given or {}).items():
-        made = find_model(name).resolutions
-        table = told if isinstance(told, Mapping) else dict.fromkeys(made, told)
-        unknown = ", ".join(sorted(map(str, set(table) - set(made))))
+    parsed = {}
+    for name, value in (prices or {}).items():
+        resolutions = find_model(name).resolutions
+        table = value if isinstance(value, Mapping) else dict.fromkeys(resolutions, value)
+        unknown = ", ".join(sorted(map(str, set(table) - set(resolutions))))
         if unknown:
-            raise InvalidRequestError(f"{name} does not make {unknown}.", hint=f"It makes {', '.join(made)}.")
-        checked[name] = {tier: _price(name, price) for tier, price in table.items()}
-    return checked
+            raise InvalidRequestError(f"{name} does not make {unknown}.", hint=f"It makes {', '.join(resolutions)}.")
+        parsed[name] = {tier: _parse_price(name, price) for tier, price in table.items()}
+    return parsed
 
 
-def _price(name: str, price: object) -> Decimal:
+def _parse_price(name: str, price: object) -> Decimal:
     try:
         amount = Decimal("NaN") if isinstance(price, bool) else Decimal(str(price))
     except InvalidOperation:
@@ -260,20 +273,20 @@ def _price(name: str, price: object) -> Decimal:
 
 
 def catalog_name(wire_name: str, gateway: Gateway) -> str:
-    """What a model is called here that a gateway calls so."""
+    """Return the name in `MODELS` for a gateway's own name of a model; an unknown name unchanged."""
     return next((name for name, row in MODELS.items() if row.names.get(gateway.name, name) == wire_name), wire_name)
 
 
 def offers(gateway: Gateway) -> list[Offer]:
-    """All that a gateway serves."""
+    """Return the offers of all models that a gateway serves."""
     return [find_offer(name, gateway) for name, row in MODELS.items() if gateway.name in row.prices]
 
 
 def build_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> VideoRequest:
-    """A `VideoRequest` from one, from a dict, or from keywords; keywords win.
+    """Build a `VideoRequest` from a request or a dict, and from keywords, which override it.
 
     Raises:
-        InvalidRequestError: an unknown field, or a value of the wrong type.
+        InvalidRequestError: a field is unknown, or a value has the wrong type.
     """
     if isinstance(request, VideoRequest):
         given: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
@@ -290,18 +303,18 @@ def build_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapp
         raise InvalidRequestError(format_validation_error(error), hint="Correct it and call again.") from None
 
 
-def format_validation_error(error: ValidationError, told: Callable[[Any], str] = lambda _: "") -> str:
-    """What pydantic found, as one sentence; values are left out: they may be secret, or megabytes.
+def format_validation_error(error: ValidationError, describe_value: Callable[[Any], str] = lambda _: "") -> str:
+    """Format pydantic's errors as one sentence, without the values: they may be secret, or very large.
 
     Args:
         error: From pydantic.
-        told: What to say of a value after all.
+        describe_value: Returns a text to append for a value.
     """
-    found = []
+    problems = []
     for item in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in item["loc"]) or "request"
-        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{told(item['input'])}")
-    return f"The request is not valid: {'; '.join(found)}."
+        problems.append(f"{where}: {item['msg'].removeprefix('Value error, ')}{describe_value(item['input'])}")
+    return f"The request is not valid: {'; '.join(problems)}."
 
 
 _MICRO = Decimal("0.000001")
@@ -315,7 +328,7 @@ def compute_cost(
     group_ratio: Decimal = Decimal(1),
     billed: bool = False,
 ) -> Cost:
-    """Price x seconds x ratio, as the gateways' billing rules have it; unknown where a factor is."""
+    """Return price x seconds x group ratio, the gateways' billing rule. Unknown if a factor is unknown."""
     amount = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
     usd = cny = amount
     if amount is not None and gateway.currency == "CNY":

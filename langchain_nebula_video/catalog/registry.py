@@ -1,4 +1,4 @@
-"""Rows of your own: a model or a gateway that this package does not know yet."""
+"""Register your own rows: a model or a gateway that the catalog does not have."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["register_gateway", "register_model"]
 _AMOUNT_LIMIT = 1_000_000
 _REQUEST_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
 _MANDATORY_FIELDS = frozenset({"duration", "resolution"})
-"""What every request has; a protocol without a place for one tells it by the model's name."""
+"""The fields of every request. If a protocol cannot express one, the model's name does."""
 
 
 def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
-    """Make a gateway known to every client, tool and runnable of this process.
+    """Register a gateway for every client, tool and runnable of this process.
 
     Args:
-        row: The gateway; its models are registered besides.
-        replace: Whether a row of the same name may be replaced.
+        row: The gateway. Register its models separately, with `register_model`.
+        replace: Allow the row to replace one of the same name.
 
     Raises:
-        InvalidRequestError: there is one of that name, or the row cannot work.
+        InvalidRequestError: the name is taken, or the row is invalid.
     """
     _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
     _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
@@ -55,14 +55,14 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
 
 
 def register_model(row: Model, *, replace: bool = False) -> Model:
-    """Make a model known to every client, tool and runnable of this process.
+    """Register a model for every client, tool and runnable of this process.
 
     Args:
-        row: The model, with its prices on each gateway that serves it; the gateways come first.
-        replace: Whether a row of the same name may be replaced, as for another price.
+        row: The model, with its prices on each gateway that serves it. Register new gateways first.
+        replace: Allow the row to replace one of the same name, for example to change a price.
 
     Raises:
-        InvalidRequestError: there is one of that name, or the row cannot work.
+        InvalidRequestError: the name is taken, or the row is invalid.
     """
     _check(row.name not in MODELS or replace, f"There is a model {row.name!r} already")
     _check_fields(row.requires | row.takes)
@@ -71,8 +71,9 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         unsupported = ", ".join(sorted(row.requires - GATEWAYS[gateway].carries))
         _check(not unsupported, f"{row.name} requires {unsupported}, for which the gateway {gateway!r} has no place")
         choices = {"duration": row.durations, "resolution": tuple(prices) or row.resolutions}
-        told = frozenset(name for name, made in choices.items() if len(made) > 1)  # of one the model's name tells
-        _check_supported(GATEWAYS[gateway], told)
+        # A field with one choice only is implied by the model's name.
+        variable = frozenset(name for name, values in choices.items() if len(values) > 1)
+        _check_supported(GATEWAYS[gateway], variable)
         unknown = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not unknown, f"{row.name} has prices for {unknown}, which it does not make")
         _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
@@ -87,7 +88,7 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
 
 
 def _is_safe(url: str) -> bool:
-    """Over plain http anybody on the way could read the key; on this machine nobody is."""
+    """Whether the URL is https, or http on this machine. Over plain http others could read the key."""
     parts = split_url(url, ("https", "http"))
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
         return False
@@ -98,17 +99,17 @@ def _is_amount(value: object) -> bool:
     return isinstance(value, Decimal) and value.is_finite() and 0 <= value < _AMOUNT_LIMIT
 
 
-def _check_fields(named: frozenset[str]) -> None:
-    unknown = ", ".join(sorted(named - _REQUEST_FIELDS))
+def _check_fields(fields: frozenset[str]) -> None:
+    unknown = ", ".join(sorted(fields - _REQUEST_FIELDS))
     _check(not unknown, f"A request has no field {unknown}: it has {', '.join(sorted(_REQUEST_FIELDS))}")
 
 
-def _check_supported(row: Gateway, named: frozenset[str]) -> None:
-    """Whether the gateway's protocol can say all this: else it would be asked for and paid for, and not be made."""
-    unsupported = ", ".join(sorted(named - PROTOCOLS[row.protocol].supported_fields))
+def _check_supported(row: Gateway, fields: frozenset[str]) -> None:
+    """Check that the gateway's protocol can express the fields. Otherwise they would be paid for and ignored."""
+    unsupported = ", ".join(sorted(fields - PROTOCOLS[row.protocol].supported_fields))
     _check(not unsupported, f"The protocol {row.protocol!r} of {row.name!r} has no place for {unsupported}")
 
 
-def _check(fine: bool, what: str) -> None:
-    if not fine:
-        raise InvalidRequestError(f"{what}.", hint="Correct the row.")
+def _check(valid: bool, problem: str) -> None:
+    if not valid:
+        raise InvalidRequestError(f"{problem}.", hint="Correct the row.")

@@ -33,7 +33,7 @@ _MAX_LENGTH = 60
 
 def describe_validation_error(error: ValidationError) -> str:
     """Arguments that do not fit the schema, told like every other refusal."""
-    problems = format_validation_error(error, told=_describe_value)
+    problems = format_validation_error(error, describe_value=_describe_value)
     return str(InvalidRequestError(problems, hint="Correct the arguments and call again."))
 
 
