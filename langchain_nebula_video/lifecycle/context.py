@@ -110,7 +110,7 @@ class Context:
         return changed
 
     def task_from_entry(self, task_id: str, entry: Entry | None) -> Task:
-        """Return a task as the journal knows it. Without an entry, it has a model only if there is no doubt about it."""
+        """Return a task as the journal knows it. Without an entry, it has a model only if that is certain."""
         default_model = (
             self.options.model if "model" in self.options.model_fields_set or self._serves_one_model() else ""
         )

@@ -24,8 +24,8 @@ __all__ = ["LifecycleOptions"]
 class LifecycleOptions(Options):
     """Options, and a blocking and an async lifecycle with them.
 
-    Copies share the journal and the connections. A pickle contains neither the key nor the caller's HTTP clients.
-    After unpickling, the key is read from the environment.
+    Copies share the journal and the connections. A pickle leaves out the key, the caller's HTTP clients and the
+    clock. After unpickling, the key is read from the environment.
     """
 
     # One lock for all copies and threads: two lifecycles would allow twice as many submits in flight.

@@ -96,7 +96,7 @@ class Finisher:
         return tasks.task_to_video(task) if task.url is not None else video
 
     async def _journaled_video(self, entry: Entry | None) -> Video | None:
-        """Return the video of a succeeded and billed entry, while its URL is valid or its file exists."""
+        """Return an entry's video if its file exists, or if it is billed and its URL is valid."""
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         video = Video.model_validate(entry.video)

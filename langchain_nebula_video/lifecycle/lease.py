@@ -62,7 +62,7 @@ def is_dead(holder: str | None) -> bool:
 
 
 class Lease:
-    """One call's lease on an entry. Without an entry there is nothing to hold, and every method succeeds."""
+    """One call's lease on an entry. Without an entry there is nothing to hold."""
 
     def __init__(self, context: Context, entry: Entry | None, holder: str) -> None:
         self._context = context

@@ -52,7 +52,7 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
     """Make the order of a request. Reads image files.
 
     Raises:
-        InvalidRequestError: the model or gateway cannot make it.
+        InvalidRequestError: the request cannot work on this gateway.
     """
     request = offer.complete(request)
     given = {name: (image,) for name in _FRAME_FIELDS if (image := getattr(request, name)) is not None}

@@ -55,7 +55,7 @@ class ImageUploader:
         return {digest: await self._upload_once(extensions, image, model, deadline) for digest, image in local.items()}
 
     async def _upload_once(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
-        """Return the URL of an image. Of concurrent calls the first one uploads it; if that fails, the next one does."""
+        """Return the URL of an image. The first of concurrent calls uploads it; if it fails, the next one does."""
         runtime, name, me = self._context.runtime, (image.digest, model), object()
         try:
             while self._in_progress.setdefault(name, me) is not me:  # atomic: only one thread is first

@@ -1,12 +1,17 @@
-"""The outside world, blocking and async: sending, sleeping, clocks. The only package that knows httpx.
+"""HTTP, clocks and threads behind one `Runtime` protocol, blocking and async: the only room that knows httpx.
 
-The lifecycle is `async` code that waits for nothing but a `Runtime`. `BlockingRuntime`'s coroutines never
-suspend, so `run_sync` drives them to their end on the spot, inside a running event loop too.
+Other rooms may import the names below, and `backoff`, `is_retryable` and `retry` from `retry`.
+May import: protocols, media, schema, errors.
 
-Three facts about httpx shape this package. A POST sent on a kept-alive connection that the server has just
-closed fails as if it might have been accepted, so a paid request opens a connection of its own: what fails
-before that connection stands is provably not sent. Its pool's cost grows with the square of what queues in
-it, so requests are counted before the pool. It drops idle connections after 5 s, less than a poll interval.
+The lifecycle is `async` code that awaits only a `Runtime`. The coroutines of `BlockingRuntime` never suspend, so
+`run_sync` drives them to their end on the spot, inside a running event loop too.
+
+Three facts about httpx shape this room:
+
+- A POST on a kept-alive connection that the server has just closed fails as if it might have been accepted. So a paid
+  request opens a new connection: what fails before that connection is open is provably not sent.
+- The cost of its pool grows with the square of the queued requests. So requests are limited before the pool.
+- It drops idle connections after 5 s, which is less than a poll interval. So the keep-alive time is set to 60 s.
 """
 
 from langchain_nebula_video.transport.asynchronous import AsyncRuntime

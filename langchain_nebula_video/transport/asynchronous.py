@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
     MAX_REQUESTS,
     MAX_SUBMITS,
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, weakref_slot=True)
 class _LoopState:
-    """What belongs to one event loop: connections and locks of one cannot be used in another."""
+    """The connections and semaphores of one event loop. They cannot be used in another loop."""
 
     connections: Connections = field(default_factory=Connections)
     submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SUBMITS))
@@ -37,7 +38,7 @@ class _LoopState:
 
 
 class AsyncRuntime:
-    """Everything happens on the running event loop; each loop has its own connections."""
+    """Runs on the current event loop. Each loop has its own connections."""
 
     can_await = True
 
@@ -47,21 +48,27 @@ class AsyncRuntime:
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
 
     def now(self) -> float:
+        """See `Runtime.now`."""
         return self._clock.monotonic()
 
     def utcnow(self) -> datetime:
+        """See `Runtime.utcnow`."""
         return self._clock.utcnow()
 
     async def sleep(self, seconds: float) -> None:
+        """See `Runtime.sleep`."""
         await self._clock.asleep(seconds)
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """See `Runtime.call`."""
         return await self.run_to_completion(asyncio.to_thread(func, *args, **kwargs))
 
     async def acquire(self, limiter: RateLimiter) -> None:
+        """See `Runtime.acquire`."""
         await limiter.aacquire(blocking=True)
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
+        """See `Runtime.run_to_completion`."""
         task = asyncio.ensure_future(flow)
         canceled: asyncio.CancelledError | None = None
         while not task.done():
@@ -71,20 +78,22 @@ class AsyncRuntime:
                 if task.cancelled():
                     raise
                 canceled = error
-            except Exception:  # noqa: BLE001 it is raised below, by the task's own result
+            except Exception:  # noqa: BLE001 `task.result()` raises it below
                 break
         if canceled is not None:
-            task.exception()  # so that it counts as seen
+            task.exception()  # marks it as retrieved, or asyncio would log it
             raise canceled
         return task.result()
 
     @asynccontextmanager
     async def submit_slot(self) -> AsyncGenerator[None]:
+        """See `Runtime.submit_slot`."""
         async with self._state().submits:
             yield
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
+        """See `Runtime.session`."""
         connections = self._state().connections
         connections.sessions += 1
         try:
@@ -96,6 +105,7 @@ class AsyncRuntime:
                     await client.aclose()
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+        """See `Runtime.send`."""
         async with self.stream(request, timeout=timeout) as answer:
             return await self._exchange.read_all(answer, request)
 
@@ -103,6 +113,7 @@ class AsyncRuntime:
     async def stream(
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
+        """See `Runtime.stream`."""
         exchange, timed_out = self._exchange, threading.Event()
         async with self.session():
             state = self._state()
@@ -146,7 +157,7 @@ class AsyncRuntime:
         exchange = self._exchange
         pieces = getattr(response, f"a{exchange.body_method(response)}")()
         with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
-            decoder = exchange.body_decoder(response, request)
+            decoder = body_decoder(response, request)
             while True:
                 async with asyncio.timeout_at(end):
                     piece = await anext(pieces, None)

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
     MAX_REQUESTS,
     MAX_SUBMITS,
@@ -28,10 +29,10 @@ T = TypeVar("T")
 
 
 class BlockingRuntime:
-    """Everything happens in the calling thread; the coroutines never suspend.
+    """Runs in the calling thread. Its coroutines never suspend.
 
-    Each thread has its own connections: so a request that lasts too long can be broken off by shutting down
-    that thread's own socket, which no timeout of a blocking read does (it begins anew with each byte).
+    Each thread has its own connections. So a watchdog can end a request that takes too long by shutting down the
+    thread's own socket. A read timeout cannot do that: it restarts with each byte.
     """
 
     can_await = False
@@ -44,30 +45,38 @@ class BlockingRuntime:
         self._requests = threading.BoundedSemaphore(MAX_REQUESTS)
 
     def now(self) -> float:
+        """See `Runtime.now`."""
         return self._clock.monotonic()
 
     def utcnow(self) -> datetime:
+        """See `Runtime.utcnow`."""
         return self._clock.utcnow()
 
     async def sleep(self, seconds: float) -> None:
+        """See `Runtime.sleep`."""
         self._clock.sleep(seconds)
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """See `Runtime.call`."""
         return func(*args, **kwargs)
 
     async def acquire(self, limiter: RateLimiter) -> None:
+        """See `Runtime.acquire`."""
         limiter.acquire(blocking=True)
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
+        """See `Runtime.run_to_completion`."""
         return await flow
 
     @asynccontextmanager
     async def submit_slot(self) -> AsyncGenerator[None]:
+        """See `Runtime.submit_slot`."""
         with self._submits:
             yield
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
+        """See `Runtime.session`."""
         connections = self._connections()
         connections.sessions += 1
         try:
@@ -79,6 +88,7 @@ class BlockingRuntime:
                     client.close()
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+        """See `Runtime.send`."""
         async with self.stream(request, timeout=timeout) as answer:
             return await self._exchange.read_all(answer, request)
 
@@ -86,6 +96,7 @@ class BlockingRuntime:
     async def stream(
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
+        """See `Runtime.stream`."""
         exchange = self._exchange
         async with self.session():
             end = time.monotonic() + timeout
@@ -127,13 +138,13 @@ class BlockingRuntime:
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
         with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
-            decoder = exchange.body_decoder(response, request)
+            decoder = body_decoder(response, request)
             for piece in getattr(response, exchange.body_method(response))():
                 for chunk in decoder.decode(piece):
                     yield chunk
                 if timed_out.is_set():
                     break
-            if timed_out.is_set():  # a body without a length ends as if it were whole when its socket is shut
+            if timed_out.is_set():  # without a length, a shut-down socket looks like the end of the body
                 raise TimeoutError
             decoder.flush()
         capture.raise_failure()
@@ -151,20 +162,20 @@ class BlockingRuntime:
             maybe_sent.set()
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             connected = self._connections().sockets[slot] = info["return_value"].get_extra_info("socket")
-            if timed_out.is_set():  # the watchdog has barked before there was anything to shut
+            if timed_out.is_set():  # the watchdog fired before the socket existed
                 _shut_down(connected)
 
     @contextmanager
     def _watchdog(self, request: WireRequest, timeout: float) -> Iterator[threading.Event]:
-        """Break the exchange off after `timeout` seconds, however busily it trickles.
+        """End the exchange after `timeout` seconds, even if data still trickles in.
 
-        Connections of a caller's own client may be in use by other threads: those are maybe_sent alone, and only
-        the time between two pieces is looked at.
+        The sockets of a caller's client may be in use by other threads, so they are left alone. Then the timeout is
+        checked between two pieces of the body only.
         """
         timed_out = threading.Event()
         sockets, slot = self._connections().sockets, _connection_slot(request)
         if request.paid:
-            sockets.pop(slot, None)  # it will have a connection of its own
+            sockets.pop(slot, None)  # it opens a new connection
 
         def on_timeout() -> None:
             timed_out.set()
@@ -190,7 +201,7 @@ async def _getaddrinfo(*args: Any, **kwargs: Any) -> list[Any]:
 
 
 def _connection_slot(request: WireRequest) -> str:
-    """A thread has at most one connection for each of these at a time."""
+    """Return the key of a connection: a thread has at most one for each key at a time."""
     if request.paid:
         return "submit"
     return "gateway" if request.target.startswith("/") else "/".join(request.target.split("/", 3)[:3])

@@ -1,4 +1,4 @@
-"""What is the same in a blocking and an async exchange with a server: building, bounding, naming failures."""
+"""What the blocking and the async runtime share: building requests, limits, and translating failures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import importlib
 import os
 import sys
 import threading
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream
 
@@ -27,15 +27,12 @@ __all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "REQUEST_STARTED_EVENTS", "Connections
 
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
-_MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways answer with the video itself as a data: URI
-_CHUNK_BYTES = 64 * 1024
-_ANY_HEADER = zlib.MAX_WBITS | 32  # gzip's or zlib's
-_GZIP = 0x1F
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways send the video itself as a data: URI
 _KEEPALIVE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 _MIN_KEY_LENGTH = 12
 
-# The connection did not stand yet when these were raised.
+# When these are raised, no connection was open yet.
 _NOT_SENT_ERRORS = (
     "ConnectError",
     "ConnectTimeout",
@@ -47,13 +44,13 @@ _NOT_SENT_ERRORS = (
 
 
 REQUEST_STARTED_EVENTS = ("http11.send_request_headers.started", "http2.send_request_headers.started")
-"""What httpcore says before the first byte of a request is written."""
-# Never through a proxy: this machine is not to be seen from there.
+"""httpcore's trace events before the first byte of a request is written."""
+# Never through a proxy: it cannot reach this machine's loopback.
 _LOOPBACK_PATTERNS = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 def _http_library(client: object | None) -> ModuleType:
-    """httpx, or the library of its kind that the caller's client comes from (httpx2)."""
+    """Return httpx, or the compatible library of the caller's client (httpx2)."""
     for base in type(client).__mro__ if client is not None else ():
         library = sys.modules.get(base.__module__.partition(".")[0])
         if library is not None and all(hasattr(library, name) for name in ("ConnectError", "HTTPError", "Timeout")):
@@ -67,13 +64,13 @@ def _ssl_context(library: ModuleType) -> Any:
 
 @functools.cache
 def _ssl_context_for(library: ModuleType, *trusted: str | None) -> Any:  # noqa: ARG001 the cache's key
-    return library.create_ssl_context()  # some 20 ms: shared by all clients that trust the same
+    return library.create_ssl_context()  # takes some 20 ms, so clients with the same certificates share it
 
 
 @functools.cache
 def _bearer(library: ModuleType) -> type:
     class Bearer(library.Auth):  # type: ignore[misc, name-defined]
-        """Puts the key on one request; the key stays a secret in every frame but the last."""
+        """Adds the key to one request. The key is a `SecretStr` in every frame but this one."""
 
         def __init__(self, secret: SecretStr) -> None:
             self._secret = secret
@@ -86,7 +83,7 @@ def _bearer(library: ModuleType) -> type:
 
 
 class Connections:
-    """The connections of one thread or one event loop; open while sessions are."""
+    """The HTTP clients of one thread or one event loop, open while sessions are."""
 
     def __init__(self) -> None:
         self.clients: dict[tuple[str, str], Any] = {}
@@ -94,7 +91,7 @@ class Connections:
         self.sockets: dict[str, socket.socket] = {}
 
     def pop_clients(self) -> list[Any]:
-        """The clients to close, once the last session has ended."""
+        """Remove and return all clients, to be closed after the last session."""
         clients = list(self.clients.values())
         self.clients.clear()
         self.sockets.clear()
@@ -102,7 +99,7 @@ class Connections:
 
 
 class Exchange:
-    """What is the same in a blocking and an async exchange: building, naming, mapping failures."""
+    """Builds requests and translates failures for one endpoint."""
 
     def __init__(self, endpoint: Endpoint, client: object | None, clock: Clock) -> None:
         self.endpoint = endpoint
@@ -111,18 +108,18 @@ class Exchange:
         self.clock = clock
         self.ssrf_guard = SsrfGuard(endpoint.base_url, endpoint.download_hosts, custom_client=client is not None)
         secret = endpoint.api_key.get_secret_value()
-        # A short one is no real key, and cutting it out would cut up addresses and task ids.
+        # A short key is no real one, and redacting it would damage addresses and task ids.
         self._secret = secret.encode() if len(secret) >= _MIN_KEY_LENGTH else b""
 
     def new_sent_event(self) -> threading.Event:
-        """Set once the request may be on its way. A client of the caller's own does not tell: it always may."""
+        """Return an event that is set once the request may be sent. It is set from the start for a caller's client."""
         maybe_sent = threading.Event()
         if self.custom_client is not None:
             maybe_sent.set()
         return maybe_sent
 
     async def destinations(self, request: WireRequest, getaddrinfo: Any) -> tuple[Destination, ...]:
-        """Where to connect, one after the other; anything but the gateway itself is looked at first."""
+        """Return where to connect, in order. The SSRF guard checks everything but the gateway itself."""
         if request.target.startswith("/"):
             return (Destination(self.endpoint.base_url + request.target),)
         return await self.ssrf_guard.destinations(request.target, getaddrinfo)
@@ -130,23 +127,27 @@ class Exchange:
     def prepare(
         self, kind: str, connections: Connections, request: WireRequest, destination: Destination, timeout: float
     ) -> tuple[Any, ...]:
-        """The client, the library's request, and how to send it. What fails here has not been sent."""
+        """Return the client, the library's request, and the arguments of its `send`.
+
+        Raises:
+            NotSentError: whatever fails here, nothing was sent.
+        """
         if getattr(self.custom_client, "is_closed", False):
             raise InvalidRequestError("The http client that was given is closed.", hint="Give an open one, or none.")
         try:
             client = self._client(kind, connections, request, destination)
             return client, *self._build(client, request, destination, timeout)
-        except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: whatever it is, nothing was sent
+        except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: in any case nothing was sent
             raise NotSentError(f"The request cannot be set up ({self._describe(error)}).") from None
 
     def _client(self, kind: str, connections: Connections, request: WireRequest, destination: Destination) -> Any:
-        """The caller's own client; else ours of that kind."""
+        """Return the caller's client, else a cached one of the needed kind."""
         if self.custom_client is not None:
             return self.custom_client
         options: dict[str, Any]
-        if destination.pinned or destination.proxy:  # the environment has been asked, and has no further say
+        if destination.pinned or destination.proxy:  # the environment's proxies have been considered already
             name, options = "external", {"proxy": destination.proxy, "trust_env": False}
-        else:  # a connection for a paid request is made for it alone
+        else:  # a paid request gets a new connection
             name, options = "fresh" if request.paid else "pooled", {"mounts": dict.fromkeys(_LOOPBACK_PATTERNS)}
         key = (name, destination.proxy or "")
         if key not in connections.clients:
@@ -160,6 +161,7 @@ class Exchange:
         return connections.clients[key]
 
     def host(self, request: WireRequest) -> str:
+        """Return the host of a request, for error messages."""
         to_gateway = request.target.startswith("/")
         return urlsplit(self.endpoint.base_url if to_gateway else request.target).hostname or "nowhere"
 
@@ -169,9 +171,9 @@ class Exchange:
         to_gateway = request.target.startswith("/")
         seconds = max(timeout, 0.001)
         headers = {"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers}
-        if destination.pinned:  # a connection stands for one name: it is not kept for another at the same address
+        if destination.pinned:  # the connection belongs to one name, so it must not be reused for another one
             headers |= {"Host": destination.netloc, "Connection": "close"}
-        # A little less than the whole: the library tidies up after its own time-out, not after our cancelling.
+        # A little less than the total: the library cleans up after its own timeout, but not after our cancellation.
         limit = self.http.Timeout(seconds, connect=min(_CONNECT_SECONDS, 0.9 * seconds))
         content: dict[str, Any] = {
             "json": request.json,
@@ -181,7 +183,7 @@ class Exchange:
         }
         if to_gateway:
             built = client.build_request(request.method, destination.url, timeout=limit, **content)
-        else:  # a signed address, or a redirect's: nothing that a caller's client adds by itself belongs there
+        else:  # a signed or redirected URL must not get what a caller's client adds by itself
             built = self.http.Request(
                 request.method, destination.url, extensions={"timeout": limit.as_dict()}, **content
             )
@@ -191,6 +193,11 @@ class Exchange:
         return built, {"auth": auth, "stream": True, "follow_redirects": False}
 
     async def read_all(self, answer: Stream, request: WireRequest) -> Reply:
+        """Read a whole answer, with the key redacted.
+
+        Raises:
+            RequestError: it is larger than 32 MB.
+        """
         parts: list[bytes] = []
         size = 0
         async for chunk in answer.chunks:
@@ -201,34 +208,22 @@ class Exchange:
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
 
     def body_method(self, response: Any) -> str:
-        """The response's method that gives its body.
+        """Return the name of the response's method that iterates over its body.
 
-        Of one that was read on its way here, a mock's or by a hook of the caller's, it is unpacked already.
+        A body that a mock or a caller's hook has read is decoded already.
         """
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
-
-    def body_decoder(self, response: Any, request: WireRequest) -> BodyDecoder:
-        """What unpacks an answer's body, in pieces that are small however much is packed into one.
-
-        Requests ask for nothing packed; some servers pack all the same.
-        """
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
-        if coding in {"", "identity"} or response.is_stream_consumed:
-            return BodyDecoder(request, packed=False)
-        if coding in {"gzip", "x-gzip", "deflate"}:
-            return BodyDecoder(request, packed=True)
-        raise _unreadable_body_error(f"The answer is packed with {coding[:40]!r}, which was not asked for.", request)
 
     def capture_failure(
         self, request: WireRequest, timeout: float, timed_out: threading.Event, maybe_sent: threading.Event
     ) -> FailureCapture:
-        """Around what may fail in the library."""
+        """Return a context manager for calls into the HTTP library."""
         return FailureCapture(self, request, timeout, timed_out, maybe_sent)
 
     def translate_error(
         self, request: WireRequest, error: Exception, timeout: float, *, maybe_sent: bool
     ) -> RequestError:
-        """Our error for theirs; `left`: the first byte of the request may have been sent."""
+        """Translate the library's error; `maybe_sent`: the first byte of the request may have been sent."""
         host = self.host(request)
         message = self._describe(error)
         if isinstance(error, TimeoutError | self.http.TimeoutException):
@@ -241,7 +236,7 @@ class Exchange:
         return RequestError(lost, hint="Try again later.")
 
     def is_transport_failure(self, request: WireRequest, error: BaseException) -> bool:
-        """Whether an exception is the exchange's own; of a paid request, everything that can be is."""
+        """Whether to translate an exception. For a paid request, every `Exception` that is not a `RequestError` is."""
         library = self.http
         kinds = (TimeoutError, library.HTTPError, library.InvalidURL, library.StreamError, OSError)
         if isinstance(error, RequestError):
@@ -253,16 +248,18 @@ class Exchange:
         return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
     def redact(self, body: bytes) -> bytes:
+        """Replace the key in a text with `[key]`."""
         return body.replace(self._secret, b"[key]") if self._secret else body
 
     def headers(self, response: Any) -> dict[str, str]:
+        """Return the headers with names in lower case, and with the key redacted."""
         return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
 
 
 class FailureCapture:
-    """Holds a failure of the library back, until `check` raises ours in its place.
+    """Captures a failure of the HTTP library until `raise_failure` raises ours.
 
-    Ours is raised when theirs is over and forgotten: theirs drags along frames that hold the request's
+    Ours is raised after the `except` block has ended: the library's traceback has frames that hold the request's
     headers, and so the key.
     """
 
@@ -283,7 +280,7 @@ class FailureCapture:
 
     @property
     def not_connected(self) -> bool:
-        """Whether no connection came to stand."""
+        """Whether the failure is that no connection opened."""
         return isinstance(self._failure, NotSentError)
 
     def __enter__(self) -> Self:
@@ -300,48 +297,12 @@ class FailureCapture:
         return True
 
     def raise_failure(self) -> None:
-        """Raise the failure that was held back, if there was one."""
+        """Raise the captured failure, if there is one."""
         if self._failure is not None:
             raise self._failure
 
 
-class BodyDecoder:
-    """Unpacks one body, member by member (RFC 1952, 2.2)."""
-
-    def __init__(self, request: WireRequest, *, packed: bool) -> None:
-        self._request = request
-        self._member: Any = zlib.decompressobj(_ANY_HEADER) if packed else None
-
-    def decode(self, piece: bytes) -> Iterator[bytes]:
-        """What the next piece unpacks to."""
-        if self._member is None:
-            yield piece
-            return
-        try:
-            while piece:
-                if self._member.eof:
-                    if piece[0] != _GZIP:  # not another member: whatever it is, it would only be piled up
-                        raise _unreadable_body_error("The answer is packed, and something else follows.", self._request)
-                    self._member = zlib.decompressobj(_ANY_HEADER)
-                if unpacked := self._member.decompress(piece, _CHUNK_BYTES):
-                    yield unpacked
-                piece = self._member.unconsumed_tail or self._member.unused_data
-        except zlib.error:
-            raise _unreadable_body_error("The answer is packed, and broken.", self._request) from None
-
-    def flush(self) -> None:
-        """Nothing more comes."""
-        if self._member is not None and not self._member.eof:
-            raise _unreadable_body_error("The answer is packed, and cut off.", self._request)
-
-
 def _too_large_error(request: WireRequest) -> RequestError:
-    return _unreadable_body_error(
+    return unreadable_body_error(
         f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further.", request
     )
-
-
-def _unreadable_body_error(message: str, request: WireRequest) -> RequestError:
-    if request.paid:
-        return SubmissionUnconfirmedError(message)
-    return RequestError(message, hint="Check base_url: this is not how the gateway answers.")

@@ -1,15 +1,15 @@
-"""Which addresses a request that leaves the gateway may go to: a video's, an upload's, a redirect's.
+"""The SSRF guard: which hosts a request outside the gateway may go to (video downloads, uploads, redirects).
 
-Such an address comes from an answer. A wrong or hostile one must not make this machine fetch what only this machine
-can see. So its host is resolved here, every address that it has must be public, and the connection is made to the
-very address that was looked at: a name that changes its mind in between changes nothing.
+Such a URL comes from an answer. A wrong or hostile one must not make this machine fetch what only this machine can
+reach. So the host is resolved here, and all of its addresses must be public. The connection then goes to the checked
+address, so DNS rebinding changes nothing.
 
-| host                                                     | what is done with it                             |
-|----------------------------------------------------------|--------------------------------------------------|
-| the gateway's own, and that is on this machine           | as it is                                         |
-| named by the caller (`download_hosts`)                   | as it is, or its addresses count as public       |
-| a name, and a proxy of the environment is responsible    | maybe_sent to the proxy, which does the connecting     |
-| any other                                                | resolved; all addresses public; pinned           |
+| host                                                 | what happens                                      |
+|------------------------------------------------------|---------------------------------------------------|
+| the gateway's own, if it is loopback                 | used as it is                                     |
+| listed in `download_hosts`                           | used as it is, or its addresses count as public   |
+| a name for which the environment sets a proxy        | left to the proxy, which resolves it              |
+| any other                                            | resolved; all addresses must be public; pinned    |
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ _GetAddrInfo = Callable[..., Awaitable[list[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one attempt at a request connects to."""
+    """Where one attempt of a request connects to."""
 
     url: str
-    """What to ask for; its host is an address, where that was looked at."""
+    """The URL to request. If pinned, its host is an address."""
     host: str = ""
-    """Whom to ask and whose certificate to expect, where the URL's host is an address."""
+    """If pinned: the host name for the `Host` header and the certificate."""
     netloc: str = ""
-    """`host` with its port, for the request's header."""
+    """If pinned: `host` with its port."""
     proxy: str | None = None
     """The proxy that resolves the name and connects."""
 
     @property
     def pinned(self) -> bool:
-        """Whether the host was resolved here."""
+        """Whether the URL has an address that was checked here, in place of the name."""
         return bool(self.host)
 
 
 class SsrfGuard:
-    """Decides where requests that leave the gateway may go.
+    """Decides where requests outside the gateway may go.
 
     Args:
-        base_url: The gateway's address.
+        base_url: The gateway's URL.
         allowed: `download_hosts`, each checked by `media.urls.normalize_allowed_host`.
-        custom_client: Whether the caller's own client sends, of whose proxies nothing is known here.
+        custom_client: Whether a client of the caller sends; its proxies are unknown here.
     """
 
     def __init__(self, base_url: str, allowed: Iterable[str], *, custom_client: bool) -> None:
@@ -73,15 +73,15 @@ class SsrfGuard:
                 self._names.add(entry)
 
     async def destinations(self, url: str, getaddrinfo: _GetAddrInfo) -> tuple[Destination, ...]:
-        """Where to connect for a URL, one after the other until a connection stands.
+        """Return where to connect for a URL, to be tried in order until a connection opens.
 
         Args:
-            url: From an answer.
+            url: A URL from an answer.
             getaddrinfo: `socket.getaddrinfo`, awaited.
 
         Raises:
-            InvalidRequestError: it leads to where it must not.
-            NotSentError: its host has no address.
+            InvalidRequestError: the URL is malformed, or leads to a host that is not public.
+            NotSentError: its host cannot be resolved.
         """
         parts = split_url(url, ("https", "http"))
         if parts is None or "@" in parts.netloc or "\\" in url:
@@ -90,7 +90,7 @@ class SsrfGuard:
         port = f":{parts.port}" if parts.port else ""
         netloc = f"[{host}]{port}" if ":" in host else host + port
         rest = url.partition("://")[2][len(parts.netloc) :]
-        # From here on the host is the one that was read here: libraries read letters beyond ASCII in other ways.
+        # The URL is rebuilt with the host as parsed here: libraries parse non-ASCII hosts in other ways.
         plain = f"{parts.scheme}://{netloc}{rest}"
         if host == self._loopback_host or self._is_allowed_name(host):
             return (Destination(plain),)
@@ -98,7 +98,7 @@ class SsrfGuard:
         if literal is None and not self._custom_client and (proxy := _environment_proxy(parts.scheme, host)):
             return (Destination(plain, proxy=proxy),)
         found = [literal] if literal else await _resolve_host(host, parts, getaddrinfo)
-        for address in found:  # one inside is enough: which one is taken would be chance
+        for address in found:  # one private address is enough to refuse: a resolver may return any of them first
             if not is_public(address) and not any(
                 address in network for network in self._networks if network.version == address.version
             ):
@@ -122,7 +122,7 @@ class SsrfGuard:
 
 
 def _ascii_host(parts: SplitResult) -> str:
-    """The host as name servers read it; look-alike digits and dots become plain ones."""
+    """Return the host in ASCII (IDNA). Look-alike digits and dots become plain ones."""
     host = (parts.hostname or "").rstrip(".")
     with contextlib.suppress(UnicodeError):
         host = host if host.isascii() else host.encode("idna").decode().rstrip(".")
@@ -132,8 +132,8 @@ def _ascii_host(parts: SplitResult) -> str:
 
 
 def _parse_address(host: str) -> IPAddress | None:
-    """The address that a host is, in any of the spellings that resolvers read: decimal, octal, hexadecimal, short."""
-    if host.rpartition(".")[2] == "localhost":  # whatever a name server or a proxy says to it (RFC 6761, 6.3)
+    """Return a host as an address, in any notation that resolvers accept: decimal, octal, hexadecimal, short."""
+    if host.rpartition(".")[2] == "localhost":  # whatever DNS or a proxy says (RFC 6761, 6.3)
         return ipaddress.IPv4Address("127.0.0.1")
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host)
@@ -157,7 +157,7 @@ async def _resolve_host(host: str, parts: SplitResult, getaddrinfo: _GetAddrInfo
 
 
 def _environment_proxy(scheme: str, host: str) -> str | None:
-    """The environment's proxy for a host."""
+    """Return the environment's proxy for a host; `None`: there is none."""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or urllib.request.proxy_bypass(host):

@@ -1,10 +1,10 @@
-"""What may be repeated, and after how long.
+"""Which requests may be repeated, and after how long.
 
-| what happened                                | a look (GET) | a paid submit (POST)   |
+| outcome                                      | fetch (GET)  | paid submit (POST)     |
 |----------------------------------------------|--------------|------------------------|
-| the connection never connected                  | repeat       | repeat: not sent       |
+| the connection never opened                  | repeat       | repeat: not sent       |
 | HTTP 429, or a code that says the same       | repeat       | repeat: not accepted   |
-| sent, and the answer lost or not understood  | repeat       | never: may be accepted |
+| sent; the answer was lost or unreadable      | repeat       | never: may be accepted |
 | HTTP 5xx                                     | repeat       | never: may be accepted |
 | refused                                      | never        | never                  |
 """
@@ -32,13 +32,13 @@ __all__ = ["backoff", "is_retryable", "retry"]
 T = TypeVar("T")
 
 _ATTEMPTS = 4
-"""For faults that a moment heals; what only time heals (429) is repeated until the deadline."""
+"""For short faults. A rate limit (429) is retried until the deadline."""
 _FIRST_WAIT = 0.5
 _MAX_WAIT = 20.0
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Whether the request that ended so may be sent retrying."""
+    """Whether a request that ended in this error may be sent again."""
     if isinstance(error, SubmissionUnconfirmedError):
         return False
     if isinstance(error, RefusedError):
@@ -47,22 +47,22 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def backoff(attempt: int, error: BaseException | None) -> float:
-    """Seconds before the attempt after `attempt` (from 1): as the gateway asked, else doubling with jitter."""
+    """Seconds to wait after attempt number `attempt`: the gateway's Retry-After, else exponential with jitter."""
     delay = min(_MAX_WAIT, _FIRST_WAIT * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
     asked = getattr(error, "retry_after", None) or 0.0
-    return max(delay, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 spreads a herd, guards nothing
+    return max(delay, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 jitter needs no cryptography
 
 
 async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:
-    """Run `attempt` until it succeeds, must not be repeated, or time or attempts are used up.
+    """Run `attempt` until it succeeds, its error is not retryable, or time or attempts are used up.
 
     Args:
-        runtime: Whose clock and sleep count.
-        attempt: Sends the request call.
+        runtime: Whose clock and sleep to use.
+        attempt: Sends the request once.
         deadline: On the runtime's clock; no attempt begins after it.
 
     Raises:
-        RequestError: what the last attempt ended in.
+        RequestError: the error of the last attempt.
     """
 
     def wait(state: RetryCallState) -> float:
@@ -73,7 +73,7 @@ async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadli
             return True
         return state.attempt_number >= _ATTEMPTS and not isinstance(_failure(state), RateLimitError)
 
-    async def call() -> T:  # tenacity awaits only what it can see to be a coroutine function
+    async def call() -> T:  # tenacity awaits only what it recognizes as a coroutine function
         return await attempt()
 
     retrying = AsyncRetrying(

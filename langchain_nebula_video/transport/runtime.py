@@ -1,4 +1,4 @@
-"""What the lifecycle may wait for, and the ten lines that run it to its end in a blocking client."""
+"""The `Runtime` that the lifecycle awaits, and `run_sync`, which drives it in a blocking client."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Where time comes from; tests inject their own."""
+    """The source of time. Tests inject their own."""
 
     def monotonic(self) -> float:
         """Seconds that never run backwards."""
         ...
 
     def utcnow(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """The present as an aware datetime in UTC."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait, holding the thread."""
+        """Block the thread."""
         ...
 
     async def asleep(self, seconds: float) -> None:
-        """Wait, giving way to other coroutines."""
+        """Suspend the coroutine."""
         ...
 
 
@@ -68,12 +68,12 @@ class Endpoint:
     api_key: SecretStr = field(repr=False)
     user_agent: str
     download_hosts: tuple[str, ...] = ()
-    """Where videos may be fetched from though it is not public (see `reach`)."""
+    """Hosts outside the public internet that files may be fetched from (see `guard`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer whose body comes piece by piece."""
+    """An answer whose body arrives in chunks."""
 
     status: int
     headers: dict[str, str]
@@ -81,7 +81,7 @@ class Stream:
 
 
 class RateLimiter(Protocol):
-    """What `langchain_core.rate_limiters.BaseRateLimiter` can do, without naming LangChain here."""
+    """The interface of `langchain_core.rate_limiters.BaseRateLimiter`, without importing LangChain."""
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Wait for permission to send."""
@@ -93,44 +93,44 @@ class RateLimiter(Protocol):
 
 
 class Runtime(Protocol):
-    """All that the lifecycle may wait for."""
+    """Everything that the lifecycle may await."""
 
     can_await: bool
-    """Whether a caller's own coroutines can be awaited."""
+    """Whether a caller's coroutines can be awaited."""
 
     def now(self) -> float:
         """Monotonic seconds."""
         ...
 
     def utcnow(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """The present as an aware datetime in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait that many seconds."""
         ...
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
-        """Send a request once and read the whole answer, within `timeout` seconds altogether.
+        """Send a request once and read the whole answer, within `timeout` seconds in total.
 
         Raises:
-            NotSentError: the connection never connected.
-            SubmissionUnconfirmedError: a paid request maybe_sent and no whole answer came.
-            RequestError: any other request maybe_sent and no whole answer came.
+            NotSentError: the connection never opened.
+            SubmissionUnconfirmedError: a paid request was sent, and no complete answer came.
+            RequestError: any other request was sent, and no complete answer came.
         """
         ...
 
     def stream(
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> contextlib.AbstractAsyncContextManager[Stream]:
-        """Send a request; hand out the answer's body piece by piece. Raises as `send` does.
+        """Send a request and stream the answer's body. Raises as `send` does.
 
-        `stall` bounds the seconds between two pieces, `timeout` the whole.
+        `stall` limits the seconds between two chunks, `timeout` the total.
         """
         ...
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a function that may wait for a disk or a database."""
+        """Run a function that may block on a disk or a database; in an async runtime, in a thread."""
         ...
 
     async def acquire(self, limiter: RateLimiter) -> None:
@@ -138,20 +138,20 @@ class Runtime(Protocol):
         ...
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
-        """Bring a flow to its end even when the caller is cancelled meanwhile; then be cancelled."""
+        """Run a coroutine to its end even if the caller is cancelled meanwhile; then raise the cancellation."""
         ...
 
     def submit_slot(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for one of the few destinations for a paid request: what a crash can leave in doubt is bounded."""
+        """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt."""
         ...
 
     def session(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Connections made inside are reused; the last session to end closes them."""
+        """Reuse connections inside. The last session to end closes them."""
         ...
 
 
 def run_sync(flow: Coroutine[Any, Any, T]) -> T:
-    """Finish a flow whose Runtime is blocking: its awaits never suspend."""
+    """Run a coroutine whose runtime is blocking: its awaits never suspend."""
     try:
         flow.send(None)
     except StopIteration as done:
