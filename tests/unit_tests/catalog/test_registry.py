@@ -324,7 +324,7 @@ GIVEN: dict[str, Any] = {
     "audio_url": "https://example.com/a.mp3", "negative_prompt": "blur", "template": "flying", "aspect_ratio": "16:9",
 }  # fmt: skip
 IMAGES = frozenset({"image", "last_image", "reference_images"})
-HOMELESS = [
+UNSUPPORTED = [
     (name, field) for name, row in PROTOCOLS.items() for field in sorted(set(GIVEN) - row.supported_fields - ALWAYS)
 ]
 
@@ -332,15 +332,15 @@ HOMELESS = [
 def sent(protocol: str, fields: frozenset[str]) -> str:
     """The submit with these fields; the last frame comes with a first one."""
     images = {name: GIVEN[name] for name in IMAGES & fields}
-    asked = {name: GIVEN[name] for name in fields - IMAGES}
-    return json.dumps(PROTOCOLS[protocol].build_submit("clip", asked, images).json, sort_keys=True)
+    plain = {name: GIVEN[name] for name in fields - IMAGES}
+    return json.dumps(PROTOCOLS[protocol].build_submit("clip", plain, images).json, sort_keys=True)
 
 
 @each_row(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
                                                  if field in row.supported_fields])  # fmt: skip
 def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field: str) -> None:
-    places = PROTOCOLS[protocol].supported_fields
-    every, without = sent(protocol, places), sent(protocol, places - {field})
+    fields = PROTOCOLS[protocol].supported_fields
+    every, without = sent(protocol, fields), sent(protocol, fields - {field})
     assert every != without
     value = json.dumps(GIVEN[field])
     assert (value.upper() if field == "resolution" and protocol.startswith("dash") else value) in every
@@ -354,7 +354,7 @@ def test_a_submit_is_built_of_whatever_a_gateway_carries(protocol: str, field: s
     sent(protocol, frozenset({field}))
 
 
-@each_row(("protocol", "field"), HOMELESS)
+@each_row(("protocol", "field"), UNSUPPORTED)
 def test_a_gateway_that_carries_what_its_protocol_would_drop_is_refused(protocol: str, field: str) -> None:
     told = f"The protocol '{protocol}' of 'acme' has no place for {field}"
     refused(told, replace(ACME, protocol=protocol, carries=FIELDS | {field}))
