@@ -17,7 +17,7 @@ from langchain_nebula_video.catalog.models import find_model
 from langchain_nebula_video.cli.emulator import require_emulator_extra
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
-from langchain_nebula_video.saving.storage import check_target
+from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from langchain_nebula_video.cli.journal import interrupt_error
 from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.cli.request import build_order
-from langchain_nebula_video.saving.storage import check_target
+from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["generate", "submit"]

@@ -15,7 +15,7 @@ from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.tasks import entry_as_dict
 from langchain_nebula_video.errors import NebulaVideoError
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.saving.storage import check_target, exists
+from langchain_nebula_video.saving.targets import check_target, exists
 from langchain_nebula_video.schema import Video, dollars
 
 __all__ = ["resume"]

@@ -10,7 +10,7 @@ from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.errors import TaskError
-from langchain_nebula_video.saving.storage import check_target
+from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import Task, TaskStatus
 
 __all__ = ["cancel", "status", "wait"]

@@ -12,7 +12,8 @@ from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.polling import Poller
-from langchain_nebula_video.saving import storage
+from langchain_nebula_video.saving import targets
+from langchain_nebula_video.saving.save import save
 from langchain_nebula_video.schema import OnProgress, Task, Video
 
 __all__ = ["Finisher"]
@@ -66,10 +67,10 @@ class Finisher:
         """
         refresh = partial(self._refresh, video) if video.gateway == self._context.gateway.name else None
         renew_lease = lease.renew if lease is not None else None
-        video = await storage.save(self._context.runtime, video, save_to, refresh, renew_lease)
+        video = await save(self._context.runtime, video, save_to, refresh, renew_lease)
         if entry is not None:
             released = lease.release_fields() if lease is not None else {}
-            saved = tasks.video_to_json(video) | {"path": storage.absolute_name(str(video.path))}
+            saved = tasks.video_to_json(video) | {"path": targets.absolute_name(str(video.path))}
             await self._context.update_entry(entry, video=saved, **released)
         return video
 
@@ -88,7 +89,7 @@ class Finisher:
         await lease.release()
 
     async def _is_saved(self, video: Video) -> bool:
-        return video.path is not None and await self._context.runtime.call(storage.exists, video.path)
+        return video.path is not None and await self._context.runtime.call(targets.exists, video.path)
 
     async def _refresh(self, video: Video) -> Video:
         """Fetch the video again: its URL may have a new signature."""

@@ -33,7 +33,7 @@ from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
-from langchain_nebula_video.saving import storage
+from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoRequest
 from langchain_nebula_video.transport import Runtime
 from langchain_nebula_video.transport.retry import retry
@@ -192,7 +192,7 @@ class Lifecycle:
         """Return the order of a request, and its deadline. Reads image files, so it may run in a thread."""
         check_key(key)
         if self.options.save_to is not None:
-            await self.runtime.call(storage.check_target, self.options.save_to)
+            await self.runtime.call(check_target, self.options.save_to)
         offer = self.options.offer(request.model)
         folder = self.options.image_folder
         order = await self.runtime.call(make_order, request, offer, self._context.group_ratio, folder)

@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from langchain_nebula_video import DownloadError, InvalidRequestError, Video
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.saving import targets as _targets
+from langchain_nebula_video.saving import remote, targets
 from tests.conftest import settle
 from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Storage
@@ -87,7 +87,7 @@ def test_a_name_is_taken_by_one_alone_on_a_disk_without_links_too(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("os.link", no_links)
-    target = _targets.make_target(tmp_path / "cat.mp4", video)
+    target = targets.make_target(tmp_path / "cat.mp4", video)
     parts = [target.begin() for _ in range(24)]
     for number, part in enumerate(parts):
         part.write_bytes(MOVIE + bytes([number]))
@@ -173,7 +173,7 @@ async def test_where_files_grow_while_they_are_sent_the_name_comes_last(
         sent.append(there)
         put(self, here, there)
 
-    monkeypatch.setattr(_targets, "_ATOMIC_UPLOAD", frozenset())
+    monkeypatch.setattr(remote, "_ATOMIC_UPLOAD", frozenset())
     monkeypatch.setattr(MemoryFileSystem, "put_file", noted)
     await settle(make().download(video, "memory://cat.mp4"))
     assert sent[0].endswith(".part")
@@ -269,7 +269,7 @@ async def test_a_store_s_password_is_in_no_error(make: Make, emulator: Emulator)
 
 def test_nor_is_a_token_in_what_a_store_says() -> None:
     said = "cannot reach https://me:s3cret!@files.test/x?sig=t0ken of me:s3cret%21@files.test"
-    shown = _targets.redact(said, "https://me:s3cret%21@files.test/x?sig=t0ken")
+    shown = remote.redact(said, "https://me:s3cret%21@files.test/x?sig=t0ken")
     assert "s3cret" not in shown
     assert "t0ken" not in shown
 

@@ -15,7 +15,7 @@ import pytest
 
 from langchain_nebula_video import DownloadError, NebulaVideoClient, SqlJournal, TaskStatus, Video
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.saving import storage
+from langchain_nebula_video.saving import download
 from tests.conftest import settle
 from tests.gateways import ASK, HurriedClock, Make
 from tests.storage import MOVIE, Answer, Storage, serving
@@ -134,7 +134,7 @@ async def test_what_is_no_whole_video_never_gets_its_name(
 async def test_a_video_has_a_largest_size(
     make: Make, files: Storage, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_MAX_BYTES", 200_000)
+    monkeypatch.setattr(download, "_MAX_BYTES", 200_000)
     with pytest.raises(DownloadError, match="it is larger than"):
         await settle(make().download(video, tmp_path))
     assert len(files.requests) == 1
@@ -144,7 +144,7 @@ async def test_a_video_has_a_largest_size(
 async def test_a_packed_answer_is_unpacked_only_up_to_that_size(
     make: Make, files: Storage, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_MAX_BYTES", 10_000_000)
+    monkeypatch.setattr(download, "_MAX_BYTES", 10_000_000)
     bomb = gzip.compress(bytes(400_000_000), 9)
     files.answers = [Answer(200, body=bomb, headers={"Content-Encoding": "gzip"})]
     with pytest.raises(DownloadError, match="it is larger than"):

@@ -88,7 +88,7 @@ def test_each_library_has_its_rooms(libraries: set[str], rooms: set[str]) -> Non
 def test_the_lifecycle_waits_for_its_runtime_alone() -> None:
     waiting = [module for module in FILES if room_of(module) == "lifecycle"]
     waiting.remove(f"{PACKAGE}.lifecycle.factory")  # makes lifecycles, under a lock
-    waiting += [f"{PACKAGE}.transport.retry", f"{PACKAGE}.saving.storage"]
+    waiting += [f"{PACKAGE}.transport.retry", f"{PACKAGE}.saving.save", f"{PACKAGE}.saving.download"]
     assert [module for module in waiting if imports_of(module) & {"asyncio", "threading", "time"}] == []
 
 

@@ -1,0 +1,202 @@
+"""Downloads: a file fetched over as many connections as it takes, and checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, unquote_to_bytes, urljoin
+
+from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.media.mp4 import find_mp4_defect
+from langchain_nebula_video.media.urls import split_url
+from langchain_nebula_video.protocols import WireRequest
+from langchain_nebula_video.transport import Runtime, Stream
+from langchain_nebula_video.transport.retry import backoff
+
+__all__ = ["KeepAlive", "download", "write_data_uri"]
+
+_MAX_BYTES = 1024 * 1024 * 1024
+_MAX_REDIRECTS = 5
+_TOTAL_SECONDS = 1800.0
+_STALL_SECONDS = 60.0
+_ATTEMPTS = 3
+"""Connections in a row that may bring nothing new."""
+_REFUSED = {
+    403: "HTTP 403, the address has expired or its signature is wrong",
+    404: "HTTP 404, it is not there",
+}
+_MAX_VALIDATOR = 200
+"""Characters."""
+_URL_SAFE = str.maketrans("-_", "+/")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+KeepAlive = Callable[[], Awaitable[object]]
+
+
+async def download(runtime: Runtime, url: str, part: Path, keep_alive: KeepAlive | None) -> None:
+    """Download an MP4 file into the part, over as many connections as it takes.
+
+    Raises:
+        InvalidRequestError: the host is not one that may be fetched from.
+        RequestError: the file did not arrive, or is no complete MP4.
+    """
+    with await runtime.call(_open, part) as file:
+        await _download(_Download(runtime, url, file, keep_alive), runtime, part)
+
+
+async def _download(transfer: _Download, runtime: Runtime, part: Path) -> None:
+    end = runtime.now() + _TOTAL_SECONDS
+    failures = furthest = 0
+    while True:
+        try:
+            await transfer.resume(end)
+            await runtime.call(_flush, transfer.file)
+            defect = await runtime.call(find_mp4_defect, part)
+            if defect is None:
+                return
+            transfer.validator = ""  # start again instead of resuming a defective file
+            error = RequestError(defect)
+        except RequestError as fault:
+            error = fault
+        failures = 1 if transfer.received > furthest else failures + 1
+        furthest = max(furthest, transfer.received)
+        transient = error.status_code is None or error.status_code >= 500 or error.status_code in {408, 429}
+        if failures >= _ATTEMPTS or not transient or runtime.now() >= end:
+            raise error
+        await runtime.sleep(backoff(failures, error))
+
+
+def _open(part: Path) -> BinaryIO:
+    return part.open("wb")
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class _Download:
+    """A download that can continue on another connection."""
+
+    def __init__(self, runtime: Runtime, url: str, file: BinaryIO, keep_alive: KeepAlive | None) -> None:
+        self._runtime = runtime
+        self._url = url
+        self.file = file
+        self._keep_alive = keep_alive
+        self._total: int | None = None
+        self.received = 0
+        self.validator = ""
+        """Identifies this version of the file: its strong ETag, or its date (RFC 9110, 13.1.5)."""
+
+    async def resume(self, end: float) -> None:
+        """Continue where the last connection ended if the validator still matches. Otherwise start again.
+
+        Raises:
+            RequestError: the file is not complete.
+        """
+        ranged = bool(self.received and self.validator)
+        headers = {"Range": f"bytes={self.received}-", "If-Range": self.validator} if ranged else {}
+        url = self._url
+        for _ in range(_MAX_REDIRECTS + 1):
+            if split_url(url, ("https", "http")) is None:
+                raise RequestError("What the gateway names is no web address.", status_code=400)
+            request = WireRequest("GET", url, headers=headers)
+            seconds = max(end - self._runtime.now(), 1.0)
+            async with self._runtime.stream(request, timeout=seconds, stall=_STALL_SECONDS) as answer:
+                if 300 <= answer.status < 400 and "location" in answer.headers:
+                    url = _redirect_target(url, answer)
+                    continue
+                await self._read_body(answer, ranged=ranged)
+                return
+        raise RequestError("The address redirects without end.", status_code=310)
+
+    async def _read_body(self, answer: Stream, *, ranged: bool) -> None:
+        validator = _validator(answer)
+        await self._position(answer, validator, ranged=ranged)
+        encoded = answer.headers.get("content-encoding", "identity").lower() not in {"", "identity"}
+        self.validator = "" if encoded else validator
+        async for chunk in answer.chunks:
+            if self.received + len(chunk) > _MAX_BYTES:
+                raise RequestError(f"it is larger than {_MAX_BYTES // 1024 // 1024} MB", status_code=413)
+            await self._runtime.call(self.file.write, chunk)
+            self.received += len(chunk)
+            if self._keep_alive is not None:
+                await self._keep_alive()
+        if self._total not in {None, self.received} and not encoded:
+            raise RequestError(f"{self.received} of {self._total} bytes came")
+
+    async def _position(self, answer: Stream, validator: str, *, ranged: bool) -> None:
+        """Set the file's position to where the answer begins, and the total length."""
+        length = answer.headers.get("content-length", "")
+        part = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", "")) if answer.status == 206 else None
+        begins_at, total = (int(part[1]), int(part[2]) if part[2].isdigit() else None) if part else (-1, None)
+        if answer.status == 200 or (begins_at == 0 and not ranged):
+            await self._runtime.call(self._rewind)
+            self._total = total if part else int(length) if length.isdigit() else None
+            return
+        # Not every server that supports ranges checks If-Range, so the answer's own validator and length are compared.
+        same = validator in {"", self.validator} and total in {None, self._total}
+        if ranged and begins_at == self.received and same:
+            return
+        self.validator = ""
+        if ranged and answer.status < 500:
+            raise RequestError("the storage gave something else than the rest of the file")
+        raise RequestError(_REFUSED.get(answer.status, f"HTTP {answer.status}"), status_code=answer.status)
+
+    def _rewind(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.received = 0
+
+
+def _redirect_target(url: str, answer: Stream) -> str:
+    """Return the URL of a redirect, which never leads from https to http."""
+    target = urljoin(url, answer.headers["location"])
+    if split_url(target, ("https", "http")) is None:
+        raise RequestError("The address redirects to no web address.", status_code=answer.status)
+    if url[:6].lower() == "https:" and target[:5].lower() != "https":
+        raise RequestError("The address redirects from https to http.", status_code=answer.status)
+    return target
+
+
+def _validator(answer: Stream) -> str:
+    """Return the strong ETag, or without any ETag the date, if the file is a minute old (RFC 9110, 8.8.2.2)."""
+    tag, date = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+    if tag:
+        return tag if tag[0] == '"' and tag.isascii() and len(tag) <= _MAX_VALIDATOR else ""
+    try:
+        age = parsedate_to_datetime(answer.headers.get("date", "")) - parsedate_to_datetime(date)
+    except (TypeError, ValueError, OverflowError):
+        return ""
+    return date if age >= timedelta(minutes=1) and len(date) <= _MAX_VALIDATOR else ""
+
+
+async def write_data_uri(runtime: Runtime, uri: str, part: Path) -> None:
+    """Write the content of a data: URI to the part.
+
+    Raises:
+        RequestError: the URI is not valid, or its content is no complete MP4.
+    """
+    with await runtime.call(_open, part) as file:
+        await runtime.call(file.write, _decode_data_uri(uri))
+        await runtime.call(_flush, file)
+    if defect := await runtime.call(find_mp4_defect, part):
+        raise RequestError(defect, status_code=200)
+
+
+def _decode_data_uri(uri: str) -> bytes:
+    head, _, body = uri.partition(",")
+    try:
+        if not head.lower().endswith(";base64"):
+            return unquote_to_bytes(body)
+        plain = "".join(unquote(body).split()).translate(_URL_SAFE).rstrip("=")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError("the gateway's data: URI is not valid base64", status_code=200) from None

@@ -1,0 +1,112 @@
+"""Names of saved videos: templates, local paths and URLs."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.schema import Video
+
+__all__ = [
+    "default_file_name",
+    "fill_template",
+    "is_file_name",
+    "is_url",
+    "numbered_names",
+    "parse_template",
+    "to_path",
+]
+
+_FIELDS: dict[str, Callable[[Video], object]] = {
+    "task_id": lambda video: video.task_id,
+    "gateway": lambda video: video.gateway,
+    "model": lambda video: video.model,
+    "date": lambda video: f"{video.finished_at:%Y-%m-%d}",
+    "time": lambda video: f"{video.finished_at:%H%M%S}",
+    "duration": lambda video: video.duration,
+    "resolution": lambda video: video.resolution,
+    "seed": lambda video: video.seed,
+}
+"""What the braces of a template may name. Date and time are those of the task's end, in UTC."""
+_MAX_FIELD_BYTES = 100
+"""In a file name."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
+_LOCAL_SCHEMES = ("file://", "local://")
+_MAX_NUMBER = 10_000
+
+
+def is_url(text: str) -> bool:
+    """Return whether a target is a URL for fsspec; `file://` and `local://` are paths."""
+    return _URL.match(text) is not None and not text.lower().startswith(_LOCAL_SCHEMES)
+
+
+def to_path(text: str) -> Path:
+    """Return the path that a local target names."""
+    if text.lower().startswith(_LOCAL_SCHEMES):
+        text = url2pathname(urlsplit(text).path)
+    return Path(text).expanduser()
+
+
+def is_file_name(path: Path) -> bool:
+    """Return whether a target names the file itself, and not the folder for it."""
+    return path.suffix.lower() == ".mp4" and not path.is_dir()
+
+
+def _template_fields(template: str) -> Iterator[str]:
+    try:
+        for _, name, spec, conversion in string.Formatter().parse(template):
+            if name is not None:
+                yield name if not spec and not conversion else f"{name}:{spec or conversion}"
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"The name template cannot be read: {error}.", hint="Write {{ and }} for braces that are meant so."
+        ) from None
+
+
+def parse_template(template: str) -> list[str]:
+    """Return the fields that a template names.
+
+    Raises:
+        InvalidRequestError: the template cannot be read, or names an unknown field.
+    """
+    names = list(_template_fields(template))
+    unknown = [name for name in names if name not in _FIELDS]
+    if unknown:
+        raise InvalidRequestError(
+            f"The name template has {unknown[0]!r} in braces.", hint=f"There are: {', '.join(_FIELDS)}."
+        )
+    return names
+
+
+def fill_template(template: str, video: Video) -> str:
+    """Return the name that a template gives this video.
+
+    Raises:
+        InvalidRequestError: see `parse_template`.
+    """
+    return template.format_map({name: _to_name(_FIELDS[name](video)) for name in parse_template(template)})
+
+
+def default_file_name(video: Video) -> str:
+    """Return the file name in a folder: the task's id."""
+    return f"{_to_name(video.task_id).lstrip('.') or 'video'}.mp4"
+
+
+def _to_name(value: object) -> str:
+    """Return a value of a gateway's answer as part of a name. It must not lead out of the folder."""
+    text = "none" if value is None else str(value)
+    plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in text)
+    plain = plain.encode()[:_MAX_FIELD_BYTES].decode(errors="ignore")  # file systems count bytes
+    return plain if plain.strip(".") else "_"
+
+
+def numbered_names(name: Path | PurePosixPath) -> Iterator[str]:
+    """Yield the name, then the name with `-2`, `-3` and so on before its suffix."""
+    yield str(name)
+    for number in range(2, _MAX_NUMBER):
+        yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
