@@ -1,4 +1,4 @@
-"""What the examples share: where they send their requests, a photograph, and a stand-in for a language model."""
+"""Shared by the examples: the gateway, a photograph, and a scripted chat model."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PHOTOGRAPH = files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_
 
 
 class ScriptedModel(FakeMessagesListChatModel):
-    """Stands for a language model: calls the tool, then thanks. Put your own chat model in its place."""
+    """A chat model with fixed answers. Use your own chat model instead."""
 
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:  # noqa: ARG002 it knows what to call
-        """Nothing to bind: the script is fixed."""
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:  # noqa: ARG002 the answers are fixed
+        """Return the model unchanged: its answers are fixed."""
         return self
 
 
 def picture(data: bytes) -> ImageContentBlock:
-    """A picture as a message carries it."""
+    """The content block of a JPEG image."""
     return create_image_block(base64=base64.b64encode(data).decode(), mime_type="image/jpeg")
 
 
 @contextmanager
 def gateway(speed: float = 500) -> Iterator[dict[str, Any]]:
-    """Keywords for a client, a tool or a runnable: the real gateway if there is a key, else the emulator."""
+    """Options for a client, a tool or a runnable: the real gateway if `NEBULA_API_KEY` is set, else the emulator."""
     if os.environ.get("NEBULA_API_KEY"):
         print("Gateway: the real one. This costs money.")
         yield {}
@@ -44,7 +44,7 @@ def gateway(speed: float = 500) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def five_gateways() -> Iterator[Emulator]:
-    """All of them on the emulator, in the environment as a deployment would have them."""
+    """Start the emulator and put the address and key of each gateway into the environment, as a deployment does."""
     with Emulator(speed=500) as emulator:
         emulator.add_account("sk-beijing", region="beijing")
         emulator.add_account("sk-singapore", region="singapore")

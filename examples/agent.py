@@ -11,7 +11,7 @@ from langchain_core.messages.content import create_text_block
 
 from langchain_nebula_video import Budget, NebulaVideoTool
 
-# No image in the call: the tool takes the newest one of the conversation.
+# The call has no image, so the tool takes the newest image of the conversation.
 call = {"name": "nebula_image_to_video", "id": "call_1", "args": {"prompt": "The cat blinks", "resolution": "480p"}}
 model = ScriptedModel(responses=[AIMessage("", tool_calls=[call]), AIMessage("There it is.")])
 question = HumanMessage(content_blocks=[create_text_block("Make my cat blink."), picture(PHOTOGRAPH)])

@@ -1,4 +1,4 @@
-"""A person sees the price, asks for less, and only then is anything sent."""
+"""A person sees the price and chooses a cheaper video. Only then is anything sent."""
 
 from __future__ import annotations
 

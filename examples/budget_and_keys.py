@@ -1,4 +1,4 @@
-"""The same key pays once, and a budget refuses before anything is sent."""
+"""The same key pays once. A budget refuses a video before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chain: a model draws a picture, and the runnable animates it."""
+"""A chain: a model draws an image, and the runnable animates it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from langchain_nebula_video import NebulaVideoRunnable
 
 
 def draw(subject: str) -> AIMessage:
-    """Stands for a model that draws: it answers with a base64 image block."""
+    """A stand-in for an image model: it answers with a base64 image block."""
     print("Drawn:", subject)
     return AIMessage(content_blocks=[picture(PHOTOGRAPH)])
 

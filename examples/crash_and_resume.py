@@ -1,4 +1,4 @@
-"""A graph's process is killed while it waits. Resumed in another, the run goes on with the task that is paid for."""
+"""The process of a graph is killed while it waits. Another process resumes the run with the same paid task."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REQUEST = {"prompt": "The cat blinks", "image": PHOTOGRAPH, "resolution": "480p"
 
 
 def run(folder: str, options: dict[str, Any], *, dies: bool) -> None:
-    """Begin the run, or go on with it."""
+    """Start the run, or resume it."""
     client = NebulaVideoClient(journal=SqlJournal(f"sqlite:///{folder}/journal.db"), **options)
     with SqliteSaver.from_conn_string(f"{folder}/checkpoints.db") as saver:
         graph = video_graph(client, save_to=folder, checkpointer=saver)
         begun = bool(graph.get_state(THREAD).values)
         print("Process", "2 resumes at:" if begun else "1 begins.", *graph.get_state(THREAD).next, flush=True)
         given = None if begun else {"request": REQUEST}
-        # "sync": what submit has returned is kept before wait begins.
+        # "sync" stores the result of submit before wait begins.
         for event in graph.stream(given, THREAD, stream_mode="custom", durability="sync"):
             if dies:
                 print("Process 1 is killed while its task is", event["status"], flush=True)

@@ -1,4 +1,4 @@
-"""The answer to a paid request is lost. It is not sent again; the video is found by its task id."""
+"""The answer to a paid request is lost. The request is not repeated, and the task id leads to the video."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from _gateway import PHOTOGRAPH
 from langchain_nebula_video import NebulaVideoClient, SubmissionUnconfirmedError
 from langchain_nebula_video.emulator import Emulator
 
-logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the error below says it all
+logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the error below says the same
 
-# Always on the emulator: only there can a connection be broken to order.
+# Always on the emulator: only it can break a connection on demand.
 with Emulator(speed=500) as emulator:
     client = NebulaVideoClient(base_url=emulator.url, api_key=emulator.api_key, poll_interval=0.1)
     emulator.faults.add("submit", "reset_after")  # the task is accepted, then the connection breaks
@@ -26,7 +26,7 @@ with Emulator(speed=500) as emulator:
     posts = sum(request.method == "POST" for request in emulator.requests)
     print("POSTs sent:", posts)
 
-    # At the real gateway you look at its console. Here the emulator tells.
+    # With a real gateway, look for the task id in its console. Here the emulator knows it.
     task_id = emulator.tasks[0].id
     video = client.wait(task_id)
     print(f"Found and fetched: task {task_id}, {video.cost}, paid once: {len(emulator.bill.lines) == 1}")

@@ -1,4 +1,4 @@
-"""Ten images at once, one budget: the graph makes what it holds, and says which scenes it did not."""
+"""Ten scenes at once on one budget. The graph makes as many videos as it can pay, and lists the other scenes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOTS = ["wide", "from the left", "from the right", "close", "on the eyes", "on 
 
 
 class Storyboard(TypedDict, total=False):
-    """What the scenes make together."""
+    """The state of the graph."""
 
     scenes: list[dict[str, Any]]
     videos: Annotated[list[dict[str, Any]], operator.add]
@@ -25,7 +25,7 @@ class Storyboard(TypedDict, total=False):
 
 
 def storyboard(client: NebulaVideoClient) -> Any:
-    """One task of the graph a scene; each of them is submit and wait."""
+    """A graph with one task for each scene. Each task submits and waits."""
     animate = video_graph(client)
 
     def scene(state: VideoState) -> Storyboard:

@@ -1,4 +1,4 @@
-"""How far a video is, while an agent makes it: in the graph's stream, and in a callback of plain Python."""
+"""Progress of a video: in the stream of an agent, and in a callback of plain Python."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ question = HumanMessage(content_blocks=[create_text_block("Make my cat blink."),
 
 
 def bar(fraction: float, status: str) -> None:
-    """One line a look."""
+    """Print one line."""
     print(f"[{'#' * round(20 * fraction):20}] {status}")
 
 
 def print_progress(progress: VideoProgress) -> None:
-    """Called at each look at the task."""
+    """The client calls this after each poll."""
     bar(progress.fraction, progress.status)
 
 

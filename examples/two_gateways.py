@@ -1,4 +1,4 @@
-"""A second gateway for when the first one refuses; and why a lost answer must not lead to it."""
+"""Fall back to a second gateway if the first one refuses, but never after a lost answer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from langchain_nebula_video import (
     SubmissionUnconfirmedError,
 )
 
-logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the errors below say it all
+logging.getLogger("langchain_nebula_video").setLevel(logging.ERROR)  # the errors below say the same
 
-CAT = "https://example.com/cat.jpg"  # the emulator knows a picture for every address there
+CAT = "https://example.com/cat.jpg"  # the emulator has an image for every URL of this host
 
-# Always on the emulator: only there can a gateway be made to refuse.
+# Always on the emulator: only it can refuse on demand.
 with five_gateways() as emulator:
     first = NebulaVideoRunnable(gateway="nebula", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
     second = NebulaVideoRunnable(gateway="dashscope", prompt="The cat blinks", resolution="480p", poll_interval=0.1)
-    # Only after errors in which nothing was sent or accepted: a fallback on every error could pay at both.
+    # Fall back only after errors in which nothing was sent or accepted. Any other error could pay at both gateways.
     safe = (RefusedError, NotSentError, InvalidRequestError)
     animate = first.with_fallbacks([second], exceptions_to_handle=safe)
 

@@ -1,20 +1,20 @@
-"""LangGraph nodes, and a graph of them: submit, wait, save. Needs the extra `langgraph`.
+"""LangGraph nodes that submit, wait and save, and a graph of them. Needs the extra `langgraph`.
 
 ```text
 START ─► approve ─► submit ─► wait ─► save ─► END
             └─ declined ─────────────────────► END
 ```
 
-| node      | pays    | replayed or retried                                                        |
+| node      | pays    | when it is replayed or retried                                             |
 |-----------|---------|----------------------------------------------------------------------------|
-| `approve` | nothing | asks again; nothing has been sent                                          |
-| `submit`  | a video | goes on with its task: its key is the node's; see `_replay`                |
-| `wait`    | nothing | looks again                                                                |
+| `approve` | nothing | asks again; nothing was sent                                               |
+| `submit`  | a video | resumes its task, by the key of the node; see `langchain.replay`           |
+| `wait`    | nothing | fetches again                                                              |
 | `save`    | nothing | saves again, or finds the file                                             |
 
-Compile with a checkpointer and run with `durability="sync"`: then what `submit` has returned is kept before `wait`
-begins. With a `SqlJournal` a process may die anywhere, in `submit` too, and the run that is resumed pays once. The
-state holds plain data only, so every checkpointer keeps it.
+Compile with a checkpointer and run with `durability="sync"`, which stores the result of `submit` before `wait` begins.
+With a `SqlJournal` the process may die anywhere, even in `submit`: the resumed run pays once. The state is plain data,
+so every checkpointer can store it.
 """
 
 from __future__ import annotations
@@ -52,30 +52,30 @@ __all__ = ["VideoState", "approval_node", "save_node", "submit_node", "video_gra
 Client = NebulaVideoClient | AsyncNebulaVideoClient
 Node = Runnable[Any, dict[str, Any]]
 _UNCLEAR_APPROVALS = frozenset({"", "true", "yes", "y", "ok", "okay", "approve", "approved"})
-"""Texts that are no reason for a no; nor do they spend money: it is asked again."""
+"""Texts that may mean yes. They neither spend money nor decline: the question is asked again."""
 
 
 class VideoState(TypedDict, total=False):
-    """What the nodes read and write; all of it plain data."""
+    """What the nodes read and write, as plain data."""
 
     request: dict[str, Any]
-    """Fields of a `VideoRequest`; images as addresses, `data:` URIs, bytes or content blocks."""
+    """Fields of a `VideoRequest`, with images as URLs, `data:` URIs, bytes or content blocks."""
     key: str
-    """Your own name for the video; left out, it is named by the node. It stays in a thread's state: give another one
-    with the next request."""
+    """Your own name for the video; the default is the key of the node. It stays in the thread's state, so give another
+    one with the next request."""
     task: dict[str, Any]
-    """Fields of a `Task`, from `submit` on."""
+    """Fields of a `Task`; `submit` writes it."""
     video: dict[str, Any]
-    """Fields of a `Video`, from `wait` on; with its `path` after `save`."""
+    """Fields of a `Video`; `wait` writes it, and `save` adds `path`."""
     declined: str
-    """Why it was not submitted, if a person said no."""
+    """Why a person declined."""
 
 
 def submit_node(client: Client) -> Node:
-    """A node that submits `state["request"]` and writes `task`. One paid POST, at most.
+    """A node that submits `state["request"]` and writes `task`. It sends at most one paid POST.
 
     Args:
-        client: Of either kind; the node works in `invoke` and in `ainvoke`.
+        client: A blocking or an async one. The node works in `invoke` and in `ainvoke` with either.
     """
     options = client._options  # noqa: SLF001 of this package
 
@@ -89,9 +89,9 @@ def submit_node(client: Client) -> Node:
 
 
 def wait_node(client: Client) -> Node:
-    """A node that waits for `state["task"]` and writes `video`. Costs nothing more.
+    """A node that waits for `state["task"]` and writes `video`. It costs nothing.
 
-    Its progress goes to the graph's custom stream and to callbacks.
+    Progress goes to the graph's custom stream and to callbacks.
     """
     options = client._options  # noqa: SLF001
 
@@ -108,7 +108,7 @@ def wait_node(client: Client) -> Node:
 
 
 def save_node(client: Client, save_to: Any) -> Node:
-    """A node that saves `state["video"]` and writes its `path` into it. `save_to`: as for a client."""
+    """A node that saves `state["video"]` and adds its `path`. `save_to` is as for a client."""
     options = client._options  # noqa: SLF001
 
     def save(state: VideoState) -> dict[str, Any]:
@@ -121,15 +121,20 @@ def save_node(client: Client, save_to: Any) -> Node:
 
 
 def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any:
-    """A node that asks a person before anything is spent, by `interrupt`; it goes on to `submit` or to the end.
+    """A node that asks a person before anything is spent, with `interrupt`. Then it goes to `submit` or to the end.
 
-    What the person is shown: `{"type": "nebula_video_approval", "question", "cost_usd", "request"}`. What may be
-    answered with `Command(resume=…)`: `True`; a dict of fields to change, as in `{"resolution": "480p"}`, which is
-    consent too; `False`, or a text that says why not. After any other answer it asks again, with an `error` that says
-    what was wrong.
+    The person gets `{"type": "nebula_video_approval", "question", "cost_usd", "request"}`.
+
+    | answer with `Command(resume=…)`                    | meaning                                     |
+    |----------------------------------------------------|---------------------------------------------|
+    | `True`                                             | approved                                    |
+    | a dict of fields, such as `{"resolution": "480p"}` | approved with these changes                 |
+    | `False`                                            | declined                                    |
+    | a text that says why not                           | declined, with this reason                  |
+    | anything else                                      | asks again, with an `error` that says why   |
 
     Args:
-        client: Whose prices count.
+        client: Its prices count.
         over_usd: Ask only if the video costs more than this. An unknown price is always asked about.
     """
     limit = Decimal(str(over_usd))
@@ -147,7 +152,7 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
             "cost_usd": None if cost.usd is None else float(cost.usd),
             "request": redact(state["request"]),
         }
-        while True:  # the first answer to a question stands for good: an unfit one takes another question
+        while True:  # LangGraph replays every earlier answer, so an invalid one needs another `interrupt`
             answer = interrupt(question)
             if answer is True:
                 return Command(goto="submit")
@@ -172,16 +177,16 @@ def video_graph(
     wait_timeout: Any = None,
     checkpointer: Any = None,
 ) -> Any:
-    """Submit, wait and save as a compiled graph, to run by itself or to be a node of another.
+    """Return a compiled graph that submits, waits and saves. It runs alone or as a node of another graph.
 
     Args:
-        client: Its budget, journal and model are the graph's.
+        client: Its budget, journal and model apply.
         save_to: As for a client; `None`: the video is not saved. Give it here rather than to the client.
-        approve_over_usd: Ask a person before what costs more; `None`: do not ask. Needs a checkpointer.
-        wait_timeout: A LangGraph `TimeoutPolicy` for the node that waits; LangGraph has it for async runs only.
-        checkpointer: As for `StateGraph.compile`; inside another graph leave it out.
+        approve_over_usd: Ask a person before a video that costs more; `None`: never ask. Needs a checkpointer.
+        wait_timeout: A LangGraph `TimeoutPolicy` for the node that waits. LangGraph supports it in async runs only.
+        checkpointer: As for `StateGraph.compile`. Leave it out inside another graph.
 
-    Only the nodes that cost nothing are retried. A run that failed in `wait` goes on there when it is resumed.
+    Only the nodes that cost nothing are retried. A run that failed in `wait` continues there when you resume it.
     """
     graph = StateGraph(VideoState)
     if approve_over_usd is not None:
@@ -207,14 +212,14 @@ def _refuse_sync_run(_: VideoState) -> dict[str, Any]:
 
 
 def _is_safe_to_retry(error: Exception) -> bool:
-    """What may be over in a moment, of nodes that pay nothing."""
+    """Whether an error of a node that pays nothing may be temporary."""
     if isinstance(error, DownloadError | NotSentError):
         return True
     return isinstance(error, RequestError) and not isinstance(error, RefusedError | SubmissionUnconfirmedError)
 
 
 def _apply_changes(client: Client, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
-    """The request as a person wants it, if such a video can be made."""
+    """The request with a person's changes, if such a video can be made."""
     if not isinstance(answer, Mapping):
         raise InvalidRequestError(
             f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
@@ -225,7 +230,7 @@ def _apply_changes(client: Client, request: Mapping[str, Any], answer: object) -
 
 
 def _validate(client: Client, request: VideoRequest) -> None:
-    """Whether such a video can be made: nobody is asked about one that cannot."""
+    """Raise if such a video cannot be made, before a person is asked about it."""
     client._options.offer(request.model).complete(request)  # noqa: SLF001
 
 
@@ -251,7 +256,7 @@ def _task_update(state: VideoState, task: Task) -> dict[str, Any]:
 
 
 def _clear_results(state: VideoState) -> dict[str, Any]:
-    """What an earlier run on the thread has left, and would pass for this one's."""
+    """Clear what an earlier run on the thread left in the state, so that it is not taken for this run's."""
     return {name: None for name in ("task", "video", "declined") if state.get(name) is not None}
 
 

@@ -1,4 +1,5 @@
-"""Where LangChain meets the package: tools, toolkit, runnable, and what they share.
+"""LangChain: tools, toolkit and runnable, and what agents and graphs share: keys, progress, traces, approval, budgets.
 
-Public from here: `conversation` and `progress`; the classes come from the package itself. May import client and below.
+Public from here: `conversation` and `progress`; the package itself exports the classes.
+May import: client and the rooms below it.
 """

@@ -1,12 +1,12 @@
-"""One event, every LangChain channel.
+"""Progress events on every channel of LangChain.
 
-| channel                       | read with                                                | outside of it |
-|-------------------------------|----------------------------------------------------------|---------------|
-| custom events of callbacks    | `astream_events(version="v2")`, a callback handler       | silent        |
-| a graph's custom stream       | `stream_mode="custom"`                                   | silent        |
-| a graph's stream of its tools | `stream_mode="tools"`                                    | silent        |
+| channel                       | read with                                          | without a run or a graph |
+|-------------------------------|----------------------------------------------------|--------------------------|
+| custom events of callbacks    | `astream_events(version="v2")`, a callback handler | nothing is written       |
+| a graph's custom stream       | `stream_mode="custom"`                             | nothing is written       |
+| a graph's stream of its tools | `stream_mode="tools"`                              | nothing is written       |
 
-The event is `VideoProgress.as_dict()`. Plain Python has `on_progress`.
+The event is `VideoProgress.as_dict()`. In plain Python, use `on_progress` instead.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from langchain_nebula_video.schema import VideoProgress
 __all__ = ["EVENT", "progress_to", "progress_to_async"]
 
 EVENT = "nebula_video_progress"
-"""The custom event's name, and the `type` of what the streams carry."""
+"""The name of the custom event, and the `type` of the objects in the streams."""
 
 
 def progress_to(config: RunnableConfig | None, runtime: Any = None) -> Callable[[VideoProgress], None]:
-    """An `on_progress` for blocking code inside a run.
+    """Return an `on_progress` for blocking code inside a run.
 
     Args:
-        config: The run's configuration: whose callbacks are told.
-        runtime: What LangGraph gave the tool or the node; `None`: that of the node around it, if there is one.
+        config: The run's configuration. Its callbacks get the events.
+        runtime: LangGraph's runtime of the tool or node. `None`: the runtime of the current node, if there is one.
     """
     writers = _stream_writers(runtime)
     has_parent_run = config is not None and get_callback_manager_for_config(config).parent_run_id is not None
@@ -48,7 +48,7 @@ def progress_to(config: RunnableConfig | None, runtime: Any = None) -> Callable[
 
 
 def progress_to_async(config: RunnableConfig | None, runtime: Any = None) -> Callable[[VideoProgress], Awaitable[None]]:
-    """The same for async code."""
+    """Return an `on_progress` for async code; see `progress_to`."""
     writers = _stream_writers(runtime)
     has_parent_run = config is not None and get_async_callback_manager_for_config(config).parent_run_id is not None
 
@@ -63,18 +63,18 @@ def progress_to_async(config: RunnableConfig | None, runtime: Any = None) -> Cal
 
 
 def graph_runtime() -> Any:
-    """The LangGraph node around the running code; `None` if there is none. LangGraph is not imported for it."""
+    """The runtime of the current LangGraph node; `None` outside of nodes. It does not import LangGraph."""
     graphs = sys.modules.get("langgraph.runtime")
     if graphs is None:
         return None
     try:
         return graphs.get_runtime()
-    except (RuntimeError, KeyError):  # outside a runnable; inside one that is no graph
+    except (RuntimeError, KeyError):  # outside a runnable; inside a runnable that is not a graph
         return None
 
 
 def _stream_writers(runtime: Any) -> list[Callable[[Any], Any]]:
-    """What writes to the streams of the graph. Anybody may call a tool with a `runtime` of their own."""
+    """The graph's stream writers. Outside a graph a caller may pass anything as `runtime`, so it is checked."""
     runtime = graph_runtime() if runtime is None else runtime
     found = (getattr(runtime, name, None) for name in ("stream_writer", "emit_output_delta"))
     return [write for write in found if callable(write)]

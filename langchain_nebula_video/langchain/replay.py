@@ -1,14 +1,14 @@
-"""What a video is called inside agents and graphs, so that a step that runs again goes on with it.
+"""Idempotency keys inside agents and graphs: a step that runs again resumes its video instead of paying again.
 
-| where the call is                          | its key                                                        |
+| where the call is                          | its key is made from                                           |
 |--------------------------------------------|----------------------------------------------------------------|
-| in a graph that runs within a node         | thread, the task of the outermost node, the way from there     |
-| in a model's message, under a thread id    | thread, message, call id: also after a crash, or time travel   |
-| in a node, also by a tool in it            | thread, the node's task, and a call's id                       |
-| anywhere else, under a thread id           | thread, call id                                                |
-| anywhere else                              | none                                                           |
+| in a graph inside a node                   | thread, task of the outermost node, path from there            |
+| in a model's message, with a thread id     | thread, message, call id: also after a crash or time travel    |
+| in a node, directly or by a tool in it     | thread, task of the node, call id                              |
+| anywhere else, with a thread id            | thread, call id                                                |
+| anywhere else                              | there is no key                                                |
 
-What was asked for becomes part of each (`adopt=True`): two different videos of one node are two.
+Callers pass `adopt=True`, which adds the request to the key. So two different videos of one node have two keys.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from langchain_nebula_video.langchain.progress import graph_runtime
 __all__ = ["node_key", "thread_key_prefix", "tool_call_key"]
 
 _SEPARATOR = "|"
-"""Between the segments of LangGraph's checkpoint namespaces, and in no name of a node."""
+"""Separates the segments of LangGraph's checkpoint namespaces. LangGraph forbids it in names of nodes."""
 
 
 def thread_key_prefix(thread_id: object) -> str:
-    """What the keys of a thread begin with, and those of no other."""
+    """The prefix of all keys of a thread, and of no other thread's keys."""
     return f"{quote(str(thread_id), safe='')}:"
 
 
 def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: Iterable[Any] = ()) -> str | None:
-    """The key of a tool call.
+    """The key of a tool call; `None` if nothing identifies it.
 
     Args:
         config: The run's configuration, which may have a thread id.
-        call_id: The model's. Some models number their calls anew each turn, so it takes the message to know one.
+        call_id: The id that the model gave. Some models restart their numbering each turn, so the message counts too.
         messages: The conversation, inside a graph.
     """
     thread_id = _thread_id(config)
@@ -57,13 +57,13 @@ def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: 
 
 
 def node_key() -> str | None:
-    """The key of what the node around the running code makes; `None` outside of graphs."""
+    """The key of the current LangGraph node; `None` outside of graphs."""
     info = getattr(graph_runtime(), "execution_info", None)
     if info is None:
         return None
     config = sys.modules["langgraph.config"].get_config()
-    # A graph within a node gets new task ids when that node is retried, and so do its own nodes; what stays is the
-    # outermost task, and the way from there: names, the step, and the place among the tasks of that step.
+    # A retried node gives new task ids to the graph inside it, and to that graph's nodes. Three things stay: the id of
+    # the outermost task, the names on the path from there, and the step with the place among its tasks.
     outermost, *inner = str(info.checkpoint_ns or info.task_id).split(_SEPARATOR)
     key = f"{thread_key_prefix(_thread_id(config) or '')}node:{outermost}"
     if inner:
@@ -79,7 +79,7 @@ def _thread_id(config: RunnableConfig | None) -> object:
 
 
 def _message_with_call(call_id: str, messages: Iterable[Any]) -> str | None:
-    """The newest message that has the call: its id, or else which one it is."""
+    """The id of the newest message with this call; if it has none, its position."""
     found = None
     for number, message in enumerate(messages):
         if isinstance(message, AIMessage) and any(call["id"] == call_id for call in message.tool_calls):

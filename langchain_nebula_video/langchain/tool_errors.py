@@ -1,4 +1,4 @@
-"""Our errors, as LangChain treats them well: read by the language model, and repeated by nobody."""
+"""Errors as agents handle them: the language model reads the text, and no middleware repeats the call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from langchain_nebula_video.errors import (
 
 __all__ = ["catch_failed_save", "describe_validation_error", "translate_errors"]
 
-# What a language model can do, where it cannot do what a program does.
+# Hints for a language model. The hints of the original errors are for programs.
 _HINT_CALL_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
 _HINT_ASK_LATER = (
     "Call {tool} with task_id {task_id!r} to go on waiting: that costs nothing more. Never submit it again."
@@ -32,13 +32,13 @@ _MAX_LENGTH = 60
 
 
 def describe_validation_error(error: ValidationError) -> str:
-    """Arguments that do not fit the schema, told like every other refusal."""
+    """The text for arguments that do not fit the schema, in the form of our other errors."""
     problems = format_validation_error(error, describe_value=_describe_value)
     return str(InvalidRequestError(problems, hint="Correct the arguments and call again."))
 
 
 def _describe_value(value: Any) -> str:
-    """What the model wrote, in short: it has written it itself, so it is no secret to it."""
+    """The start of a value. The model wrote the value itself, so it is not secret."""
     if not isinstance(value, str | int | float):
         return ""
     text = repr(value[:_MAX_LENGTH] if isinstance(value, str) else value)
@@ -47,10 +47,10 @@ def _describe_value(value: Any) -> str:
 
 @contextmanager
 def translate_errors(asks_with: str | None = None) -> Iterator[None]:
-    """Raise our errors so that agents read them and nobody repeats the call by itself.
+    """Raise our errors as `ToolException` and as a `ModelError` that is not retryable.
 
     Args:
-        asks_with: The name of the tool that asks after a task, where the agent has one.
+        asks_with: The name of the agent's tool that looks at a task; `None`: it has none.
     """
     try:
         yield
@@ -82,10 +82,10 @@ def catch_failed_save() -> Iterator[list[Any]]:
 
 @functools.cache
 def _tool_error_class(kind: Any) -> type[NebulaVideoError]:
-    """The same error, with two more natures.
+    """Return a subclass of an error class with two more bases.
 
-    - a `ToolException`: handled, and read by the language model, instead of ending the agent;
-    - a `ModelError` that is not retryable: `ToolRetryMiddleware` obeys it.
+    - `ToolException`: LangChain hands its text to the language model instead of ending the agent;
+    - `ModelError`, not retryable: `ToolRetryMiddleware` does not repeat the call.
     """
     bases = (kind, ToolException, ModelError)
     return type(kind.__name__, bases, {"is_retryable": False, "__module__": __name__, "__reduce__": _reduce})

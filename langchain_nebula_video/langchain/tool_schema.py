@@ -1,11 +1,10 @@
-"""What a language model is shown: a tool's description and arguments, made from the model's row."""
+"""The arguments of the tools: only what the offer takes, with its choices and limits."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from langchain_core.tools import InjectedToolArg
@@ -25,75 +24,15 @@ from pydantic.json_schema import SkipJsonSchema
 from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer, format_choices
-from langchain_nebula_video.schema import money, normalize_resolution
+from langchain_nebula_video.schema import normalize_resolution
 
-__all__ = ["Arguments", "InjectedRuntime", "args_schema", "description", "quote_schema", "submit_description"]
-
-
-def _price_list(offer: Offer, group_ratio: Decimal) -> str:
-    if not offer.prices:
-        return "It costs money; the price is not known here."
-    seconds = offer.model.default_duration
-    each = ", ".join(
-        f"{money(price * seconds * group_ratio, offer.gateway.currency)} at {resolution}"
-        for resolution, price in offer.prices.items()
-    )
-    longer = "; longer videos in proportion" if len(offer.model.durations) > 1 else ""
-    return f"It costs money: {seconds} seconds cost {each}{longer}."
-
-
-def _summary(offer: Offer) -> str:
-    title = offer.model.title
-    if offer.requires("reference_images"):
-        return (
-            f"Makes a short MP4 video with {title}: the reference images show who or what appears in it, the prompt "
-            "says what happens."
-        )
-    if not offer.accepts("image"):
-        return f"Makes a short MP4 video with {title}: the prompt says what is seen and what happens."
-    frames = "the image is the first frame"
-    if offer.requires("last_image"):
-        frames = "image is the first frame, last_image the last"
-    alone = ""
-    if not offer.requires("image"):
-        alone = " Where neither the call nor the conversation has an image, the video is made of the prompt alone."
-    return (
-        f"Animates one still image into a short MP4 video with {title}: {frames}, the prompt says what then "
-        f"happens.{alone}"
-    )
-
-
-def _max_wait(offer: Offer) -> str:
-    slowest = offer.model.slowest
-    return f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
-
-
-def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None) -> str:
-    """The same of the tool that does not wait."""
-    then = f"Call {asks_with} with that task_id for the video" if asks_with else "The video can be had by it"
-    return (
-        f"{_summary(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at once with a "
-        f"task_id; the video takes up to {_max_wait(offer)}. {then}. Call it once for each video that is wanted, and "
-        "never again for one that was started: that would be paid for twice."
-    )
-
-
-def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None) -> str:
-    """When to use the tool, what it costs, how long it takes, and what to do with its answers."""
-    late = f" If the time is over first, go on with {asks_with}; never start it again." if asks_with else ""
-    return (
-        f"{_summary(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
-        f"that is wanted. It returns when the video is ready, after up to {_max_wait(offer)}, with JSON: "
-        f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
-        "what the error says. When money may have been spent, do not call it again for the same video unless the "
-        "error itself tells you to."
-    )
+__all__ = ["Arguments", "InjectedRuntime", "args_schema", "quote_schema"]
 
 
 class Arguments(BaseModel):
-    """What a tool is called with: strict about what it means, lenient about how language models write it."""
+    """Arguments of a tool: strict about values, lenient about how language models write them."""
 
-    # They write the number of an image, a task's id or a prompt such as 1984 as a number.
+    # Language models write an image's number, a task id, or a prompt such as 1984 as a JSON number.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     @model_validator(mode="before")
@@ -105,11 +44,12 @@ class Arguments(BaseModel):
 
 
 InjectedRuntime = Annotated[SkipJsonSchema[Any], InjectedToolArg]
-"""What no model is to see: LangChain leaves it out for most of them; Gemini's package shows the whole JSON schema."""
+"""A field that no language model should see. LangChain hides injected arguments; Gemini's package shows the whole JSON
+schema, so the field is left out of that too."""
 
 
 def _one_of(choices: tuple[Any, ...]) -> WrapValidator:
-    """A choice, read as `VideoRequest` reads it: prices are told, and budgets kept, by what that makes of it."""
+    """A choice, parsed as `VideoRequest` parses it, since quotes and budgets depend on the parsed value."""
 
     def read(given: Any, checked: ValidatorFunctionWrapHandler) -> Any:
         with contextlib.suppress(ValidationError):
@@ -126,7 +66,7 @@ def _as_list(given: object) -> object:
 
 
 def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
-    """Every field that a language model may be shown; those that are not accepted are left out below."""
+    """All fields, by name. `args_schema` drops those that the offer does not accept."""
     model = offer.model
     limit = f"; at most {model.max_prompt} characters" if model.max_prompt else ""
     named = " Name the reference images as @Image1, @Image2 and so on." if model.max_references else ""
@@ -169,7 +109,7 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
                 "never copy base64 data here.",
             ),
         ),
-        # No enumeration: Gemini knows only those of texts.
+        # No enum: Gemini knows only enums of strings.
         "duration": (
             Annotated[int, _one_of(model.durations)],
             Field(
@@ -234,12 +174,12 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
 
 
 def args_schema(offer: Offer) -> type[BaseModel]:
-    """The arguments of the tool for this offer: only what is taken there, with its own choices and limits."""
+    """The arguments of the tools that make videos: fields of a request."""
     return _build_args_schema(offer.model, offer.gateway)
 
 
 def quote_schema(offer: Offer) -> type[BaseModel]:
-    """What a price depends on."""
+    """The arguments of the quote tool: what a price depends on."""
     fields = {name: field for name, field in _all_fields(offer).items() if name in {"duration", "resolution"}}
     arguments: type[BaseModel] = create_model("QuoteVideo", __base__=Arguments, **fields)  # type: ignore[call-overload]
     return arguments
@@ -249,8 +189,7 @@ def quote_schema(offer: Offer) -> type[BaseModel]:
 def _build_args_schema(model: Model, gateway: Gateway) -> type[BaseModel]:
     offer = Offer(model, gateway, {})
     fields = {name: field for name, field in _all_fields(offer).items() if offer.accepts(name)}
-    # The name is the contract: LangGraph's ToolNode fills a field called `runtime`. Excluded, so that a call
-    # does not copy the whole state along.
+    # LangGraph's ToolNode fills a field named `runtime`. It is excluded from dumps: else each call copies the state.
     fields["runtime"] = (InjectedRuntime, Field(default=None, exclude=True))
     arguments: type[BaseModel] = create_model("AnimateImage", __base__=Arguments, **fields)  # type: ignore[call-overload]
     return arguments

@@ -1,4 +1,4 @@
-"""The tools of an agent that need not wait: start a video, ask after it, ask for its price."""
+"""`NebulaVideoToolkit`, and its tools that submit a video, get it, and quote its price."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from langchain_nebula_video.langchain.tool_base import (
     VideoTool,
 )
 from langchain_nebula_video.langchain.tool_context import replay_key
+from langchain_nebula_video.langchain.tool_description import submit_description
 from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
 from langchain_nebula_video.langchain.tool_results import ToolResult, to_json
-from langchain_nebula_video.langchain.tool_schema import Arguments, InjectedRuntime, quote_schema, submit_description
+from langchain_nebula_video.langchain.tool_schema import Arguments, InjectedRuntime, quote_schema
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video
@@ -31,13 +32,13 @@ __all__ = ["NebulaGetVideoTool", "NebulaQuoteVideoTool", "NebulaSubmitVideoTool"
 
 _GET, _QUOTE, _SUBMIT = "nebula_get_video", "nebula_quote_video", "nebula_submit_video"
 _MAX_WAIT_SECONDS = 900
-"""Seconds that one call may wait; it can be called again."""
+"""How long one call may wait. The model can call again."""
 
 
 class NebulaSubmitVideoTool(RequestTool):
     """Starts a video and returns at once: `status`, `task_id`, the estimated `cost_usd`, `ready_in_seconds`.
 
-    Its arguments are those of `NebulaVideoTool`, and so are its errors.
+    Arguments and errors are those of `NebulaVideoTool`.
     """
 
     name: str = _SUBMIT
@@ -89,10 +90,11 @@ class _GetVideo(Arguments):
 
 
 class NebulaGetVideoTool(VideoTool):
-    """Asks after a task: the video if it is finished, else how far it is. Costs nothing.
+    """Gets a task: the video if it is finished, else the progress. Costs nothing.
 
-    While the gateway remembers the task, about a day, it also gives a video's address once more. `wait_seconds` waits;
-    a time that is over is an answer, not an error. With `save_to`, a finished video is saved.
+    It also returns a fresh URL of a finished video while the gateway knows the task, which is about a day. With
+    `wait_seconds` it waits; if the time runs out, the result is the task, not an error. With `save_to`, a finished
+    video is saved.
     """
 
     name: str = _GET
@@ -154,7 +156,7 @@ class NebulaGetVideoTool(VideoTool):
             return self._video_result(*unsaved_result)
 
     def _is_settled(self, task: Task, wait_seconds: float) -> bool:
-        """Whether nothing is left to wait for, or nobody wants to."""
+        """Whether the fetched task is the result: it is finished, or the call does not wait."""
         if task.status is TaskStatus.SUCCEEDED and task.url is not None:
             return self.save_to is None
         return task.status.finished or not wait_seconds
@@ -167,7 +169,7 @@ class NebulaGetVideoTool(VideoTool):
 
 
 class NebulaQuoteVideoTool(OfferTool):
-    """Tells a price before it is paid, and what the budget still holds. Costs nothing."""
+    """Quotes a price, and says how much of the budget is left. Costs nothing."""
 
     name: str = _QUOTE
     description: str = (
@@ -206,25 +208,31 @@ class NebulaQuoteVideoTool(OfferTool):
 
 
 class NebulaVideoToolkit(BaseToolkit):
-    """All tools of an agent, on one journal and one budget.
+    """The tools of an agent, on one journal and one budget.
+
+    Setup:
+        ```bash
+        pip install langchain-nebula-video
+        export NEBULA_API_KEY="sk-…"
+        ```
+
+    Instantiation:
+        ```python
+        from langchain_nebula_video import NebulaVideoToolkit
+
+        tools = NebulaVideoToolkit(budget="5.00").get_tools()
+        ```
 
     | tool                    | does                                             | costs    |
     |-------------------------|--------------------------------------------------|----------|
     | `nebula_image_to_video` | makes a video and waits for it                   | a video  |
     | `nebula_submit_video`   | starts a video and returns at once               | a video  |
     | `nebula_get_video`      | looks at a task, or waits for it                 | nothing  |
-    | `nebula_quote_video`    | tells the price, and what the budget still holds | nothing  |
+    | `nebula_quote_video`    | quotes the price, and what is left of the budget | nothing  |
 
     Args:
-        options: As for `NebulaVideoClient`; and for each of the tools alike: `url_in_content` (see `NebulaVideoTool`),
+        options: Those of `NebulaVideoClient`. Also, for all tools: `url_in_content` (see `NebulaVideoTool`),
             `handle_tool_error`, `handle_validation_error`, `callbacks`, `tags` and `metadata`.
-
-    Example:
-        ```python
-        from langchain_nebula_video import NebulaVideoToolkit
-
-        tools = NebulaVideoToolkit(budget="5.00").get_tools()
-        ```
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -237,11 +245,11 @@ class NebulaVideoToolkit(BaseToolkit):
         given = cast("dict[str, Any]", options)
         of_tools = SharedToolOptions.__annotations__
         self._options = LifecycleOptions(**{name: value for name, value in given.items() if name not in of_tools})
-        # One journal for all of them, also if none was given.
+        # If no journal was given, the tools share the default one.
         self._tool_options = {**given, "journal": self._options.journal}
 
     def get_tools(self) -> list[BaseTool]:
-        """The four tools; each call makes new ones on the same journal, and all know what one learns of prices."""
+        """Return four new tools. They share the journal, and what any of them learns about prices."""
         tools: list[VideoTool] = [
             NebulaVideoTool(**self._tool_options, asks_with=_GET),
             NebulaSubmitVideoTool(**self._tool_options, asks_with=_GET),

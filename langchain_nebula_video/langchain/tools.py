@@ -1,4 +1,4 @@
-"""The tool that an agent calls to animate an image."""
+"""`NebulaVideoTool`: the tool that an agent calls to animate an image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.tool_base import OfferTool, ToolOptions
 from langchain_nebula_video.langchain.tool_context import messages_in, replay_key, restore_image_data
+from langchain_nebula_video.langchain.tool_description import description
 from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
 from langchain_nebula_video.langchain.tool_images import resolve_images
 from langchain_nebula_video.langchain.tool_results import ToolResult
-from langchain_nebula_video.langchain.tool_schema import args_schema, description
+from langchain_nebula_video.langchain.tool_schema import args_schema
 
 if TYPE_CHECKING:
     from langchain_nebula_video.schema import VideoRequest
@@ -60,7 +61,7 @@ class RequestTool(OfferTool):
 
 
 class NebulaVideoTool(RequestTool):
-    """Animates an image: waits for the video and returns its URL and what it cost.
+    """Animates an image: waits for the video, and returns its URL and its cost.
 
     Setup:
         ```bash
@@ -90,28 +91,32 @@ class NebulaVideoTool(RequestTool):
         ```
 
     The content is JSON text: `status`, `url`, `cost_usd`, `duration`, `resolution`, `model`, `task_id`,
-    `expires_at`, and `path` if the video was saved. The artifact is the same as a plain dict, and `video`: a
-    LangChain video content block.
+    `expires_at`, and `path` if the video was saved. The artifact is the same as a plain dict, with a LangChain video
+    content block under `video`.
 
-    Arguments are those of `Options` and of `BaseTool`, and `url_in_content`. The schema that a language model
-    sees is made from the model's row: it holds what that model takes and nothing else. `image` may be left out
-    in a graph or an agent: then the newest image of the conversation is animated, of those that are not its
-    `last_image`. It and the other images may be named by their number in the conversation, the oldest being 1; see
-    `langchain_nebula_video.langchain.conversation`. Where the model needs no image, `"none"` asks for a video of the
-    prompt alone.
+    The arguments are those of `Options` and of `BaseTool`, and `url_in_content`. The schema that a language model
+    sees has only what the offer takes.
+
+    The `image` of a call is one of:
+
+    - a URL;
+    - the number of an image of the conversation, where 1 is the oldest; see
+      `langchain_nebula_video.langchain.conversation`. The other image fields take numbers too;
+    - left out: the newest image of the conversation that is not the `last_image`;
+    - `"none"`, if the model needs no image: a video from the prompt alone.
 
     Errors reach the language model as text that says whether money was spent and what to do. With
-    `handle_tool_error=False` they are raised: as the class of `langchain_nebula_video.errors`, which is then a
-    `ToolException` too, and one that retry middleware and LangGraph's default retry leave alone.
+    `handle_tool_error=False` they are raised, as the class of `langchain_nebula_video.errors` and as a
+    `ToolException`. Retry middleware and LangGraph's default retry do not repeat them.
 
-    Under a thread id (`config={"configurable": {"thread_id": …}}`), a tool call that is replayed goes on with
-    its task instead of paying again: the key is the thread, the model's message and the call's id.
+    With a thread id (`config={"configurable": {"thread_id": …}}`), a replayed tool call resumes its task instead of
+    paying again. The key is made from the thread, the model's message and the call's id.
     """
 
     name: str = "nebula_image_to_video"
 
     if TYPE_CHECKING:
-        # By its fields a type checker would let through only what they hold in the end: no key that is a plain text.
+        # The fields have the types after validation. The constructor takes more: a key as plain text, for example.
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
     def _default_description(self) -> str:

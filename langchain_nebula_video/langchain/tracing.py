@@ -1,4 +1,4 @@
-"""What traces show of a generation: what it cost and what it was; never an image's bytes."""
+"""What traces contain: the cost, the model and the task of a video, and never an image's bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{2000,}={0,2}")
 
 
 def redact_value(value: Any) -> Any:
-    """Image data as its type and size; anything else as it is."""
+    """Replace image data with its type and size. Return any other value unchanged."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<image data, {_format_size(len(value))}>"
     if isinstance(value, str):
@@ -32,7 +32,7 @@ def redact_value(value: Any) -> Any:
 
 
 def redact(value: Any) -> Any:
-    """A copy of an input in which image data is replaced, however deep it lies."""
+    """Return a copy of an input with image data replaced at every depth."""
     if isinstance(value, BaseMessage):
         return redact(value.model_dump())
     if isinstance(value, Mapping):
@@ -43,7 +43,7 @@ def redact(value: Any) -> Any:
         return redact_value(value)
     if hasattr(value, "model_dump"):
         return redact(value.model_dump())
-    return f"<{type(value).__name__}>"  # a file, a picture, a path
+    return f"<{type(value).__name__}>"  # an open file, a PIL image or a path
 
 
 def _decoded_size(characters: int) -> int:
@@ -56,7 +56,7 @@ def _format_size(count: int) -> str:
 
 @contextmanager
 def track_costs() -> Iterator[None]:
-    """Around a run, whose videos are to be noted inside."""
+    """Collect the tasks that succeed inside, so that `annotate_run` counts each cost once."""
     token = newly_succeeded.set(set())
     try:
         yield
@@ -65,12 +65,12 @@ def track_costs() -> Iterator[None]:
 
 
 def annotate_run(result: Task | Video) -> None:
-    """Put a task's name on the LangSmith run around it, if there is one; and its cost, if it is this run's.
+    """Add task, model and cost to the current LangSmith run, if there is one.
 
-    A video is asked after in several runs, is replayed and repeated. It costs once: in the run that was the first to
-    see it finished.
+    Several runs may see the same video: it is fetched again, replayed or repeated. Only the first run that sees it
+    finished gets `total_cost`, so that sums are right.
 
-    https://docs.langchain.com/langsmith/log-llm-trace: `total_cost`, `ls_provider`, `ls_model_name`.
+    Source: https://docs.langchain.com/langsmith/log-llm-trace for `total_cost`, `ls_provider`, `ls_model_name`.
     """
     from langsmith.run_helpers import get_current_run_tree  # noqa: PLC0415 slow to import
 

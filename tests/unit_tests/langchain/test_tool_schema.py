@@ -23,7 +23,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer
-from langchain_nebula_video.langchain.tool_schema import args_schema, description
+from langchain_nebula_video.langchain.tool_description import description
+from langchain_nebula_video.langchain.tool_schema import args_schema
 from tests.conftest import KEY
 from tests.tables import each_row
 from tests.unit_tests.catalog.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
