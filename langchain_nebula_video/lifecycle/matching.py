@@ -38,20 +38,20 @@ class Match(Enum):
     UNDECIDABLE = auto()
 
 
-def match_task(request: Mapping[str, Any], answer: TaskSnapshot) -> Match:
+def match_task(request: Mapping[str, Any], snapshot: TaskSnapshot) -> Match:
     """Match a task with the submit of a request.
 
     Args:
         request: The request as the journal entry has it.
-        answer: The gateway's answer about the task.
+        snapshot: The gateway's answer about the task.
     """
-    if answer.status in _UNBILLED:  # it is not billed, whoever submitted it
+    if snapshot.status in _UNBILLED:  # it is not billed, whoever submitted it
         return Match.NONE
-    requested, reported = _normalize(request.get("prompt")), _normalize(answer.prompt)
+    requested, reported = _normalize(request.get("prompt")), _normalize(snapshot.prompt)
     if not requested or not reported:
-        return Match.UNDECIDABLE if not requested or answer.status.finished else Match.PENDING
+        return Match.UNDECIDABLE if not requested or snapshot.status.finished else Match.PENDING
     if requested == reported:
-        figures = ((answer.seconds, request.get("duration")), (answer.resolution, request.get("resolution")))
+        figures = ((snapshot.seconds, request.get("duration")), (snapshot.resolution, request.get("resolution")))
         differs = any(None not in pair and pair[0] != pair[1] for pair in figures)
         return Match.SIMILAR if differs else Match.EXACT
     shorter, longer = sorted((requested, reported), key=len)

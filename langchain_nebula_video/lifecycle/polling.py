@@ -62,10 +62,10 @@ class Poller:
         known = context.task_from_entry(task_id, entry)
         deadline = context.runtime.now() + FETCH_SECONDS
         try:
-            answer = await retry(context.runtime, partial(self.request_status, task_id, deadline), deadline=deadline)
+            snapshot = await retry(context.runtime, partial(self.request_status, task_id, deadline), deadline=deadline)
         except RequestError as error:
             raise tasks.task_error(error, known) from None
-        return await self.record(known, entry, answer)
+        return await self.record(known, entry, snapshot)
 
     async def request_status(self, task_id: str, deadline: float) -> TaskSnapshot:
         """Request a task's status once. If no page documents the route, try each until one exists.
@@ -81,8 +81,8 @@ class Poller:
             route = (self._route + offset) % len(routes)
             try:
                 reply = await context.send(routes[route], deadline)
-                answer = context.protocol.parse_fetch(reply)
-                if answer is None:
+                snapshot = context.protocol.parse_fetch(reply)
+                if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
                     continue
             except RequestError as error:
@@ -91,7 +91,7 @@ class Poller:
                 failures.append(error)
             else:
                 self._route = route
-                return answer
+                return snapshot
         raise min(failures, key=_evidence_of_absence)
 
     async def poll(
@@ -127,7 +127,7 @@ class Poller:
             await lease.renew()
             fault: RequestError | None = None
             try:
-                answer = await self.request_status(task.task_id, deadline)
+                snapshot = await self.request_status(task.task_id, deadline)
             except RequestError as error:
                 fault, faults = error, faults + 1
                 missing = missing + 1 if is_unknown_task(error) else 0
@@ -136,7 +136,7 @@ class Poller:
                 pause = max(backoff(faults, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
                 faults = missing = 0
-                task = await self.record(task, entry, answer)
+                task = await self.record(task, entry, snapshot)
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
                     return tasks.raise_for_failure(task)
@@ -146,12 +146,14 @@ class Poller:
             if runtime.now() >= last_poll:
                 raise tasks.timeout_error(task, reporter.elapsed(), fault)
 
-    async def record(self, task: Task, entry: Entry | None, answer: TaskSnapshot) -> Task:
+    async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot) -> Task:
         """Merge an answer into the task, and record what changed in the journal."""
         context = self._context
-        if answer.unknown_status is not None:
-            logger.info("task %s has the undocumented status %r; polling goes on", task.task_id, answer.unknown_status)
-        fresh = tasks.merge_answer(task, answer, context.gateway, context.find_price, context.runtime.utcnow())
+        if snapshot.unknown_status is not None:
+            logger.info(
+                "task %s has the undocumented status %r; polling goes on", task.task_id, snapshot.unknown_status
+            )
+        fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.find_price, context.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s: %s", task.task_id, fresh.status)
         if entry is None or (

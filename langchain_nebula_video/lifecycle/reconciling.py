@@ -197,13 +197,13 @@ class _TaskFinder:
         if await self._is_owned_elsewhere(task_id, entry):
             return Match.NONE
         try:
-            answer = await self._poller.request_status(task_id, deadline)
+            snapshot = await self._poller.request_status(task_id, deadline)
         except RequestError:  # it is listed, so it exists, whatever this answer says
             return Match.PENDING
-        match = match_task(entry.request, answer)
+        match = match_task(entry.request, snapshot)
         if match is not Match.EXACT:
             return match
-        competing = await self._competing_states(entry, answer)
+        competing = await self._competing_states(entry, snapshot)
         if await self._is_owned_elsewhere(task_id, entry):  # a competing submit has had its answer meanwhile
             return Match.NONE
         if EntryState.UNCONFIRMED in competing:
@@ -214,7 +214,7 @@ class _TaskFinder:
         owner = await self._context.find_entry(task_id)
         return owner is not None and owner.id != entry.id
 
-    async def _competing_states(self, entry: Entry, answer: TaskSnapshot) -> list[EntryState]:
+    async def _competing_states(self, entry: Entry, snapshot: TaskSnapshot) -> list[EntryState]:
         """Return the states of other entries whose submit overlaps this one and could have created the same task."""
         context = self._context
         rows: list[Entry] = await context.call_journal(context.journal.entries, states=_IN_DOUBT, gateway=entry.gateway)
@@ -228,7 +228,7 @@ class _TaskFinder:
             and (row.sent_at is not None or row.state is EntryState.UNCONFIRMED)
             and _submit_window(row)[0] - _MAX_EARLY <= until + _MAX_LATE
             and since - _MAX_EARLY <= _submit_window(row)[1] + _MAX_LATE
-            and match_task(row.request, answer) is Match.EXACT
+            and match_task(row.request, snapshot) is Match.EXACT
         ]
 
 

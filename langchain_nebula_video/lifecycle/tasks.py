@@ -26,7 +26,7 @@ __all__ = [
     "IN_DOUBT_NOTE",
     "PriceLookup",
     "amount_at_risk",
-    "merge_answer",
+    "merge_snapshot",
     "missing_data_error",
     "no_url_error",
     "outcome",
@@ -99,54 +99,56 @@ def with_entry_status(task: Task, entry: Entry | None) -> Task:
     return task if status is None else task.model_copy(update={"status": status})
 
 
-def merge_answer(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup, now: datetime) -> Task:
+def merge_snapshot(
+    task: Task, snapshot: TaskSnapshot, gateway: Gateway, find_price: PriceLookup, now: datetime
+) -> Task:
     """Return the task with what an answer says about it."""
     finished_at = None
-    if answer.status.finished:
+    if snapshot.status.finished:
         # If it is before the submit or in the future, the gateway's time zone was guessed wrong.
-        finished_at = min(max(answer.finished_at or now, task.submitted_at), now)
+        finished_at = min(max(snapshot.finished_at or now, task.submitted_at), now)
     updates = {
-        "progress": answer.progress,
-        "url": answer.url,
-        "expires_at": answer.expires_at,
-        "code": answer.code,
-        "reason": answer.reason,
-        "actual_prompt": answer.actual_prompt,
-        "request_id": answer.request_id,
+        "progress": snapshot.progress,
+        "url": snapshot.url,
+        "expires_at": snapshot.expires_at,
+        "code": snapshot.code,
+        "reason": snapshot.reason,
+        "actual_prompt": snapshot.actual_prompt,
+        "request_id": snapshot.request_id,
     }
-    if answer.status is TaskStatus.SUCCEEDED:
-        updates |= {"duration": answer.seconds, "resolution": answer.resolution}
+    if snapshot.status is TaskStatus.SUCCEEDED:
+        updates |= {"duration": snapshot.seconds, "resolution": snapshot.resolution}
     if task.prompt is None:
-        updates["prompt"] = answer.prompt
-    if not task.model and answer.model:
-        updates["model"] = catalog_name(answer.model, gateway)
+        updates["prompt"] = snapshot.prompt
+    if not task.model and snapshot.model:
+        updates["model"] = catalog_name(snapshot.model, gateway)
         task = task.model_copy(update={"model": updates["model"]})
-    if answer.submitted_at and not task.raw:  # a task that another process submitted
-        updates["submitted_at"] = min(answer.submitted_at, now)
+    if snapshot.submitted_at and not task.raw:  # a task that another process submitted
+        updates["submitted_at"] = min(snapshot.submitted_at, now)
     return task.model_copy(
         update={
             **{name: value for name, value in updates.items() if value is not None},
-            "status": answer.status,
+            "status": snapshot.status,
             "finished_at": finished_at,
-            "cost": _cost(task, answer, gateway, find_price),
-            "raw": answer.raw,
+            "cost": _cost(task, snapshot, gateway, find_price),
+            "raw": snapshot.raw,
         }
     )
 
 
-def _cost(task: Task, answer: TaskSnapshot, gateway: Gateway, find_price: PriceLookup) -> Cost:
+def _cost(task: Task, snapshot: TaskSnapshot, gateway: Gateway, find_price: PriceLookup) -> Cost:
     """Return the bill if the answer has its figures, else an estimate marked as one. A failed task costs nothing."""
-    if answer.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
+    if snapshot.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return compute_cost(Decimal(0), 0, gateway, billed=True)
-    price = answer.price_per_second
+    price = snapshot.price_per_second
     if price is None:
-        price = find_price(task.model, answer.resolution or task.resolution)
+        price = find_price(task.model, snapshot.resolution or task.resolution)
     return compute_cost(
         price,
-        answer.seconds or task.duration,
+        snapshot.seconds or task.duration,
         gateway,
-        group_ratio=answer.group_ratio if answer.group_ratio is not None else task.cost.group_ratio,
-        billed=answer.status is TaskStatus.SUCCEEDED and answer.billed and answer.price_per_second is not None,
+        group_ratio=snapshot.group_ratio if snapshot.group_ratio is not None else task.cost.group_ratio,
+        billed=snapshot.status is TaskStatus.SUCCEEDED and snapshot.billed and snapshot.price_per_second is not None,
     )
 
 
@@ -168,7 +170,7 @@ def amount_at_risk(entry: Entry) -> str:
     return dollars(entry.reserved_usd) if entry.reserved_usd else "money"
 
 
-# --- ends ---
+# --- errors ---
 
 
 def raise_for_failure(task: Task) -> Task:
