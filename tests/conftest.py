@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import itertools
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -140,6 +142,7 @@ async def settle(value: Awaitable[T] | T) -> T:
     return await value if inspect.isawaitable(value) else value
 
 
+@functools.cache
 def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
     """A small, whole JPEG."""
     buffer = io.BytesIO()
@@ -147,6 +150,7 @@ def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
     """A small, whole PNG."""
     buffer = io.BytesIO()
@@ -157,14 +161,19 @@ def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings() -> None:
+    """Forget the settings of whoever runs the tests; a test that sets one restores it."""
+    variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
+    for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_journal(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     # A name alone: a folder for each test would be looked for among thousands.
     journal = tmp_path_factory.getbasetemp() / f"journal-{next(_numbers)}.db"
     monkeypatch.setenv("NEBULA_JOURNAL", f"sqlite:///{journal}")
-    variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
-    for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

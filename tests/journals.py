@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -544,22 +545,19 @@ def _open_at_once(url: str, process: int) -> int:
     return process
 
 
-_DIES = """
-import os, signal, sys
-from tests.journals import *
-journal = opened(sys.argv[1])
-lease = {"holder": "dead", "held_until": MOMENT + timedelta(minutes=1)}
-for name in ("unsent", "sent"):
-    journal.reserve(entry(id=name, key=name, **lease), None)
-assert begin(journal, "sent", holder="dead")
-print("ready", flush=True)
-if sys.argv[2] == "between":
-    sys.stdin.read()
-with journal._store.database.transaction(1) as session:
-    session.run_text("UPDATE nebula_entries SET state = 'failed'")
-    print("in the middle", flush=True)
-    sys.stdin.read()
-"""
+def _work_until_killed(url: str, moment: str, told: int) -> None:
+    """Leave one entry that was sent and one that was not, then wait for the end: between two calls or within one."""
+    journal = opened(url)
+    for name in ("unsent", "sent"):
+        journal.reserve(entry(id=name, key=name, holder="dead", held_until=MOMENT + timedelta(minutes=1)), None)
+    assert begin(journal, "sent", holder="dead")
+    if moment == "between":
+        os.write(told, b"!")
+        signal.pause()
+    with journal._store.database.transaction(1) as session:
+        session.run_text("UPDATE nebula_entries SET state = 'failed'")
+        os.write(told, b"!")
+        signal.pause()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -615,13 +613,18 @@ class SharedJournalContract:
 
     @pytest.mark.parametrize("moment", ["between", "within"])
     def test_what_a_killed_process_leaves_is_seen_to(self, url: str, moment: str) -> None:
-        program = [sys.executable, "-c", _DIES, url, moment]
-        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            if moment == "within":
-                assert process.stdout.readline() == "in the middle\n"
-            process.send_signal(signal.SIGKILL)
+        heard, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                _work_until_killed(url, moment, told)
+            finally:
+                os._exit(1)
+        os.close(told)
+        assert os.read(heard, 1) == b"!"
+        os.close(heard)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
         journal = opened(url)
         assert journal.reserve(entry(id="2", key="unsent", created_at=LATER), None).id == "2"
         (lost,) = journal.sweep(LATER)
@@ -647,18 +650,17 @@ class SharedJournalContract:
         assert {found.id: str(found.state) for found in journal.entries()} == {"parent": "running", "child": "running"}
         journal.close()
 
-    def test_unpickled_in_another_process_it_is_the_same_database(self, url: str) -> None:
+    def test_another_process_unpickles_the_same_database_and_ends_without_noise(self, url: str) -> None:
+        """Nobody closes the journal there."""
         journal = opened(url)
         journal.reserve(entry(), None)
-        program = "import pickle, sys; print(len(pickle.load(sys.stdin.buffer).entries()))"
-        done = subprocess.run(
-            [sys.executable, "-c", program], input=pickle.dumps(journal), capture_output=True, check=True
-        )
-        assert done.stdout == b"1\n"
-        journal.close()
-
-    def test_a_journal_that_nobody_closes_makes_no_noise(self, url: str) -> None:
-        program = f"from tests.journals import *; journal = opened({url!r}); print(journal.reserve(entry(), None).id)"
-        command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", program]
-        done = subprocess.run(command, capture_output=True, check=True)
+        program = """
+            import pickle, sys
+            journal = pickle.load(sys.stdin.buffer)
+            print(journal.update("1", reason="read and written elsewhere").id)
+        """
+        command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)]
+        done = subprocess.run(command, input=pickle.dumps(journal), capture_output=True, check=True)
         assert (done.stdout, done.stderr) == (b"1\n", b"")
+        assert journal.entries()[0].reason == "read and written elsewhere"
+        journal.close()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-import subprocess
+import runpy
 import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from langchain_nebula_video import quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -22,9 +26,12 @@ NONE = "\N{EN DASH}"
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
-    """The script as its own program."""
-    ended = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stderr
+    """The script as its own program, within this process."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as stderr:
+        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+    return int(ended.value.code or 0), stderr.getvalue()
 
 
 def test_the_tables_are_current() -> None:

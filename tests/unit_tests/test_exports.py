@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 
@@ -33,58 +34,45 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert langchain_nebula_video.__version__ == importlib.metadata.version("langchain-nebula-video")
 
 
-def _loaded_by(code: str) -> set[str]:
-    listing = f"{code}; import sys; print(*sys.modules)"
-    return set(
-        subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout.split()
-    )
+# One process for all of it: what is loaded after each step, and then that a client and a tool need no extra.
+_STEPS = """
+import json, sys
+loaded = []
+import langchain_nebula_video
+loaded.append([*sys.modules])
+from langchain_nebula_video import NebulaVideoTool
+loaded.append([*sys.modules])
+print(json.dumps(loaded))
 
-
-def test_importing_the_package_imports_no_langchain_and_no_http() -> None:
-    loaded = _loaded_by("import langchain_nebula_video")
-    assert not {"langchain_core", "langchain", "httpx", "httpx2", "pydantic", "tenacity"} & loaded
-
-
-def test_importing_the_tool_imports_neither_our_http_library_nor_an_extra() -> None:
-    loaded = _loaded_by("from langchain_nebula_video import NebulaVideoTool")
-    assert (
-        not {
-            "httpx",
-            "starlette",
-            "uvicorn",
-            "av",
-            "PIL",
-            "typer",
-            "rich",
-            "langgraph",
-            "langchain",
-            "sqlalchemy",
-            "psycopg",
-        }
-        & loaded
-    )
-
-
-_WITHOUT_EXTRAS = """
-import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"starlette", "uvicorn", "av", "PIL", "typer", "rich", "langgraph", "langchain",
-                                  "sqlalchemy", "psycopg"}:
+        if name.split(".")[0] in set(sys.argv[1:]):
             raise ModuleNotFoundError(name=name)
+
 sys.meta_path.insert(0, Missing())
-from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool
+from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable
 for kind in (NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool):
     kind(api_key="sk-x")
 from langchain_nebula_video import InvalidRequestError, SqlJournal
 try:
     SqlJournal("sqlite:///journal.db")
 except InvalidRequestError as error:
-    assert 'pip install "langchain-nebula-video[journal]"' in str(error), error
-else:
-    raise AssertionError
+    print(error)
 """
+CORE = {"langchain_core", "langchain", "httpx", "httpx2", "pydantic", "tenacity"}
+EXTRAS = {
+    *("starlette", "uvicorn", "av", "PIL", "typer", "rich", "langgraph", "langchain", "sqlalchemy", "psycopg"),
+    *("procrastinate", "mcp"),
+}
 
 
-def test_the_core_needs_no_extra() -> None:
-    subprocess.run([sys.executable, "-c", _WITHOUT_EXTRAS], check=True)
+def test_imports_are_lazy_and_the_core_needs_no_extra() -> None:
+    """The package imports no LangChain and no HTTP; the tool imports neither our HTTP library nor an extra."""
+    command = [sys.executable, "-c", _STEPS, *EXTRAS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed, refusal = done.stdout.splitlines()
+    package, tool = json.loads(listed)
+    assert not CORE & set(package)
+    assert not ({"httpx"} | EXTRAS) & set(tool)
+    assert 'pip install "langchain-nebula-video[journal]"' in refusal

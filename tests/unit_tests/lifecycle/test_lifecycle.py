@@ -559,7 +559,7 @@ async def test_a_function_that_turns_out_to_return_a_coroutine_is_told_of_once(
 
     video = await settle(client.generate(**ASK, on_progress=hides_it))
     assert video.task_id == "task-1"
-    gc.collect()  # what was never awaited would be warned of
+    gc.collect(1)  # what was never awaited would be warned of
     complaints = [record for record in caplog.records if "has to be awaited" in record.message]
     if isinstance(client, NebulaVideoClient):
         assert ([record.levelname for record in complaints], told.heard) == (["ERROR"], [])

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import httpx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import (
@@ -63,7 +63,6 @@ def client_of(gateway: Gateway, journal: MemoryJournal) -> NebulaVideoClient:
     return NebulaVideoClient(api_key=KEY, clock=FakeClock(), http_client=transport, journal=journal)
 
 
-@settings(max_examples=75, derandomize=True, deadline=None)
 @given(st.lists(answers([running(), succeeded(), failed()]), min_size=1, max_size=4))
 def test_no_answer_to_a_poll_makes_a_paid_task_forgotten(polls: list[httpx.Response]) -> None:
     gateway, journal = Gateway(), MemoryJournal()
@@ -80,7 +79,6 @@ def test_no_answer_to_a_poll_makes_a_paid_task_forgotten(polls: list[httpx.Respo
     assert [entry.task_id for entry in journal.entries()] == ["task-1"]
 
 
-@settings(max_examples=75, derandomize=True, deadline=None)
 @given(answers([submitted()]))
 def test_no_answer_to_a_submit_is_followed_by_a_second_one_unless_it_was_refused(answer: httpx.Response) -> None:
     gateway, journal = Gateway(), MemoryJournal()

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -37,7 +37,6 @@ OPAQUE = replace(ANY, alpha=False)
 EACH_GATEWAY = each_row("limits", [row.images for row in GATEWAYS.values()], ids=list(GATEWAYS))
 JPEG, PNG = jpeg(), png()
 URL = "https://example.com/cat.jpg"
-QUICK = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 NOTHING = "Nothing was sent and nothing was spent."
 
 
@@ -882,7 +881,6 @@ def test_the_hint_for_a_wrong_size_works(
     assert wire(tmp_path / "image.jpeg", DASHSCOPE).mime == "image/jpeg"
 
 
-@QUICK
 @given(st.tuples(st.integers(1, 70_000), st.integers(1, 70_000)))
 def test_the_hint_for_a_wrong_size_names_a_right_one(size: tuple[int, int]) -> None:
     try:
@@ -1206,14 +1204,12 @@ MAGIC = [b"", b"\xff\xd8\xff", PNG[:8], PNG[:16], b"BM", b"BM" + bytes(12), b"BM
          b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0", b"\0\0\0\x20ftyp", JPEG[:200]]  # fmt: skip
 
 
-@QUICK
 @given(st.sampled_from(MAGIC), st.binary(max_size=300), st.sampled_from([ANY, OPAQUE, NEBULA, DASHSCOPE]))
 def test_arbitrary_bytes_are_an_image_or_an_invalid_request(head: bytes, tail: bytes, limits: ImageLimits) -> None:
     told = image_or_refusal(head + tail, limits)
     assert told.startswith("data:image/") or NOTHING in told
 
 
-@QUICK
 @given(
     st.sampled_from(list(MADE.values())),
     st.lists(st.tuples(st.integers(0, 60) | st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
@@ -1226,7 +1222,6 @@ def test_a_broken_image_is_an_image_or_an_invalid_request(data: bytes, changes: 
     assert told.startswith("data:image/") or NOTHING in told
 
 
-@QUICK
 @given(st.sampled_from(list(MADE.values())), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_an_image_with_a_hole_is_an_image_or_an_invalid_request(data: bytes, start: int, size: int) -> None:
     start %= len(data)
@@ -1234,7 +1229,6 @@ def test_an_image_with_a_hole_is_an_image_or_an_invalid_request(data: bytes, sta
     assert told.startswith("data:image/") or NOTHING in told
 
 
-@QUICK
 @given(
     st.text(max_size=60)
     | st.text(max_size=60).map("https://example.com/{}".format)
@@ -1253,7 +1247,6 @@ LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.bin
 NAMES = st.sampled_from(["type", "url", "image_url", "source", "data", "base64", "mime_type", "file_id", "id"])
 
 
-@QUICK
 @given(
     st.dictionaries(NAMES, st.recursive(LEAF, lambda inner: st.dictionaries(NAMES, inner, max_size=3), max_leaves=6))
 )

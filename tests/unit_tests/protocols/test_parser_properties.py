@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import RefusedError, RequestError, SubmissionUnconfirmedError
@@ -18,13 +18,6 @@ from langchain_nebula_video.protocols import PROTOCOLS, Protocol, Reply, TaskSna
 NEBULA = PROTOCOLS["nebula"]
 EVERY: list[Protocol] = list(PROTOCOLS.values())
 RECEIVED = datetime(2025, 11, 4, 11, 20, tzinfo=UTC)
-QUICK = settings(
-    max_examples=60,  # to make an answer takes long, and each is read by every protocol
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 DOCUMENTED = [
     json.loads(path.read_text("utf-8")).get("body")
     for path in sorted((Path(__file__).parent / "wire").glob("*/*.json"))
@@ -128,7 +121,6 @@ def check_answer(answer: TaskSnapshot) -> None:
     assert isinstance(answer.raw, dict)
 
 
-@QUICK
 @given(REPLIES)
 def test_a_submit_s_answer_is_a_task_or_none_and_never_an_accident(reply: Reply) -> None:
     for protocol in EVERY:
@@ -140,7 +132,6 @@ def test_a_submit_s_answer_is_a_task_or_none_and_never_an_accident(reply: Reply)
             check_answer(submission.snapshot)
 
 
-@QUICK
 @given(REPLIES)
 def test_a_look_s_answer_is_understood_or_none_and_never_an_accident(reply: Reply) -> None:
     for protocol in EVERY:
@@ -149,7 +140,6 @@ def test_a_look_s_answer_is_understood_or_none_and_never_an_accident(reply: Repl
             check_answer(answer)
 
 
-@QUICK
 @given(REPLIES)
 def test_a_refusal_is_none_or_an_error_that_can_be_shown(reply: Reply) -> None:
     for protocol, paid in itertools.product(EVERY, (True, False)):
@@ -174,7 +164,6 @@ PROOFS = (
 )  # fmt: skip
 
 
-@QUICK
 @given(st.integers(500, 599), HEADERS, BODIES)
 def test_a_paid_request_that_broke_off_is_unconfirmed_unless_a_documented_code_proves_the_contrary(
     status: int, headers: dict[str, str], body: bytes
@@ -189,7 +178,6 @@ def test_a_paid_request_that_broke_off_is_unconfirmed_unless_a_documented_code_p
             assert refusal.spent is None
 
 
-@QUICK
 @given(BODIES, st.sampled_from([408, *range(500, 505)]))
 def test_a_look_that_broke_off_says_nothing_of_money(body: bytes, status: int) -> None:
     for protocol in EVERY:
@@ -198,7 +186,6 @@ def test_a_look_that_broke_off_says_nothing_of_money(body: bytes, status: int) -
         assert not isinstance(refusal, SubmissionUnconfirmedError)
 
 
-@QUICK
 @given(st.text(max_size=30).filter(lambda word: word.strip().lower() not in WORDS), mutations())
 def test_an_undocumented_word_is_never_an_end(word: str, body: dict[str, Any]) -> None:
     body["status"] = word
@@ -209,7 +196,6 @@ def test_an_undocumented_word_is_never_an_end(word: str, body: dict[str, Any]) -
     assert answer.url is None
 
 
-@QUICK
 @given(st.text(max_size=60))
 def test_any_task_id_can_be_asked_after(task_id: str) -> None:
     (wire,) = NEBULA.build_fetch(task_id)
@@ -218,7 +204,6 @@ def test_any_task_id_can_be_asked_after(task_id: str) -> None:
     assert not {"?", "#", " ", "\n"} & set(wire.target)
 
 
-@QUICK
 @given(st.sampled_from(DOCUMENTED), STATUSES)
 def test_a_documented_answer_is_read_the_same_a_second_time(body: dict[str, Any], status: int) -> None:
     """The protocol holds no state."""
@@ -228,7 +213,6 @@ def test_a_documented_answer_is_read_the_same_a_second_time(body: dict[str, Any]
     assert (type(first), str(first)) == (type(second), str(second))
 
 
-@QUICK
 @given(REPLIES)
 def test_a_list_and_a_leave_are_understood_or_none_and_never_an_accident(reply: Reply) -> None:
     extensions = PROTOCOLS["dashscope"].extensions
