@@ -7,11 +7,14 @@ import io
 import re
 import runpy
 import sys
+import tomllib
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from langchain_nebula_video import quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -21,16 +24,23 @@ from tests.tables import each_row
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "models_table.py"
+LICENCES = ROOT / "scripts" / "licences.py"
+LICENCES_PAGE = ROOT / "docs" / "licences.md"
 MODELS_PAGE = ROOT / "docs" / "models.md"
 NONE = "\N{EN DASH}"
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
-    """The script as its own program, within this process."""
+    """The script of the models' tables as its own program, within this process."""
+    return run_script(SCRIPT, *arguments)
+
+
+def run_script(script: Path, *arguments: str | Path) -> tuple[int, str]:
+    """A script as its own program, within this process: its exit code, and what it writes to stderr."""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as stderr:
-        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+            runpy.run_path(str(script), run_name="__main__")
     return int(ended.value.code or 0), stderr.getvalue()
 
 
@@ -60,8 +70,17 @@ def test_what_stands_around_the_tables_is_left_alone(tmp_path: Path) -> None:
 
 def rows(name: str) -> list[dict[str, str]]:
     """A table of the models page, read as a reader does."""
-    text = MODELS_PAGE.read_text(encoding="utf-8")
-    lines = re.findall(rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->", text, re.DOTALL)[0].splitlines()
+    return cells_of(MODELS_PAGE, rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->")
+
+
+def licences(page: Path = LICENCES_PAGE) -> list[dict[str, str]]:
+    """The table of licences."""
+    return cells_of(page, r"<!-- licences -->\n\n(.*?)\n\n<!-- /licences -->")
+
+
+def cells_of(page: Path, pattern: str) -> list[dict[str, str]]:
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(pattern, text, re.DOTALL)[0].splitlines()
     head, _, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(head, cells, strict=True)) for cells in body]
 
@@ -129,3 +148,28 @@ def test_every_field_of_a_request_is_in_the_table() -> None:
     for row in rows("fields"):
         for gateway in GATEWAYS.values():
             assert (row[f"`{gateway.name}`"] != NONE) is (row["Field"].strip("`") in gateway.carries)
+
+
+def test_every_dependency_of_every_extra_is_in_the_table_of_licences() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "all"}
+    table = {row["Distribution"].strip("`"): row for row in licences()}
+    for extra, lines in {"always": project["dependencies"], **extras}.items():
+        for line in lines:
+            row = table[canonicalize_name(Requirement(line).name)]
+            assert row["Licence"], line
+            assert row["Comes with"] == "always" or extra in re.findall(r"[\w-]+", row["Comes with"]), line
+
+
+def test_a_table_of_licences_written_here_has_the_rows_of_the_docs(tmp_path: Path) -> None:
+    page = tmp_path / "licences.md"
+    page.write_text("<!-- licences -->\n<!-- /licences -->\n", encoding="utf-8")
+    assert run_script(LICENCES, "--check", page) == (
+        1,
+        "Not current: licences.md. Run: python scripts/licences.py\n",
+    )
+    assert run_script(LICENCES, page) == (0, "")
+    assert run_script(LICENCES, "--check", page) == (0, "")
+    stated = {row["Distribution"]: row["Licence"] for row in licences()}
+    for row in licences(page):  # another Python or system needs a few more
+        assert stated.get(row["Distribution"], row["Licence"]) == row["Licence"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import langchain_nebula_video
 
@@ -76,3 +79,51 @@ def test_imports_are_lazy_and_the_core_needs_no_extra() -> None:
     assert not CORE & set(package)
     assert not ({"httpx"} | EXTRAS) & set(tool)
     assert 'pip install "langchain-nebula-video[journal]"' in refusal
+
+
+_HINTS = """
+import ctypes.util, sys
+class Missing:
+    names = {"sqlalchemy"}
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+ctypes.util.find_library = lambda name: None
+from langchain_nebula_video import InvalidRequestError, SqlJournal
+for Missing.names in ({"sqlalchemy"}, {"psycopg"}, {"psycopg_c", "psycopg_binary"}):
+    try:
+        SqlJournal("postgresql://host/db")
+    except InvalidRequestError as error:
+        print(str(error).replace(chr(10), " "))
+"""
+
+
+def test_a_journal_names_the_extra_that_brings_the_missing_module() -> None:
+    done = subprocess.run([sys.executable, "-c", _HINTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sqlalchemy, psycopg, libpq = done.stdout.splitlines()
+    assert 'Run: pip install "langchain-nebula-video[journal]"' in sqlalchemy
+    assert 'Run: pip install "langchain-nebula-video[postgres]"' in psycopg
+    assert "needs libpq" in libpq
+    assert "apt-get install libpq5" in libpq
+    assert 'pip install "psycopg[binary]"' in libpq
+
+
+def test_sqlite_brings_no_postgresql_driver() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    named = {
+        extra: {re.split(r"[^\w-]", line)[0] for line in extras[extra]} for extra in ("cli", "journal", "postgres")
+    }
+    assert named["journal"] == {"sqlalchemy"}
+    assert "psycopg" not in named["cli"]
+    assert named["postgres"] == {"sqlalchemy", "psycopg"}
+    assert not any("binary" in line for line in extras["postgres"])
+
+
+def test_all_brings_every_other_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(everything.partition("[")[2].rstrip("]").split(",")) == set(extras) - {"all"}

@@ -30,7 +30,8 @@ class SqlJournal:
         patience: Seconds for which a database that is locked, restarting or unreachable is retried.
 
     Raises:
-        InvalidRequestError: the URL cannot be used, or the extra `journal` is not installed.
+        InvalidRequestError: the URL cannot be used; or the extra `journal`, for PostgreSQL the extra `postgres`, is not
+            installed.
     """
 
     blocking = True
@@ -40,13 +41,10 @@ class SqlJournal:
             from langchain_nebula_video.journal.sql.store import Store
 
             self._store: Store = Store(url, patience)
-        except ModuleNotFoundError as error:
-            if error.name not in {"sqlalchemy", "psycopg"}:
+        except ImportError as error:
+            if (explained := _explain_import(error)) is None:
                 raise
-            raise InvalidRequestError(
-                f"A SqlJournal needs {error.name}, which is not installed.",
-                hint='Run: pip install "langchain-nebula-video[journal]"',
-            ) from None
+            raise explained from None
         # For a pickle: with the password, and with the absolute path of a file.
         self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
         _INSTANCES[self._arguments] = self
@@ -128,6 +126,24 @@ class SqlJournal:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, self._arguments
+
+
+_EXTRAS = {"sqlalchemy": "journal", "psycopg": "postgres"}
+
+
+def _explain_import(error: ImportError) -> InvalidRequestError | None:
+    """Say which extra is missing, or that psycopg found no libpq; None: it is another fault."""
+    if error.name in _EXTRAS:
+        return InvalidRequestError(
+            f"A SqlJournal needs {error.name}, which is not installed.",
+            hint=f'Run: pip install "langchain-nebula-video[{_EXTRAS[error.name]}]"',
+        )
+    if error.name is None and "psycopg" in str(error):  # psycopg/pq/__init__.py names its three attempts
+        return InvalidRequestError(
+            "A SqlJournal in PostgreSQL needs libpq, PostgreSQL's client library, which was not found.",
+            hint='Install it (apt-get install libpq5, brew install libpq), or run: pip install "psycopg[binary]"',
+        )
+    return None
 
 
 _INSTANCES: weakref.WeakValueDictionary[tuple[str, float], SqlJournal] = weakref.WeakValueDictionary()
