@@ -1,8 +1,8 @@
-"""What importing the tool costs on top of LangChain's own tools, in one run on one machine.
+"""What importing the tool costs in addition to LangChain's own tools.
 
-`python benchmarks/imports.py [rounds]` starts fresh interpreters, imports LangChain's tools and then ours in
-each, and prints medians in milliseconds. Both are taken in one interpreter: between two of them the hundreds of
-milliseconds of LangChain's own import vary by more than ours takes.
+`python benchmarks/imports.py [rounds]` starts fresh interpreters. Each imports LangChain's tools and then this package,
+and the medians are printed in milliseconds. Both are measured in the same interpreter, because LangChain's own import
+varies between interpreters by more than this package takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ALONE = "import time; t = time.perf_counter(); import langchain_nebula_video; pr
 
 
 def run(program: str) -> list[float]:
-    """The milliseconds that a program in an interpreter of its own prints."""
+    """Run a program in a new interpreter, and return the times that it prints, in milliseconds."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     return [float(seconds) * 1000 for seconds in done.stdout.split()]
 
@@ -34,7 +34,7 @@ def main(rounds: int) -> None:
     """Measure and print."""
     spec = importlib.util.find_spec("langchain_nebula_video")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        compileall.compile_dir(folder, quiet=1)  # as pip does on installing; a checkout may not be compiled
+        compileall.compile_dir(folder, quiet=1)  # pip compiles on installation; a checkout may not be compiled
     theirs, ours = zip(*(run(PROGRAM) for _ in range(rounds)), strict=True)
     alone = [run(ALONE)[0] for _ in range(rounds)]
     base, extra = statistics.median(theirs), statistics.median(ours)

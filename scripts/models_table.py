@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""scripts/models_table.py [--check] [PAGE ...]: write the tables of the docs that are made from MODELS and GATEWAYS.
+"""scripts/models_table.py [--check] [PAGE ...]: generate the tables of the docs from MODELS and GATEWAYS.
 
-A table stands between `<!-- table: NAME -->` and `<!-- /table -->`. With --check nothing is written, and the exit code
-is 1 if a page is not current.
+A table is between `<!-- table: NAME -->` and `<!-- /table -->`. With --check the script writes nothing, and its exit
+code is 1 if a page is not current.
 """
 
 from __future__ import annotations
@@ -20,122 +20,123 @@ from langchain_nebula_video.schema import VideoRequest, money
 DOCS = Path(__file__).parents[1] / "docs"
 NONE = "\N{EN DASH}"
 UNKNOWN = "not documented"
-_MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 Row = Sequence[str]
 
 
 def table(head: Row, rows: Iterable[Row]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" if line[0] != "---" else f"|{'|'.join(line)}|\n" for line in lines)
 
 
 def code(word: str) -> str:
-    """A word as code."""
+    """Format a word as code."""
     return f"`{word}`"
 
 
-def listed(words: Iterable[str], last: str = ", ") -> str:
-    """Words as a list; `last` stands before the last one."""
+def join_words(words: Iterable[str], last: str = ", ") -> str:
+    """Join words with commas, and the last one with `last`."""
     found = list(words)
     return last.join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found) or NONE
 
 
-# --- names: rows that say the same are one line ---
+# --- names: models with equal cells share a row ---
 
 
-def tier_in_name(model: Model) -> bool:
-    """Whether the model's name says its only resolution."""
+def has_tier_in_name(model: Model) -> bool:
+    """Return whether the name of the model has its only resolution in it."""
     return f"-{model.resolutions[0]}" in model.name and len(model.resolutions) == 1
 
 
-def grouped(names: Sequence[str]) -> str:
-    """Models that share a line: by what all their names begin with, if no other's does; else one by one.
+def group_names(names: Sequence[str]) -> str:
+    """Format the names of models that share a row.
 
-    Names that differ in their resolution alone are told with braces.
+    A common prefix is enough if no other model has it. Otherwise each name is listed, and names that differ in their
+    resolution alone are one name with braces.
     """
     start = names[0][: next((n for n, same in enumerate(zip(*names, strict=False)) if len(set(same)) > 1), 0)]
     if len(start) > 3 and sorted(name for name in MODELS if name.startswith(start)) == sorted(names):
         return f"`{start}…` (all {len(names)})"
-    spread: dict[str, list[str]] = {}
+    patterns: dict[str, list[str]] = {}
     for name in names:
-        tier = MODELS[name].resolutions[0] if tier_in_name(MODELS[name]) else ""
-        spread.setdefault(name.replace(tier, "\0") if tier else name, []).append(tier)
-    return listed(
+        tier = MODELS[name].resolutions[0] if has_tier_in_name(MODELS[name]) else ""
+        patterns.setdefault(name.replace(tier, "\0") if tier else name, []).append(tier)
+    return join_words(
         code(pattern.replace("\0", "{" + ",".join(tiers) + "}" if len(tiers) > 1 else tiers[0]))
-        for pattern, tiers in spread.items()
+        for pattern, tiers in patterns.items()
     )
 
 
-def by_line(cells: Callable[[Model], Row]) -> list[Row]:
-    """A line for all models with the same cells, in the order of their first one."""
+def merge_rows(cells: Callable[[Model], Row]) -> list[Row]:
+    """Return one row for all models with the same cells, in the order of the first of them."""
     lines: dict[tuple[str, ...], list[str]] = {}
     for model in MODELS.values():
         lines.setdefault(tuple(cells(model)), []).append(model.name)
-    return [[grouped(names), *said] for said, names in lines.items()]
+    return [[group_names(names), *row] for row, names in lines.items()]
 
 
 # --- cells ---
 
 
-def marked(choices: Sequence[object], default: object) -> str:
-    """Choices with the default in bold; a run of numbers by its ends."""
+def format_choices(choices: Sequence[object], default: object) -> str:
+    """Format choices with the default in bold, and many numbers as a range."""
     if len(choices) > 5 and all(isinstance(choice, int) for choice in choices):
         return f"{choices[0]} to {choices[-1]}, **{default}**"
     return ", ".join(f"**{choice}**" if choice == default else str(choice) for choice in choices)
 
 
-def sources(model: Model) -> str:
-    """Which images it makes a video of."""
+def format_inputs(model: Model) -> str:
+    """Format the images that the model needs or takes."""
     if "reference_images" in model.requires:
         return f"1 to {model.max_references} `reference_images`"
     needs = [code(name) for name in ("image", "last_image") if name in model.requires]
     if needs:
-        return listed(needs, " and ")
+        return join_words(needs, " and ")
     return "the prompt alone, `image`, or `image` and `last_image`" if "last_image" in model.takes else "the prompt"
 
 
-def sound(model: Model) -> str:
-    """Where its sound comes from."""
+def format_sound(model: Model) -> str:
+    """Format where the sound of a video comes from."""
     kinds = {"generate_audio": "generated", "audio_url": "yours"}
-    return listed((told for name, told in kinds.items() if name in model.takes), " or ")
+    return join_words((kind for name, kind in kinds.items() if name in model.takes), " or ")
 
 
-def span(seconds: float) -> str:
-    """A time for people."""
+def format_time(seconds: float) -> str:
+    """Format a time."""
     if seconds >= 7200:
         return f"{seconds / 3600:g} h"
     return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 
-def usual(model: Model) -> str:
-    """How long it works, by seconds of video."""
+def format_usual_time(model: Model) -> str:
+    """Format how long a task usually takes, by seconds of video."""
     lines = []
     for duration, (start, end) in model.typical_seconds.items():
-        (low, unit), (high, last_unit) = span(start).split(), span(end).split()
-        worked = f"{low} to {high} {unit}" if unit == last_unit else f"{low} {unit} to {high} {last_unit}"
-        lines.append(f"{worked} ({duration} s)" if duration else worked)
-    return listed(lines)
+        (low, unit), (high, last_unit) = format_time(start).split(), format_time(end).split()
+        time = f"{low} to {high} {unit}" if unit == last_unit else f"{low} {unit} to {high} {last_unit}"
+        lines.append(f"{time} ({duration} s)" if duration else time)
+    return join_words(lines)
 
 
-def besides(model: Model) -> str:
-    """What a request may hold that neither all models take nor another column tells."""
+def other_fields(model: Model) -> str:
+    """Format the fields of a request that only some models take and that no other column shows."""
     common = frozenset.intersection(*(row.takes | row.requires for row in MODELS.values()))
-    told = common | {"image", "last_image", "reference_images", "generate_audio", "audio_url"}
+    shown = common | {"image", "last_image", "reference_images", "generate_audio", "audio_url"}
     taken = model.takes | model.requires
-    return listed(code(name) for name in VideoRequest.model_fields if name in taken - told)
+    return join_words(code(name) for name in VideoRequest.model_fields if name in taken - shown)
 
 
-def price(offer: Offer) -> str:
-    """What it costs there, by resolution."""
-    told = [f"{tier} {money(each, offer.gateway.currency)}" for tier, each in offer.prices.items()]
+def format_prices(offer: Offer) -> str:
+    """Format the prices of an offer by resolution, and its other name."""
+    prices = [f"{tier} {money(each, offer.gateway.currency)}" for tier, each in offer.prices.items()]
     there = f" as {code(offer.wire_name)}" if offer.wire_name != offer.model.name else ""
-    return (listed(told) if told else UNKNOWN) + there
+    return (join_words(prices) if prices else UNKNOWN) + there
 
 
-def megabytes(limit: int) -> str:
-    """A number of bytes for people; one that is a byte short of a whole number is not to be reached."""
+def format_bytes(limit: int) -> str:
+    """Format a limit in bytes. One byte less than whole megabytes reads as `under`."""
     whole = f"{-(-limit // 1024 // 1024)} MB"
     return f"under {whole}" if limit % (1024 * 1024) else f"{whole} at most"
 
@@ -144,7 +145,7 @@ def megabytes(limit: int) -> str:
 
 
 def models() -> str:
-    """What each model makes."""
+    """Return the table of what each model makes."""
     head = [
         "Model",
         "Made of",
@@ -159,64 +160,70 @@ def models() -> str:
     ]
     return table(
         head,
-        by_line(
+        merge_rows(
             lambda model: [
-                sources(model),
-                marked(model.durations, model.default_duration),
-                "in the name" if tier_in_name(model) else marked(model.resolutions, model.default_resolution),
+                format_inputs(model),
+                format_choices(model.durations, model.default_duration),
+                "in the name"
+                if has_tier_in_name(model)
+                else format_choices(model.resolutions, model.default_resolution),
                 str(model.fps),
-                sound(model),
+                format_sound(model),
                 str(model.max_prompt or UNKNOWN),
-                usual(model),
-                span(model.timeout),
-                besides(model),
+                format_usual_time(model),
+                format_time(model.timeout),
+                other_fields(model),
             ]
         ),
     )
 
 
 def prices() -> str:
-    """What each model costs, gateway by gateway."""
+    """Return the table of prices by gateway."""
     served = {name: {offer.model.name: offer for offer in offers(row)} for name, row in GATEWAYS.items()}
     return table(
         ["Model", *map(code, GATEWAYS)],
-        by_line(lambda model: [price(there[model.name]) if model.name in there else NONE for there in served.values()]),
+        merge_rows(
+            lambda model: [
+                format_prices(there[model.name]) if model.name in there else NONE for there in served.values()
+            ]
+        ),
     )
 
 
 def fields() -> str:
-    """What a request may hold, gateway by gateway."""
+    """Return the table of request fields by gateway."""
 
-    def said(row: Gateway, field: str) -> str:
+    def support(row: Gateway, field: str) -> str:
         return "required" if field in row.requires else "yes" if field in row.carries else NONE
 
-    asked = [name for name in VideoRequest.model_fields if name != "model"]
+    names = [name for name in VideoRequest.model_fields if name != "model"]
     return table(
         ["Field", *map(code, GATEWAYS)],
-        [[code(name), *(said(row, name) for row in GATEWAYS.values())] for name in asked],
+        [[code(name), *(support(row, name) for row in GATEWAYS.values())] for name in names],
     )
 
 
 def effects() -> str:
-    """The templates of each model that has them."""
+    """Return the table of templates."""
     return table(
         ["Model", "`template`"],
-        [[code(model.name), listed(map(code, model.templates))] for model in MODELS.values() if model.templates],
+        [[code(model.name), join_words(map(code, model.templates))] for model in MODELS.values() if model.templates],
     )
 
 
 def images() -> str:
-    """What each gateway takes as an image."""
+    """Return the table of image limits."""
     return table(
         ["Gateway", "Formats", "Bytes", "Sides in pixels", "PNG with alpha", "Addresses"],
         [
             [
                 code(name),
-                listed(row.images.formats),
-                megabytes(row.images.max_bytes),
+                join_words(row.images.formats),
+                format_bytes(row.images.max_bytes),
                 "{} to {}".format(*row.images.sides) if row.images.sides else UNKNOWN,
                 "yes" if row.images.alpha else "no",
-                listed(code(f"{scheme}://") for scheme in row.images.schemes),
+                join_words(code(f"{scheme}://") for scheme in row.images.schemes),
             ]
             for name, row in GATEWAYS.items()
         ],
@@ -224,7 +231,7 @@ def images() -> str:
 
 
 def gateways() -> str:
-    """Where each gateway is, and what it starts from."""
+    """Return the table of gateways."""
     return table(
         ["`gateway`", "Key", "Address, if another", "Address", "Default model", "Prices in"],
         [
@@ -241,25 +248,25 @@ def gateways() -> str:
     )
 
 
-TABLES = {made.__name__: made for made in (models, prices, fields, effects, images, gateways)}
+TABLES = {table_.__name__: table_ for table_ in (models, prices, fields, effects, images, gateways)}
 
 
-def current(text: str) -> str:
-    """A page with its tables made anew."""
-    return _MARKED.sub(lambda found: found[1] + f"\n{TABLES[found[2]]()}\n" + found[3], text)
+def render_page(text: str) -> str:
+    """Return a page with its tables generated again."""
+    return _TABLE.sub(lambda found: found[1] + f"\n{TABLES[found[2]]()}\n" + found[3], text)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the pages, or look at them."""
+    """Write the pages, or check them."""
     given = [Path(name) for name in arguments if name != "--check"]
     stale = []
     for page in given or sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
-        made = current(text)
-        if made != text:
+        current = render_page(text)
+        if current != text:
             stale.append(page)
             if "--check" not in arguments:
-                page.write_text(made, encoding="utf-8")
+                page.write_text(current, encoding="utf-8")
     if stale and "--check" in arguments:
         names = ", ".join(page.name for page in stale)
         sys.stderr.write(f"Not current: {names}. Run: python scripts/models_table.py\n")

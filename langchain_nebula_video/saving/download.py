@@ -26,8 +26,8 @@ _MAX_BYTES = 1024 * 1024 * 1024
 _MAX_REDIRECTS = 5
 _TOTAL_SECONDS = 1800.0
 _STALL_SECONDS = 60.0
-_ATTEMPTS = 3
-"""Connections in a row that may bring nothing new."""
+_MAX_FAILURES = 3
+"""Failures in a row without a new byte, after which the download ends."""
 _REFUSED = {
     403: "HTTP 403, the address has expired or its signature is wrong",
     404: "HTTP 404, it is not there",
@@ -48,10 +48,10 @@ async def download(runtime: Runtime, url: str, part: Path, keep_alive: KeepAlive
         RequestError: the file did not arrive, or is no complete MP4.
     """
     with await runtime.call(_open, part) as file:
-        await _download(_Download(runtime, url, file, keep_alive), runtime, part)
+        await _run_transfer(_Transfer(runtime, url, file, keep_alive), runtime, part)
 
 
-async def _download(transfer: _Download, runtime: Runtime, part: Path) -> None:
+async def _run_transfer(transfer: _Transfer, runtime: Runtime, part: Path) -> None:
     end = runtime.now() + _TOTAL_SECONDS
     failures = furthest = 0
     while True:
@@ -68,7 +68,7 @@ async def _download(transfer: _Download, runtime: Runtime, part: Path) -> None:
         failures = 1 if transfer.received > furthest else failures + 1
         furthest = max(furthest, transfer.received)
         transient = error.status_code is None or error.status_code >= 500 or error.status_code in {408, 429}
-        if failures >= _ATTEMPTS or not transient or runtime.now() >= end:
+        if failures >= _MAX_FAILURES or not transient or runtime.now() >= end:
             raise error
         await runtime.sleep(backoff(failures, error))
 
@@ -82,7 +82,7 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-class _Download:
+class _Transfer:
     """A download that can continue on another connection."""
 
     def __init__(self, runtime: Runtime, url: str, file: BinaryIO, keep_alive: KeepAlive | None) -> None:
@@ -119,7 +119,7 @@ class _Download:
 
     async def _read_body(self, answer: Stream, *, ranged: bool) -> None:
         validator = _validator(answer)
-        await self._position(answer, validator, ranged=ranged)
+        await self._seek(answer, validator, ranged=ranged)
         encoded = answer.headers.get("content-encoding", "identity").lower() not in {"", "identity"}
         self.validator = "" if encoded else validator
         async for chunk in answer.chunks:
@@ -132,7 +132,7 @@ class _Download:
         if self._total not in {None, self.received} and not encoded:
             raise RequestError(f"{self.received} of {self._total} bytes came")
 
-    async def _position(self, answer: Stream, validator: str, *, ranged: bool) -> None:
+    async def _seek(self, answer: Stream, validator: str, *, ranged: bool) -> None:
         """Set the file's position to where the answer begins, and the total length."""
         length = answer.headers.get("content-length", "")
         part = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", "")) if answer.status == 206 else None
