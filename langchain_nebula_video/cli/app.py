@@ -65,7 +65,7 @@ app = typer.Typer(
     epilog=EPILOG,
     help="Image-to-video: an image and a prompt in; the video and what it cost out. "
     "The key is read from the gateway's variable, for Nebula NEBULA_API_KEY; "
-    "NEBULA_BASE_URL names another address than its own.",
+    "NEBULA_BASE_URL replaces its address.",
 )
 
 

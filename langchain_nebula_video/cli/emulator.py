@@ -43,7 +43,7 @@ def emulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _PORT,
     speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than the gateway it works.")] = 1.0,
     api_key: Annotated[
-        str, typer.Option(help="The key that it accepts; with -beijing and -singapore behind it for DashScope.")
+        str, typer.Option(help="The key that it accepts. For DashScope, add -beijing or -singapore.")
     ] = "sk-emulator",
     balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
 ) -> None:

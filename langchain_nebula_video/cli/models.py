@@ -16,12 +16,14 @@ __all__ = ["models"]
 
 
 def models(
-    model: Annotated[str | None, typer.Argument(help="Tell all of this one: what it needs and takes, limits.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Show everything about this model: inputs, options, limits.")
+    ] = None,
     *,
     gateway: Annotated[str | None, typer.Option("--gateway", help="Only what this gateway serves.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the models by gateway: what each makes a video of, how long, and what a second costs."""
+    """List the models by gateway, with their inputs, durations and prices per second."""
     output = Output(as_json=as_json)
     with output.report_errors():
         rows = list(GATEWAYS.values()) if gateway is None else [find_gateway(gateway)]

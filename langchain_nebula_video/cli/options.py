@@ -91,7 +91,7 @@ DownloadHosts = Annotated[
     typer.Option(
         "--download-host",
         metavar="HOST",
-        help="Fetch from this host though it is not on the public internet; may be repeated.",
+        help="Allow downloads from this host, although it is not on the public internet; may be repeated.",
     ),
 ]
 GroupRatio = Annotated[
@@ -106,16 +106,19 @@ Price = Annotated[
         "--price",
         parser=_price,
         metavar="AMOUNT",
-        help="What a second of video costs you, in the gateway's currency: where no page tells, or yours differs.",
+        help="Your price per second of video, in the gateway's currency, if it is not documented or differs.",
     ),
 ]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="A row of: nebula-video models. Unless said, the gateway's own default.")
+    str | None,
+    typer.Option("--model", help="A model that this lists: nebula-video models. Default: that of the gateway."),
 ]
-GatewayName = Annotated[str, typer.Option("--gateway", help=f"Where to: {', '.join(GATEWAYS)}.")]
-GatewayFilter = Annotated[str | None, typer.Option("--gateway", help="Of this gateway alone.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait at most.")]
-PollInterval = Annotated[float | None, typer.Option("--poll-interval", help="Seconds between two looks at the task.")]
+GatewayName = Annotated[str, typer.Option("--gateway", help=f"One of: {', '.join(GATEWAYS)}.")]
+GatewayFilter = Annotated[str | None, typer.Option("--gateway", help="Only at this gateway.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest wait, in seconds.")]
+PollInterval = Annotated[
+    float | None, typer.Option("--poll-interval", help="Seconds between two requests for the status.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
 
 _Image = Annotated[
@@ -125,7 +128,7 @@ _Image = Annotated[
         f"{NO_IMAGE}: a video without it, where the model makes them (./{NO_IMAGE} is a file of that name)."
     ),
 ]
-_Prompt = Annotated[str, typer.Argument(help="What should happen in the video; not read with --template.")]
+_Prompt = Annotated[str, typer.Argument(help="What should happen in the video. Ignored with --template.")]
 _LastImage = Annotated[
     str | None, typer.Option("--last-image", metavar="IMAGE", help="The last frame: a file, an https URL, a data: URI.")
 ]
@@ -137,24 +140,24 @@ _References = Annotated[
         help="Who or what should appear; may be repeated. In the prompt: @Image1, @Image2.",
     ),
 ]
-_Negative = Annotated[str | None, typer.Option("--negative", metavar="PROMPT", help="What should not be seen.")]
+_Negative = Annotated[str | None, typer.Option("--negative", metavar="PROMPT", help="What the video should not show.")]
 _Template = Annotated[str | None, typer.Option("--template", help=f"An effect, instead of a prompt; {_SEE}.")]
 _AspectRatio = Annotated[
     str | None, typer.Option("--aspect-ratio", help=f"Proportions of a video without a first frame: {_proportions}.")
 ]
 _Audio = Annotated[bool, typer.Option("--audio", help="Let the model make sound.")]
 _AudioUrl = Annotated[
-    str | None, typer.Option("--audio-url", help="A sound of yours: https URL of an MP3 or WAV file.")
+    str | None, typer.Option("--audio-url", help="Your own sound: the https URL of an MP3 or WAV file.")
 ]
 _SmartRewrite = Annotated[bool, typer.Option("--smart-rewrite", help="Let the gateway enrich the prompt.")]
 _Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives a similar video.")]
-_Watermark = Annotated[bool, typer.Option("--watermark", help="Let the vendor put its mark on the video.")]
+_Watermark = Annotated[bool, typer.Option("--watermark", help="Let the vendor add its watermark.")]
 _MaxCost = Annotated[
     Budget | None,
     typer.Option("--max-cost", parser=_budget, metavar="USD", help="Send nothing if the estimate is higher."),
 ]
 _BaseUrl = Annotated[
-    str | None, typer.Option("--base-url", help="The gateway's address, instead of its variable or its own.")
+    str | None, typer.Option("--base-url", help="The gateway's base URL. It wins over the variable and the default.")
 ]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked.")]
 

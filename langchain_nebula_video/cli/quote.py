@@ -22,7 +22,7 @@ def quote(
     group_ratio: opt.GroupRatio = Decimal(1),
     as_json: opt.AsJson = False,
 ) -> None:
-    """Say what a video would cost. Needs neither network nor key."""
+    """Show what a video would cost. Needs no network and no key."""
     output = Output(as_json=as_json)
     with output.report_errors():
         cost = client.quote(

@@ -35,9 +35,9 @@ def resume(
     poll_interval: opt.PollInterval = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Finish all that is unfinished: wait for it, save it; save what was not saved while its URL lives.
+    """Wait for every unfinished task and save its video. Also save what is finished but not saved, while its URL works.
 
-    What is unconfirmed is looked for where the gateway lists its tasks, and told.
+    An unconfirmed submit is looked up in the gateway's list of tasks, if there is one, and is reported.
     """
     output = Output(as_json=as_json)
     settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}

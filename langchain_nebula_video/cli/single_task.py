@@ -42,7 +42,7 @@ def wait(
 
 @opt.flatten_groups
 def status(ctx: typer.Context, task_id: opt.TaskId, target: opt.GatewayOptions, *, as_json: opt.AsJson = False) -> None:
-    """Look at a task once. Ends with 0 whatever its status is, as long as the gateway knows it."""
+    """Show a task's status. The exit code is 0 for every status, as long as the gateway knows the task."""
     output = Output(as_json=as_json)
     factory = ClientFactory(target=target, settings=ctx.obj or {})
     with output.report_errors(resume=factory.resume_command, interrupted=partial(_interrupted_unchanged, task_id)):
@@ -53,7 +53,7 @@ def status(ctx: typer.Context, task_id: opt.TaskId, target: opt.GatewayOptions, 
 
 @opt.flatten_groups
 def cancel(ctx: typer.Context, task_id: opt.TaskId, target: opt.GatewayOptions, *, as_json: opt.AsJson = False) -> None:
-    """Take back a task that still waits in the queue. Only DashScope itself can."""
+    """Cancel a task that still waits in the queue. Only DashScope itself supports this."""
     output = Output(as_json=as_json)
     factory = ClientFactory(target=target, settings=ctx.obj or {})
     with output.report_errors(resume=factory.resume_command, interrupted=partial(_interrupted_cancel, task_id)):

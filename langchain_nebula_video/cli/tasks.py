@@ -21,10 +21,10 @@ from langchain_nebula_video.schema import dollars
 __all__ = ["entry_as_dict", "tasks"]
 
 _State = Annotated[
-    list[EntryState] | None, typer.Option("--state", help="In this state alone; may be repeated.", show_choices=True)
+    list[EntryState] | None, typer.Option("--state", help="Only in this state; may be repeated.", show_choices=True)
 ]
-_Days = Annotated[float | None, typer.Option("--days", min=0, help="Not older than this.")]
-_Limit = Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")]
+_Days = Annotated[float | None, typer.Option("--days", min=0, help="Only from this many last days.")]
+_Limit = Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")]
 _WIDE = 120
 """From this width on, the table has room for the model and the file."""
 
@@ -37,7 +37,7 @@ def tasks(
     limit: _Limit = 20,
     as_json: opt.AsJson = False,
 ) -> None:
-    """List what was paid for, or may have been: every task that this command line has made, and the totals."""
+    """List every task that this command line has submitted, with the totals."""
     output = Output(as_json=as_json)
     with output.report_errors():
         since = None if days is None else datetime.now(UTC) - timedelta(days=days)
