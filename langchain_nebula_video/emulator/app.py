@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from . import control
@@ -15,6 +16,7 @@ from .enums import Dialect
 from .refusals import Refusal
 from .rendering.errors import RenderStopped
 from .serving import storage
+from .serving.browsers import vendor_refusal
 from .serving.exchange import ClientDisconnected, Exchange, connection_of, headers_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from .serving.state import State
 
     RefusalHandler = Callable[[Exchange, Refusal], Response]
+
+
+# A page may show a video or an image: its URL is signed, or names it by its digest.
+_OPEN_TO_PAGES = frozenset({"download", "hosted"})
 
 
 class Endpoint:
@@ -51,7 +57,10 @@ class Endpoint:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request. One that a web page sent is neither logged nor counted by a fault."""
+        if self._point not in _OPEN_TO_PAGES and (refusal := vendor_refusal(scope)) is not None:
+            await JSONResponse({"error": {"message": refusal, "type": "emulator"}}, 403)(scope, receive, send)
+            return
         connection = connection_of(scope)
         with self._state.request_log.track(
             self._point,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .files import is_loopback
+from .serving.browsers import control_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -109,8 +109,8 @@ class _Control:
 
 def _endpoint_for(action: Callable[[Any], Any]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        if request.client is None or not is_loopback(request.client.host):
-            return _RecordResponse({"error": "the control routes answer this machine alone"}, 403)
+        if (refusal := control_refusal(request.scope)) is not None:
+            return _RecordResponse({"error": refusal}, 403)
         try:
             body = json.loads(await request.body() or b"{}")
             return _RecordResponse(action({**request.query_params, **body}))

@@ -292,7 +292,7 @@ async def test_control_routes_refuse_nonsense(http: httpx.AsyncClient, path: str
 async def test_control_routes_answer_this_machine_alone(emulator: Emulator) -> None:
     """An emulator that listens on every interface is not everybody's to steer."""
     transport = httpx.ASGITransport(app=emulator.app, client=("192.0.2.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://emulator") as stranger:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as stranger:
         assert (await stranger.get("/_emulator/tasks")).status_code == 403
 
 
