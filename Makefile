@@ -3,6 +3,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# More workers than cores pay, because the tests wait for the emulator half of the time.
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks chaos chaos_postgres clean
 
@@ -10,13 +13,13 @@ demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 unit_tests: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/unit_tests
+	$(PYTEST) tests/unit_tests
 
 integration_tests: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/integration_tests
+	$(PYTEST) tests/integration_tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from pytest_socket import enable_socket, socket_allow_hosts
 
 from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, Video
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator.rendering import encoder
+from langchain_nebula_video.emulator.rendering.scene import Scene
 from tests.conftest import settle
-from tests.gateways import ASK, HurriedClock, Make
+from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make
 from tests.storage import Storage, serving
 
 
@@ -21,17 +25,34 @@ def _loopback_only() -> None:
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
 
 
+_RENDERED: dict[Scene, bytes] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_scene_is_rendered_once() -> Iterator[None]:
+    """Share finished videos among the emulators of these tests: one scene always gives the same bytes."""
+    real = encoder.render
+
+    def remembered(scene: Scene, stop: threading.Event | None = None) -> bytes:
+        if scene not in _RENDERED:
+            _RENDERED[scene] = real(scene, stop)
+        return _RENDERED[scene]
+
+    with mock.patch.object(encoder, "render", remembered):
+        yield
+
+
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """A gateway a thousand times as fast as a real one, or as fast as a test says."""
-    with Emulator(speed=getattr(request, "param", 1000)) as running:
+    """A gateway whose tasks take some milliseconds, or as fast as a test says."""
+    with Emulator(speed=getattr(request, "param", SPEED)) as running:
         yield running
 
 
 @pytest.fixture
 def options(emulator: Emulator) -> dict[str, Any]:
     """Keywords that point any of our classes at the emulator."""
-    return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+    return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL}
 
 
 @pytest.fixture(params=["sync", "async"])

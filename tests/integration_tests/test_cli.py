@@ -21,19 +21,21 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg
+from tests.gateways import SPEED
+from tests.processes import run_command
 
 COMMAND = [sys.executable, "-m", "langchain_nebula_video.cli"]
 LONGEST = 60.0
-FAST = ["--poll-interval", "0.1", "--resolution", "480p"]
+FAST = ["--poll-interval", "0.02", "--resolution", "480p", "--seed", "1"]
 
 
 UNKNOWN = ["--gateway", "uniall", "--model", "viduq3t-540p", "--resolution", "540p"]
-QUICK = ["--yes", "--poll-interval", "0.1"]
+QUICK = ["--yes", "--poll-interval", "0.02", "--seed", "1"]
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    emulator = Emulator(speed=200)
+    emulator = Emulator(speed=SPEED)
     for region in ("beijing", "singapore"):
         emulator.add_account(f"sk-{region}", region=region)
     with emulator:
@@ -75,18 +77,9 @@ def environment(emulator: Emulator | None, **more: str) -> dict[str, str]:
 
 
 def run(
-    emulator: Emulator | None, folder: Path, *args: str, stdin: bytes | None = None, more: dict[str, str] | None = None
+    emulator: Emulator | None, folder: Path, *args: str, stdin: bytes = b"", more: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    return subprocess.run(
-        [*COMMAND, *args],
-        cwd=folder,
-        env=environment(emulator, **(more or {})),
-        capture_output=True,
-        timeout=LONGEST,
-        check=False,
-        **given,
-    )
+    return run_command(list(args), cwd=folder, env=environment(emulator, **(more or {})), stdin=stdin)
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +147,7 @@ def test_submit_and_wait_are_one_video_in_two_processes(emulator: Emulator, tmp_
     task_id = run(emulator, tmp_path, "submit", cat, "x", "--yes", "--resolution", "480p").stdout.decode().strip()
     looked = run(emulator, tmp_path, "status", task_id, "--json")
     assert json.loads(looked.stdout)["task_id"] == task_id
-    done = run(emulator, tmp_path, "wait", task_id, "--poll-interval", "0.1", "--out", "films")
+    done = run(emulator, tmp_path, "wait", task_id, "--poll-interval", "0.02", "--out", "films")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "films" / f"{task_id}.mp4").is_file()
     assert len(emulator.tasks) == 1
@@ -423,7 +416,7 @@ def test_what_one_command_has_submitted_another_one_finishes(emulator: Emulator,
     listed = json.loads(run(emulator, tmp_path, "tasks", "--json").stdout)
     assert [task["state"] for task in listed["tasks"]] == ["submitted"] * 3
     assert listed["totals"]["states"] == {"submitted": 3}
-    done = run(emulator, tmp_path, "resume", "--out", "videos", "--poll-interval", "0.1")
+    done = run(emulator, tmp_path, "resume", "--out", "videos", "--poll-interval", "0.02")
     assert done.returncode == 0, done.stderr
     assert sorted(path.stem for path in (tmp_path / "videos").iterdir()) == sorted(task.id for task in emulator.tasks)
     assert b"3 saved, 0 not, 0 unconfirmed." in done.stderr
@@ -443,8 +436,8 @@ def test_a_command_that_was_killed_is_finished_by_resume(emulator: Emulator, tmp
         time.sleep(0.3)
         process.kill()
         process.wait()
-    emulator.speed = 1000
-    done = run(emulator, tmp_path, "resume", "--poll-interval", "0.1")
+    emulator.speed = SPEED
+    done = run(emulator, tmp_path, "resume", "--poll-interval", "0.02")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / f"{emulator.tasks[0].id}.mp4").is_file()
 
@@ -464,7 +457,7 @@ def test_the_same_command_again_goes_on_with_what_was_paid_for(emulator: Emulato
     emulator.speed = 1
     asked = ["generate", cat, "The cat yawns", "--yes", *FAST]
     assert run(emulator, tmp_path, *asked, "--timeout", "2").returncode == Exit.TIMEOUT
-    emulator.speed = 1000
+    emulator.speed = SPEED
     assert run(emulator, tmp_path, *asked).returncode == 0
     assert len(emulator.tasks) == 1
 

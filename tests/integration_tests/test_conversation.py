@@ -21,8 +21,10 @@ from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conversations import PRODUCERS, Producer, answering, encoded
+from tests.gateways import SPEED
 
 SMALL = (32, 32)
+SHORT: dict[str, Any] = {"duration": 1, "seed": 1}
 CLOSE = 16
 """Mean difference of the channels, 0 to 255, that encoding and cropping may make."""
 
@@ -76,7 +78,7 @@ def emulator() -> Iterator[Emulator]:
     """One that knows the pictures by their addresses."""
     known = dict(zip(ADDRESSES, PICTURES, strict=True))
     bare = {address.removesuffix(".png"): picture for address, picture in known.items()}
-    with Emulator(speed=1000, known_images={**known, **bare}) as running:
+    with Emulator(speed=SPEED, known_images={**known, **bare}) as running:
         yield running
 
 
@@ -88,7 +90,7 @@ def tool(options: dict[str, Any], tmp_path: Path) -> NebulaVideoTool:
 @pytest.fixture
 def quick(options: dict[str, Any], tmp_path: Path) -> NebulaVideoTool:
     """A model that makes videos of one second."""
-    return NebulaVideoTool(**options, save_to=tmp_path, gateway="uniall", model="viduq3p-720p")
+    return NebulaVideoTool(**options, save_to=tmp_path, gateway="uniall", model="viduq3t-540p")
 
 
 each_producer = pytest.mark.parametrize("number", range(len(PRODUCERS)), ids=[one.name for one in PRODUCERS])
@@ -105,9 +107,9 @@ def decoy() -> HumanMessage:
 
 @each_producer
 def test_an_agent_animates_the_newest_picture_whoever_made_it(
-    emulator: Emulator, tool: NebulaVideoTool, number: int
+    emulator: Emulator, quick: NebulaVideoTool, number: int
 ) -> None:
-    agent: Any = create_agent(animates(resolution="480p"), [tool])
+    agent: Any = create_agent(animates(**SHORT), [quick])
     conversation = [decoy(), AIMessage("A fine picture."), *made(number), HumanMessage("Animate it.")]
     messages = agent.invoke({"messages": conversation})["messages"]
     assert shown_first(messages[-2]) == number
@@ -123,7 +125,7 @@ def _graph(tool: NebulaVideoTool) -> Any:
 
 
 async def _animated(tool: NebulaVideoTool, conversation: list[Any], **args: Any) -> Any:
-    asked = animates(duration=1, **args).lines[0]
+    asked = animates(**SHORT, **args).lines[0]
     result = await _graph(tool).ainvoke({"messages": [*conversation, asked]})
     return result["messages"][-1]
 
@@ -143,7 +145,7 @@ def test_in_one_long_conversation_each_number_is_its_own_picture(quick: NebulaVi
     conversation = [message for number in range(len(PRODUCERS)) for message in made(number)]
     graph = _graph(quick)
     for number in range(0, len(PRODUCERS), 5):
-        asked = animates(f"call_{number}", duration=1, image=f"image {number + 1}").lines[0]
+        asked = animates(f"call_{number}", **SHORT, image=f"image {number + 1}").lines[0]
         assert shown_first(graph.invoke({"messages": [*conversation, asked]})["messages"][-1]) == number
 
 
@@ -159,11 +161,11 @@ def test_a_video_does_not_become_the_newest_picture(emulator: Emulator, tool: Ne
 
 
 def test_a_number_that_is_not_there_is_told_to_the_model_and_costs_nothing(
-    emulator: Emulator, tool: NebulaVideoTool
+    emulator: Emulator, quick: NebulaVideoTool
 ) -> None:
-    script = animates(image="5", resolution="480p")
-    script.lines.insert(1, animates("call_2", image="1", resolution="480p").lines[0])
-    agent: Any = create_agent(script, [tool])
+    script = animates(image="5", **SHORT)
+    script.lines.insert(1, animates("call_2", image="1", **SHORT).lines[0])
+    agent: Any = create_agent(script, [quick])
     messages = agent.invoke({"messages": [decoy(), HumanMessage("Animate it.")]})["messages"]
     refused, answered = [message for message in messages if isinstance(message, ToolMessage)]
     assert (refused.status, "1: PNG, 1 kB, by the user" in refused.content) == ("error", True)

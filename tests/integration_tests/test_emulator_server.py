@@ -154,7 +154,7 @@ def test_trickled_answer_is_whole_in_the_end(emulator: Emulator, client: httpx.C
     """Every read is fed, so only a deadline for the whole can end it."""
     emulator.faults.add("submit", "trickle", delay=0.002, chunk=8, headers=headers)
     began = time.monotonic()
-    assert client.post(PATH, json=REQUEST, timeout=0.2).json()["status"] == "submitted"
+    assert client.post(PATH, json=REQUEST, timeout=10).json()["status"] == "submitted"
     assert time.monotonic() - began > 0.05
 
 
@@ -267,7 +267,7 @@ def test_server_answers_while_it_renders(emulator: Emulator, client: httpx.Clien
         downloads = [pool.submit(httpx.get, url, timeout=60) for _ in range(3)]
         answered = 0
         while not all(download.done() for download in downloads):
-            assert client.get(f"{PATH}/{task_id}", timeout=2).status_code == 200
+            assert client.get(f"{PATH}/{task_id}", timeout=20).status_code == 200
             answered += 1
         assert len({download.result().content for download in downloads}) == 1
     assert answered > 3

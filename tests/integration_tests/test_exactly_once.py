@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conftest import settle
+from tests.gateways import SPEED, HurriedClock
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
 Caller = Callable[[dict[str, Any]], Any]
@@ -111,14 +111,24 @@ LOST: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 
 
-@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
-@pytest.mark.parametrize("fault", LOST)
+CLIENTS: list[Caller] = [client_sync, client_async]
+LOSSES = [("reset after acceptance", caller) for caller in CALLERS[2:]]
+LOSSES += [("reset before acceptance", caller) for caller in CALLERS[2:]]
+LOSSES += [(fault, caller) for fault in LOST for caller in CLIENTS]
+"""Each fault for the two transports; each caller above them for a task that is there and for one that is not."""
+
+
+def by_name(value: Any) -> str:
+    return value if isinstance(value, str) else str(value.__name__)
+
+
+@pytest.mark.parametrize(("fault", "caller"), LOSSES, ids=by_name)
 async def test_a_lost_answer_means_one_post(
     emulator: Emulator, options: dict[str, Any], fault: str, caller: Caller
 ) -> None:
     kind, parameters, accepted = LOST[fault]
     emulator.faults.add("submit", kind, **parameters)
-    hasty = {"timeout": 1.0} if fault in {"read timeout", "trickled"} else {}
+    hasty = {"timeout": 2.0} if fault in {"read timeout", "trickled"} else {}
     try:
         result = await settle(caller({**options, **hasty}))
     except SubmissionUnconfirmedError as error:
@@ -130,51 +140,69 @@ async def test_a_lost_answer_means_one_post(
     assert len(emulator.tasks) == accepted
 
 
-@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+@pytest.mark.parametrize("caller", CALLERS, ids=by_name)
 async def test_429_is_repeated_and_pays_once(emulator: Emulator, options: dict[str, Any], caller: Caller) -> None:
     emulator.faults.add("submit", "status", times=1, code=429)
     emulator.faults.add("submit", "status", times=1, code=429, body="empty", retry_after=0)
-    await settle(caller(options))
+    await settle(caller({**options, "clock": HurriedClock()}))
     assert sum(request.point == "submit" for request in emulator.requests) == 3
     assert len(emulator.tasks) == 1
     assert len(emulator.bill.lines) == 1
 
 
-@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
-async def test_a_connection_refused_is_repeated_and_pays_once(options: dict[str, Any], caller: Caller) -> None:
+def free_port() -> int:
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    emulator = Emulator(speed=1000, port=port)
-    starter = threading.Timer(0.3, emulator.start)
-    starter.start()
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class StartsTheServer(HurriedClock):
+    """A clock on which the first sleep lasts until the server is there."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator: Emulator | None = emulator
+
+    def sleep(self, seconds: float) -> None:
+        if self._emulator is not None:
+            self._emulator.start()
+            self._emulator = None
+        super().sleep(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(0)
+        await super().asleep(seconds)
+
+
+@pytest.mark.parametrize("caller", [*CLIENTS, retried_tool_sync], ids=by_name)
+async def test_a_connection_refused_is_repeated_and_pays_once(options: dict[str, Any], caller: Caller) -> None:
+    port = free_port()
+    emulator = Emulator(speed=SPEED, port=port)
     try:
-        await settle(caller({**options, "base_url": f"http://127.0.0.1:{port}"}))
+        clock = StartsTheServer(emulator)
+        await settle(caller({**options, "base_url": f"http://127.0.0.1:{port}", "clock": clock}))
         assert sum(request.point == "submit" for request in emulator.requests) == 1
         assert len(emulator.tasks) == 1
     finally:
-        starter.join()
         emulator.stop()
 
 
-@pytest.mark.parametrize("door", ["sync", "async"])
-async def test_a_host_that_is_not_there_costs_nothing(options: dict[str, Any], door: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    caller = client_sync if door == "sync" else client_async
+@pytest.mark.parametrize("caller", CLIENTS, ids=by_name)
+async def test_a_host_that_is_not_there_costs_nothing(options: dict[str, Any], caller: Caller) -> None:
+    nowhere = {"base_url": f"http://127.0.0.1:{free_port()}", "clock": HurriedClock()}
     with pytest.raises(NotSentError, match="Nothing was sent"):
-        await settle(caller({**options, "base_url": address}))
+        await settle(caller({**options, **nowhere}))
 
 
-@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.__name__)
+@pytest.mark.parametrize("caller", CLIENTS, ids=by_name)
 async def test_a_kept_alive_connection_that_the_server_closes_between_polls_is_no_error(
     emulator: Emulator, options: dict[str, Any], caller: Caller
 ) -> None:
     emulator.speed = 400
     for point in ("submit", "query"):
         emulator.faults.add(point, "close_idle", times=None, delay=0.01)
-    await settle(caller(options))
+    await settle(caller({**options, "poll_interval": 0.05}))
     polls = [request.connection for request in emulator.requests if request.point == "query"]
     assert len(polls) == len(set(polls)) > 1
     assert sum(request.point == "submit" for request in emulator.requests) == 1
@@ -222,7 +250,7 @@ async def test_a_callers_own_client_of_either_library_is_treated_alike(
 
 
 def test_a_submit_opens_its_own_connection_and_polls_share_one(emulator: Emulator, options: dict[str, Any]) -> None:
-    emulator.speed = 200
+    emulator.speed = 400
     with NebulaVideoClient(**options) as client:
         client.generate(**ASK)
         client.generate(**ASK)
@@ -238,9 +266,10 @@ async def test_at_most_four_submits_and_thirty_two_requests_are_under_way(
     emulator: Emulator, options: dict[str, Any]
 ) -> None:
     emulator.faults.add("submit", "late", times=None, seconds=0.05)
-    emulator.faults.add("query", "late", times=None, seconds=0.1)
+    emulator.faults.add("query", "late", times=None, seconds=0.3)
     async with AsyncNebulaVideoClient(**options) as client:
-        await asyncio.gather(*(client.generate(**ASK, seed=number) for number in range(60)))
+        tasks = await asyncio.gather(*(client.submit(**ASK, seed=number) for number in range(60)))
+        await asyncio.gather(*map(client.wait, tasks))
     assert emulator.peaks.submits == 4
     assert 8 < emulator.peaks.requests <= 32
     assert len(emulator.bill.lines) == 60

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import run_script
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -48,11 +48,8 @@ def test_every_example_is_here() -> None:
 def test_an_example_runs_and_tells(name: str, tmp_path: Path) -> None:
     settings = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "LANG")
     offline = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
-    offline["PYTHONIOENCODING"] = "utf-8"  # prices in yuan
-    command = [sys.executable, str(EXAMPLES / name)]
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=offline, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert TELLING[name] in ended.stdout
-    assert ended.stderr == ""
+    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=offline)
+    told = ended.stderr.decode()
+    assert ended.returncode == 0, told
+    assert TELLING[name] in ended.stdout.decode()
+    assert told == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -40,7 +41,15 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import EntryState
 from tests.conftest import settle
-from tests.gateways import BEIJING, SINGAPORE, HurriedClock, all_gateways, reached
+from tests.gateways import (
+    BEIJING,
+    SINGAPORE,
+    EmulatedClock,
+    HurriedClock,
+    all_gateways,
+    reached,
+    standing_clock,
+)
 
 CAT = "https://example.com/cat.png"
 PHOTOGRAPH = images.sample("a photograph", (640, 480))
@@ -74,9 +83,8 @@ def test_the_same_chain_runs_on_every_gateway(emulator: Emulator, gateway: str) 
     video = chain(emulator, gateway).invoke("The cat")
     assert (video.gateway, video.duration, video.resolution) == (gateway, 5, "720p")
     assert (video.model, video.prompt) == (GATEWAYS[gateway].default_model, "The cat blinks")
-    with av.open(io.BytesIO(httpx.get(video.url).content)) as film:
-        (stream,) = film.streams.video
-        assert (stream.width, stream.height) in {(1088, 816), (1104, 832), (1112, 832), (1120, 840), (1104, 828)}
+    (task,) = emulator.tasks
+    assert task.image_digest == hashlib.sha256(PHOTOGRAPH).hexdigest()
     assert emulator.violations == ()
 
 
@@ -189,7 +197,7 @@ def test_a_key_of_the_other_region_is_told_as_what_it_may_be(
 
 def test_the_key_goes_to_no_storage(emulator: Emulator, tmp_path: Path) -> None:
     with NebulaVideoClient(**reached(emulator, "dashscope"), save_to=tmp_path) as client:
-        client.generate(prompt="x", image=PHOTOGRAPH)
+        client.generate(prompt="x", image=PHOTOGRAPH, resolution="480p")
     assert counted(emulator, "POST", "/oss") == 1
     assert emulator.violations == ()
 
@@ -221,13 +229,11 @@ def test_a_key_that_nobody_knows_is_refused(emulator: Emulator, gateway: str) ->
         client.generate(**ASK)
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@pytest.mark.parametrize("gateway", sorted({*EVERY} - {"uniall"}))  # there the emulator knows no price
 def test_an_empty_account_is_refused(gateway: str) -> None:
-    with Emulator(speed=1000, balance=0) as poor:
+    with Emulator(balance=0) as poor:
         poor.add_account(BEIJING, region="beijing", balance=0)
         poor.add_account(SINGAPORE, region="singapore", balance=0)
-        if gateway == "uniall":  # no price is documented, so the emulator charges nothing
-            return
         with pytest.raises(QuotaError):
             NebulaVideoClient(**reached(poor, gateway)).generate(**ASK)
 
@@ -242,7 +248,7 @@ def test_a_task_that_nobody_knows_is_not_found(emulator: Emulator, gateway: str)
 
 @pytest.mark.parametrize("gateway", ["dashscope", "dashscope-intl", "dashscope-passthrough"])
 def test_a_task_is_gone_after_a_day(emulator: Emulator, gateway: str) -> None:
-    client = NebulaVideoClient(**reached(emulator, gateway))
+    client = NebulaVideoClient(**reached(emulator, gateway), clock=HurriedClock())
     task = client.submit(**ASK)
     emulator.clock.advance(24 * 3600 + 1)
     with pytest.raises(TaskNotFoundError, match="24 hours") as caught:
@@ -460,16 +466,17 @@ def test_where_the_documented_query_is_not_there_the_other_one_is_asked(status: 
 )
 def test_vidu_makes_videos_in_its_four_modes(emulator: Emulator, model: str, fields: dict[str, Any]) -> None:
     client = NebulaVideoClient(**reached(emulator, "uniall"), model=model)
-    video = client.generate(prompt="A boat", duration=2, generate_audio=True, seed=42, **fields)
-    assert (video.duration, video.resolution) == (2, "540p")
-    with av.open(io.BytesIO(httpx.get(video.url).content)) as film:
+    video = client.generate(prompt="A boat", duration=1, generate_audio=True, seed=42, **fields)
+    assert (video.duration, video.resolution) == (1, "540p")
+    with av.open(io.BytesIO(httpx.get(video.url, timeout=60).content)) as film:
         assert len(film.streams.audio) == 1
 
 
 def test_progress_is_the_gateway_s_own_where_it_tells() -> None:
-    with all_gateways(speed=40) as emulator:
+    with all_gateways(speed=1, clock=standing_clock()) as emulator:
         seen: list[float] = []
-        client = NebulaVideoClient(**{**reached(emulator, "uniall"), "poll_interval": 0.1})
+        where = {**reached(emulator, "uniall"), "poll_interval": 5.0}
+        client = NebulaVideoClient(**where, clock=EmulatedClock(emulator))
         client.generate(**ASK, on_progress=lambda event: seen.append(event.fraction))
     between = [fraction for fraction in seen if 0 < fraction < 1]
     assert between == sorted(between)

@@ -20,8 +20,8 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import approval_node, submit_node, video_graph, wait_node
+from tests.gateways import ASK, HurriedClock
 
-ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 
@@ -66,7 +66,8 @@ def test_only_what_costs_nothing_is_retried(emulator: Emulator, options: dict[st
     assert submits(emulator) == 1
     emulator.faults.clear()
     emulator.faults.add("download", "status", code=503, times=4)
-    done = video_graph(NebulaVideoClient(**options), save_to=tmp_path).invoke({"request": ASK, "key": "another"})
+    client = NebulaVideoClient(**options, clock=HurriedClock())
+    done = video_graph(client, save_to=tmp_path).invoke({"request": ASK, "key": "another"})
     assert Path(done["video"]["path"]).exists()
     assert submits(emulator) == 2
 

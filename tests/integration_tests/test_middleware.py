@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.langchain.replay import thread_key_prefix
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
+from tests.gateways import INTERVAL, SPEED
+from tests.processes import barrier, fork
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 GO: dict[str, Any] = {"messages": [{"role": "user", "content": "Go"}]}
@@ -190,8 +192,8 @@ def test_without_a_tool_the_defaults_count(options: dict[str, Any]) -> None:
 
 
 def test_a_budget_reckons_with_the_prices_that_the_gateway_has_told() -> None:
-    with Emulator(speed=1000, group_ratio=3) as emulator:
-        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+    with Emulator(speed=SPEED, group_ratio=3) as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL}
         turns = [calls({**ASK, "prompt": f"Scene {number}"}, first=number) for number in range(3)]
         answer = agent(options, *turns, middleware=[VideoBudgetMiddleware("1.00")]).invoke(GO, THREAD)
         assert "would cost $0.5535" in str(told(answer)[1].content)
@@ -199,8 +201,8 @@ def test_a_budget_reckons_with_the_prices_that_the_gateway_has_told() -> None:
 
 
 async def test_so_do_the_price_that_a_person_is_told_and_the_quote() -> None:
-    with Emulator(speed=1000, group_ratio=3) as emulator:
-        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+    with Emulator(speed=SPEED, group_ratio=3) as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL}
         tools = {tool.name: tool for tool in NebulaVideoToolkit(**options).get_tools()}
         await tools["nebula_submit_video"].ainvoke(ASK)
         quoted = tools["nebula_quote_video"].invoke({"resolution": "480p"})
@@ -212,8 +214,8 @@ async def test_so_do_the_price_that_a_person_is_told_and_the_quote() -> None:
 
 def test_whether_a_person_is_asked_does_not_change_while_the_run_is_paused() -> None:
     """What is learnt of prices is lost with the process, and would let through what the person has rejected."""
-    with Emulator(speed=1000, group_ratio="0.5") as emulator:
-        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+    with Emulator(speed=SPEED, group_ratio="0.5") as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL}
         tool = NebulaVideoTool(**options)
         asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool, over_usd="0.15"))
         graph = with_tool(tool, calls(ASK), middleware=[asks])
@@ -484,24 +486,14 @@ async def test_a_day_holds_for_agents_at_the_same_time(emulator: Emulator, optio
     assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
 
 
-_ELSEWHERE = """
-import json, sys
-from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
-from langchain_nebula_video import NebulaVideoTool, SqlJournal
-from langchain_nebula_video.middleware import VideoBudgetMiddleware
-from tests.agents import ScriptedModel
-
-name, url, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-tool = NebulaVideoTool(**options, journal=SqlJournal(url))
-asked = {"image": "https://example.com/cat.png", "resolution": "480p"}
-wanted = [{"name": tool.name, "id": str(n), "args": {**asked, "prompt": f"{name} {n}"}} for n in range(4)]
-model = ScriptedModel(lines=[AIMessage("", tool_calls=wanted), AIMessage("Done.")])
-agent = create_agent(model, [tool], middleware=[VideoBudgetMiddleware("0.40", per="day")])
-print("ready", flush=True)
-sys.stdin.readline()
-agent.invoke({"messages": [("user", "Go")]})
-"""
+def _elsewhere(name: str, url: str, options: dict[str, Any], all_ready: Barrier) -> None:
+    """What each process of the next test does."""
+    wanted = [{**ASK, "prompt": f"{name} {number}"} for number in range(4)]
+    budget = VideoBudgetMiddleware("0.40", per="day")
+    tool = NebulaVideoTool(**options, journal=SqlJournal(url))
+    graph = with_tool(tool, calls(*wanted), middleware=[budget])
+    all_ready.wait()
+    graph.invoke(GO, THREAD)
 
 
 def test_a_day_holds_for_processes_at_the_same_time(
@@ -509,19 +501,13 @@ def test_a_day_holds_for_processes_at_the_same_time(
 ) -> None:
     """Two that reserve at once may both be refused; together they never have more."""
     url = f"sqlite:///{tmp_path}/journal.db"
-    commands = [[sys.executable, "-c", _ELSEWHERE, name, url, json.dumps(options)] for name in ("A", "B", "C")]
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[2]}
-    running = [subprocess.Popen(command, **pipes) for command in commands]
+    all_ready = barrier(3)
+    with ThreadPoolExecutor(3) as pool:
+        running = [
+            pool.submit(fork, _elsewhere, name, url, options, all_ready, cwd=tmp_path) for name in ("A", "B", "C")
+        ]
     for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in running:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        assert process.result().returncode == 0, process.result().stderr
     assert submits(emulator) <= 2
     assert float(emulator.bill.usd) <= 0.40
 

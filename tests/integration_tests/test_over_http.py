@@ -32,8 +32,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg, settle
-
-ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
+from tests.gateways import ASK, HurriedClock
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -121,9 +120,7 @@ async def test_a_poll_that_redirects_is_not_followed(make: Callable[..., Any], e
 
 
 async def test_a_video_is_saved_whole_and_plays(make: Callable[..., Any], emulator: Emulator, tmp_path: Path) -> None:
-    video = await settle(
-        make(save_to=tmp_path / "new" / "folder").generate(prompt="x", image=jpeg(320, 180), resolution="480p")
-    )
+    video = await settle(make(save_to=tmp_path / "new" / "folder").generate(**{**ASK, "image": jpeg(320, 180)}))
     assert video.path == str(tmp_path / "new" / "folder" / f"{video.task_id}.mp4")
     with av.open(video.path) as movie:
         assert movie.streams.video[0].frames == 120
@@ -136,7 +133,7 @@ async def test_a_download_that_breaks_off_is_begun_again(
 ) -> None:
     emulator.faults.add("download", "cut", at=5000)
     emulator.faults.add("download", "cut", at=5000, reset=True)
-    video = await settle(make(save_to=tmp_path / "cat.mp4").generate(**ASK))
+    video = await settle(make(save_to=tmp_path / "cat.mp4", clock=HurriedClock()).generate(**ASK))
     with av.open(str(tmp_path / "cat.mp4")) as movie:
         assert movie.streams.video[0].frames == 120
     assert video.path == str(tmp_path / "cat.mp4")
@@ -168,7 +165,7 @@ async def test_a_download_that_does_not_work_says_where_the_video_is(
     make: Callable[..., Any], emulator: Emulator, tmp_path: Path, fault: dict[str, Any], says: str
 ) -> None:
     emulator.faults.add("download", times=None, **fault)
-    client = make(save_to=tmp_path)
+    client = make(save_to=tmp_path, clock=HurriedClock())
     with pytest.raises(DownloadError, match=says) as caught:
         await settle(client.generate(**ASK, key="a"))
     assert caught.value.spent is True
@@ -256,7 +253,7 @@ async def test_a_handshake_that_hangs_was_not_sent(make: Callable[..., Any]) -> 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mute) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        client = make(base_url=f"https://127.0.0.1:{server.server_address[1]}", timeout=1.5)
+        client = make(base_url=f"https://127.0.0.1:{server.server_address[1]}", timeout=1.5, clock=HurriedClock())
         with pytest.raises(NotSentError, match="Nothing was sent"):
             await settle(client.generate(**ASK))
         assert await settle(client.resume()) == []

@@ -33,8 +33,9 @@ async def test_a_name_may_be_made_of_what_the_video_is(
     template = tmp_path / "{model}" / "{date}-{time}-{duration}s-{resolution}-{seed}-{task_id}.mp4"
     saved = await settle(make().download(video, template))
     moment = f"{video.finished_at:%Y-%m-%d-%H%M%S}"
-    name = f"{moment}-5s-480p-{video.seed if video.seed is not None else 'none'}-{video.task_id}.mp4"
-    assert Path(saved.path) == tmp_path / "wan2.5-i2v-preview" / name
+    assert Path(saved.path) == tmp_path / "wan2.5-i2v-preview" / f"{moment}-5s-480p-1-{video.task_id}.mp4"
+    unseeded = await settle(make().download(video.model_copy(update={"seed": None}), template))
+    assert unseeded.path == saved.path.replace("-480p-1-", "-480p-none-")
 
 
 async def test_a_folder_may_be_made_of_it_too(make: Make, files: Storage, video: Video, tmp_path: Path) -> None:

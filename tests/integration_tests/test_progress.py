@@ -16,6 +16,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.langchain.progress import EVENT
 from tests.agents import animates
+from tests.gateways import EmulatedClock, standing_clock
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 STEPS = ["queued", "running", "succeeded"]
@@ -23,14 +24,15 @@ STEPS = ["queued", "running", "succeeded"]
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Slow enough for each status to be seen."""
-    with Emulator(speed=60) as running:
+    """On a clock that moves when the client sleeps, so that each status is seen."""
+    with Emulator(clock=standing_clock()) as running:
         yield running
 
 
 @pytest.fixture
 def options(emulator: Emulator) -> dict[str, Any]:
-    return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+    clock = EmulatedClock(emulator)
+    return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 15.0, "clock": clock}
 
 
 def steps(events: list[Any]) -> list[str]:

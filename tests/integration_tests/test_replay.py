@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
@@ -28,8 +27,10 @@ from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, Nebul
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from tests.agents import ScriptedModel, animates
+from tests.gateways import INTERVAL
+from tests.processes import fork
+from tests.replay import worker
 
-ROOT = Path(__file__).parents[2]
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 OTHER = {**ASK, "prompt": "The cat yawns"}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -41,21 +42,24 @@ def submits(emulator: Emulator) -> int:
     return sum(request.point == "submit" for request in emulator.requests)
 
 
-def live(emulator: Emulator, folder: Path, dies_at: int, *calls: dict[str, Any], **more: Any) -> Any:
-    """One life of the agent; its answer, or `None` if it was killed."""
-    options = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.02}
+def life(
+    emulator: Emulator, folder: Path, dies_at: int, *calls: dict[str, Any], **more: Any
+) -> subprocess.CompletedProcess[bytes]:
+    """A process with an agent, from its beginning to its end."""
     asked = {
         "journal": f"sqlite:///{folder}/journal.db",
         "checkpoints": f"{folder}/checkpoints.db",
         "dies_at": dies_at,
         "calls": calls or [ASK],
-        "options": options,
+        "options": {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL},
         **more,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.replay.worker", json.dumps(asked)],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+    return fork(worker.main, asked, cwd=folder)
+
+
+def live(emulator: Emulator, folder: Path, dies_at: int, *calls: dict[str, Any], **more: Any) -> Any:
+    """One life of the agent; its answer, or `None` if it was killed."""
+    done = life(emulator, folder, dies_at, *calls, **more)
     if done.returncode == DIED:
         return None
     assert done.returncode == 0, done.stderr
@@ -98,14 +102,8 @@ def test_one_that_is_killed_again_and_again_pays_once_too(emulator: Emulator, tm
 def test_two_calls_at_once_one_of_which_fails_are_two_submits_in_all(emulator: Emulator, tmp_path: Path) -> None:
     """The failing one ends the agent, and with it its sibling; resumed, neither submits again."""
     emulator.faults.add("submit", "reset_after")
-    first = subprocess.run(
-        [sys.executable, "-m", "tests.replay.worker", json.dumps({
-            "journal": f"sqlite:///{tmp_path}/journal.db", "checkpoints": f"{tmp_path}/checkpoints.db",
-            "dies_at": NEVER, "calls": [ASK, OTHER], "handled": False,
-            "options": {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.02}})],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
-    assert "SubmissionUnconfirmedError" in first.stderr
+    first = life(emulator, tmp_path, NEVER, ASK, OTHER, handled=False)
+    assert b"SubmissionUnconfirmedError" in first.stderr
     answer = live(emulator, tmp_path, NEVER, ASK, OTHER)
     assert answer["last"] == "Done."
     assert sum("succeeded" in told for told in answer["answers"]) == 1
@@ -154,7 +152,9 @@ def test_a_node_s_retry_policy_with_the_tool(lost: Emulator, options: dict[str, 
         return {"url": tool.invoke(dict(ASK))}
 
     with pytest.raises(RuntimeError, match="may have been spent"):
-        _graph(node, retry_policy=RetryPolicy(initial_interval=0.01)).invoke({}, {"configurable": {"thread_id": "1"}})
+        _graph(node, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False)).invoke(
+            {}, {"configurable": {"thread_id": "1"}}
+        )
     assert submits(lost) == 1
 
 
@@ -164,7 +164,7 @@ def test_a_node_s_retry_policy_that_retries_everything(lost: Emulator, options: 
     def node(state: State) -> State:
         return {"url": animate.invoke(ASK).url}
 
-    policy = RetryPolicy(initial_interval=0.01, retry_on=Exception)
+    policy = RetryPolicy(initial_interval=0.01, jitter=False, retry_on=Exception)
     with pytest.raises(RuntimeError, match="may have been spent"):
         _graph(node, retry_policy=policy).invoke({}, {"configurable": {"thread_id": "1"}})
     assert submits(lost) == 1
@@ -184,7 +184,7 @@ def test_a_node_that_fails_after_its_video_was_made_does_not_make_another(
         return {"url": url}
 
     thread: Any = {"configurable": {"thread_id": "1"}}
-    graph = _graph(node, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01))
+    graph = _graph(node, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01, jitter=False))
     with pytest.raises(ConnectionError):
         graph.invoke({}, thread)
     assert graph.invoke(None, thread)["url"]
@@ -301,7 +301,7 @@ def falls() -> Callable[[], None]:
     return fall
 
 
-RETRY = RetryPolicy(initial_interval=0.01)
+RETRY = RetryPolicy(initial_interval=0.01, jitter=False)
 
 
 def test_a_node_that_is_retried_makes_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder
-from tests.gateways import HurriedClock, all_gateways, reached
-
-ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
+from tests.gateways import ASK, HurriedClock, all_gateways, reached
 
 
 @pytest.fixture
@@ -53,6 +52,7 @@ def downloads(emulator: Emulator) -> int:
 HOLDER = "from langchain_nebula_video.lifecycle.lease import new_holder; print(new_holder())"
 
 
+@functools.cache
 def gone() -> str:
     """The holder that a process was which has ended."""
     return subprocess.run([sys.executable, "-c", HOLDER], capture_output=True, text=True, check=True).stdout.strip()
@@ -138,7 +138,7 @@ def test_submits_of_all_clients_together_keep_below_the_cap(emulator: Emulator, 
 
 
 def test_a_drained_client_submits_nothing_more_and_the_key_stays_free(emulator: Emulator, journal: SqlJournal) -> None:
-    client = NebulaVideoClient(**reached(emulator, "nebula"), journal=journal)
+    client = NebulaVideoClient(**reached(emulator, "nebula"), journal=journal, clock=HurriedClock())
     assert client.drain() is True
     with pytest.raises(NotSentError, match="shut down") as caught:
         client.generate(**ASK, key="k")

@@ -9,6 +9,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 
 from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
+from tests.gateways import INTERVAL
 
 
 class TestNebulaVideoTool(ToolsIntegrationTests):
@@ -23,7 +24,7 @@ class TestNebulaVideoTool(ToolsIntegrationTests):
 
     @property
     def tool_constructor_params(self) -> dict[str, Any]:
-        return {"poll_interval": 0.05}
+        return {"poll_interval": INTERVAL}
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:

@@ -81,7 +81,3 @@ def main(asked: dict[str, Any]) -> None:
         answer = agent.invoke(None if begun else {"messages": [("user", "Go")]}, thread, durability="sync")
     told = [message.content for message in answer["messages"] if message.type == "tool"]
     sys.stdout.write(json.dumps({"moments": journal.doom.now, "answers": told, "last": answer["messages"][-1].content}))
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
