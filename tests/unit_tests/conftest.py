@@ -1,4 +1,4 @@
-"""Unit tests open no socket, wait for no database of examples, and do not pay for the garbage of imports."""
+"""Unit tests open no socket, keep no examples on disk, and collect no garbage while they import."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("unit_tests")
+gc.disable()  # until everything is imported
 
 
 @pytest.fixture(autouse=True)
@@ -26,5 +27,6 @@ def _no_sockets() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave the imported modules out of every later collection: they are a million objects and stay to the end."""
+    """Leave the imported modules out of every later garbage collection: they are many, and stay to the end."""
     gc.freeze()
+    gc.enable()

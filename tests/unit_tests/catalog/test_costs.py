@@ -247,7 +247,7 @@ def test_own_prices_are_laid_over_the_table() -> None:
     assert quote(gateway="dashscope", prices=prices, resolution="480p").cny == Decimal("1.5")
 
 
-@pytest.mark.parametrize("gateway_name", list(GATEWAYS))
+@each_row("gateway_name", list(GATEWAYS))
 def test_a_client_quotes_with_its_own_model_prices_and_ratio(
     make_client: MakeClient, gateway: Gateway, gateway_name: str
 ) -> None:

@@ -262,7 +262,7 @@ def test_every_model_has_its_own_default(model: str, resolution: str, rate: int)
     assert row.default_resolution in row.prices
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "parameters"),
     [
         ("wan2.2-i2v-plus", {"resolution": "720P"}),
@@ -304,7 +304,7 @@ async def test_prompt_may_be_left_out(http: httpx.AsyncClient, clock: Clock, pro
     assert "actual_prompt" not in await output(http, task_id)
 
 
-@pytest.mark.parametrize("missing", [..., None, "", "  "])
+@each_row("missing", [..., None, "", "  "])
 async def test_picture_must_not_be_left_out(http: httpx.AsyncClient, missing: Any) -> None:
     """Absent, null, empty and blank are all missing."""
     assert await refusal(http, img_url=missing) == (400, "InvalidParameter", "Field required: input.img_url")
@@ -350,7 +350,7 @@ async def test_given_sound_wins(http: httpx.AsyncClient, emulator: Emulator) -> 
     assert find(second)[0].spec.audio is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "template", "status"),
     [
         ("wanx2.1-i2v-turbo", "flying", 200),
@@ -373,7 +373,7 @@ async def test_prompt_is_ignored_with_a_template(http: httpx.AsyncClient, emulat
     assert emulator.tasks[0].status is Status.SUCCEEDED
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("image", "code"),
     [
         (picture("PNG"), None),
@@ -387,7 +387,6 @@ async def test_prompt_is_ignored_with_a_template(http: httpx.AsyncClient, emulat
         ("data:image/png;base64,????", "InvalidParameter.ImageFormat"),
         ("data:image/png;base64," + "A" * 14_000_000, "InvalidParameter.ImageSize"),
     ],
-    ids=lambda value: str(value)[:40],
 )
 async def test_picture_in_the_request_is_what_the_page_says(
     http: httpx.AsyncClient, image: str, code: str | None
@@ -508,7 +507,7 @@ async def test_list_is_filtered(
     assert [row["task_id"] for row in rows] == [tasks[number] for number in found]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "query",
     [
         "?start_time=20251103000000&end_time=20251104000001",
@@ -643,7 +642,7 @@ async def test_passthrough_account_must_hold_the_whole(emulator: Emulator) -> No
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_user_quota")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body",
     [
         b"{",

@@ -243,15 +243,15 @@ async def test_group_ratio_multiplies_the_price(clock: Clock) -> None:
     assert emulator.bill.usd == Decimal("0.31365")
 
 
-@pytest.mark.parametrize("duration", [0, 3, 7, 60, -5, ..., None])
+@each_row("duration", [0, 3, 7, 60, -5, ..., None])
 async def test_other_durations_become_five_seconds(http: httpx.AsyncClient, duration: Any) -> None:
     """Silently corrected, and billed so."""
     body = (await http.post(PATH, json=a_request(duration=duration))).json()
     assert body["metadata"]["requested_seconds"] == 5
 
 
-@pytest.mark.parametrize("missing", [..., None, "", "  "])
-@pytest.mark.parametrize(
+@each_row("missing", [..., None, "", "  "])
+@each_row(
     ("name", "code"),
     [("model", "missing_model"), ("prompt", "invalid_request"), ("image", "invalid_request")],
 )
@@ -260,7 +260,7 @@ async def test_required_field_is_required(http: httpx.AsyncClient, name: str, co
     assert await refusal(http, **{name: missing}) == (400, code, f"{name} is required")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "value"),
     [
         ("duration", "5"),
@@ -281,7 +281,7 @@ async def test_wrong_type_is_refused(http: httpx.AsyncClient, name: str, value: 
     assert message.startswith(f"{name} must be ")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change",
     [
         {"resolution": "720P"},
@@ -313,7 +313,7 @@ async def test_unknown_model_has_no_channel(http: httpx.AsyncClient) -> None:
     assert answer.headers["X-Oneapi-Request-Id"] in error["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 200_000])
+@each_row("body", [b"", b"{", b"[]", b"\xff", b"[" * 200_000])
 async def test_body_that_is_no_object_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
     """Whatever arrives, the answer is an error and not a crash."""
     answer = await http.post(PATH, content=body)
@@ -332,7 +332,7 @@ async def test_lone_surrogate_in_a_prompt_is_survived(http: httpx.AsyncClient) -
     assert (await http.post(PATH, content=body)).status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_row(
     "image",
     [
         data_uri(b"GIF89a not a picture we take"),
@@ -412,7 +412,7 @@ async def test_records_keep_the_request_without_the_image(http: httpx.AsyncClien
     assert record.request["seed"] == record.seed == 7
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer sk-other", "Basic sk-emulator", "sk-emulator"])
+@each_row("header", ["", "Bearer", "Bearer sk-other", "Basic sk-emulator", "sk-emulator"])
 async def test_wrong_key_is_refused(http: httpx.AsyncClient, header: str) -> None:
     """As the page's table has it."""
     for method, path in (("POST", PATH), ("GET", f"{PATH}/x")):

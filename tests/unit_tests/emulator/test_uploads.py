@@ -80,7 +80,7 @@ async def test_policy_has_the_fields_of_the_page(http: httpx.AsyncClient, emulat
     assert data["upload_host"].startswith("http://127.0.0.1/")
 
 
-@pytest.mark.parametrize("query", ["", "?action=getPolicy", "?model=m", "?action=put&model=m"])
+@each_row("query", ["", "?action=getPolicy", "?model=m", "?action=put&model=m"])
 async def test_policy_wants_an_action_and_a_model(http: httpx.AsyncClient, query: str) -> None:
     """Both of them."""
     answer = await http.get("/api/v1/uploads" + query)
@@ -129,7 +129,7 @@ async def test_upload_is_for_one_account_and_one_model(
     assert told["code"] == "InvalidParameter.DataInspection"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "status", "code"),
     [
         ({"Signature": "AAAA"}, 403, "SignatureDoesNotMatch"),

@@ -30,6 +30,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.journal import EntryState, Journal
 from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
 from tests.journals import JournalContract, entry
+from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 
@@ -207,7 +208,7 @@ async def test_a_task_that_failed_is_not_gone_on_with(make_client: MakeClient, g
     assert gateway.posts == 2
 
 
-@pytest.mark.parametrize("key", [42, "", b"a", "half \ud83d"])
+@each_row("key", [42, "", b"a", "half \ud83d"])
 async def test_a_key_that_is_none_is_refused_before_anything_is_sent(
     make_client: MakeClient, gateway: Gateway, key: Any
 ) -> None:

@@ -30,6 +30,7 @@ from langchain_nebula_video import (
     VideoRequest,
 )
 from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
+from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 
@@ -75,9 +76,7 @@ async def test_bytes_travel_as_a_data_uri(make_client: MakeClient, gateway: Gate
     assert gateway.bodies[0]["image"].startswith("data:image/jpeg;base64,/9j/")
 
 
-@pytest.mark.parametrize(
-    "field", [{"duration": 7}, {"seed": -1}, {"prompt": " "}, {"image": "cat.jpg"}, {"image": b""}]
-)
+@each_row("field", [{"duration": 7}, {"seed": -1}, {"prompt": " "}, {"image": "cat.jpg"}, {"image": b""}])
 async def test_a_request_that_cannot_work_is_refused_before_anything_is_sent(
     make_client: MakeClient, gateway: Gateway, field: dict[str, Any]
 ) -> None:
@@ -491,13 +490,13 @@ async def test_a_group_ratio_once_seen_counts_in_later_estimates(make_client: Ma
 # --- what would be found out too late ---
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+@each_row("timeout", [0, -1, float("nan"), float("inf")])
 async def test_a_time_that_cannot_be_waited_for_is_refused(make_client: MakeClient, timeout: float) -> None:
     with pytest.raises(InvalidRequestError, match="more than 0, or None"):
         await settle(make_client().wait("task-1", timeout=timeout))
 
 
-@pytest.mark.parametrize("task", [None, 7, b"task-1", "", "  ", "half \ud83d"])
+@each_row("task", [None, 7, b"task-1", "", "  ", "half \ud83d"])
 async def test_what_is_no_task_is_refused(make_client: MakeClient, gateway: Gateway, task: Any) -> None:
     client = make_client()
     for verb in (client.fetch, client.wait, client.cancel):

@@ -75,7 +75,7 @@ def test_a_key_is_taken_with_the_space_around_it_cut_off(key: Any) -> None:
     assert made(api_key=key).resolve_api_key().get_secret_value() == KEY
 
 
-@pytest.mark.parametrize("env", [None, ""])
+@each_row("env", [None, ""])
 def test_a_missing_key_is_refused_with_the_variable_to_set(env: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if env is not None:
         monkeypatch.setenv("NEBULA_API_KEY", env)
@@ -103,7 +103,7 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused(key: str) -> None:
     refused("api_key holds no usable key", "one word of plain ASCII", api_key=key)
 
 
-@pytest.mark.parametrize("key", [key for key in BAD_KEYS if key and "\0" not in key])
+@each_row("key", [key for key in BAD_KEYS if key and "\0" not in key])
 def test_a_bad_key_in_the_environment_is_refused_by_the_variable_s_name(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_refusal_never_shows_what_was_given(options: dict[str, Any]) -> None:
     assert "hunter" not in shown
 
 
-@pytest.mark.parametrize("show", [repr, str, Options.model_dump_json, lambda options: str(options.model_dump())])
+@each_row("show", [repr, str, Options.model_dump_json, lambda options: str(options.model_dump())])
 def test_options_never_show_the_key(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEBULA_API_KEY", KEY)
     for options in (made(), Options(), made(budget=1, base_url="https://example.com")):
@@ -202,13 +202,13 @@ def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
     refused("base_url is no web address", "https://llm.ai-nebula.com", base_url=url)
 
 
-@pytest.mark.parametrize("url", [*filter(None, BAD_URLS), "http://example.com"])
+@each_row("url", [*filter(None, BAD_URLS), "http://example.com"])
 def test_an_address_in_the_environment_is_checked_alike(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEBULA_BASE_URL", url)
     refused("NEBULA_BASE_URL is")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "like"),
     [
         *[(name, row.base_url or "https://gateway.example.com") for name, row in GATEWAYS.items()],
@@ -284,7 +284,7 @@ def test_each_gateway_has_an_address_of_its_own_or_asks_for_one(
     refused(f"{variable}_BASE_URL is plain http", gateway=gateway)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("gateway", "endings", "address"),
     [
         ("nebula", ("/v1", "/v1/"), OWN),

@@ -146,6 +146,10 @@ def make(request: pytest.FixtureRequest, account: Account, clock: FakeClock) -> 
     return client
 
 
+# Where a test walks the rows of a rule, one client is enough: both run the same reconciler.
+one_client = pytest.mark.parametrize("make", ["sync"], indirect=True)
+
+
 async def test_the_one_task_with_the_prompt_is_the_lost_one(make: Make, account: Account) -> None:
     account.tasks = {"t1": Listed(PROMPT), "t2": Listed("Somebody else's")}
     journal = MemoryJournal()
@@ -195,6 +199,7 @@ async def test_a_task_that_a_row_of_the_journal_has_is_never_taken(make: Make, a
     ],
     ids=["prompt", "failed", "canceled", "model", "earlier", "later"],
 )
+@one_client
 async def test_a_task_that_cannot_be_it_is_not_taken(make: Make, account: Account, other: Listed) -> None:
     account.tasks = {"t1": other}
     with pytest.raises(RequestError, match="counts as not accepted") as caught:
@@ -224,6 +229,7 @@ async def test_a_task_that_comes_late_into_the_list_is_found(make: Make, account
 
 
 @pytest.mark.parametrize("ahead", [-500.0, -90.0, 90.0, 500.0])
+@one_client
 async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account: Account, ahead: float) -> None:
     account.ahead = ahead
     account.tasks = {"t1": Listed(PROMPT)}
@@ -231,6 +237,7 @@ async def test_a_wrong_clock_on_either_side_is_reckoned_with(make: Make, account
 
 
 @pytest.mark.parametrize("made", [1000.0 - 30, 1000.0 + 70])
+@one_client
 async def test_a_task_that_was_made_about_that_moment_is_not_taken_and_proves_nothing(
     make: Make, account: Account, made: float
 ) -> None:
@@ -330,6 +337,7 @@ async def test_cancelled_while_a_lost_submit_is_written_down_it_says_that_money_
     ],
     ids=["composed", "gaps", "long"],
 )
+@one_client
 async def test_a_prompt_is_the_same_however_it_is_spelt(make: Make, account: Account, asked: str, told: str) -> None:
     account.tasks = {"t1": Listed(told)}
     assert (await settle(make().generate(**{**ASK, "prompt": asked}))).task_id == "t1"
@@ -343,6 +351,7 @@ LONG = "The cat on the red sofa opens its eyes, yawns, and looks into the camera
     [LONG[:60], LONG[:60] + "…", LONG + " in 4k", LONG.replace("red", "***"), LONG.replace(",", "\N{FULLWIDTH COMMA}")],
     ids=["cut", "cut with dots", "longer", "masked", "other commas"],
 )
+@one_client
 async def test_a_prompt_that_the_vendor_may_have_changed_proves_nothing(
     make: Make, account: Account, told: str
 ) -> None:
@@ -359,6 +368,7 @@ async def test_a_prompt_like_it_does_not_hide_the_very_one(make: Make, account: 
 
 
 @pytest.mark.parametrize("figures", [{"duration": 10}, {"lines": 1080}], ids=["duration", "resolution"])
+@one_client
 async def test_a_task_with_other_figures_is_not_taken_and_proves_nothing(
     make: Make, account: Account, figures: dict[str, int]
 ) -> None:
@@ -445,6 +455,7 @@ async def test_while_a_sibling_stays_in_mid_submit_its_task_may_be_either(make: 
     ],
     ids=["prompt", "resolution", "model", "gateway", "account", "unsent", "earlier", "later"],
 )  # fmt: skip
+@one_client
 async def test_a_submit_that_cannot_have_made_it_is_no_rival(
     make: Make, account: Account, other: dict[str, Any]
 ) -> None:
@@ -463,6 +474,7 @@ async def test_a_submit_that_cannot_have_made_it_is_no_rival(
     [{"total": 3}, {"total": None}, {"total": 0}, {"data": [], "total": 1}, {"page_no": 7, "total": 101}],
     ids=["fewer rows", "no total", "more rows", "no rows", "always one page"],
 )
+@one_client
 async def test_a_list_that_is_not_whole_proves_nothing(make: Make, account: Account, page: dict[str, Any]) -> None:
     account.tasks = {"t1": Listed("Somebody else's")}
     account.page = page
@@ -493,6 +505,7 @@ async def test_a_model_may_be_listed_with_its_date(make: Make, account: Account)
 @pytest.mark.parametrize(
     "date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 0001 00:00:00 +1200"]
 )
+@one_client
 async def test_a_gateway_in_another_age_proves_nothing(make: Make, account: Account, date: str) -> None:
     account.date = date
     with pytest.raises(SubmissionUnconfirmedError):
@@ -500,6 +513,7 @@ async def test_a_gateway_in_another_age_proves_nothing(make: Make, account: Acco
 
 
 @pytest.mark.parametrize("made", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+@one_client
 async def test_a_task_of_another_age_is_no_accident(make: Make, account: Account, made: str) -> None:
     for account.ahead in (-300.0, 300.0):
         account.page = {"data": [{"task_id": "t1", "gmt_create": made}], "total": 1}

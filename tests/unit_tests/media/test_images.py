@@ -247,7 +247,7 @@ def test_whatever_the_system_takes_for_a_path_is_read(tmp_path: Path) -> None:
             assert [content(wire(entry)) for entry in entries] == [JPEG]
 
 
-@pytest.mark.parametrize("name", ["cat.png", "cat.txt", "cat", "cat.gif"])
+@each_row("name", ["cat.png", "cat.txt", "cat", "cat.gif"])
 def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(JPEG)
     assert wire(tmp_path / name).uri.startswith("data:image/jpeg;base64,")
@@ -278,7 +278,7 @@ def test_a_file_without_end_is_read_no_further_than_the_limit() -> None:
     assert endless.asked == LIMIT + 1
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@each_row("encoding", ["utf-8", "latin-1"])
 def test_a_file_open_as_text_is_refused(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "cat.jpg").write_bytes(JPEG)
     with (tmp_path / "cat.jpg").open(encoding=encoding) as file:
@@ -300,7 +300,7 @@ def test_a_file_open_for_writing_is_refused(tmp_path: Path) -> None:
         refused(file, "cannot be read", "'rb'")
 
 
-@pytest.mark.parametrize("name", ["missing.jpg", ".", "a\0b", "x" * 5000])
+@each_row("name", ["missing.jpg", ".", "a\0b", "x" * 5000])
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     refused(tmp_path / name)
 

@@ -94,7 +94,7 @@ async def test_what_is_not_public_is_refused_in_every_spelling(url: str) -> None
     assert "download_hosts" in str(caught.value)
 
 
-@pytest.mark.parametrize("url", TRICKS.values(), ids=TRICKS)
+@each_row("url", TRICKS.values(), ids=TRICKS)
 async def test_and_a_proxy_is_not_asked_for_it_either(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "http://proxy.example.com:3128")
     with pytest.raises(InvalidRequestError):
