@@ -29,6 +29,7 @@ next. All errors can be pickled.
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -57,6 +58,24 @@ __all__ = [
     "TaskNotFoundError",
     "TaskTimeoutError",
 ]
+
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: controls, invisible format characters such as bidi overrides, surrogates, line separators."""
+_JOINERS = "\u200c\u200d"
+"""Format characters that emoji and several scripts are written with."""
+
+
+def printable(text: object) -> str:
+    """Escape control characters: text from outside must not steer a terminal or begin a line of a log."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in _STEERING and char not in _JOINERS
+        else char
+        for char in text
+    )
 
 
 class Money(StrEnum):
@@ -110,10 +129,10 @@ class NebulaVideoError(RuntimeError):
         money: Money | None = None,
         task_id: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
+        self.what = printable(what)  # it may repeat a gateway's words
+        super().__init__(self.what)
         self.money = money or self.default_money
-        self.hint = self.default_hint if hint is None else hint
+        self.hint = self.default_hint if hint is None else printable(hint)
         self.task_id = task_id
 
     @property
@@ -122,7 +141,8 @@ class NebulaVideoError(RuntimeError):
         return _SPENT[self.money]
 
     def __str__(self) -> str:
-        named = f" [task {self.task_id}]" if self.task_id and not _names(self.what, self.task_id) else ""
+        task_id = printable(self.task_id or "")
+        named = f" [task {task_id}]" if task_id and not _names(self.what, task_id) else ""
         return " ".join(part for part in (self.what + named, self.money.value, self.hint) if part)
 
 
@@ -176,7 +196,7 @@ class RequestError(NebulaVideoError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        named = f" (request id {self.request_id})" if self.request_id else ""
+        named = f" (request id {printable(self.request_id)})" if self.request_id else ""
         return super().__str__() + named
 
 

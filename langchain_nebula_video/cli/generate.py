@@ -14,6 +14,7 @@ from langchain_nebula_video.cli.journal import interrupt_error
 from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.cli.request import build_order
+from langchain_nebula_video.errors import printable
 from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import VideoRequest
 
@@ -66,7 +67,7 @@ def submit(
         task = client.submit(_confirmed_request(output, request_options, factory))
         resume = factory.resume_command(task.task_id)
         output.print_fields({"Task": task.task_id, "Cost": describe_cost(task.cost), "Go on with": resume})
-        output.print_result(as_dict(task), "" if sys.stdout.isatty() else task.task_id)
+        output.print_result(as_dict(task), "" if sys.stdout.isatty() else printable(task.task_id))
 
 
 def _confirmed_request(output: Output, options: opt.RequestOptions, factory: ClientFactory) -> VideoRequest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,7 +16,7 @@ from rich.console import Console, ConsoleRenderable
 from rich.text import Text
 
 from langchain_nebula_video.cli.exit_codes import Exit, exit_for
-from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError
+from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError, printable
 from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
 __all__ = ["Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
@@ -28,10 +27,8 @@ _RESUMABLE = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})
 
 
 def sanitize(text: object) -> str:
-    """Replace every control character but the newline: text from outside must not steer a terminal."""
-    return "".join(
-        char if char == "\n" or not unicodedata.category(char).startswith("C") else "�" for char in str(text)
-    )
+    """Escape every control character but the newlines, which the commands' own texts have."""
+    return "\n".join(map(printable, str(text).split("\n")))
 
 
 def format_cost(cost: Cost) -> str:
@@ -131,9 +128,9 @@ class Output:
         resumable = error.money in _RESUMABLE and not isinstance(error, TaskNotFoundError)
         url = getattr(error, "url", None)
         if url:
-            self.print_message(f"The video: {url}", no_wrap=True)
+            self.print_message(f"The video: {printable(url)}", no_wrap=True)
         if resume is not None and error.task_id and resumable:
-            self.print_message(f"Go on with: {resume(error.task_id)}", no_wrap=True)
+            self.print_message(f"Go on with: {printable(resume(error.task_id))}", no_wrap=True)
         if self.as_json:
             data = {
                 "error": name,
@@ -162,12 +159,12 @@ def print_video(output: Output, video: Video) -> None:
             "Task": video.task_id,
         }
     )
-    output.print_result({"status": "succeeded", **as_dict(video)}, "" if sys.stdout.isatty() else str(video.path))
+    output.print_result({"status": "succeeded", **as_dict(video)}, "" if sys.stdout.isatty() else printable(video.path))
 
 
 def _format_fields(fields: Mapping[str, object]) -> Text:
     known = {name: value for name, value in fields.items() if value is not None}
     width = max(map(len, known))
     return Text("\n").join(
-        Text.assemble((f"{name:<{width}}  ", "dim"), sanitize(value)) for name, value in known.items()
+        Text.assemble((f"{name:<{width}}  ", "dim"), printable(value)) for name, value in known.items()
     )

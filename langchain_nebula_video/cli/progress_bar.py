@@ -13,6 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from langchain_nebula_video.errors import printable
+
 if TYPE_CHECKING:
     from langchain_nebula_video.cli.output import Output
     from langchain_nebula_video.schema import VideoProgress
@@ -81,7 +83,7 @@ class TaskProgressBar:
         return f"{_format_clock(elapsed)}, usually within {_format_clock(expected)}"
 
     def _status_line(self) -> str:
-        return f"{self._status}: {self._format_times()}" + (f", task {self.task_id}" if self.task_id else "")
+        return f"{self._status}: {self._format_times()}" + (f", task {printable(self.task_id)}" if self.task_id else "")
 
     def _render(self) -> Table:
         fraction = self._fraction

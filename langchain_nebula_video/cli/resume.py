@@ -13,7 +13,7 @@ from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.tasks import entry_as_dict
-from langchain_nebula_video.errors import NebulaVideoError
+from langchain_nebula_video.errors import NebulaVideoError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.saving.targets import check_target, exists
 from langchain_nebula_video.schema import Video, dollars
@@ -69,7 +69,7 @@ def resume(
             "failed": failed,
             "unconfirmed": [entry_as_dict(entry) for entry in unconfirmed],
         }
-        output.print_result(data, "\n".join(str(video.path) for video in saved))
+        output.print_result(data, "\n".join(printable(video.path) for video in saved))
         output.print_message(f"{len(saved)} saved, {len(failed)} not, {len(unconfirmed)} unconfirmed.")
     if failed:
         raise typer.Exit(Exit.FAILURE)
@@ -99,7 +99,7 @@ def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | di
                     output.print_message(str(error), style="bold red")
                     yield {"task_id": task_id, "error": type(error).__name__, "message": str(error)}
                 else:
-                    output.print_message(f"Saved: {video.path}")
+                    output.print_message(f"Saved: {printable(video.path)}")
                     yield video
     except NebulaVideoError as error:  # no key or no address: the other gateways are still finished
         output.print_message(str(error), style="bold red")

@@ -9,7 +9,7 @@ from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
-from langchain_nebula_video.errors import TaskError
+from langchain_nebula_video.errors import TaskError, printable
 from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import Task, TaskStatus
 
@@ -75,7 +75,7 @@ def _print_task(output: Output, task: Task, factory: ClientFactory) -> None:
     }
     output.print_result(as_dict(task), fields)
     if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-        output.print_message(f"To save its video: {factory.resume_command(task.task_id)}", no_wrap=True)
+        output.print_message(f"To save its video: {printable(factory.resume_command(task.task_id))}", no_wrap=True)
 
 
 def _interrupted_unchanged(task_id: str) -> TaskError:

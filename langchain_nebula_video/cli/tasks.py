@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.errors import printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.schema import dollars
 
@@ -69,9 +70,10 @@ def _table(found: Sequence[Entry]) -> Table:
             f"{entry.created_at:%Y-%m-%d %H:%M}",
             entry.state.value,
             dollars(entry.spent_usd),
-            entry.task_id or "?",
+            printable(entry.task_id or "?"),
         ]
-        table.add_row(*cells, *([entry.model, str((entry.video or {}).get("path") or "")] if wide else []))
+        path = (entry.video or {}).get("path") or ""
+        table.add_row(*cells, *([printable(entry.model), printable(path)] if wide else []))
     return table
 
 

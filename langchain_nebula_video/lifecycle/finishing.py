@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from langchain_nebula_video.errors import TaskNotFoundError
+from langchain_nebula_video.errors import TaskNotFoundError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
@@ -50,7 +50,9 @@ class Finisher:
                 video = await self._save_once(video, entry, save_to, lease, deadline)
         except BaseException as error:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
-                error.add_note(f"Task {task.task_id} goes on at {task.gateway}. Go on with wait({task.task_id!r}).")
+                error.add_note(
+                    f"Task {printable(task.task_id)} goes on at {task.gateway}. Go on with wait({task.task_id!r})."
+                )
             if entry is not None and not isinstance(error, TaskNotFoundError):
                 await run_cleanup(self._context.runtime, error, self._abandon(entry, lease))
             raise

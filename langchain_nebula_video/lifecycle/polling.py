@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.errors import RequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
@@ -151,11 +151,13 @@ class Poller:
         context = self._context
         if snapshot.unknown_status is not None:
             logger.info(
-                "task %s has the undocumented status %r; polling goes on", task.task_id, snapshot.unknown_status
+                "task %s has the undocumented status %r; polling goes on",
+                printable(task.task_id),
+                snapshot.unknown_status,
             )
         fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.find_price, context.runtime.utcnow())
         if fresh.status is not task.status:
-            logger.info("task %s: %s", task.task_id, fresh.status)
+            logger.info("task %s: %s", printable(task.task_id), fresh.status)
         if entry is None or (
             entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED
         ):

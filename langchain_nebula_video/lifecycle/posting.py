@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from langchain_nebula_video.errors import NebulaVideoError, NotSentError, SubmissionUnconfirmedError
+from langchain_nebula_video.errors import NebulaVideoError, NotSentError, SubmissionUnconfirmedError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
@@ -131,7 +131,7 @@ class PaidPostSender:
         entry = await context.update_entry(
             entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
         )
-        logger.info("task %s submitted to %s: %s", task.task_id, context.gateway.name, task.cost)
+        logger.info("task %s submitted to %s: %s", printable(task.task_id), context.gateway.name, task.cost)
         return task, entry
 
     def _initial_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:

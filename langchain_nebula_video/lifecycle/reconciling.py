@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 
-from langchain_nebula_video.errors import RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.errors import RequestError, SubmissionUnconfirmedError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
@@ -101,7 +101,7 @@ class Reconciler:
         owner: Entry | None = await context.call_journal(context.journal.claim, entry.id, task_id)
         if owner is None:  # another entry has claimed the task meanwhile
             raise error
-        logger.info("the submit of %s was found: it is task %s", entry.created_at, task_id)
+        logger.info("the submit of %s was found: it is task %s", entry.created_at, printable(task_id))
         return context.task_from_entry(task_id, owner), owner
 
 

@@ -13,6 +13,7 @@ from langchain_nebula_video.errors import (
     NotSentError,
     RequestError,
     SubmissionUnconfirmedError,
+    printable,
 )
 from langchain_nebula_video.journal import Entry, EntryState, limits
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
@@ -156,7 +157,7 @@ class Submitter:
             await context.update_entry(entry, task_id=state.task_id, state=EntryState.SUBMITTED, abandoned=True)
             await context.call_journal(context.journal.release, entry.id, entry.holder)
             error.add_note(
-                f"Task {state.task_id} was accepted by {entry.gateway} and goes on; "
+                f"Task {printable(state.task_id)} was accepted by {entry.gateway} and goes on; "
                 f"it is billed when it succeeds. Go on with wait({state.task_id!r})."
             )
         elif state.in_flight:

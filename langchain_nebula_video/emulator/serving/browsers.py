@@ -1,7 +1,7 @@
 """Web pages must not use or steer an emulator on their reader's machine.
 
-A browser sends a page's requests to any address, also on this machine. Two marks give them away, and no page can change
-them: `Origin` names the page's own site (RFC 6454, section 7), and `Host` keeps the name that was asked for, also if the
+A browser sends a page's requests to any address, also on this machine. Two marks give them away. No page can change
+them: `Origin` names the page's own site (RFC 6454, section 7). `Host` keeps the name that was asked for, also if the
 page's owner has since pointed that name to 127.0.0.1 (DNS rebinding). Clients of an API send no `Origin`.
 """
 
