@@ -8,7 +8,7 @@ START ─► approve ─► submit ─► wait ─► save ─► END
 | node      | pays    | when it is replayed or retried                                             |
 |-----------|---------|----------------------------------------------------------------------------|
 | `approve` | nothing | asks again; nothing was sent                                               |
-| `submit`  | a video | resumes its task, by the key of the node; see `langchain.replay`           |
+| `submit`  | a video | resumes its task, by the approval, else by the key of the node             |
 | `wait`    | nothing | fetches again                                                              |
 | `save`    | nothing | saves again, or finds the file                                             |
 
@@ -19,7 +19,8 @@ so every checkpointer can store it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TypedDict, cast
 
@@ -71,21 +72,42 @@ class VideoState(TypedDict, total=False):
     """Why a person declined."""
 
 
+class _NodeState(VideoState, total=False):
+    """The state with its private key. LangGraph adds the keys that a node's first parameter names to any graph."""
+
+    nebula_video_approval: str
+    """The key of the video that `approve` let through: one approval pays for one video, however often the answer
+    arrives. Each answer ends `approve` in a checkpoint of its own, so the key of the node `submit` differs."""
+
+
+class _SubmitNode(RunnableLambda[Any, dict[str, Any]]):
+    """A runnable that tells LangGraph, by the annotation below, which keys of the state it reads."""
+
+    def __call__(self, state: _NodeState) -> dict[str, Any]:
+        return self.invoke(state)
+
+
 def submit_node(client: Client) -> Node:
     """A node that submits `state["request"]` and writes `task`. It sends at most one paid POST.
+
+    After `approval_node` the approval names the video: answers that arrive twice, or at the same time, pay once.
 
     Args:
         client: A blocking or an async one. The node works in `invoke` and in `ainvoke` with either.
     """
     options = client._options  # noqa: SLF001 of this package
 
-    def submit(state: VideoState) -> dict[str, Any]:
-        return _task_update(state, options.run_blocking("submit", _request_in(state), **_key_arguments(state)))
+    def submit(state: _NodeState) -> dict[str, Any]:
+        with _explain_second_answer(state):
+            task = options.run_blocking("submit", _request_in(state), **_key_arguments(state))
+        return _task_update(state, task)
 
-    async def asubmit(state: VideoState) -> dict[str, Any]:
-        return _task_update(state, await options.async_lifecycle().submit(_request_in(state), **_key_arguments(state)))
+    async def asubmit(state: _NodeState) -> dict[str, Any]:
+        with _explain_second_answer(state):
+            task = await options.async_lifecycle().submit(_request_in(state), **_key_arguments(state))
+        return _task_update(state, task)
 
-    return RunnableLambda(submit, asubmit, name="nebula_submit")
+    return _SubmitNode(submit, asubmit, name="nebula_submit")
 
 
 def wait_node(client: Client) -> Node:
@@ -139,12 +161,12 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
     """
     limit = Decimal(str(over_usd))
 
-    def approve(state: VideoState) -> Command[Any]:
+    def approve(state: _NodeState) -> Command[Any]:
         request = _request_in(state)
         _validate(client, request)
         cost = client.quote(request)
         if cost.usd is not None and cost.usd <= limit:
-            return Command(goto="submit")
+            return _approve()
         price = "an unknown price" if cost.usd is None else dollars(cost.usd)
         question: dict[str, Any] = {
             "type": "nebula_video_approval",
@@ -155,7 +177,7 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
         while True:  # LangGraph replays every earlier answer, so an invalid one needs another `interrupt`
             answer = interrupt(question)
             if answer is True:
-                return Command(goto="submit")
+                return _approve()
             if answer is False or (isinstance(answer, str) and answer.strip().lower() not in _UNCLEAR_APPROVALS):
                 why = answer or "declined"
                 return Command(goto=END, update={**_clear_results(state), "declined": why})
@@ -164,9 +186,14 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
             except NebulaVideoError as error:
                 question = {**question, "error": str(error)}
             else:
-                return Command(goto="submit", update={"request": changed})
+                return _approve(request=changed)
 
     return approve
+
+
+def _approve(**changes: Any) -> Command[Any]:
+    """Go to `submit` with the key of this approval: the task of its node is the same in every resumption."""
+    return Command(goto="submit", update={**changes, "nebula_video_approval": node_key()})
 
 
 def video_graph(
@@ -182,7 +209,9 @@ def video_graph(
     Args:
         client: Its budget, journal and model apply.
         save_to: As for a client; `None`: the video is not saved. Give it here rather than to the client.
-        approve_over_usd: Ask a person before a video that costs more; `None`: never ask. Needs a checkpointer.
+        approve_over_usd: Ask a person before a video that costs more; `None`: never ask. Needs a checkpointer. One
+            approval pays for one video, however often its answer arrives. To go back to a checkpoint before the answer
+            is to ask again: a new answer pays for another video.
         wait_timeout: A LangGraph `TimeoutPolicy` for the node that waits. LangGraph supports it in async runs only.
         checkpointer: As for `StateGraph.compile`. Leave it out inside another graph.
 
@@ -194,7 +223,7 @@ def video_graph(
     graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
     submit = submit_node(client)
     if wait_timeout is not None:
-        submit = RunnableLambda(_refuse_sync_run, submit.ainvoke, name="nebula_submit")
+        submit = _SubmitNode(_refuse_sync_run, submit.ainvoke, name="nebula_submit")
     graph.add_node("submit", cast("Any", submit))
     again = RetryPolicy(max_attempts=3, retry_on=_is_safe_to_retry)
     more = {} if wait_timeout is None else {"timeout": wait_timeout}
@@ -245,19 +274,40 @@ def _request_in(state: VideoState) -> VideoRequest:
     return build_request(state["request"], {})
 
 
-def _key_arguments(state: VideoState) -> dict[str, Any]:
-    key = state.get("key")
-    return {"key": key} if key else {"key": node_key(), "adopt": True}
+def _key_arguments(state: _NodeState) -> dict[str, Any]:
+    if key := state.get("key"):
+        return {"key": key}
+    if approval := state.get("nebula_video_approval"):
+        return {"key": approval, "adopt": True, "exact_key": True}
+    return {"key": node_key(), "adopt": True}
 
 
-def _task_update(state: VideoState, task: Task) -> dict[str, Any]:
+@contextmanager
+def _explain_second_answer(state: _NodeState) -> Iterator[None]:
+    """Say it if another answer to the same question has been followed already."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        if error.task_id is None or state.get("key") or not state.get("nebula_video_approval"):
+            raise
+        raise InvalidRequestError(
+            f"This approval was answered twice, and task {error.task_id} follows the other answer. One approval pays "
+            "for one video.",
+            money=error.money,
+            hint="Use that task's video, or start a new run for another one.",
+            task_id=error.task_id,
+        ) from error
+
+
+def _task_update(state: _NodeState, task: Task) -> dict[str, Any]:
     annotate_run(task)
     return {**_clear_results(state), "task": task.model_dump(mode="json", exclude={"raw"})}
 
 
-def _clear_results(state: VideoState) -> dict[str, Any]:
+def _clear_results(state: _NodeState) -> dict[str, Any]:
     """Clear what an earlier run on the thread left in the state, so that it is not taken for this run's."""
-    return {name: None for name in ("task", "video", "declined") if state.get(name) is not None}
+    names = ("task", "video", "declined", "nebula_video_approval")
+    return {name: None for name in names if state.get(name) is not None}
 
 
 def _video_update(video: Video) -> dict[str, Any]:

@@ -79,14 +79,22 @@ class Lifecycle:
             task, entry = await self._submitter.submit(order, key, deadline, holder=holder, adopt=adopt)
             return await self._finisher.finish(task, entry, holder, deadline, on_progress)
 
-    async def submit(self, request: VideoRequest, *, key: str | None = None, adopt: bool | None = None) -> Task:
-        """Send at most one paid POST and return its task."""
+    async def submit(
+        self, request: VideoRequest, *, key: str | None = None, adopt: bool | None = None, exact_key: bool = False
+    ) -> Task:
+        """Send at most one paid POST and return its task; `exact_key` is as for `Submitter.submit`."""
         adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
             order, deadline = await self._prepare(request, key)
             holder = new_holder()
             task, entry = await self._submitter.submit(
-                order, key, deadline, holder=holder, adopt=adopt, search_seconds=_SEARCH_SECONDS
+                order,
+                key,
+                deadline,
+                holder=holder,
+                adopt=adopt,
+                exact_key=exact_key,
+                search_seconds=_SEARCH_SECONDS,
             )
             await Lease(self._context, entry, holder).release()
             return task

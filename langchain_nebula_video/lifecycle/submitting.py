@@ -50,6 +50,7 @@ class Submitter:
         *,
         holder: str,
         adopt: bool,
+        exact_key: bool = False,
         search_seconds: float = math.inf,
     ) -> tuple[Task, Entry]:
         """Return the task of an order and its entry: a new one, or the one that the key has already.
@@ -60,11 +61,14 @@ class Submitter:
             deadline: The end of the caller's time, on the runtime's clock.
             holder: The name of this call in the journal.
             adopt: Whether a repetition continues what an abandoned call may have paid for.
+            exact_key: Whether the key stands for one video, whatever the request: another request is refused then.
             search_seconds: How long to look for a lost submit, within the caller's time.
         """
         runtime = self._context.runtime
         self._check_price_known(order)
-        if key is not None and adopt:  # nobody chose this key: some language models restart their call ids each turn
+        if (
+            key is not None and adopt and not exact_key
+        ):  # nobody chose this key: some language models restart their call ids each turn
             key = f"{key}:{order.digest}"
         while True:
             entry = self._new_entry(order, key, holder)
