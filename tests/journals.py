@@ -59,7 +59,7 @@ class JournalContract:
             state=EntryState.SUCCEEDED, task_id="t", reserved_usd=Decimal("0.3690"), billed_usd=Decimal("0.36"),
             video={"url": "https://example.com/v.mp4?sig=1", "cost": {"usd": "0.36"}}, reason="because",
             sent_at=LATER, lost_at=LATER + timedelta(microseconds=1), abandoned=True, holder="b", held_until=LATER,
-            updated_at=LATER, account="me",
+            updated_at=LATER, account="me", scopes=("run:1", "thread:2"),
         )  # fmt: skip
         journal.reserve(whole, None)
         (found,) = journal.entries()
@@ -276,6 +276,41 @@ class JournalContract:
             journal.reserve(entry(id=str(number), key=key, request={"n": number}), None)
         assert [found.key for found in journal.entries(key_prefix="chat-1:")] == ["chat-1:a", "chat-1:b"]
         assert journal.entries(key_prefix="%") == []
+
+    def test_money_and_entries_are_counted_by_scope(self, journal: Journal) -> None:
+        for number, scopes in enumerate([("b", "a", "b"), ("a",), ()]):
+            moment = MOMENT + timedelta(seconds=number)
+            journal.reserve(entry(id=str(number), key=f"k{number}", scopes=scopes, created_at=moment), None)
+        assert journal.entries()[0].scopes == ("a", "b")
+        assert [found.id for found in journal.entries(scope="a")] == ["0", "1"]
+        assert [found.id for found in journal.entries(scope="a", since=MOMENT, limit=5)] == ["1"]
+        assert [journal.spent(scope=scope) for scope in "abc"] == [Decimal("0.738"), Decimal("0.369"), Decimal(0)]
+        assert journal.spent(MOMENT, scope="a") == Decimal("0.369")
+        assert journal.spent() == Decimal("1.107")
+
+    def test_an_entry_keeps_its_scopes_through_every_change(self, journal: Journal) -> None:
+        first = journal.reserve(entry(key="a", scopes=("run",), **LEASE), None)
+        assert journal.reserve(entry(id="2", key="a", scopes=("other",)), None) == first
+        begin(journal, "1")
+        held = journal.hold("1", holder="a", now=MOMENT, until=LATER)
+        changed = journal.update("1", task_id="t", state=EntryState.FAILED)
+        found = journal.find(key="a")
+        assert held is not None
+        assert held.scopes == changed.scopes == ("run",)
+        assert found == changed
+        assert journal.spent(scope="run") == journal.spent(scope="other") == 0
+
+    @pytest.mark.parametrize("way", ["forget", "sweep", "reserve"])
+    def test_a_forgotten_entry_leaves_no_scope_behind(self, journal: Journal, way: str) -> None:
+        journal.reserve(entry(key="a", scopes=("run",), **LEASE), None)
+        if way == "forget":
+            journal.forget("1")
+        elif way == "sweep":
+            journal.sweep(LATER)
+        again = entry(key="a", created_at=LATER)  # the same id: what was left behind would count for it
+        assert journal.reserve(again, None) == again
+        assert not journal.entries()[0].scopes
+        assert journal.spent(scope="run") == 0
 
     def test_a_budget_is_kept_and_its_window_slides(self, journal: Journal) -> None:
         budget = Budget("0.50", per=timedelta(minutes=2))
@@ -588,11 +623,13 @@ class SharedJournalContract:
         first = journal.reserve(entry(key="a"), None)
         with journal._store.database.transaction(0) as session:
             session.run_text("ALTER TABLE nebula_entries DROP COLUMN account")
+            session.run_text("DROP TABLE nebula_scopes")
             session.run_text("UPDATE nebula_schema SET version = 1")
         journal.close()
-        second = entry(id="2", account="me", created_at=LATER)
+        second = entry(id="2", account="me", created_at=LATER, scopes=("run",))
         assert journal.reserve(second, None) == second
         assert journal.entries() == [first, second]
+        assert journal.spent(scope="run") == Decimal("0.369")
         journal.close()
 
     def test_processes_never_share_a_key_nor_overdraw_the_budget(self, crowd: Crowd, url: str) -> None:

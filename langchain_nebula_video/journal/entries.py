@@ -92,6 +92,12 @@ class Entry:
     """When a field other than the lease last changed; `None`: never since it was made."""
     account: str | None = None
     """Distinguishes the accounts of a gateway without naming them; `None`: an older version wrote the entry."""
+    scopes: tuple[str, ...] = ()
+    """The budgets that it counts for besides the journal's: hashes of an agent's run and thread, sorted."""
+
+    def __post_init__(self) -> None:
+        if self.scopes:
+            object.__setattr__(self, "scopes", tuple(sorted(set(self.scopes))))
 
     @property
     def spent_usd(self) -> Decimal:

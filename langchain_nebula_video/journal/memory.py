@@ -137,6 +137,7 @@ class MemoryJournal:
         gateway: str | None = None,
         since: datetime | None = None,
         key_prefix: str | None = None,
+        scope: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -150,20 +151,21 @@ class MemoryJournal:
             and (gateway is None or entry.gateway == gateway)
             and (since is None or entry.created_at > since)
             and (key_prefix is None or (entry.key or "").startswith(key_prefix))
+            and (scope is None or scope in entry.scopes)
         )
         return list(islice(chosen, limit))
 
-    def spent(self, since: datetime | None = None) -> Decimal:
+    def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:
         """See `Journal.spent`."""
         with self._lock:
-            return self._spent(since)
+            return self._spent(since, scope)
 
     def close(self) -> None:
         """See `Journal.close`: there is nothing to close."""
 
-    def _spent(self, since: datetime | None) -> Decimal:
+    def _spent(self, since: datetime | None, scope: str | None = None) -> Decimal:
         made = (e for e in self._entries.values() if since is None or e.created_at > since)
-        return sum((round_up(e.spent_usd) for e in made), Decimal(0))
+        return sum((round_up(e.spent_usd) for e in made if scope is None or scope in e.scopes), Decimal(0))
 
     def _find_repeated(self, entry: Entry) -> Entry | None:
         """Return the oldest abandoned entry of the same request."""

@@ -98,6 +98,7 @@ class Journal(Protocol):
         gateway: str | None = None,
         since: datetime | None = None,
         key_prefix: str | None = None,
+        scope: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -108,13 +109,17 @@ class Journal(Protocol):
             gateway: At this gateway.
             since: Made after this moment.
             key_prefix: With a key that begins so.
+            scope: With this scope.
             limit: At most so many.
             newest_first: Reverse the order.
         """
         ...
 
-    def spent(self, since: datetime | None = None) -> Decimal:
-        """Return the US dollars billed or reserved by entries made after that moment, or by all; see `round_up`."""
+    def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:
+        """Return the US dollars billed or reserved by entries: made after that moment, with that scope, or by all.
+
+        See `round_up`.
+        """
         ...
 
     def close(self) -> None:

@@ -99,17 +99,24 @@ class SqlJournal:
         gateway: str | None = None,
         since: datetime | None = None,
         key_prefix: str | None = None,
+        scope: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
         """See `Journal.entries`."""
         return self._store.entries(
-            states=states, gateway=gateway, since=since, key_prefix=key_prefix, limit=limit, newest_first=newest_first
+            states=states,
+            gateway=gateway,
+            since=since,
+            key_prefix=key_prefix,
+            scope=scope,
+            limit=limit,
+            newest_first=newest_first,
         )
 
-    def spent(self, since: datetime | None = None) -> Decimal:
+    def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:
         """See `Journal.spent`."""
-        return self._store.spent(since)
+        return self._store.spent(since, scope)
 
     def close(self) -> None:
         """Close its connections; it can be used again."""

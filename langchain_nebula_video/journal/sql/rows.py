@@ -14,6 +14,7 @@ from langchain_nebula_video.journal.entries import Entry, EntryState
 
 __all__ = [
     "FIELDS",
+    "SCOPE_SEPARATOR",
     "clean_text",
     "from_trillionths",
     "index_text",
@@ -21,6 +22,7 @@ __all__ = [
     "to_entry",
     "to_microseconds",
     "to_row",
+    "to_scopes",
 ]
 
 FIELDS = (
@@ -28,6 +30,9 @@ FIELDS = (
     "video", "reason", "sent_at", "lost_at", "abandoned", "holder", "held_until", "updated_at", "account",
 )  # fmt: skip
 """The columns that are fields of an entry, in the order in which rows are read."""
+
+SCOPE_SEPARATOR = "\n"
+"""Joins the scopes of an entry. They are hashes."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -142,10 +147,17 @@ def to_row(entry: Entry) -> dict[str, Any]:
     return row
 
 
+def to_scopes(entry: Entry) -> list[dict[str, str]]:
+    """Return the rows of an entry's scopes."""
+    return [{"scope": index_text(scope), "entry_id": entry.id} for scope in entry.scopes]
+
+
 def to_entry(row: Sequence[Any]) -> Entry:
-    """Return the entry of a row that was read in the order of `FIELDS`."""
+    """Return the entry of a row that was read in the order of `FIELDS`, with its scopes, joined, as the last column."""
+    *columns, scopes = row
     values = [
         value if value is None or convert is None else convert(value)
-        for value, convert in zip(row, _FROM_ROW, strict=True)
+        for value, convert in zip(columns, _FROM_ROW, strict=True)
     ]
-    return Entry(**dict(zip(FIELDS, values, strict=True)))
+    joined = tuple(scopes.split(SCOPE_SEPARATOR)) if scopes else ()
+    return Entry(**dict(zip(FIELDS, values, strict=True)), scopes=joined)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from langchain_nebula_video.errors import JournalError
 
-__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "Schema", "prepare"]
+__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "Schema", "prepare"]
 
 _METADATA = MetaData()
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
@@ -77,6 +77,15 @@ ADOPTED = Table(
 )
 """More keys of an entry: those of the calls that adopted it."""
 
+SCOPES = Table(
+    "nebula_scopes",
+    _METADATA,
+    Column("scope", Text, primary_key=True),
+    Column("entry_id", Text, primary_key=True),
+)
+"""The scopes of an entry."""
+Index("nebula_scopes_entry", SCOPES.c.entry_id, SCOPES.c.scope)
+
 _VERSIONS = Table("nebula_schema", _METADATA, Column("version", Integer, nullable=False))
 
 Migration = Callable[[Connection], None]
@@ -94,7 +103,13 @@ def _add_account(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE nebula_entries ADD COLUMN account TEXT"))
 
 
-CURRENT = Schema(2, {1: _add_account})
+def _add_scopes(connection: Connection) -> None:
+    columns = "scope TEXT NOT NULL, entry_id TEXT NOT NULL, PRIMARY KEY (scope, entry_id)"
+    connection.execute(text(f"CREATE TABLE nebula_scopes ({columns})"))
+    connection.execute(text("CREATE INDEX nebula_scopes_entry ON nebula_scopes (entry_id, scope)"))
+
+
+CURRENT = Schema(3, {1: _add_account, 2: _add_scopes})
 
 
 def prepare(connection: Connection, schema: Schema = CURRENT) -> None:

@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, EntryState
-from langchain_nebula_video.journal.sql.rows import FIELDS
-from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES
+from langchain_nebula_video.journal.sql.rows import FIELDS, SCOPE_SEPARATOR
+from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES, SCOPES
 
 __all__ = [
     "ADOPT",
@@ -37,6 +37,7 @@ __all__ = [
     "CLAIM",
     "DELETE",
     "DELETE_KEYS",
+    "DELETE_SCOPES",
     "EXISTS",
     "FIND",
     "FIND_BY_TASK",
@@ -49,18 +50,25 @@ __all__ = [
     "HOLD",
     "INSERT",
     "INSERT_KEY",
+    "INSERT_SCOPE",
     "MARK_UNCONFIRMED",
     "RELEASE",
-    "SPENT",
-    "SPENT_SINCE",
     "SWEEP_SENT",
     "SWEEP_UNSENT",
     "list_entries",
+    "sum_spent",
     "update_entry",
 ]
 
 _E = ENTRIES.c
-_ROW = [ENTRIES.c[name] for name in FIELDS]
+_separator: Any = literal_column(f"'{SCOPE_SEPARATOR}'")  # a text would be a parameter that is bound late
+_joined_scopes = (
+    select(func.aggregate_strings(SCOPES.c.scope, _separator))
+    .where(SCOPES.c.entry_id == _E.id)
+    .correlate(ENTRIES)
+    .scalar_subquery()
+)
+_ROW: list[Any] = [*(ENTRIES.c[name] for name in FIELDS), _joined_scopes]
 _SUBMITTING = EntryState.SUBMITTING.value
 _MONEY = frozenset({"billed", "reserved", "state"})
 _UNCONFIRMED = EntryState.UNCONFIRMED.value
@@ -76,6 +84,7 @@ _BY: BindParameter[str] = bindparam("by_id")
 _NOW: BindParameter[int] = bindparam("now", type_=BigInteger())
 _UNTIL: BindParameter[int] = bindparam("until", type_=BigInteger())
 _SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
+_SCOPE: BindParameter[str] = bindparam("of_scope")
 _PREFIX: BindParameter[str] = bindparam("prefix")
 _LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
 _LIMIT: BindParameter[int] = bindparam("most", type_=BigInteger())
@@ -134,6 +143,8 @@ _forgettable = or_(*(_E.state == state.value for state in sorted(FORGETTABLE_STA
 FORGET = DELETE.where(_E.task_id.is_(None), _forgettable)
 EXISTS = select(_E.id).where(_E.id == _ID)
 DELETE_KEYS = delete(ADOPTED).where(ADOPTED.c.entry_id == _ID)
+INSERT_SCOPE = insert(SCOPES)
+DELETE_SCOPES = delete(SCOPES).where(SCOPES.c.entry_id == _ID)
 
 _lost: dict[str, Any] = {"state": _UNCONFIRMED, "abandoned": True, "lost_at": _E.held_until, "updated_at": _NOW}
 MARK_UNCONFIRMED = update(ENTRIES).where(_E.id == _ID).values(**_lost).returning(*_ROW)
@@ -191,8 +202,21 @@ FIND_CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.ex
 _parts: list[ColumnElement[int]] = [
     func.coalesce(func.sum(literal_column(f"counted {part} 1000000")), 0) for part in ("/", "%")
 ]
-SPENT = select(*_parts).select_from(ENTRIES)
-SPENT_SINCE = SPENT.where(_E.created_at > _SINCE)
+_in_scope = _E.id.in_(select(SCOPES.c.entry_id).where(SCOPES.c.scope == _SCOPE))
+
+
+@lru_cache
+def _spent_statement(filters: frozenset[str]) -> Any:
+    statement: Any = select(*_parts).select_from(ENTRIES)
+    if "since" in filters:
+        statement = statement.where(_E.created_at > _SINCE)
+    return statement.where(_in_scope) if "of_scope" in filters else statement
+
+
+def sum_spent(filters: Mapping[str, Any]) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the statement that sums up what counts, and its values. A filter of `None` is left out."""
+    values = {name: value for name, value in filters.items() if value is not None}
+    return _spent_statement(frozenset(values)), values
 
 
 @lru_cache
@@ -207,6 +231,8 @@ def _list_statement(states: int | None, filters: frozenset[str], *, newest: bool
         statement = statement.where(_E.created_at > _SINCE)
     if "prefix" in filters:
         statement = statement.where(func.substr(_E.key, 1, _LENGTH) == _PREFIX)
+    if "of_scope" in filters:
+        statement = statement.where(_in_scope)
     return statement.limit(_LIMIT) if "most" in filters else statement
 
 

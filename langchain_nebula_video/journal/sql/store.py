@@ -27,6 +27,7 @@ from langchain_nebula_video.journal.sql.rows import (
     to_entry,
     to_microseconds,
     to_row,
+    to_scopes,
 )
 from langchain_nebula_video.journal.sql.sessions import Session
 from langchain_nebula_video.journal.sql.url import parse_url
@@ -73,10 +74,12 @@ class Store:
                 if budget is not None:
                     since = to_microseconds(entry.created_at - budget.per) if budget.per else None
                     try:
-                        check_budget(budget, self._spent(session, since), entry.reserved_usd)
+                        check_budget(budget, self._spent(session, since, None), entry.reserved_usd)
                     except BudgetExceededError as error:
                         return error  # not raised here: the transaction commits what it deleted before
                 session.execute(sql.INSERT, row)
+                for scope in to_scopes(entry):
+                    session.execute(sql.INSERT_SCOPE, scope)
                 return entry
 
         result = self.database.run(work)
@@ -123,8 +126,8 @@ class Store:
             return entry
         if entry.sent_at is not None:
             return to_entry(session.fetch(sql.MARK_UNCONFIRMED, {"of_id": entry.id, "now": now})[0])
-        session.execute(sql.DELETE_KEYS, {"of_id": entry.id})
         session.execute(sql.DELETE, {"of_id": entry.id})
+        _delete_links(session, entry.id)
         return None
 
     def begin(self, entry_id: str, *, holder: str, now: datetime, until: datetime, cap: int) -> bool:
@@ -187,7 +190,7 @@ class Store:
         def work(_: bool) -> bool:
             with self.database.transaction(_RESERVE_LOCK) as session:
                 if session.execute(sql.FORGET, values):
-                    session.execute(sql.DELETE_KEYS, values)
+                    _delete_links(session, entry_id)
                     return True
                 return not session.fetch(sql.EXISTS, values)
 
@@ -220,7 +223,7 @@ class Store:
         def work(_: bool) -> list[Any]:
             with self.database.transaction(_RESERVE_LOCK) as session:
                 for row in session.fetch(sql.SWEEP_UNSENT, values):
-                    session.execute(sql.DELETE_KEYS, {"of_id": row[0]})
+                    _delete_links(session, row[0])
                 session.execute(sql.SWEEP_SENT, values)
                 return session.fetch(sql.FIND_SWEPT, values)
 
@@ -248,6 +251,7 @@ class Store:
         gateway: str | None,
         since: datetime | None,
         key_prefix: str | None,
+        scope: str | None,
         limit: int | None,
         newest_first: bool,
     ) -> list[Entry]:
@@ -257,6 +261,7 @@ class Store:
             "since": None if since is None else to_microseconds(since),
             "prefix": key_prefix,
             "length": None if key_prefix is None else len(key_prefix),
+            "of_scope": None if scope is None else index_text(scope),
             "most": limit,
         }
         statement, values = sql.list_entries(states, filters, newest=newest_first)
@@ -267,19 +272,26 @@ class Store:
 
         return [to_entry(row) for row in self.database.run(work)]
 
-    def spent(self, since: datetime | None) -> Decimal:
+    def spent(self, since: datetime | None, scope: str | None) -> Decimal:
         """See `Journal.spent`."""
 
         def work(_: bool) -> Decimal:
             with self.database.statement() as session:
-                return self._spent(session, None if since is None else to_microseconds(since))
+                return self._spent(session, None if since is None else to_microseconds(since), scope)
 
         return self.database.run(work)
 
-    def _spent(self, session: Session, since: int | None) -> Decimal:
-        statement, values = (sql.SPENT, {}) if since is None else (sql.SPENT_SINCE, {"since": since})
+    def _spent(self, session: Session, since: int | None, scope: str | None) -> Decimal:
+        filters = {"since": since, "of_scope": None if scope is None else index_text(scope)}
+        statement, values = sql.sum_spent(filters)
         whole, rest = session.fetch(statement, values)[0]
         return from_trillionths(int(whole) * 1_000_000 + int(rest))
+
+
+def _delete_links(session: Session, entry_id: str) -> None:
+    """Delete the further keys and the scopes of an entry that is deleted."""
+    session.execute(sql.DELETE_KEYS, {"of_id": entry_id})
+    session.execute(sql.DELETE_SCOPES, {"of_id": entry_id})
 
 
 def _lease_values(entry_id: str, holder: str, now: datetime, until: datetime) -> dict[str, Any]:

@@ -407,7 +407,11 @@ def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        ("SPENT", "COVERING INDEX nebula_entries_spent"), ("SPENT_SINCE", "COVERING INDEX nebula_entries_spent"),
+        ("sum_spent", "COVERING INDEX nebula_entries_spent"),
+        ("sum_spent since", "COVERING INDEX nebula_entries_spent"),
+        ("sum_spent of_scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
+        ("sum_spent since of_scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
+        ("DELETE_SCOPES", "INDEX nebula_scopes_entry"), ("FIND", "COVERING INDEX nebula_scopes_entry"),
         ("FIND_BY_TASK", "INDEX nebula_entries_task"), ("FIND_REPEATED", "INDEX ix_nebula_entries_digest"),
         ("SWEEP_SENT", "INDEX nebula_entries_state"), ("BEGIN", "INDEX nebula_entries_state"),
         ("FIND", "MULTI-INDEX OR"),
@@ -418,7 +422,10 @@ def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index:
 
     journal.reserve(entry(), None)
     with _connection(journal) as connection:
-        compiled = getattr(_statements, statement).compile(dialect=connection.dialect)
+        name, *filters = statement.split()
+        found = getattr(_statements, name)
+        made = found(dict.fromkeys(filters, 1))[0] if name == "sum_spent" else found
+        compiled = made.compile(dialect=connection.dialect)
         values = ("1",) * len(compiled.positiontup or [])
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
     assert any(index in line for line in plan), plan
@@ -430,6 +437,7 @@ def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index:
 NAMES = st.sampled_from([str(number) for number in range(6)])
 KEYS = st.sampled_from([None, None, "a", "b"])
 HOLDERS = st.sampled_from(["x", "y"])
+SCOPES = st.sampled_from([(), ("run",), ("run", "thread")])
 
 
 class SameAsInMemory(RuleBasedStateMachine):
@@ -470,15 +478,17 @@ class SameAsInMemory(RuleBasedStateMachine):
 
     @rule(
         key=KEYS, request=st.integers(0, 1), usd=st.integers(0, 40), leased=st.booleans(), adopt=st.booleans(),
-        budget=st.sampled_from([None, Budget("1"), Budget("1", per=timedelta(minutes=1))]),
+        budget=st.sampled_from([None, Budget("1"), Budget("1", per=timedelta(minutes=1))]), scopes=SCOPES,
     )  # fmt: skip
-    def reserve(self, key: str | None, request: int, usd: int, leased: bool, adopt: bool, budget: Any) -> None:
+    def reserve(
+        self, key: str | None, request: int, usd: int, leased: bool, adopt: bool, budget: Any, scopes: tuple[str, ...]
+    ) -> None:
         self.made += 1
         lease = {"holder": "x", "held_until": self.now + timedelta(seconds=60)} if leased else {}
         self.now += timedelta(microseconds=1)
         new = entry(
             id=f"e{self.made}", key=key, request={"n": request}, created_at=self.now,
-            reserved_usd=Decimal(usd).scaleb(-2), **lease,
+            reserved_usd=Decimal(usd).scaleb(-2), scopes=scopes, **lease,
         )  # fmt: skip
         self.both(lambda journal: journal.reserve(new, budget, adopt=adopt))
 
@@ -534,6 +544,8 @@ class SameAsInMemory(RuleBasedStateMachine):
         self.both(lambda journal: journal.entries())
         self.both(lambda journal: journal.spent())
         self.both(lambda journal: journal.spent(self.now - timedelta(minutes=1)))
+        self.both(lambda journal: journal.spent(self.now - timedelta(minutes=1), scope="run"))
+        self.both(lambda journal: journal.entries(scope="thread"))
         for key in "ab":
             self.both(lambda journal, key=key: journal.find(key=key))
         for task in "tuv":
