@@ -487,6 +487,26 @@ async def test_a_group_ratio_once_seen_counts_in_later_estimates(make_client: Ma
         await settle(client.submit(**ASK))
 
 
+# --- the lease of a task ---
+
+
+def test_a_client_that_waits_renews_its_lease_before_it_expires(gateway: Gateway, clock: FakeClock) -> None:
+    """So that no other call polls the same task, or takes it for abandoned."""
+    gateway.fetches = [*[running()] * 20, succeeded()]
+    journal, remaining = MemoryJournal(), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        (entry,) = journal.entries()
+        if request.method == "GET" and entry.held_until is not None:
+            remaining.append((entry.held_until - clock.utcnow()).total_seconds())
+        return gateway(request)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        NebulaVideoClient(api_key=KEY, clock=clock, journal=journal, http_client=http).generate(**ASK)
+    assert len(remaining) == gateway.gets == 21
+    assert all(15 < seconds <= 60 for seconds in remaining), remaining
+
+
 # --- what would be found out too late ---
 
 

@@ -317,7 +317,7 @@ def test_seconds_are_a_whole_number_or_unknown(told: object, seconds: int | None
 # --- refusals ---
 
 
-@each_row("status", [500, 502, 503, 504, 520, 599, 408])
+@each_row("status", [500, 502, 503, 504, 520, 599, 408, 499])
 @each_row("text", ["", "<html>", '{"error":{"message":"try later"}}', '{"code":"InternalError"}'])
 def test_a_submit_that_the_server_broke_off_is_unconfirmed(status: int, text: str) -> None:
     refusal = NEBULA.parse_refusal(reply(status=status, text=text), paid=True)
