@@ -21,14 +21,26 @@ from typing import Any
 __all__ = ["barrier", "fork", "run_command", "run_script"]
 
 _FORKS = multiprocessing.get_context("forkserver")
+# What a child would import by itself, late imports included. A name that is gone costs time and nothing else.
 _FORKS.set_forkserver_preload(
     [
+        "httpcore",
         "langchain.agents",
+        "langchain_core.language_models.fake_chat_models",
+        "langchain_core.messages.block_translators.langchain_v0",
+        "langchain_core.tracers.run_collector",
+        "langchain_core.tracers.stdout",
         "langgraph.checkpoint.sqlite",
         "langchain_nebula_video.cli.app",
         "langchain_nebula_video.emulator",
+        "langchain_nebula_video.emulator.rendering.encoder",
         "langchain_nebula_video.graph",
+        "langchain_nebula_video.journal.sql.store",
+        "langchain_nebula_video.lifecycle.lifecycle",
         "langchain_nebula_video.middleware",
+        "langchain_nebula_video.saving.save",
+        "sqlalchemy.dialects.sqlite",
+        "uvicorn.lifespan.off",
         "tests.processes",
         "tests.replay.worker",
     ]
