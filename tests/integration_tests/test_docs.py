@@ -283,7 +283,7 @@ def test_every_public_name_is_in_the_api_page() -> None:
     assert [name for name in langchain_nebula_video.__all__ if f"`{name}`" not in text] == []
 
 
-def test_so_is_every_public_name_of_a_module_that_it_names() -> None:
+def test_every_public_name_of_a_public_module_is_in_the_api_page() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     public = sorted(
         {*re.findall(r"`langchain_nebula_video\.([a-z_.]+)`", text)} - {"emulator"}

@@ -45,7 +45,7 @@ def test_every_example_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", TELLING)
-def test_an_example_runs_and_tells(name: str, tmp_path: Path) -> None:
+def test_an_example_runs_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
     settings = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "LANG")
     offline = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     ended = run_script(EXAMPLES / name, cwd=tmp_path, env=offline)

@@ -89,7 +89,7 @@ def test_the_same_chain_runs_on_every_gateway(emulator: Emulator, gateway: str) 
 
 
 @pytest.mark.parametrize("gateway", EVERY)
-async def test_it_runs_async_too(emulator: Emulator, gateway: str) -> None:
+async def test_the_same_chain_runs_async_on_every_gateway(emulator: Emulator, gateway: str) -> None:
     video = await chain(emulator, gateway).ainvoke("The cat")
     assert video.gateway == gateway
 
@@ -359,7 +359,7 @@ def test_a_cancel_whose_answer_is_lost_has_worked(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("gateway", sorted({*EVERY} - {*LISTING}))
-def test_elsewhere_nothing_can_be_taken_back(emulator: Emulator, gateway: str) -> None:
+def test_a_gateway_without_a_cancel_route_refuses_to_cancel(emulator: Emulator, gateway: str) -> None:
     client = NebulaVideoClient(**reached(emulator, gateway))
     with pytest.raises(InvalidRequestError, match="documents no way to cancel"):
         client.cancel(client.submit(**ASK))
@@ -373,7 +373,7 @@ def test_a_local_image_is_uploaded_once_for_each_model(emulator: Emulator) -> No
     assert counted(emulator, "GET", "/uploads") == counted(emulator, "POST", "/oss") == 2
 
 
-def test_after_two_days_it_is_uploaded_anew(emulator: Emulator) -> None:
+def test_a_local_image_is_uploaded_again_after_two_days(emulator: Emulator) -> None:
     """Two days by the calendar: while a machine sleeps, the other clock may stand still."""
 
     class Later(HurriedClock):

@@ -37,7 +37,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> InMemorySaver:
     return InMemorySaver(serde=JsonPlusSerializer(pickle_fallback=False))
 
 
-def test_it_submits_waits_and_saves(
+def test_a_graph_submits_waits_and_saves(
     emulator: Emulator, options: dict[str, Any], tmp_path: Path, strict: InMemorySaver
 ) -> None:
     graph = video_graph(NebulaVideoClient(**options), save_to=tmp_path, checkpointer=strict)
@@ -48,7 +48,9 @@ def test_it_submits_waits_and_saves(
     assert os.environ["LANGGRAPH_STRICT_MSGPACK"] == "true"
 
 
-async def test_the_same_without_blocking(options: dict[str, Any], tmp_path: Path, strict: InMemorySaver) -> None:
+async def test_an_async_graph_submits_waits_and_saves(
+    options: dict[str, Any], tmp_path: Path, strict: InMemorySaver
+) -> None:
     graph = video_graph(AsyncNebulaVideoClient(**options), save_to=tmp_path, checkpointer=strict)
     done = await graph.ainvoke({"request": ASK}, THREAD, durability="sync")
     assert Path(done["video"]["path"]).exists()

@@ -87,7 +87,9 @@ async def test_an_answer_s_address_on_this_machine_is_not_fetched(
     assert "download_hosts" in caught.value.hint
 
 
-async def test_nor_is_one_that_a_redirect_leads_to(make: Make, video: Video, inside: Storage, tmp_path: Path) -> None:
+async def test_a_redirect_to_this_machine_is_not_followed(
+    make: Make, video: Video, inside: Storage, tmp_path: Path
+) -> None:
     with serving(Storage()) as outside:
         outside.answers = [Answer(302, body=b"", headers={"Location": f"{inside.url}/admin"})]
         with pytest.raises(DownloadError, match="not on the public internet"):

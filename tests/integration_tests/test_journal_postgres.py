@@ -25,7 +25,7 @@ from tests.journals import JournalContract, SharedJournalContract, begin, entry
 from tests.postgres import Server, programs_folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     programs = programs_folder()
     if programs is None:

@@ -113,7 +113,7 @@ def test_a_person_reads_the_price_before_anything_is_sent(emulator: Emulator, op
     assert submits(emulator) == 0
 
 
-def test_approved_it_is_made(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_an_approved_call_is_made(emulator: Emulator, options: dict[str, Any]) -> None:
     graph = asking(options)
     graph.invoke(GO, THREAD)
     answer = graph.invoke(Command(resume={"decisions": [{"type": "approve"}]}), THREAD)
@@ -121,7 +121,7 @@ def test_approved_it_is_made(emulator: Emulator, options: dict[str, Any]) -> Non
     assert emulator.bill.usd > 0
 
 
-def test_edited_it_is_made_as_the_person_wants_it(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_an_edited_call_is_made_as_the_person_wants_it(emulator: Emulator, options: dict[str, Any]) -> None:
     graph = asking(options, resolution="1080p", duration=10)
     graph.invoke(GO, THREAD)
     edited = {"name": "nebula_image_to_video", "args": {**ASK, "duration": 5}}
@@ -129,7 +129,7 @@ def test_edited_it_is_made_as_the_person_wants_it(emulator: Emulator, options: d
     assert float(emulator.bill.usd) == EACH
 
 
-def test_rejected_nothing_is_sent(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_a_rejected_call_sends_nothing(emulator: Emulator, options: dict[str, Any]) -> None:
     graph = asking(options)
     graph.invoke(GO, THREAD)
     graph.invoke(Command(resume={"decisions": [{"type": "reject", "message": "Too dear"}]}), THREAD)
@@ -200,7 +200,7 @@ def test_a_budget_reckons_with_the_prices_that_the_gateway_has_told() -> None:
         assert float(emulator.bill.usd) == pytest.approx(3 * EACH)
 
 
-async def test_so_do_the_price_that_a_person_is_told_and_the_quote() -> None:
+async def test_a_person_s_question_and_a_quote_show_the_price_that_the_gateway_has_told() -> None:
     with Emulator(speed=SPEED, group_ratio=3) as emulator:
         options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": INTERVAL}
         tools = {tool.name: tool for tool in NebulaVideoToolkit(**options).get_tools()}
@@ -229,7 +229,9 @@ def test_whether_a_person_is_asked_does_not_change_while_the_run_is_paused() -> 
 
 
 @pytest.mark.parametrize("thread", [THREAD, None], ids=["in a thread", "without one"])
-def test_calls_at_the_same_time_cannot_overdraw_it(emulator: Emulator, options: dict[str, Any], thread: Any) -> None:
+def test_calls_at_the_same_time_cannot_overdraw_a_budget(
+    emulator: Emulator, options: dict[str, Any], thread: Any
+) -> None:
     graph = agent(options, calls(*numbered(8)), middleware=[VideoBudgetMiddleware(usd="0.60")])
     if thread is None:
         graph.checkpointer = None
@@ -241,7 +243,9 @@ def test_calls_at_the_same_time_cannot_overdraw_it(emulator: Emulator, options: 
     assert "Nothing was sent and nothing was spent" in refusal.content
 
 
-async def test_nor_in_an_async_run(emulator: Emulator, options: dict[str, Any]) -> None:
+async def test_calls_at_the_same_time_in_an_async_run_cannot_overdraw_a_budget(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
     graph = agent(options, calls(*numbered(8)), middleware=[VideoBudgetMiddleware(usd="0.60")])
     answer = await graph.ainvoke(GO, THREAD)
     assert [message.status for message in told(answer)].count("error") == 5
@@ -265,7 +269,7 @@ def test_a_run_begins_anew_and_a_thread_does_not(emulator: Emulator, options: di
         assert submits(emulator) - before == made, per
 
 
-def test_another_thread_has_its_own(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_another_thread_has_its_own_budget(emulator: Emulator, options: dict[str, Any]) -> None:
     lines = [calls(ASK), AIMessage("Done."), calls({**ASK, "prompt": "Again"}, first=5)]
     graph = agent(options, *lines, middleware=[VideoBudgetMiddleware("0.30", per="thread")])
     for thread in ("1", "10"):

@@ -27,7 +27,7 @@ from tests.storage import MOVIE, Storage
 # --- names ---
 
 
-async def test_a_name_may_be_made_of_what_the_video_is(
+async def test_a_file_may_be_named_after_what_the_video_is(
     make: Make, files: Storage, video: Video, tmp_path: Path
 ) -> None:
     template = tmp_path / "{model}" / "{date}-{time}-{duration}s-{resolution}-{seed}-{task_id}.mp4"
@@ -38,7 +38,9 @@ async def test_a_name_may_be_made_of_what_the_video_is(
     assert unseeded.path == saved.path.replace("-480p-1-", "-480p-none-")
 
 
-async def test_a_folder_may_be_made_of_it_too(make: Make, files: Storage, video: Video, tmp_path: Path) -> None:
+async def test_a_folder_may_be_named_after_what_the_video_is(
+    make: Make, files: Storage, video: Video, tmp_path: Path
+) -> None:
     saved = await settle(make().download(video, tmp_path / "{{x}}" / "{date}"))
     assert Path(saved.path) == tmp_path / "{x}" / f"{video.finished_at:%Y-%m-%d}" / f"{video.task_id}.mp4"
 
@@ -268,7 +270,7 @@ async def test_a_store_s_password_is_in_no_error(make: Make, emulator: Emulator)
     assert emulator.tasks == ()
 
 
-def test_nor_is_a_token_in_what_a_store_says() -> None:
+def test_a_token_in_a_store_s_message_is_removed() -> None:
     said = "cannot reach https://me:s3cret!@files.test/x?sig=t0ken of me:s3cret%21@files.test"
     shown = remote.redact(said, "https://me:s3cret%21@files.test/x?sig=t0ken")
     assert "s3cret" not in shown

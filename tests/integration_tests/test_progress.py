@@ -65,11 +65,11 @@ def agent(options: dict[str, Any]) -> Any:
 QUESTION = {"messages": [{"role": "user", "content": "Make the cat blink."}]}
 
 
-def test_an_agent_s_custom_stream(options: dict[str, Any]) -> None:
+def test_an_agent_s_custom_stream_carries_progress(options: dict[str, Any]) -> None:
     assert steps(list(agent(options).stream(QUESTION, stream_mode="custom"))) == STEPS
 
 
-async def test_an_agent_s_custom_stream_without_blocking(options: dict[str, Any]) -> None:
+async def test_an_agent_s_async_custom_stream_carries_progress(options: dict[str, Any]) -> None:
     assert steps([event async for event in agent(options).astream(QUESTION, stream_mode="custom")]) == STEPS
 
 
@@ -77,16 +77,16 @@ def _deltas(events: list[Any]) -> list[Any]:
     return [event["delta"] for event in events if event.get("event") == "tool-output-delta"]
 
 
-def test_an_agent_s_stream_of_tools(options: dict[str, Any]) -> None:
+def test_an_agent_s_stream_of_tools_carries_progress(options: dict[str, Any]) -> None:
     assert steps(_deltas(list(agent(options).stream(QUESTION, stream_mode="tools")))) == STEPS
 
 
-async def test_an_agent_s_stream_of_tools_without_blocking(options: dict[str, Any]) -> None:
+async def test_an_agent_s_async_stream_of_tools_carries_progress(options: dict[str, Any]) -> None:
     found = [event async for event in agent(options).astream(QUESTION, stream_mode="tools")]
     assert steps(_deltas(found)) == STEPS
 
 
-async def test_an_agent_s_events(options: dict[str, Any]) -> None:
+async def test_an_agent_s_events_carry_progress(options: dict[str, Any]) -> None:
     found = [
         event["data"]
         async for event in agent(options).astream_events(QUESTION, version="v2")
@@ -95,13 +95,13 @@ async def test_an_agent_s_events(options: dict[str, Any]) -> None:
     assert steps(found) == STEPS
 
 
-def test_a_callback_handler(options: dict[str, Any]) -> None:
+def test_a_callback_handler_hears_the_progress_of_an_agent(options: dict[str, Any]) -> None:
     listener = Listener()
     agent(options).invoke(QUESTION, {"callbacks": [listener]})
     assert steps(listener.heard) == STEPS
 
 
-async def test_a_callback_handler_of_an_async_run(options: dict[str, Any]) -> None:
+async def test_a_callback_handler_hears_the_progress_of_an_async_agent(options: dict[str, Any]) -> None:
     listener = Listener()
     await agent(options).ainvoke(QUESTION, {"callbacks": [listener]})
     assert steps(listener.heard) == STEPS
@@ -116,7 +116,7 @@ def test_a_runnable_tells_the_callbacks_of_its_run(options: dict[str, Any]) -> N
     assert steps(listener.heard) == STEPS
 
 
-async def test_a_runnable_s_events(options: dict[str, Any]) -> None:
+async def test_a_runnable_s_events_carry_progress(options: dict[str, Any]) -> None:
     found = [
         event["data"]
         async for event in NebulaVideoRunnable(**options).astream_events(ASK, version="v2")
@@ -139,7 +139,7 @@ def test_a_runnable_in_a_node_writes_to_the_graph_s_stream(options: dict[str, An
     assert steps(list(graph.stream({}, stream_mode="custom"))) == STEPS
 
 
-async def test_an_async_one_too(options: dict[str, Any]) -> None:
+async def test_an_async_runnable_in_a_node_writes_to_the_graph_s_stream(options: dict[str, Any]) -> None:
     animate = NebulaVideoRunnable(**options)
 
     async def node(state: State) -> State:
@@ -149,12 +149,12 @@ async def test_an_async_one_too(options: dict[str, Any]) -> None:
     assert steps([event async for event in graph.astream({}, stream_mode="custom")]) == STEPS
 
 
-def test_the_graph_of_submit_and_wait(options: dict[str, Any]) -> None:
+def test_a_graph_of_submit_and_wait_streams_its_progress(options: dict[str, Any]) -> None:
     graph = video_graph(NebulaVideoClient(**options))
     assert steps(list(graph.stream({"request": ASK}, stream_mode="custom"))) == STEPS
 
 
-async def test_the_graph_s_events(options: dict[str, Any]) -> None:
+async def test_a_graph_s_events_carry_its_progress(options: dict[str, Any]) -> None:
     found = [
         event["data"]
         async for event in video_graph(AsyncNebulaVideoClient(**options)).astream_events({"request": ASK}, version="v2")
@@ -166,7 +166,7 @@ async def test_the_graph_s_events(options: dict[str, Any]) -> None:
 # --- plain Python ---
 
 
-def test_a_callback(options: dict[str, Any]) -> None:
+def test_a_client_calls_back_with_its_progress(options: dict[str, Any]) -> None:
     heard: list[Any] = []
     NebulaVideoClient(**options).generate(**ASK, on_progress=lambda progress: heard.append(progress.as_dict()))
     assert steps(heard) == STEPS
@@ -182,6 +182,6 @@ async def test_a_coroutine_function_is_awaited_by_an_async_client(options: dict[
     assert steps(heard) == STEPS
 
 
-def test_outside_of_everything_it_is_silent(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tool_outside_a_run_logs_no_failure(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     NebulaVideoTool(**options).invoke(dict(ASK))
     assert "failed" not in caplog.text

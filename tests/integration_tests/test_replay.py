@@ -92,7 +92,7 @@ def test_an_agent_that_is_killed_at_any_moment_and_resumed_pays_once(emulator: E
             assert "Do not ask for this video again" in told, (dies_at, told)
 
 
-def test_one_that_is_killed_again_and_again_pays_once_too(emulator: Emulator, tmp_path: Path) -> None:
+def test_an_agent_that_is_killed_again_and_again_pays_once(emulator: Emulator, tmp_path: Path) -> None:
     for dies_at in (12, 3, 5, 2, 4, 1):
         live(emulator, tmp_path, dies_at)
     assert live(emulator, tmp_path, NEVER)["last"] == "Done."
@@ -122,7 +122,7 @@ def lost(emulator: Emulator) -> Emulator:
 
 
 @pytest.mark.parametrize("handled", [True, False])
-def test_tool_retry_middleware(lost: Emulator, options: dict[str, Any], handled: bool) -> None:
+def test_tool_retry_middleware_submits_once(lost: Emulator, options: dict[str, Any], handled: bool) -> None:
     tool = NebulaVideoTool(**options, handle_tool_error=handled)
     retries = ToolRetryMiddleware(initial_delay=0, jitter=False)
     agent: Any = create_agent(animates(**ASK), [tool], middleware=[retries])
@@ -145,7 +145,7 @@ def _graph(node: Any, **more: Any) -> Any:
     )
 
 
-def test_a_node_s_retry_policy_with_the_tool(lost: Emulator, options: dict[str, Any]) -> None:
+def test_a_node_s_retry_policy_does_not_repeat_a_lost_submit(lost: Emulator, options: dict[str, Any]) -> None:
     tool = NebulaVideoTool(**options, handle_tool_error=False)
 
     def node(state: State) -> State:
@@ -158,7 +158,9 @@ def test_a_node_s_retry_policy_with_the_tool(lost: Emulator, options: dict[str, 
     assert submits(lost) == 1
 
 
-def test_a_node_s_retry_policy_that_retries_everything(lost: Emulator, options: dict[str, Any]) -> None:
+def test_a_retry_policy_that_retries_everything_does_not_repeat_a_lost_submit(
+    lost: Emulator, options: dict[str, Any]
+) -> None:
     animate = NebulaVideoRunnable(**options)
 
     def node(state: State) -> State:
@@ -203,7 +205,9 @@ def test_a_node_that_is_visited_again_makes_another_video(emulator: Emulator, op
     assert submits(emulator) == 2
 
 
-async def test_an_async_node_is_named_alike(emulator: Emulator, options: dict[str, Any]) -> None:
+async def test_an_async_node_that_fails_after_its_video_was_made_does_not_make_another(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
     animate = NebulaVideoRunnable(**options)
     falls = iter([True, False])
 
@@ -375,12 +379,14 @@ def _sent_twice(make: Callable[[], str]) -> Any:
     return StateGraph(State).add_node("film", film).add_conditional_edges(START, twice, ["film"]).compile()
 
 
-def test_sent_to_one_node_twice_it_makes_two(emulator: Emulator, make: Callable[[], str]) -> None:
+def test_a_node_that_is_sent_to_twice_makes_two(emulator: Emulator, make: Callable[[], str]) -> None:
     _sent_twice(make).invoke({})
     assert submits(emulator) == 2
 
 
-def test_so_it_does_within_another_graph(emulator: Emulator, options: dict[str, Any]) -> None:
+def test_a_node_within_another_graph_that_is_sent_to_twice_makes_two(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
     """Where tasks have no ids that stay."""
     inner = _sent_twice(_with_a_runnable(options))
     StateGraph(State).add_node("inner", inner).add_edge(START, "inner").compile().invoke({})

@@ -42,7 +42,7 @@ async def test_a_download_goes_on_where_it_broke_off(make: Make, files: Storage,
     assert [headers.get("if-range") for _, headers in files.requests[1:]] == ['"one"'] * 2
 
 
-async def test_it_may_break_off_any_number_of_times_as_long_as_it_gets_on(
+async def test_a_download_may_break_off_often_as_long_as_it_makes_progress(
     make: Make, files: Storage, video: Video, tmp_path: Path
 ) -> None:
     files.answers = [Answer(cut=30_000) for _ in range(9)]
@@ -64,7 +64,7 @@ async def test_a_file_that_was_changed_meanwhile_is_begun_anew(
     [None, "", 'W/"weak"', "bare", '"h\xe9"', f'"{"x" * 5000}"'],
     ids=["none", "empty", "weak", "bare", "odd", "long"],
 )
-async def test_without_a_strong_mark_it_is_begun_anew(
+async def test_a_download_without_a_strong_etag_starts_again(
     make: Make, files: Storage, video: Video, tmp_path: Path, mark: str | None
 ) -> None:
     files.answers = [Answer(cut=100_000, headers={"ETag": mark})]
@@ -87,7 +87,7 @@ async def test_without_a_strong_mark_it_is_begun_anew(
     ],
     ids=["another piece", "an unreadable piece", "of another file", "of a file of another length", "no piece"],
 )
-async def test_a_piece_that_was_not_asked_for_is_not_put_in(
+async def test_a_range_that_was_not_requested_is_discarded(
     make: Make, files: Storage, video: Video, tmp_path: Path, wrong: Answer
 ) -> None:
     files.answers = [Answer(cut=100_000), wrong]
@@ -277,7 +277,7 @@ async def test_a_video_that_was_made_stays_made_whatever_the_gateway_says_later(
 
 
 @pytest.mark.parametrize("emulator", [40], indirect=True)
-def test_who_saves_a_video_keeps_hold_of_it_however_long_it_takes(
+def test_a_long_download_renews_the_lease_of_its_entry(
     emulator: Emulator, options: dict[str, Any], journal: SqlJournal, tmp_path: Path
 ) -> None:
     emulator.faults.add("download", "slow", times=None, bytes_per_second=70_000.0)
