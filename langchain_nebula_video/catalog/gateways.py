@@ -50,6 +50,10 @@ class Gateway:
     """Whether it has temporary storage to which local images are uploaded."""
     task_hours: int | None = None
     """Hours for which a task can be fetched. `None`: not documented."""
+    max_hold: float = 300.0
+    """Seconds for which a server on the way may hold a submit and still deliver it. Before, the absence of its task
+    proves nothing. Source of the default: Alibaba's Java client waits 300 s for an answer, so a server may take as
+    long to give it (page on connection reuse, 2026-11); common proxies give up after 60 s."""
     key_hint: str | None = None
     """An additional hint for a refused key."""
 

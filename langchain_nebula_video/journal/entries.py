@@ -77,7 +77,7 @@ class Entry:
     video: Mapping[str, Any] | None = field(default=None, repr=False)
     """The finished video as plain data."""
     reason: str | None = None
-    """Why the task failed."""
+    """Why the task failed. While the submit is unconfirmed: the request id that an incomplete answer had."""
     sent_at: datetime | None = None
     """When the POST left; written before it leaves."""
     lost_at: datetime | None = None

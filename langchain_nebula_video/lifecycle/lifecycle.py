@@ -5,6 +5,8 @@ The code is `async`, and awaits only its `Runtime`.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,6 @@ from langchain_nebula_video.errors import (
     Money,
     RefusedError,
     RequestError,
-    SubmissionUnconfirmedError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
@@ -39,6 +40,8 @@ from langchain_nebula_video.transport import Runtime
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["Lifecycle"]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 _RESUMABLE = (EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED)
 _SEARCH_SECONDS = 60.0
@@ -154,30 +157,34 @@ class Lifecycle:
         """Return the unfinished tasks in the journal that no process works on.
 
         Entries of processes that died while submitting are settled first. Unconfirmed submits are looked for where
-        the gateway lists its tasks.
+        the gateway lists its tasks; the tasks that are found so come last. An entry that cannot be settled stays, and
+        is logged.
         """
         context, now = self._context, self.runtime.utcnow()
         async with self.runtime.session():
             for entry in await context.call_journal(context.journal.entries, states=[EntryState.SUBMITTING]):
                 if is_dead(entry.holder):
-                    await context.update_entry(entry, held_until=now)
+                    with contextlib.suppress(KeyError):  # its process was only slow, and has forgotten it meanwhile
+                        await context.update_entry(entry, held_until=now)
             await context.call_journal(context.journal.sweep, now)
             entries = await context.call_journal(
                 context.journal.entries, states=_RESUMABLE, gateway=context.gateway.name
             )
             free = [e for e in entries if e.held_until is None or e.held_until <= now or is_dead(e.holder)]
+            running = [task for e in free if e.unfinished and (task := self._known_task(e)) is not None]
+            lost = [e for e in free if not e.unfinished]
             until = self.runtime.now() + _SEARCH_SECONDS
-            return [task for entry in free if (task := await self._recover(entry, until)) is not None]
+            return running + (await self._reconciler.resolve_all(lost, until) if lost else [])
 
-    async def _recover(self, entry: Entry, until: float) -> Task | None:
-        """Return the task of an entry that no process works on, if it has one."""
-        if entry.unfinished and entry.task_id:
-            return self._context.task_from_entry(entry.task_id, entry)
+    def _known_task(self, entry: Entry) -> Task | None:
+        """Return the task of an entry; `None`: the entry cannot be read, and is logged."""
         try:
-            found = await self._reconciler.resolve(entry, until)
-        except SubmissionUnconfirmedError:
-            return None  # stays unconfirmed, and is logged
-        return None if found is None else found[0]
+            return self._context.task_from_entry(entry.task_id, entry) if entry.task_id else None
+        except (AttributeError, TypeError, ValueError):  # one broken entry must not hide the others' tasks
+            logger.exception(
+                "the journal entry of task %s cannot be read; wait(%r) works", printable(entry.task_id or ""), entry.task_id
+            )
+            return None
 
     async def drain(self, grace: float) -> bool:
         """See `PaidPostSender.drain`."""

@@ -48,6 +48,7 @@ class ClientOptions(TypedDict, total=False):
     image_folder: str | Path | None
     download_hosts: Sequence[str]
     group_ratio: Decimal | int | str
+    sole_account: bool
     rate_limiter: Any
     http_client: Any
     http_async_client: Any
@@ -89,6 +90,9 @@ class Options(BaseModel):
     (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
     group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
     """What your account's group multiplies prices by. Used for estimates until a gateway's answer has the figure."""
+    sole_account: bool = False
+    """Whether only this journal submits on this account. Then a lost submit takes the one listed task that has its
+    prompt. Otherwise it may be another program's."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
     """A langchain-core `BaseRateLimiter`. Each submit waits for it."""
     http_client: Any = Field(default=None, exclude=True, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import uuid
 from dataclasses import replace
@@ -87,11 +88,7 @@ class Submitter:
                 until = min(deadline, runtime.now() + search_seconds)
                 found = await self._reconciler.resolve(state.unconfirmed, until, error)
                 if found is None:
-                    raise RequestError(
-                        "The submit got no answer, and half a minute later the gateway's list shows no task of it: "
-                        "it counts as not accepted.",
-                        hint="Submit it again.",
-                    ) from None
+                    raise _not_accepted_error(self._context.gateway.max_hold) from None
                 return found
             found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
             if found is not None:
@@ -133,7 +130,8 @@ class Submitter:
             if not submitting_elsewhere or context.runtime.now() >= deadline:
                 return owner
             if is_dead(owner.holder):
-                await context.update_entry(owner, held_until=context.runtime.utcnow())
+                with contextlib.suppress(KeyError):  # another call has resolved it meanwhile
+                    await context.update_entry(owner, held_until=context.runtime.utcnow())
             else:
                 await context.runtime.sleep(_PEER_PAUSE_SECONDS)
             entry = replace(entry, created_at=context.runtime.utcnow())
@@ -172,11 +170,20 @@ class Submitter:
                 state=EntryState.UNCONFIRMED,
                 abandoned=True,
                 lost_at=context.runtime.utcnow(),
+                reason=getattr(error, "request_id", None),
                 holder=None,
                 held_until=None,
             )
         else:
             await context.call_journal(context.journal.forget, entry.id)
+
+
+def _not_accepted_error(seconds: float) -> RequestError:
+    return RequestError(
+        f"The submit got no answer, and {seconds:.0f} s after it left, the gateway's list shows no task of it: "
+        "it counts as not accepted.",
+        hint="Submit it again.",
+    )
 
 
 def _check_same_request(owner: Entry, order: Order) -> None:

@@ -18,7 +18,7 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.protocols import Reply, TaskSnapshot, hint_for, is_unknown_task
+from langchain_nebula_video.protocols import Reply, TaskSnapshot, find_request_id, hint_for, is_unknown_task
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
@@ -215,7 +215,7 @@ def missing_data_error(kind: type[RequestError], reply: Reply, what: str) -> Req
         f"The gateway answered HTTP {reply.status}, and the answer {what}.",
         status_code=reply.status,
         body=reply.body[:4000].decode("utf-8", "replace"),
-        request_id=reply.headers.get("x-oneapi-request-id"),
+        request_id=find_request_id(reply),
     )
 
 

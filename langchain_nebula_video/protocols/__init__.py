@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, nebula, uniall
 from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
-from langchain_nebula_video.protocols.refusals import hint_for, is_unknown_task, parse_retry_after
+from langchain_nebula_video.protocols.refusals import find_request_id, hint_for, is_unknown_task, parse_retry_after
 from langchain_nebula_video.protocols.wire import (
     Extensions,
     ListedTask,
@@ -31,6 +31,7 @@ __all__ = [
     "TaskSnapshot",
     "UploadPolicy",
     "WireRequest",
+    "find_request_id",
     "hint_for",
     "is_unknown_task",
     "parse_retry_after",

@@ -105,7 +105,8 @@ class _DashScopeDirect(_DashScope):
         if not isinstance(rows, list) or total is None or total < len(rows):
             return None
         listed = [
-            ListedTask(task_id, created_at, parsing.get_text(row, "model_name"))
+            # "The request id at the task's submit", says Alibaba's page on asynchronous tasks, read 2026-11-27.
+            ListedTask(task_id, created_at, parsing.get_text(row, "model_name"), parsing.get_text(row, "request_id"))
             for row in rows
             if (task_id := parsing.get_text(row, "task_id")) and (created_at := parsing.find_time(row, "gmt_create"))
         ]

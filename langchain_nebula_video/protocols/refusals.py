@@ -186,8 +186,9 @@ def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict
     }
 
 
-def find_request_id(reply: Reply, body: dict[str, Any]) -> str | None:
-    """Return the gateway's id for the request. Its support asks for it."""
+def find_request_id(reply: Reply, body: dict[str, Any] | None = None) -> str | None:
+    """Return the gateway's id for the request. Its support asks for it. `body`: the parsed body, if there is one."""
+    body = parse_json_object(reply.body) or {} if body is None else body
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]

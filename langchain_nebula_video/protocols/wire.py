@@ -89,6 +89,8 @@ class ListedTask:
     created_at: datetime
     model: str | None = None
     """The gateway's name for the model, if it reports one."""
+    request_id: str | None = None
+    """The id of the request that submitted it, if the gateway reports it."""
 
 
 @dataclass(frozen=True, slots=True)

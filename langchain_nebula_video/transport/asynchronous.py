@@ -6,7 +6,7 @@ import asyncio
 import functools
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,6 +103,21 @@ class AsyncRuntime:
             if connections.sessions == 0:
                 for client in connections.pop_clients():
                     await client.aclose()
+
+    async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:
+        """See `Runtime.gather`."""
+        places = asyncio.Semaphore(limit)
+
+        async def run(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+            async with places:
+                await call()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for call in calls:
+                    group.create_task(run(call))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
         """See `Runtime.send`."""

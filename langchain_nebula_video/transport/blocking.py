@@ -7,7 +7,7 @@ import functools
 import socket
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -86,6 +86,11 @@ class BlockingRuntime:
             if connections.sessions == 0:
                 for client in connections.pop_clients():
                     client.close()
+
+    async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:  # noqa: ARG002
+        """See `Runtime.gather`."""
+        for call in calls:
+            await call()
 
     async def send(self, request: WireRequest, *, timeout: float) -> Reply:
         """See `Runtime.send`."""

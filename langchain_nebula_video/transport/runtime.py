@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -131,6 +131,10 @@ class Runtime(Protocol):
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a function that may block on a disk or a database; in an async runtime, in a thread."""
+        ...
+
+    async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:
+        """Run the calls: at most `limit` at once in an async runtime, one after the other in a blocking one."""
         ...
 
     async def acquire(self, limiter: RateLimiter) -> None:

@@ -195,7 +195,7 @@ def test_resume_finds_a_lost_submit_where_tasks_are_listed(emulator: Emulator, j
     here = reached(emulator, "dashscope")
     emulator.faults.add("submit", "reset_after")
     emulator.faults.add("list", "status", times=None, code=403)
-    client = NebulaVideoClient(**here, journal=journal, clock=HurriedClock())
+    client = NebulaVideoClient(**here, journal=journal, clock=HurriedClock(), sole_account=True)
     with pytest.raises(SubmissionUnconfirmedError):
         client.generate(**ASK)
     emulator.faults.clear()

@@ -193,7 +193,8 @@ class DashscopeService:
         )
         task = state.engine.submit(account, spec)
         exchange.entry.task_id = task.id
-        return self._response(exchange, {"output": {"task_status": Status.PENDING, "task_id": task.id}})
+        output = {"task_status": Status.PENDING, "task_id": task.id}
+        return self._response(exchange, {"request_id": dashscope_list.submit_request_id(task.id), "output": output})
 
     def _account(self, exchange: Exchange) -> Account:
         return exchange.state.accounts.authenticate(exchange.headers.get("authorization"), self.key_region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ DEFAULT_SIZE = 10
 MAX_SIZE = 100
 _REGIONS: Mapping[Region | None, str] = {Region.BEIJING: "cn-beijing", Region.SINGAPORE: "ap-southeast-1"}
 _TIME_FORMAT = "%Y%m%d%H%M%S"
+
+
+def submit_request_id(task_id: str) -> str:
+    """Return the request id of a task's submit: its answer has it, and so has the list."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, task_id))
 
 
 def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float) -> dict[str, Any]:
@@ -84,6 +90,7 @@ def _listed(record: TaskRecord, account: Account, now: float) -> dict[str, Any]:
         "status": record.status,
         "model_name": record.model,
         "region": _REGIONS.get(account.region),
+        "request_id": submit_request_id(record.id),
         "gmt_create": int(record.accepted_at * 1000),
     }
     times = {"start_time": record.started_at, "end_time": record.finished_at}

@@ -461,10 +461,11 @@ async def test_canceled_task_makes_room(clock: Clock) -> None:
 
 
 async def test_list_has_the_shape_of_the_page(http: httpx.AsyncClient) -> None:
-    """No prompt and no address stand in it."""
-    task_id = await submit(http)
+    """No prompt and no address stand in it. Each row has the request id of the task's submit."""
+    answer = (await http.post(SUBMIT, json=a_request())).json()
     body = (await http.get("/api/v1/tasks/")).json()
-    row = {"task_id": task_id, "status": "PENDING", "model_name": MODEL, "region": "cn-beijing"}
+    row = {"task_id": answer["output"]["task_id"], "request_id": answer["request_id"], "status": "PENDING"}
+    row |= {"model_name": MODEL, "region": "cn-beijing"}
     assert body == {
         "request_id": body["request_id"],
         "total": 1,
