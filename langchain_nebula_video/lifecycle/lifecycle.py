@@ -16,6 +16,7 @@ from langchain_nebula_video.errors import (
     Money,
     RefusedError,
     RequestError,
+    printable,
 )
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
@@ -182,7 +183,9 @@ class Lifecycle:
             return self._context.task_from_entry(entry.task_id, entry) if entry.task_id else None
         except (AttributeError, TypeError, ValueError):  # one broken entry must not hide the others' tasks
             logger.exception(
-                "the journal entry of task %s cannot be read; wait(%r) works", printable(entry.task_id or ""), entry.task_id
+                "the journal entry of task %s cannot be read; wait(%r) works",
+                printable(entry.task_id or ""),
+                entry.task_id,
             )
             return None
 
