@@ -15,6 +15,7 @@ from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.client import NebulaVideoClient
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.saving.secrets import redact
 
 __all__ = ["ClientFactory", "price_table"]
 
@@ -88,7 +89,7 @@ class ClientFactory:
             if value != each.default:
                 words += [opt.option_name(each), value]
         if self.out not in {None, opt.DEFAULT_OUT}:
-            words += ["--out", str(self.out)]
+            words += ["--out", redact(self.out, self.out)]
         for host in self.download_hosts or ():
             words += ["--download-host", host]
         return shlex.join(words)

@@ -13,6 +13,7 @@ from langchain_nebula_video.langchain.runnable_input import InputReader
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
+from langchain_nebula_video.saving.secrets import redact as redact_url
 from langchain_nebula_video.schema import Video, VideoRequest
 
 __all__ = ["NebulaVideoRunnable"]
@@ -131,7 +132,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
             plain["budget"] = self.budget.as_dict()
         for name in ("save_to", "image_folder"):
             if getattr(self, name) is not None:
-                plain[name] = os.fspath(getattr(self, name))
+                path = os.fspath(getattr(self, name))
+                plain[name] = redact_url(path, path)
         return plain
 
     def invoke(

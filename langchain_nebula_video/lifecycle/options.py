@@ -15,6 +15,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -25,6 +26,8 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.lifecycle import account
 from langchain_nebula_video.media.urls import normalize_allowed_host
+from langchain_nebula_video.saving.names import target_text
+from langchain_nebula_video.saving.secrets import redact, restore
 
 __all__ = ["ClientOptions", "Options"]
 
@@ -145,6 +148,12 @@ class Options(BaseModel):
     def _check_api_key(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else account.parse_key(value.get_secret_value(), "api_key")
 
+    @field_validator("save_to", mode="before")
+    @classmethod
+    def _restore_secrets(cls, value: object) -> object:
+        """Accept a store's URL that was dumped without its secrets, if the whole one is in the environment."""
+        return restore(value) if isinstance(value, str) else value
+
     @field_validator("save_to", "image_folder")
     @classmethod
     def _check_path(cls, value: str | Path | None) -> str | Path | None:
@@ -155,7 +164,11 @@ class Options(BaseModel):
             Path(text).expanduser()
         except RuntimeError:
             raise ValueError("names a home that is not there") from None
-        return value
+        return target_text(value) if isinstance(value, str) else value
+
+    @field_serializer("save_to", when_used="json-unless-none")
+    def _hide_secrets(self, value: str | Path) -> str:
+        return redact(str(value), value)
 
     @field_validator("download_hosts", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.saving.secrets import SecretUrl
 from langchain_nebula_video.schema import Video
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "is_url",
     "numbered_names",
     "parse_template",
+    "target_text",
     "to_path",
 ]
 
@@ -43,6 +45,12 @@ _MAX_NUMBER = 10_000
 def is_url(text: str) -> bool:
     """Return whether a target is a URL for fsspec; `file://` and `local://` are paths."""
     return _URL.match(text) is not None and not text.lower().startswith(_LOCAL_SCHEMES)
+
+
+def target_text(target: str | Path) -> str:
+    """Return a target as text. The repr of a URL hides its secrets."""
+    text = str(target)
+    return SecretUrl(text) if is_url(text) else text
 
 
 def to_path(text: str) -> Path:
@@ -89,7 +97,9 @@ def fill_template(template: str, video: Video) -> str:
     Raises:
         InvalidRequestError: see `parse_template`.
     """
-    return template.format_map({name: _to_name(_FIELDS[name](video)) for name in parse_template(template)})
+    return type(template)(
+        template.format_map({name: _to_name(_FIELDS[name](video)) for name in parse_template(template)})
+    )
 
 
 def default_file_name(video: Video) -> str:

@@ -9,13 +9,13 @@ import tempfile
 import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.local import remove_stale_parts
 from langchain_nebula_video.saving.names import numbered_names
+from langchain_nebula_video.saving.secrets import SecretUrl, redact
 
-__all__ = ["RemoteTarget", "open_filesystem", "redact"]
+__all__ = ["RemoteTarget", "open_filesystem"]
 
 _READ_ONLY = frozenset({"http", "https", "data", "github", "git", "zip", "tar"})
 _ATOMIC_UPLOAD = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2", "memory"})
@@ -37,7 +37,7 @@ class RemoteTarget:
     def __init__(self, url: str, default: str) -> None:
         self._filesystem, path = open_filesystem(url)
         self._path = PurePosixPath(path if path.lower().endswith(".mp4") else f"{path.rstrip('/')}/{default}")
-        self._url = url
+        self._url = SecretUrl(url)
         self._url_prefix = _url_prefix(url, path.strip("/"))
 
     def __str__(self) -> str:
@@ -61,7 +61,8 @@ class RemoteTarget:
         """Return the name as a URL like the given one, without its secrets. It can be shown, and opened later."""
         if self._url_prefix is None:
             return redact(str(self._filesystem.unstrip_protocol(name)), self._url)
-        return self._url_prefix + name.lstrip("/")
+        # Some stores have no users, and take what precedes the `@` for a part of the path.
+        return redact(self._url_prefix + name.lstrip("/"), self._url)
 
     def _is_free(self, name: str) -> bool:
         """Return whether the name is unused. Any error but `FileNotFoundError` is raised."""
@@ -139,20 +140,3 @@ def open_filesystem(url: str) -> tuple[Any, str]:
             hint="Name a folder, or a store's URL.",
         ) from None
     return filesystem, str(path)
-
-
-def redact(text: str, target: object) -> str:
-    """Remove the secrets of a store's URL from a text: its user, password and query."""
-    for url in str(target).split("::"):
-        parts = urlsplit(url)
-        for secret in (parts.netloc.rpartition("@")[0], parts.query, *_password(url)):
-            text = text.replace(secret, "…") if secret else text
-    return text
-
-
-def _password(url: str) -> tuple[str, ...]:
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return ()
-    return (password, unquote(password)) if password else ()

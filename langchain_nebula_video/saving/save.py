@@ -7,7 +7,7 @@ from pathlib import Path
 
 from langchain_nebula_video.errors import DownloadError, InvalidRequestError, NebulaVideoError, RequestError
 from langchain_nebula_video.saving.download import KeepAlive, download, write_data_uri
-from langchain_nebula_video.saving.remote import redact
+from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import Target, make_target
 from langchain_nebula_video.schema import Video
 from langchain_nebula_video.transport import Runtime

@@ -19,6 +19,7 @@ from langchain_nebula_video.saving.names import (
     is_file_name,
     is_url,
     parse_template,
+    target_text,
     to_path,
 )
 from langchain_nebula_video.saving.remote import RemoteTarget, open_filesystem
@@ -49,7 +50,7 @@ def make_target(save_to: str | Path, video: Video) -> Target:
     Raises:
         InvalidRequestError: nothing can be saved there.
     """
-    name = fill_template(str(save_to), video)
+    name = fill_template(target_text(save_to), video)
     default = default_file_name(video)
     if is_url(name):
         return RemoteTarget(name, default)
@@ -63,19 +64,20 @@ def check_target(save_to: str | Path) -> None:
     Raises:
         InvalidRequestError: it cannot be saved.
     """
-    parse_template(str(save_to))
-    if is_url(str(save_to)):
-        RemoteTarget(str(save_to), "")
+    text = target_text(save_to)
+    parse_template(text)
+    if is_url(text):
+        RemoteTarget(text, "")
         return
-    fixed = str(save_to).partition("{")[0]
+    fixed = text.partition("{")[0]
     try:
-        out = to_path(fixed if fixed == str(save_to) else str(Path(f"{fixed}_").parent))
+        out = to_path(fixed if fixed == text else str(Path(f"{fixed}_").parent))
         folder = out.parent if is_file_name(out) else out
         while not os.path.lexists(folder) and folder != folder.parent:
             folder = folder.parent
         writable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)  # a broken link is no folder
     except (OSError, ValueError, RuntimeError):
-        folder, writable = Path(str(save_to)[:80]), False
+        folder, writable = Path(text[:80]), False
     if not writable:
         raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
 

@@ -15,6 +15,7 @@ from langchain_nebula_video.errors import InvalidRequestError, NotSentError, Req
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
+from langchain_nebula_video.transport.proxies import redact_proxies
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ class Exchange:
             client = self._client(kind, connections, request, destination)
             return client, *self._build(client, request, destination, timeout)
         except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: in any case nothing was sent
-            raise NotSentError(f"The request cannot be set up ({self._describe(error)}).") from None
+            why = redact_proxies(self._describe(error))
+            raise NotSentError(f"The request cannot be set up ({why}).") from None
 
     def _client(self, kind: str, connections: Connections, request: WireRequest, destination: Destination) -> Any:
         """Return the caller's client, else a cached one of the needed kind."""

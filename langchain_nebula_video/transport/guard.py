@@ -19,7 +19,7 @@ import ipaddress
 import socket
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -42,7 +42,7 @@ class Destination:
     """If pinned: the host name for the `Host` header and the certificate."""
     netloc: str = ""
     """If pinned: `host` with its port."""
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     """The proxy that resolves the name and connects."""
 
     @property

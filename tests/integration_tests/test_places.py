@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from langchain_nebula_video import DownloadError, InvalidRequestError, Video
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.saving import remote, targets
+from langchain_nebula_video.saving import remote, secrets, targets
 from tests.conftest import settle
 from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Storage
@@ -272,7 +272,7 @@ async def test_a_store_s_password_is_in_no_error(make: Make, emulator: Emulator)
 
 def test_a_token_in_a_store_s_message_is_removed() -> None:
     said = "cannot reach https://me:s3cret!@files.test/x?sig=t0ken of me:s3cret%21@files.test"
-    shown = remote.redact(said, "https://me:s3cret%21@files.test/x?sig=t0ken")
+    shown = secrets.redact(said, "https://me:s3cret%21@files.test/x?sig=t0ken")
     assert "s3cret" not in shown
     assert "t0ken" not in shown
 

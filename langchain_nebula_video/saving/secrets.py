@@ -1,0 +1,71 @@
+"""Secrets in the URL of a store: its user, password and query."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from langchain_nebula_video.errors import InvalidRequestError
+
+__all__ = ["VARIABLE", "SecretUrl", "redact", "restore"]
+
+VARIABLE = "NEBULA_VIDEO_SAVE_TO"
+"""Holds the whole URL of a store where a dumped runnable is loaded."""
+_HIDDEN = "…"
+
+_CONTAINER_AT_ACCOUNT = frozenset({"abfs", "abfss", "adl", "az", "wasb", "wasbs"})
+"""Azure's schemes: what precedes the `@` is a container, unless it has a password."""
+
+
+class SecretUrl(str):
+    """A store's URL. Its repr hides the secrets in it; its value is whole, so that the store can be opened."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact(self, self))
+
+
+def redact(text: str, target: object) -> str:
+    """Remove the secrets of a store's URL from a text."""
+    for link in str(target).split("::"):  # fsspec chains file systems so: simplecache::s3://…
+        for secret in _secrets(link):
+            text = text.replace(secret, _HIDDEN)
+    return str(text)
+
+
+def restore(target: str) -> str:
+    """Return a target whole. A dumped one lacks its secrets; the environment may have the same one with them.
+
+    Raises:
+        InvalidRequestError: it has not.
+    """
+    if _HIDDEN not in {secret for link in target.split("::") for secret in _secrets(link)}:
+        return target
+    whole = os.environ.get(VARIABLE, "")
+    if redact(whole, whole) != target:
+        raise InvalidRequestError(
+            f"save_to is {target}: a dump leaves the secrets of a store's URL out.",
+            hint=f"Set {VARIABLE} to the whole URL.",
+        )
+    return whole
+
+
+def _secrets(url: str) -> Iterator[str]:
+    scheme, _, rest = url.partition("://")
+    head, _, query = rest.partition("#")[0].partition("?")
+    user = _user_info(head)
+    password = user.partition(":")[2]
+    if password or (user and scheme.lower() not in _CONTAINER_AT_ACCOUNT):
+        yield user
+    yield from filter(None, (query, password, unquote(password)))
+
+
+def _user_info(head: str) -> str:
+    """Return what precedes the `@`. A key may have an unquoted slash: in `key:sec/ret@bucket`."""
+    netloc = head.partition("/")[0]
+    if "@" in netloc:
+        return netloc.rpartition("@")[0]
+    port = netloc.rpartition(":")[2] if ":" in netloc and not netloc.startswith("[") else ""
+    return head.rpartition("@")[0] if port and not port.isdigit() else ""
