@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psycopg
+
 __all__ = ["Server", "programs_folder"]
 
 _USER = "nebula"
@@ -50,6 +52,14 @@ class Server:
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` ends all connections, `immediate` is as good as a crash."""
         self._control("-m", mode, "stop")
+
+    def create(self, database: str, **settings: str) -> str:
+        """Make a database with settings of its own, such as `default_transaction_isolation`; where it is."""
+        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+            for name, value in settings.items():
+                connection.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{value}'".encode())
+        return self.url(database)
 
     def url(self, database: str) -> str:
         """Where a database of it is."""

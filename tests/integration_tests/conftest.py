@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -16,6 +20,8 @@ from langchain_nebula_video.emulator.rendering import encoder
 from langchain_nebula_video.emulator.rendering.scene import Scene
 from tests.conftest import settle
 from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make
+from tests.pgbouncer import Pool, find_pgbouncer
+from tests.postgres import Server, programs_folder
 from tests.storage import Storage, serving
 
 
@@ -40,6 +46,43 @@ def _each_scene_is_rendered_once() -> Iterator[None]:
 
     with mock.patch.object(encoder, "render", remembered):
         yield
+
+
+def _skip_or_fail(missing: str) -> None:
+    """Skip, unless `NEBULA_REQUIRE_POSTGRES=1` says that the program must be there."""
+    if os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1":
+        pytest.fail(f"{missing}, and NEBULA_REQUIRE_POSTGRES=1 asks for it")
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A private PostgreSQL on a socket in a folder."""
+    programs = programs_folder()
+    if programs is None:
+        _skip_or_fail("PostgreSQL's programs (initdb, pg_ctl) are not installed")
+        return
+    folder = Path(tempfile.mkdtemp(prefix="nebula-pg-"))  # short: a socket's path has 107 bytes at most
+    running = Server(programs, folder)
+    try:
+        yield running
+    finally:
+        running.stop("immediate")
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def pool(server: Server) -> Iterator[Pool]:
+    """A private pgbouncer in transaction mode before the server."""
+    program = find_pgbouncer()
+    if program is None:
+        _skip_or_fail("pgbouncer is not installed")
+        return
+    running = Pool(program, server, server.folder / "pgbouncer")
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture

@@ -6,40 +6,19 @@ The server is a private one on a socket in a folder. Without PostgreSQL's progra
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import sqlalchemy
 
-from langchain_nebula_video import Budget, JournalError, SqlJournal
+from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
 from langchain_nebula_video.journal import EntryState
 from tests.journals import JournalContract, SharedJournalContract, begin, entry
-from tests.postgres import Server, programs_folder
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    programs = programs_folder()
-    if programs is None:
-        told = "PostgreSQL's programs (initdb, pg_ctl) are not installed"
-        if os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1":
-            pytest.fail(f"{told}, and NEBULA_REQUIRE_POSTGRES=1 asks for them")
-        pytest.skip(told)
-    folder = Path(tempfile.mkdtemp(prefix="nebula-pg-"))  # short: a socket's path has 107 bytes at most
-    running = Server(programs, folder)
-    try:
-        yield running
-    finally:
-        running.stop("immediate")
-        shutil.rmtree(folder)
+from tests.postgres import Server
 
 
 @pytest.fixture
@@ -138,3 +117,75 @@ def test_a_frozen_process_does_not_hold_up_the_others_for_good(url: str, journal
     with pytest.raises(sqlalchemy.exc.DBAPIError):
         freeze()
     other.close()
+
+
+# --- a server as others have set it up ---
+
+LEVELS = ["read uncommitted", "read committed", "repeatable read", "serializable"]
+
+
+@pytest.fixture(params=LEVELS)
+def isolated(request: pytest.FixtureRequest, server: Server) -> str:
+    """A database whose transactions begin at that level, unless they say otherwise."""
+    return server.create(f"i{uuid.uuid4().hex}", default_transaction_isolation=request.param)
+
+
+def test_a_budget_holds_whatever_isolation_the_database_begins_with(isolated: str) -> None:
+    journals = [SqlJournal(isolated, patience=number + 30) for number in range(4)]  # each has connections of its own
+
+    def reserve(number: int) -> bool:
+        try:
+            journals[number % 4].reserve(entry(id=str(number), reserved_usd=Decimal("0.10")), Budget("1.00"))
+        except BudgetExceededError:
+            return False
+        return True
+
+    journals[0].entries()
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(reserve, range(64))) == 10
+    assert journals[0].spent() == Decimal("1.00")
+    for each in journals:
+        each.close()
+
+
+def test_no_more_submits_are_under_way_whatever_isolation_the_database_begins_with(isolated: str) -> None:
+    journals = [SqlJournal(isolated, patience=number + 30) for number in range(4)]
+    for number in range(32):
+        journals[0].reserve(entry(id=str(number)), None)
+    with ThreadPoolExecutor(16) as pool:
+        begun = pool.map(lambda number: begin(journals[number % 4], str(number), cap=4), range(32))
+        assert sum(begun) == 4
+    for each in journals:
+        each.close()
+
+
+def test_one_key_is_one_entry_whatever_isolation_the_database_begins_with(isolated: str) -> None:
+    journals = [SqlJournal(isolated, patience=number + 30) for number in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        owners = [*pool.map(lambda n: journals[n % 4].reserve(entry(id=str(n), key="a"), None).id, range(32))]
+    assert len(set(owners)) == len(journals[0].entries()) == 1
+    for each in journals:
+        each.close()
+
+
+def test_threads_that_use_a_database_first_at_once_make_its_tables_once(isolated: str) -> None:
+    journals = [SqlJournal(isolated, patience=number + 30) for number in range(8)]
+    barrier = threading.Barrier(8)
+
+    def first_use(number: int) -> str:
+        barrier.wait()
+        return journals[number].reserve(entry(id=str(number)), None).id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(first_use, range(8))] == [str(number) for number in range(8)]
+    for each in journals:
+        each.close()
+
+
+def test_submits_are_synced_even_where_the_database_does_not_sync(server: Server) -> None:
+    url = server.create(f"s{uuid.uuid4().hex}", synchronous_commit="off")
+    journal = SqlJournal(url)
+    with journal._store.database.transaction(1) as session:
+        (row,) = session.connection.exec_driver_sql("SHOW synchronous_commit").all()
+    assert row == ("on",)
+    journal.close()

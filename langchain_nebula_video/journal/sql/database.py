@@ -27,7 +27,7 @@ from langchain_nebula_video.journal.sql.engines import create_postgres_engine, c
 from langchain_nebula_video.journal.sql.faults import HINTS, error_code, is_disk_full, is_transient
 from langchain_nebula_video.journal.sql.forks import watch_forks
 from langchain_nebula_video.journal.sql.schema import prepare
-from langchain_nebula_video.journal.sql.sessions import Session, SqliteSession
+from langchain_nebula_video.journal.sql.sessions import POSTGRES_BEGIN, Session, SqliteSession
 
 __all__ = ["Database"]
 
@@ -113,8 +113,8 @@ class Database:
             synced: Whether the change must be on disk before this returns.
         """
         if not self.sqlite:
-            with self._engine.connect() as connection:
-                yield Session(connection)
+            with self._postgres_transaction(None) as session:
+                yield session
             return
         if not self._sessions:
             self._sessions.append(SqliteSession(self._engine.connect()))
@@ -129,16 +129,21 @@ class Database:
     @contextmanager
     def transaction(self, lock: int, *, synced: bool = False) -> Iterator[Session]:
         """Return a session in a transaction. Those with the same lock run one at a time, across all processes."""
-        with self.statement(synced=synced) as session:
-            session.run_text(
-                "BEGIN IMMEDIATE" if self.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK_BASE + lock})"
-            )
-            try:
+        if not self.sqlite:
+            with self._postgres_transaction(_LOCK_BASE + lock) as session:
                 yield session
-                session.run_text("COMMIT")
-            except BaseException:
-                session.roll_back()
-                raise
+            return
+        with self.statement(synced=synced) as session, _in_transaction(session, "BEGIN IMMEDIATE"):
+            yield session
+
+    @contextmanager
+    def _postgres_transaction(self, lock: int | None) -> Iterator[Session]:
+        """Begin a transaction, which states all that it relies on; PostgreSQL always syncs its changes."""
+        begin = POSTGRES_BEGIN if lock is None else f"{POSTGRES_BEGIN}; SELECT pg_advisory_xact_lock({lock})"
+        with self._engine.connect() as connection:
+            session = Session(connection)
+            with _in_transaction(session, begin):
+                yield session
 
     def _prepare(self) -> None:
         if self.sqlite:
@@ -183,6 +188,17 @@ class Database:
         self._finalizer.detach()
         _inherited_engines.append(self._engine)
         self._open()
+
+
+@contextmanager
+def _in_transaction(session: Session, begin: str) -> Iterator[None]:
+    try:
+        session.run_text(begin)
+        yield
+        session.run_text("COMMIT")
+    except BaseException:
+        session.roll_back()
+        raise
 
 
 def _close_all(sessions: list[SqliteSession], engine: Engine | None = None) -> None:

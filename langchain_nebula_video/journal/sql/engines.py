@@ -16,11 +16,6 @@ __all__ = ["create_postgres_engine", "create_private_file", "create_sqlite_engin
 
 _SQLITE_WAIT = 5.0
 """Seconds for which SQLite itself waits for another process's transaction, which takes milliseconds."""
-# A process that hangs inside a transaction must not block the others.
-_SESSION = (
-    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'; "
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
 # A firewall that silently drops a connection must not block this process.
 _LINK = {"connect_timeout": "10", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
 
@@ -75,6 +70,4 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _set_up_postgres(connection: Any, _: Any) -> None:
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(_SESSION)
+    connection.autocommit = True  # `Database` begins and ends transactions

@@ -10,7 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Session", "SqliteSession"]
+__all__ = ["POSTGRES_BEGIN", "Session", "SqliteSession"]
+
+POSTGRES_BEGIN = (
+    # A decision that waited for a lock must see what was committed meanwhile; elsewhere another level is the default.
+    "BEGIN ISOLATION LEVEL READ COMMITTED; "
+    # A process that hangs inside a transaction must not block the others.
+    "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '30s'; "
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Begins a transaction. Settings of a session would reach other programs behind a pool such as PgBouncer."""
 
 
 class Session:
