@@ -19,7 +19,7 @@ so every checkpointer can store it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, TypedDict, cast
@@ -37,12 +37,17 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
+from langchain_nebula_video.langchain.image_preview import describe_fields, given_images, image_facts, image_line
+from langchain_nebula_video.langchain.plain_state import check_plain, to_plain
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.replay import node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
+from langchain_nebula_video.lifecycle.options import Options
+from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
 
 try:
+    from langgraph.channels import EphemeralValue
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import Command, RetryPolicy, interrupt
 except ImportError as error:  # pragma: no cover - the extra is there in every test environment
@@ -60,7 +65,8 @@ class VideoState(TypedDict, total=False):
     """What the nodes read and write, as plain data."""
 
     request: dict[str, Any]
-    """Fields of a `VideoRequest`, with images as URLs, `data:` URIs, bytes or content blocks."""
+    """Fields of a `VideoRequest`, with images as URLs, `data:` URIs, bytes or content blocks. As the input of
+    `video_graph` also a `VideoRequest`, and paths, open files and PIL images: they are read at once."""
     key: str
     """Your own name for the video; the default is the key of the node. It stays in the thread's state, so give another
     one with the next request."""
@@ -145,7 +151,20 @@ def save_node(client: Client, save_to: Any) -> Node:
 def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any:
     """A node that asks a person before anything is spent, with `interrupt`. Then it goes to `submit` or to the end.
 
-    The person gets `{"type": "nebula_video_approval", "question", "cost_usd", "request"}`.
+    A request that cannot work is refused before anybody is asked: its images are read and checked as before paying.
+    The person gets a dict of plain data:
+
+    | key           | value                                                                                |
+    |---------------|--------------------------------------------------------------------------------------|
+    | `type`        | `"nebula_video_approval"`                                                            |
+    | `question`    | one line with the price                                                              |
+    | `cost_usd`    | the price as a float; `None` if it is unknown                                        |
+    | `images`      | for each image its `field`, and `url` without the signature, or `name`, `format`,    |
+    |               | `bytes`, `width`, `height` and `thumbnail`: a JPEG of at most 160 pixels a side as a |
+    |               | `data:` URI of at most 10,000 characters; without one, `note` says why               |
+    | `description` | all of this as text: the question, the images, then one line for each field          |
+    | `request`     | the request, with the size of images instead of their data                           |
+    | `error`       | why the last answer could not be followed                                            |
 
     | answer with `Command(resume=…)`                    | meaning                                     |
     |----------------------------------------------------|---------------------------------------------|
@@ -157,23 +176,25 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
 
     Args:
         client: Its prices count.
-        over_usd: Ask only if the video costs more than this. An unknown price is always asked about.
+        over_usd: Ask only if the video costs more than this, by the configured prices and `group_ratio`: the decision
+            must not change while the run is paused. The price that is shown is by the ratio that the gateway reported.
+            An unknown price is always asked about.
+
+    Raises:
+        InvalidRequestError: In a run: the request cannot work; or an image in the state is a path, an open file or a
+            PIL image, which a checkpointer may not keep. Give its bytes.
     """
     limit = Decimal(str(over_usd))
+    options = client._options  # noqa: SLF001
 
     def approve(state: _NodeState) -> Command[Any]:
         request = _request_in(state)
-        _validate(client, request)
-        cost = client.quote(request)
-        if cost.usd is not None and cost.usd <= limit:
+        check_plain(request, options)
+        order = _make_order(options, request)
+        asked_about = client.quote(request).usd  # by the configured prices: these do not change while the run is paused
+        if asked_about is not None and asked_about <= limit:
             return _approve()
-        price = "an unknown price" if cost.usd is None else dollars(cost.usd)
-        question: dict[str, Any] = {
-            "type": "nebula_video_approval",
-            "question": f"Make this video for {price}?",
-            "cost_usd": None if cost.usd is None else float(cost.usd),
-            "request": redact(state["request"]),
-        }
+        question = _question(state, order)
         while True:  # LangGraph replays every earlier answer, so an invalid one needs another `interrupt`
             answer = interrupt(question)
             if answer is True:
@@ -182,13 +203,34 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
                 why = answer or "declined"
                 return Command(goto=END, update={**_clear_results(state), "declined": why})
             try:
-                changed = _apply_changes(client, state["request"], answer)
+                changed = _apply_changes(options, state["request"], answer)
             except NebulaVideoError as error:
                 question = {**question, "error": str(error)}
             else:
                 return _approve(request=changed)
 
     return approve
+
+
+def _question(state: _NodeState, order: Order) -> dict[str, Any]:
+    """What a person is asked, as plain data."""
+    price = "an unknown price" if order.cost.usd is None else dollars(order.cost.usd)
+    asked = f"Make this video for {price}?"
+    wires = [image for images in order.images.values() for image in images]
+    given = given_images(order.request)
+    pictures = [
+        image_facts(name, image, wire, thumbnail=True) for (name, image), wire in zip(given, wires, strict=True)
+    ]
+    fields = {name: value for name, value in order.request if value not in (None, False)}
+    parts = [asked], [image_line(facts) for facts in pictures], describe_fields(fields)
+    return {
+        "type": "nebula_video_approval",
+        "question": asked,
+        "cost_usd": None if order.cost.usd is None else float(order.cost.usd),
+        "images": pictures,
+        "description": "\n\n".join("\n".join(lines) for lines in parts if lines),
+        "request": redact(state["request"]),
+    }
 
 
 def _approve(**changes: Any) -> Command[Any]:
@@ -233,7 +275,25 @@ def video_graph(
         graph.add_node("save", cast("Any", save_node(client, save_to)), retry_policy=again)
         graph.add_edge("wait", "save")
     graph.add_edge("wait" if save_to is None else "save", END)
-    return graph.compile(checkpointer=checkpointer, name="nebula_video")
+    compiled = graph.compile(checkpointer=checkpointer, name="nebula_video")
+    compiled.channels[START] = _plain_input(client._options)  # noqa: SLF001
+    return compiled
+
+
+def _plain_input(options: Options) -> EphemeralValue[Any]:
+    """The channel of the graph's input, which makes the request plain data before a checkpointer stores it."""
+
+    class PlainInput(EphemeralValue[Any]):
+        def update(self, values: Sequence[Any]) -> bool:
+            return super().update([_with_plain_request(value, options) for value in values])
+
+    return PlainInput(VideoState)
+
+
+def _with_plain_request(state: Any, options: Options) -> Any:
+    if not isinstance(state, Mapping) or "request" not in state:
+        return state
+    return {**state, "request": to_plain(state["request"], options)}
 
 
 def _refuse_sync_run(_: VideoState) -> dict[str, Any]:
@@ -247,20 +307,20 @@ def _is_safe_to_retry(error: Exception) -> bool:
     return isinstance(error, RequestError) and not isinstance(error, RefusedError | SubmissionUnconfirmedError)
 
 
-def _apply_changes(client: Client, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
+def _apply_changes(options: Options, request: Mapping[str, Any], answer: object) -> dict[str, Any]:
     """The request with a person's changes, if such a video can be made."""
     if not isinstance(answer, Mapping):
         raise InvalidRequestError(
             f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
         )
-    changed = {**request, **answer}
-    _validate(client, build_request(changed, {}))
+    changed: dict[str, Any] = to_plain({**request, **answer}, options)
+    _make_order(options, build_request(changed, {}))
     return changed
 
 
-def _validate(client: Client, request: VideoRequest) -> None:
-    """Raise if such a video cannot be made, before a person is asked about it."""
-    client._options.offer(request.model).complete(request)  # noqa: SLF001
+def _make_order(options: Options, request: VideoRequest) -> Order:
+    """The order of a request, with its images read: raises what the submit would raise."""
+    return make_order(request, options.offer(request.model), options.current_group_ratio(), options.image_folder)
 
 
 # --- state ---

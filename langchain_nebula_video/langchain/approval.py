@@ -7,8 +7,18 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+from pydantic import ValidationError
+
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import images
+from langchain_nebula_video.langchain.image_preview import (
+    describe_fields,
+    given_images,
+    image_facts,
+    image_line,
+    one_line,
+)
+from langchain_nebula_video.langchain.image_values import describe_source, is_url
 from langchain_nebula_video.langchain.tool_calls import (
     Tools,
     default_paying_tools,
@@ -18,7 +28,9 @@ from langchain_nebula_video.langchain.tool_calls import (
 )
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS, messages_in
 from langchain_nebula_video.langchain.tools import RequestTool
-from langchain_nebula_video.schema import dollars
+from langchain_nebula_video.lifecycle.orders import make_order
+from langchain_nebula_video.media.images import prepare_image
+from langchain_nebula_video.schema import VideoRequest, dollars
 
 __all__ = ["spend_approval"]
 
@@ -26,12 +38,14 @@ __all__ = ["spend_approval"]
 def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | str = 0) -> dict[str, Any]:
     """The `interrupt_on` of `HumanInTheLoopMiddleware`, to ask a person before a video is paid for.
 
-    The person sees the price, the image and the other arguments. They may approve, edit (to a shorter video, for
-    example) or reject. Nothing is sent before that. Calls that a `VideoBudgetMiddleware` refused are not asked about.
+    The person reads the price, the images, and then what the model wrote: one line for each argument, with control
+    characters escaped and cuts marked. They may approve, edit (to a shorter video, for example) or reject. Nothing is
+    sent before that. Nobody is asked about a call that a `VideoBudgetMiddleware` refused, or that the tool is certain
+    to refuse: an argument or an image that cannot work.
 
     Args:
         tools: The agent's tools, or its tool or toolkit. Their names, gateways, models and prices count. `None`: the
-            tools with default options.
+            tools with default options; then calls that a tool would refuse are asked about too.
         over_usd: Ask only about videos that cost more, by the configured prices and `group_ratio`: the decision to ask
             must not change while the run is paused. An unknown price is always asked about.
 
@@ -55,17 +69,20 @@ def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | st
         tool, args = tools_by_name[tool_call["name"]], tool_call["args"]
         cost = quote_call(tool, args, tool.current_group_ratio())
         price = "an unknown price" if cost is None or cost.usd is None else f"about {dollars(cost.usd)}"
-        lines = {name: str(value)[:300] for name, value in args.items() if value is not None}
-        lines |= dict(_describe_images(tool, args, state))
-        return f"{tool.name} makes a video for {price}.\n\n" + "\n".join(
-            f"{name}: {value}" for name, value in lines.items()
+        first = f"{tool.name} makes a video for {price}."
+        fields = ["Written by the model:", *describe_fields(args)]
+        return "\n\n".join(
+            "\n".join(part) for part in ([first], [*_describe_images(tool, args, state)], fields) if part
         )
 
     def needs_approval(request: Any) -> bool:
         call = request.tool_call
-        if all(call["id"] != waiting["id"] for waiting in unanswered_calls(request.state)):
+        waiting = unanswered_calls(request.state)
+        if all(call["id"] != other["id"] for other in waiting):
             return False
         tool = tools_by_name[call["name"]]
+        if tools is not None and _is_certain_to_be_refused(tool, call["args"], request.state, alone=len(waiting) == 1):
+            return False
         cost = quote_call(tool, call["args"], tool.group_ratio)
         return cost is None or cost.usd is None or cost.usd > limit
 
@@ -73,17 +90,62 @@ def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | st
     return {name: dict(entry) for name in tools_by_name}
 
 
-def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> Iterator[tuple[str, str]]:
-    """The images of the conversation that a call would use, by field. The tool chooses them, as it will when called."""
-    runtime = SimpleNamespace(state=state)
+def _is_certain_to_be_refused(tool: RequestTool, args: Mapping[str, Any], state: Any, *, alone: bool) -> bool:
+    """Whether the tool will refuse the call, whatever happens until then: only such a call may run unasked.
+
+    A file may appear meanwhile, and the answer to another call of the turn may bring an image.
+    """
     try:
-        request = tool.request_from_call(dict(args), runtime)
+        request = _request_of(tool, args, state)
+    except ValidationError:
+        return True
     except InvalidRequestError:
-        return  # the tool will refuse it and say why
-    available = images(messages_in(runtime))
-    for name in IMAGE_FIELDS:
-        value = getattr(request, name)
-        used = value if isinstance(value, tuple) else () if value is None else (value,)
-        lines = [f"number {image.describe()}" for source in used for image in available if image.source == source]
-        if lines:
-            yield name, "; ".join(lines)
+        return alone
+    offer = tool.offer(request.model)
+    try:
+        offer.complete(request)
+    except InvalidRequestError:
+        return True
+    if any(_is_file(tool, image) for _, image in given_images(request)):
+        return False
+    try:
+        make_order(request, offer, tool.group_ratio, None)
+    except InvalidRequestError:
+        return alone
+    return False
+
+
+def _request_of(tool: RequestTool, args: Mapping[str, Any], state: Any) -> VideoRequest:
+    """The request that the tool will make of these arguments, by its own means."""
+    schema: Any = tool.args_schema
+    parsed = schema.model_validate(dict(args))
+    fields = {name: getattr(parsed, name) for name in parsed.model_fields_set if name != "runtime"}
+    return tool.request_from_call(fields, SimpleNamespace(state=state))
+
+
+def _is_file(tool: RequestTool, image: Any) -> bool:
+    return tool.image_folder is not None and isinstance(image, str) and not is_url(image)
+
+
+def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> Iterator[str]:
+    """One line for each image that a call would use. The tool chooses them, as it will when called."""
+    try:
+        request = _request_of(tool, args, state)
+    except (ValidationError, InvalidRequestError) as error:
+        given = [f"{name}: {one_line(args[name])}" for name in IMAGE_FIELDS if args.get(name) is not None]
+        yield from given
+        yield one_line(f"The tool will refuse this call: {getattr(error, 'what', 'the arguments are not valid.')}")
+        return
+    available = images(messages_in(SimpleNamespace(state=state)))
+    limits = tool.offer(request.model).gateway.images
+    for name, source in given_images(request):
+        numbered = next((image for image in available if image.source == source), None)
+        before = f"number {numbered.handle}: " if numbered else ""
+        after = f", by {numbered.made_by}" if numbered else ", chosen by the model"
+        try:
+            facts = image_facts(name, source, prepare_image(source, limits, folder=tool.image_folder), thumbnail=False)
+        except InvalidRequestError as error:
+            text = source if isinstance(source, str) and not is_url(source) else describe_source(source)
+            yield one_line(f"{name}: {before}{text}{after}. The tool will refuse it: {error.what}")
+        else:
+            yield image_line(facts, before, after)

@@ -25,7 +25,7 @@ from langchain_nebula_video.schema import is_encodable
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
 
-__all__ = ["ImageInfo", "WireImage", "image_from_block", "inspect_image", "prepare_image"]
+__all__ = ["ImageInfo", "WireImage", "flatten_to_rgb", "image_from_block", "inspect_image", "prepare_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
                 image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _has_transparency(image))
             )
             buffer = io.BytesIO()
-            (image if as_is else _flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
+            (image if as_is else flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
             data = buffer.getvalue()
             if len(data) <= limits.max_bytes:
                 break
@@ -228,7 +228,7 @@ def _has_transparency(image: Any) -> bool:
     return bool(getattr(image, "has_transparency_data", True))  # since Pillow 10.1
 
 
-def _flatten_to_rgb(image: Any) -> Any:
+def flatten_to_rgb(image: Any) -> Any:
     """Convert to RGB on a white background. Transparent pixels may hide any colour."""
     if not _has_transparency(image):
         return image.convert("RGB")

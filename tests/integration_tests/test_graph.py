@@ -20,6 +20,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import approval_node, submit_node, video_graph, wait_node
+from tests.conftest import png
 from tests.gateways import ASK, HurriedClock
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -152,11 +153,11 @@ def test_ten_images_at_once_keep_to_one_budget(
 
 def test_a_person_sees_the_price_and_nothing_is_sent_before(emulator: Emulator, options: dict[str, Any]) -> None:
     graph = video_graph(NebulaVideoClient(**options), approve_over_usd=0, checkpointer=InMemorySaver())
-    asked = graph.invoke({"request": {**ASK, "image": b"\xff\xd8\xff" + bytes(5000)}}, THREAD)
+    asked = graph.invoke({"request": {**ASK, "image": png(640, 480) + bytes(5000)}}, THREAD)
     (question,) = asked["__interrupt__"]
     assert question.value["question"] == "Make this video for $0.1845?"
     assert question.value["cost_usd"] == 0.1845
-    assert question.value["request"]["image"] == "<image data, 5 kB>"
+    assert question.value["request"]["image"] == "<image data, 6 kB>"
     assert submits(emulator) == 0
 
 

@@ -167,16 +167,16 @@ DOG = {"type": "image", "url": "https://example.com/dog.png"}
     [
         ({}, "image: number 2: https://example.com/dog.png, by the user"),
         ({"image": "1"}, "image: number 1: https://example.com/cat.png, by the user"),
-        ({"image": "https://example.com/bird.png"}, "image: https://example.com/bird.png"),
-        ({"image": "7"}, "image: 7"),
+        ({"image": "https://example.com/bird.png"}, "image: https://example.com/bird.png, chosen by the model"),
     ],
-    ids=["none is named", "one is named", "one from elsewhere", "one that is not there"],
+    ids=["none is named", "one is named", "one from elsewhere"],
 )
 def test_a_person_is_told_which_image_it_will_be(options: dict[str, Any], named: dict[str, str], told: str) -> None:
     tool = NebulaVideoTool(**options)
     graph = with_tool(tool, calls({"prompt": "It blinks", **named}), middleware=[person(tool)])
     (question,) = graph.invoke({"messages": [HumanMessage([CAT]), HumanMessage([DOG])]}, THREAD)["__interrupt__"]
-    assert question.value["action_requests"][0]["description"].splitlines()[2:] == ["prompt: It blinks", told]
+    written = ["", "Written by the model:", "prompt: It blinks"]
+    assert question.value["action_requests"][0]["description"].splitlines()[2:] == [told, *written]
 
 
 def test_without_a_tool_the_defaults_count(options: dict[str, Any]) -> None:
