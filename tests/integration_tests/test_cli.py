@@ -105,6 +105,11 @@ def frames(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def asked_after(emulator: Emulator) -> bool:
+    """Whether a task was polled: then its id is in the journal."""
+    return any(request.point == "query" for request in emulator.requests)
+
+
 def until(found: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LONGEST
     while not found():
@@ -253,7 +258,7 @@ def test_ctrl_c_names_the_task_and_leaves_it(emulator: Emulator, tmp_path: Path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        until(lambda: any(request.point == "query" for request in emulator.requests))
+        until(lambda: asked_after(emulator))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LONGEST)
     (task,) = emulator.tasks
@@ -432,8 +437,7 @@ def test_what_one_command_has_submitted_another_one_finishes(emulator: Emulator,
 def test_a_command_that_was_killed_is_finished_by_resume(emulator: Emulator, tmp_path: Path, cat: str) -> None:
     emulator.speed = 1
     with started(tmp_path, "generate", cat, "The cat yawns", "--yes", *FAST, env=environment(emulator)) as process:
-        until(lambda: len(emulator.tasks) == 1)
-        time.sleep(0.3)
+        until(lambda: asked_after(emulator))
         process.kill()
         process.wait()
     emulator.speed = SPEED
@@ -467,8 +471,7 @@ def test_sigterm_ends_as_ctrl_c_does(emulator: Emulator, tmp_path: Path, cat: st
     with started(
         tmp_path, "generate", cat, "x", "--yes", *FAST, env=environment(emulator), stderr=subprocess.PIPE
     ) as process:
-        until(lambda: len(emulator.tasks) == 1)
-        time.sleep(0.5)
+        until(lambda: asked_after(emulator))
         process.terminate()
         _, told = process.communicate(timeout=LONGEST)
     assert process.returncode == Exit.INTERRUPTED
