@@ -102,7 +102,10 @@ def _openai(answer: httpx2.Response, output_version: str) -> Any:
     from langchain_openai import ChatOpenAI
 
     client = httpx2.Client(transport=httpx2.MockTransport(lambda _: answer))
-    options: Any = {"api_key": "x", "http_client": client, "output_version": output_version}
+    unused = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: answer))  # one of its own would read all roots
+    options: Any = {
+        "api_key": "x", "http_client": client, "http_async_client": unused, "output_version": output_version,
+    }  # fmt: skip
     model = ChatOpenAI(model="gpt-5", use_responses_api=True, **options)
     return model.bind_tools([{"type": "image_generation"}])
 

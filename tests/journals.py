@@ -696,7 +696,7 @@ class SharedJournalContract:
             journal = pickle.load(sys.stdin.buffer)
             print(journal.update("1", reason="read and written elsewhere").id)
         """
-        command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)]
+        command = [sys.executable, "-W", "error::ResourceWarning", "-c", textwrap.dedent(program)]
         done = subprocess.run(command, input=pickle.dumps(journal), capture_output=True, check=True)
         assert (done.stdout, done.stderr) == (b"1\n", b"")
         assert journal.entries()[0].reason == "read and written elsewhere"

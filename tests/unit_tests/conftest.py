@@ -11,7 +11,7 @@ from pytest_socket import disable_socket
 # The same examples on every machine, and none kept on disk. A loaded machine is no fault of a test.
 settings.register_profile(
     "unit_tests",
-    max_examples=50,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     database=None,

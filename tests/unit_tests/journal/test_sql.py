@@ -559,7 +559,7 @@ def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path, monkey
     monkeypatch.setenv("NEBULA_TEST_FOLDER", str(tmp_path))
     from hypothesis.stateful import run_state_machine_as_test
 
-    bounded = settings(max_examples=15, stateful_step_count=30, suppress_health_check=list(HealthCheck))
+    bounded = settings(max_examples=12, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(SameAsInMemory, settings=bounded)
 
 

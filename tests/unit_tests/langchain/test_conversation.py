@@ -537,12 +537,19 @@ WORDS = st.sampled_from(
      "data:,", "iVBORw0KGgo\u00e9" * 9, "tool_outputs", "http://\ud800", "![](", "status"]
 )  # fmt: skip
 LEAVES = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=20) | st.just(PNG) | WORDS | st.text()
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.binary(max_size=20)
+    | st.just(PNG)
+    | WORDS
+    | st.text(max_size=40)
 )
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(), inner, max_size=5),
-    max_leaves=20,
+    max_leaves=10,
 )  # fmt: skip
 DICTS = st.fixed_dictionaries({}, optional={
     **dict.fromkeys(("content", "artifact", "tool_calls", "name"), VALUES),
