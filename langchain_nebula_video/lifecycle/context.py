@@ -14,7 +14,7 @@ from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
-from langchain_nebula_video.transport import Runtime
+from langchain_nebula_video.transport import Runtime, SendWindow
 
 __all__ = ["Context", "newly_succeeded"]
 
@@ -43,7 +43,7 @@ class Context:
     # --- the gateway ---
 
     async def send(
-        self, wire: WireRequest, deadline: float, *, seconds: float = _REPLY_SECONDS, paid: bool = False
+        self, wire: WireRequest, deadline: float, *, seconds: float = _REPLY_SECONDS, window: SendWindow | None = None
     ) -> Reply:
         """Send a request once and return its answer.
 
@@ -51,14 +51,13 @@ class Context:
             wire: The request.
             deadline: On the runtime's clock.
             seconds: Timeout, shortened if the deadline comes first.
-            paid: Whether the request may be billed.
+            window: Until when the first byte of a paid request may leave.
 
         Raises:
             RequestError: no answer came, or it is a refusal.
         """
-        return self.raise_for_refusal(
-            await self.runtime.send(wire, timeout=self.clamp_timeout(seconds, deadline)), paid=paid
-        )
+        timeout = self.clamp_timeout(seconds, deadline)
+        return self.raise_for_refusal(await self.runtime.send(wire, timeout=timeout, window=window), paid=wire.paid)
 
     def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
         """Return the answer, or raise the refusal that it is."""

@@ -7,26 +7,49 @@ a dead process is taken over.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import uuid
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from langchain_nebula_video.journal import Entry
+from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.transport import KeepAlive
 
-__all__ = ["LEASE_DURATION", "Lease", "is_dead", "new_holder"]
+__all__ = ["LEASE_DURATION", "Lease", "is_alive", "is_dead", "judge_leases", "keep_lease", "new_holder", "working"]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 LEASE_DURATION = timedelta(seconds=60)
 _BOOT_ID, _PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 _PEER_PAUSE_SECONDS = 1.0
+_SPARED = timedelta(seconds=10)
+"""The lease that a living holder gets from a process that sweeps."""
+_MAX_SPARED = timedelta(hours=1)
+"""How long after its lease a living process is still taken to be at work on an entry."""
+_working: set[str] = set()
+"""The holders of this process whose submit is under way."""
 
 
 def new_holder() -> str:
-    """Return a unique name for one call: host, process id and a random part."""
-    return f"{_host_id()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    """Return a unique name for one call: host, process id, and the process's start with a random part."""
+    process = os.getpid()
+    return f"{_host_id()}:{process}:{_start_of(process)}-{uuid.uuid4().hex[:12]}"
+
+
+@contextmanager
+def working(holder: str) -> Iterator[None]:
+    """Mark a holder as at work in this process; see `is_alive`."""
+    _working.add(holder)
+    try:
+        yield
+    finally:
+        _working.discard(holder)
 
 
 def _host_id() -> str:
@@ -42,23 +65,51 @@ def _host_id() -> str:
     return f"{host}/{hashlib.blake2b(scope.encode(), digest_size=4).hexdigest()}"
 
 
+def _start_of(process: int | str) -> str:
+    """Return when a process started, in ticks since the boot; `""`: unknown, or there is no such process.
+
+    A process id is given again, at once in a container that restarts; with the start it is unique.
+    """
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
+
+
 def is_dead(holder: str | None) -> bool:
     """Whether a holder's process ran in this scope and is gone. For other scopes, only the lease's expiry counts.
 
     That includes names from older versions, which do not name their scope.
     """
-    host, _, process = (holder or "").rpartition(":")[0].rpartition(":")
-    if (
-        os.name != "posix" or host != _host_id() or not process.isdigit()
-    ):  # on Windows, signal 0 does not test a process
+    return _is_running(holder) is False
+
+
+def is_alive(holder: str | None) -> bool:
+    """Whether a holder's process runs in this scope, and in this very process: whether its call is at work."""
+    if holder and _process_of(holder)[1] == str(os.getpid()) and holder not in _working:
         return False
+    return _is_running(holder) is True
+
+
+def _process_of(holder: str) -> tuple[str, str, str]:
+    """Return a holder's scope, process id and the start of its process (`""`: not named)."""
+    name, _, call = holder.rpartition(":")
+    scope, _, process = name.rpartition(":")
+    return scope, process, call.rpartition("-")[0]
+
+
+def _is_running(holder: str | None) -> bool | None:
+    """Whether a holder's process runs; `None`: that cannot be told from here."""
+    scope, process, start = _process_of(holder or "")
+    if os.name != "posix" or scope != _host_id() or not process.isdigit():  # on Windows, signal 0 tests no process
+        return None
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
-        return True
-    except OSError:  # it lives and belongs to another user
         return False
-    return False
+    except OSError:  # it lives and belongs to another user
+        pass
+    return not start or _start_of(process) in {start, ""}
 
 
 class Lease:
@@ -70,18 +121,19 @@ class Lease:
         self._holder = holder
         ours = entry is not None and entry.holder == holder
         self._returned = False
-        self._renew_at = context.runtime.now() + LEASE_DURATION.total_seconds() / 2 if ours else 0.0
+        # The wall clock, by which other processes judge the lease. It goes on while the machine sleeps.
+        self._renew_at = context.runtime.utcnow() + LEASE_DURATION / 2 if ours else None
 
     async def renew(self) -> bool:
         """Take the lease, or renew it after half its duration; whether this call holds it."""
         runtime, journal = self._context.runtime, self._context.journal
-        if self._entry is None or runtime.now() < self._renew_at:
-            return True
         now = runtime.utcnow()
+        if self._entry is None or (self._renew_at is not None and now < self._renew_at):
+            return True
         found = await self._context.call_journal(
             journal.hold, self._entry.id, holder=self._holder, now=now, until=now + LEASE_DURATION
         )
-        self._renew_at = runtime.now() + LEASE_DURATION.total_seconds() / 2 if found else 0.0
+        self._renew_at = now + LEASE_DURATION / 2 if found else None
         return found is not None
 
     async def acquire(self, deadline: float) -> Entry | None:
@@ -115,3 +167,38 @@ class Lease:
     async def _reload(self) -> Entry | None:
         assert self._entry is not None  # noqa: S101 for the type checker
         return await self._context.find_entry(self._entry.task_id or "")
+
+
+def keep_lease(context: Context, entry: Entry) -> AbstractAsyncContextManager[KeepAlive]:
+    """Renew the lease of a reserved entry in the background, while its call waits for its turn.
+
+    A failure is left to the call itself: it finds out when it begins its POST.
+    """
+    assert entry.holder is not None  # noqa: S101 for the type checker
+    lease = Lease(context, entry, entry.holder)
+
+    async def renew() -> None:
+        try:
+            await lease.renew()
+        except Exception as error:  # noqa: BLE001 whatever a journal raises
+            logger.debug("the lease of a waiting submit was not renewed: %s", error)
+
+    return context.runtime.keep_alive(renew)
+
+
+async def judge_leases(context: Context, now: datetime) -> None:
+    """Before a sweep: end the leases of dead holders, and renew those of holders that are at work on this machine.
+
+    A frozen process, or one whose journal was locked, may have let its lease run out.
+    """
+    journal = context.journal
+    for entry in await context.call_journal(journal.entries, states=[EntryState.SUBMITTING]):
+        if is_dead(entry.holder):
+            with suppress(KeyError):  # somebody else has settled it meanwhile
+                await context.update_entry(entry, held_until=now)
+        elif (
+            entry.held_until is not None
+            and entry.held_until <= now < entry.held_until + _MAX_SPARED
+            and is_alive(entry.holder)
+        ):
+            await context.call_journal(journal.hold, entry.id, holder=entry.holder, now=now, until=now + _SPARED)

@@ -5,7 +5,6 @@ The code is `async`, and awaits only its `Runtime`.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from decimal import Decimal
 from functools import partial
@@ -29,7 +28,7 @@ from langchain_nebula_video.lifecycle.arguments import (
 )
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.finishing import Finisher
-from langchain_nebula_video.lifecycle.lease import Lease, is_dead, new_holder
+from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
@@ -163,10 +162,7 @@ class Lifecycle:
         """
         context, now = self._context, self.runtime.utcnow()
         async with self.runtime.session():
-            for entry in await context.call_journal(context.journal.entries, states=[EntryState.SUBMITTING]):
-                if is_dead(entry.holder):
-                    with contextlib.suppress(KeyError):  # its process was only slow, and has forgotten it meanwhile
-                        await context.update_entry(entry, held_until=now)
+            await judge_leases(context, now)
             await context.call_journal(context.journal.sweep, now)
             entries = await context.call_journal(
                 context.journal.entries, states=_RESUMABLE, gateway=context.gateway.name

@@ -97,7 +97,7 @@ class Options(BaseModel):
     """Whether only this journal submits on this account. Then a lost submit takes the one listed task that has its
     prompt. Otherwise it may be another program's."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
-    """A langchain-core `BaseRateLimiter`. Each submit waits for it."""
+    """A langchain-core `BaseRateLimiter`. Each submit waits for it, but not longer than its timeout."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own `httpx.Client` (or httpx2's) for blocking calls. You close it. Give it
     `Limits(max_keepalive_connections=0)`, so that no submit uses a stale connection."""

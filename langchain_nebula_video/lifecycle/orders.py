@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.catalog.offers import Offer
-from langchain_nebula_video.errors import NotSentError
 from langchain_nebula_video.media.images import WireImage, prepare_image
 from langchain_nebula_video.protocols import Protocol, WireRequest
 from langchain_nebula_video.schema import Cost, VideoRequest
+from langchain_nebula_video.transport import missed_turn_error
 
 __all__ = ["Order", "check_time_left", "make_order"]
 
@@ -80,6 +80,4 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
 def check_time_left(now: float, latest: float) -> None:
     """Raise if there is too little time left to send a submit; both on the runtime's clock."""
     if now > latest:
-        raise NotSentError(
-            "The time was over before it was this submit's turn.", hint="Give more time, or submit fewer at once."
-        )
+        raise missed_turn_error()

@@ -2,15 +2,19 @@
 
 The order of the effects is the safety argument:
 
-1. Upload the images, wait for the rate limiter and for a submit slot. A failure here has cost nothing.
+1. Upload the images, wait for the rate limiter and for a submit slot. A failure here has cost nothing. Meanwhile the
+   lease is renewed in the background, so no other process takes the entry.
 2. `Journal.begin` records that the POST leaves now.
-3. Send the POST. Nothing stands between `begin` and the first byte.
+3. Send the POST. Nothing waits between `begin` and the first byte. If something delays it all the same (a slow
+   handshake, a frozen container, a machine asleep), a late POST is broken off before its first byte.
 4. Record the task id before anything else happens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -19,11 +23,12 @@ from langchain_nebula_video.errors import NebulaVideoError, NotSentError, Submis
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.lease import keep_lease
 from langchain_nebula_video.lifecycle.orders import Order, check_time_left
 from langchain_nebula_video.lifecycle.uploads import ImageUploader
 from langchain_nebula_video.protocols import Reply, Submission, WireRequest
 from langchain_nebula_video.schema import Task, TaskStatus
-from langchain_nebula_video.transport import MAX_SUBMITS
+from langchain_nebula_video.transport import MAX_SUBMITS, SendWindow
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["PaidPostSender", "PostState"]
@@ -32,9 +37,12 @@ logger = logging.getLogger("langchain_nebula_video")
 
 _SUBMIT_SECONDS = 120.0
 """Timeout of one POST. It may carry 7 MB of image, and the gateway reads the image before it answers."""
+_FIRST_BYTE_SECONDS = 30.0
+"""How long after `begin` the first byte may leave. A connection takes 10 s at most, so a later one was held up."""
 _MIN_ANSWER_SECONDS = 15.0
 """A POST is not sent with less time left than this, or than half of the caller's time if that is less."""
 _PEER_PAUSE_SECONDS = 0.25
+_LIMITER_PAUSE_SECONDS = 0.1
 _DRAIN_PAUSE_SECONDS = 0.05
 _IN_FLIGHT_GRACE = timedelta(seconds=30)
 """How long a POST still counts as in flight after its timeout."""
@@ -57,16 +65,20 @@ class PaidPostSender:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._uploader = ImageUploader(context)
-        self._in_flight = 0
+        self._in_flight: set[tuple[int, str]] = set()
+        """Process ids and entry ids. A fork copies the set, not the requests."""
         self._draining = False
 
     async def drain(self, grace: float) -> bool:
         """Start no more POSTs and wait up to `grace` seconds; whether each POST in flight was answered."""
         self._draining = True
         end = self._context.runtime.now() + grace
-        while self._in_flight and self._context.runtime.now() < end:
+        while self._is_in_flight() and self._context.runtime.now() < end:
             await self._context.runtime.sleep(_DRAIN_PAUSE_SECONDS)
-        return not self._in_flight
+        return not self._is_in_flight()
+
+    def _is_in_flight(self) -> bool:
+        return any(process == os.getpid() for process, _ in tuple(self._in_flight))
 
     async def send(self, order: Order, entry: Entry, state: PostState, deadline: float) -> tuple[Task, Entry]:
         """Upload the images, send the POST and record its task.
@@ -80,52 +92,71 @@ class PaidPostSender:
         context = self._context
         # If a POST times out before its answer, nobody knows whether it was paid for.
         latest = deadline - min(_MIN_ANSWER_SECONDS, 0.5 * (deadline - context.runtime.now()))
-        uploaded_urls = await self._uploader.upload(order, latest)
-        if context.options.rate_limiter is not None:
-            await context.runtime.acquire(context.options.rate_limiter)
-        wire = order.build_submit(context.protocol, uploaded_urls)
+        async with keep_lease(context, entry) as lease:
+            uploaded_urls = await self._uploader.upload(order, latest)
+            await self._wait_for_limiter(latest)
+            wire = order.build_submit(context.protocol, uploaded_urls)
 
-        async def attempt() -> tuple[Task, Entry]:
-            async with context.runtime.submit_slot():  # a caller cancelled while waiting has sent nothing
-                await self._begin(entry, latest, deadline)
-                return await context.runtime.run_to_completion(self._post(wire, entry, order, state, deadline))
+            async def attempt() -> tuple[Task, Entry]:
+                async with context.runtime.submit_slot(latest):  # a caller cancelled while waiting has sent nothing
+                    while True:
+                        async with lease.paused():  # or a renewal could shorten what `begin` writes
+                            window = await self._begin(entry, latest, deadline)
+                            if window is not None:
+                                post = self._post(wire, entry, order, state, deadline, window)
+                                return await context.runtime.run_to_completion(post)
+                        await context.runtime.sleep(_PEER_PAUSE_SECONDS)
 
-        return await retry(context.runtime, attempt, deadline=latest)
+            return await retry(context.runtime, attempt, deadline=latest)
 
-    async def _begin(self, entry: Entry, latest: float, deadline: float) -> None:
-        """Record that the POST leaves now. Wait first while `MAX_SUBMITS` are in flight in all processes together."""
+    async def _wait_for_limiter(self, latest: float) -> None:
+        """Wait for the caller's rate limiter, but not longer than there is time."""
+        runtime, limiter = self._context.runtime, self._context.options.rate_limiter
+        while limiter is not None and not await runtime.try_acquire(limiter):
+            check_time_left(runtime.now(), latest)
+            await runtime.sleep(_LIMITER_PAUSE_SECONDS)
+
+    async def _begin(self, entry: Entry, latest: float, deadline: float) -> SendWindow | None:
+        """Record that the POST leaves now. `None`: `MAX_SUBMITS` are in flight in all processes together."""
         context = self._context
-        while True:
-            if self._draining:
-                raise NotSentError("This client is being shut down.", hint="Repeat it with another: that is safe.")
-            check_time_left(context.runtime.now(), latest)
-            now = context.runtime.utcnow()
-            until = now + timedelta(seconds=context.clamp_timeout(_SUBMIT_SECONDS, deadline)) + _IN_FLIGHT_GRACE
-            if await context.call_journal(
-                context.journal.begin, entry.id, holder=entry.holder, now=now, until=until, cap=MAX_SUBMITS
-            ):
-                return
-            await context.runtime.sleep(_PEER_PAUSE_SECONDS)
+        if self._draining:
+            raise NotSentError("This client is being shut down.", hint="Repeat it with another: that is safe.")
+        check_time_left(context.runtime.now(), latest)
+        now, seconds = context.runtime.utcnow(), context.clamp_timeout(_SUBMIT_SECONDS, deadline)
+        until = now + timedelta(seconds=seconds) + _IN_FLIGHT_GRACE
+        leaves_in = min(seconds, _FIRST_BYTE_SECONDS)
+        window = SendWindow(context.runtime.now() + leaves_in, now + timedelta(seconds=leaves_in))
+        begun = await context.call_journal(
+            context.journal.begin, entry.id, holder=entry.holder, now=now, until=until, cap=MAX_SUBMITS
+        )
+        return window if begun else None
 
     async def _post(
-        self, wire: WireRequest, entry: Entry, order: Order, state: PostState, deadline: float
+        self,
+        wire: WireRequest,
+        entry: Entry,
+        order: Order,
+        state: PostState,
+        deadline: float,
+        window: SendWindow,
     ) -> tuple[Task, Entry]:
         """Send one POST and record its outcome. Runs to completion even if the caller is cancelled."""
         context = self._context
         state.in_flight = True
-        self._in_flight += 1
+        self._in_flight.add((os.getpid(), entry.id))
         try:
-            reply = await context.send(wire, deadline, seconds=_SUBMIT_SECONDS, paid=True)
+            reply = await context.send(wire, deadline, seconds=_SUBMIT_SECONDS, window=window)
             submission = context.protocol.parse_submit(reply)
             if submission is None:
                 raise tasks.missing_data_error(SubmissionUnconfirmedError, reply, "names no task")
         except NebulaVideoError as error:
             state.in_flight = isinstance(error, SubmissionUnconfirmedError)
-            if not state.in_flight:  # refused: it must not count as in flight while it waits to be repeated
-                await context.update_entry(entry, sent_at=None)
+            if not state.in_flight:  # refused or not sent: it must not count as in flight while it waits
+                with contextlib.suppress(KeyError):  # the lease was over, and another process has forgotten the entry
+                    await context.update_entry(entry, sent_at=None)
             raise
         finally:
-            self._in_flight -= 1
+            self._in_flight.discard((os.getpid(), entry.id))
         state.task_id = submission.task_id
         task = self._initial_task(submission, entry, order, reply)
         entry = await context.update_entry(

@@ -19,7 +19,7 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.journal import Entry, EntryState, limits
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
-from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead
+from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, working
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
@@ -77,7 +77,8 @@ class Submitter:
             try:
                 owner = await self._reserve(entry, deadline, adopt=adopt)
                 if owner.id == entry.id:
-                    return await self._sender.send(order, entry, state, deadline)
+                    with working(holder):
+                        return await self._sender.send(order, entry, state, deadline)
                 replayed = self._replay(owner, order)
                 if replayed is not None:
                     return replayed

@@ -6,6 +6,7 @@ model that it was uploaded for can read it. Its page on PostObject errors, 2021-
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,8 +39,8 @@ class ImageUploader:
         self._uploaded: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
         """By digest and model: the URL and its expiry. The expiry is wall-clock time, because the storage counts on
         while this machine sleeps."""
-        self._in_progress: dict[tuple[str, str], object] = {}
-        """By digest and model: the call that uploads it now."""
+        self._in_progress: dict[tuple[str, str, int], object] = {}
+        """By digest, model and process: the call that uploads it now. A fork copies the dictionary, not the call."""
 
     async def upload(self, order: Order, deadline: float) -> Mapping[str, str]:
         """Upload the local images of an order and return their URLs by digest. Costs nothing.
@@ -57,8 +58,9 @@ class ImageUploader:
     async def _upload_once(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """Return the URL of an image. The first of concurrent calls uploads it; if it fails, the next one does."""
         runtime, name, me = self._context.runtime, (image.digest, model), object()
+        call = (*name, os.getpid())
         try:
-            while self._in_progress.setdefault(name, me) is not me:  # atomic: only one thread is first
+            while self._in_progress.setdefault(call, me) is not me:  # atomic: only one thread is first
                 check_time_left(runtime.now(), deadline)
                 await runtime.sleep(_PEER_PAUSE_SECONDS)
             found = self._uploaded.get(name)
@@ -70,8 +72,8 @@ class ImageUploader:
                     self._uploaded.popitem(last=False)
             return found[0]
         finally:
-            if self._in_progress.get(name) is me:
-                del self._in_progress[name]
+            if self._in_progress.get(call) is me:
+                del self._in_progress[call]
 
     async def _request_and_post(self, extensions: Extensions, image: WireImage, model: str, deadline: float) -> str:
         """Request a policy and post the form with it. Repeating all of it is safe: it costs nothing."""

@@ -6,6 +6,9 @@ May import: protocols, media, schema, errors.
 The lifecycle is `async` code that awaits only a `Runtime`. The coroutines of `BlockingRuntime` never suspend, so
 `run_sync` drives them to their end on the spot, inside a running event loop too.
 
+Requests have three kinds of places: paid requests, small requests to the gateway, and downloads and uploads. None waits
+for a place of another kind, and each wait ends at the caller's deadline.
+
 Three facts about httpx shape this room:
 
 - A POST on a kept-alive connection that the server has just closed fails as if it might have been accepted. So a paid
@@ -17,7 +20,17 @@ Three facts about httpx shape this room:
 from langchain_nebula_video.transport.asynchronous import AsyncRuntime
 from langchain_nebula_video.transport.blocking import BlockingRuntime
 from langchain_nebula_video.transport.exchange import MAX_SUBMITS
-from langchain_nebula_video.transport.runtime import Clock, Endpoint, Runtime, Stream, SystemClock, run_sync
+from langchain_nebula_video.transport.runtime import (
+    Clock,
+    Endpoint,
+    KeepAlive,
+    Runtime,
+    SendWindow,
+    Stream,
+    SystemClock,
+    missed_turn_error,
+    run_sync,
+)
 
 __all__ = [
     "MAX_SUBMITS",
@@ -25,8 +38,11 @@ __all__ = [
     "BlockingRuntime",
     "Clock",
     "Endpoint",
+    "KeepAlive",
     "Runtime",
+    "SendWindow",
     "Stream",
     "SystemClock",
+    "missed_turn_error",
     "run_sync",
 ]

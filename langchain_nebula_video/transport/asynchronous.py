@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,11 +18,22 @@ from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
     MAX_REQUESTS,
     MAX_SUBMITS,
-    REQUEST_STARTED_EVENTS,
+    MAX_TRANSFERS,
     Connections,
     Exchange,
+    no_place_error,
 )
-from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
+from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.runtime import (
+    KEEP_ALIVE_PAUSE,
+    Clock,
+    Endpoint,
+    RateLimiter,
+    SendWindow,
+    Stream,
+    SystemClock,
+    missed_turn_error,
+)
 
 __all__ = ["AsyncRuntime"]
 
@@ -30,15 +42,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True, weakref_slot=True)
 class _LoopState:
-    """The connections and semaphores of one event loop. They cannot be used in another loop."""
+    """The connections and places of one event loop. They cannot be used in another loop."""
 
     connections: Connections = field(default_factory=Connections)
     submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SUBMITS))
     requests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
+    transfers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TRANSFERS))
 
 
 class AsyncRuntime:
-    """Runs on the current event loop. Each loop has its own connections."""
+    """Runs on the current event loop. Each loop has its own connections, in each process."""
 
     can_await = True
 
@@ -46,6 +59,8 @@ class AsyncRuntime:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
+        self._inherited: list[_LoopState] = []
+        """In a child of a fork: the parent's, kept so that nothing closes its sockets."""
 
     def now(self) -> float:
         """See `Runtime.now`."""
@@ -63,9 +78,27 @@ class AsyncRuntime:
         """See `Runtime.call`."""
         return await self.run_to_completion(asyncio.to_thread(func, *args, **kwargs))
 
-    async def acquire(self, limiter: RateLimiter) -> None:
-        """See `Runtime.acquire`."""
-        await limiter.aacquire(blocking=True)
+    async def try_acquire(self, limiter: RateLimiter) -> bool:
+        """See `Runtime.try_acquire`."""
+        return await limiter.aacquire(blocking=False) is not False
+
+    @asynccontextmanager
+    async def keep_alive(self, action: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[_KeepAlive]:
+        """See `Runtime.keep_alive`."""
+        handle = _KeepAlive()
+
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(KEEP_ALIVE_PAUSE)
+                async with handle.paused():
+                    await action()
+
+        task = asyncio.create_task(run())
+        try:
+            yield handle
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
@@ -73,7 +106,8 @@ class AsyncRuntime:
         canceled: asyncio.CancelledError | None = None
         while not task.done():
             try:
-                await asyncio.shield(task)
+                with nullcontext() if canceled is None else _anyio_shield():
+                    await asyncio.shield(task)
             except asyncio.CancelledError as error:
                 if task.cancelled():
                     raise
@@ -86,10 +120,18 @@ class AsyncRuntime:
         return task.result()
 
     @asynccontextmanager
-    async def submit_slot(self) -> AsyncGenerator[None]:
+    async def submit_slot(self, deadline: float) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
-        async with self._state().submits:
+        places = self._state().submits
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self.now())):
+                await places.acquire()
+        except TimeoutError:
+            raise missed_turn_error() from None
+        try:
             yield
+        finally:
+            places.release()
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
@@ -119,9 +161,11 @@ class AsyncRuntime:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
         """See `Runtime.send`."""
-        async with self.stream(request, timeout=timeout) as answer:
+        state = self._state()
+        places = None if request.paid else state.transfers if request.file else state.requests
+        async with self._respond(request, places, timeout, None, window) as answer:
             return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
@@ -129,36 +173,65 @@ class AsyncRuntime:
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
         """See `Runtime.stream`."""
+        async with self._respond(request, self._state().transfers, timeout, stall, None) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _place(
+        self, places: asyncio.Semaphore | None, request: WireRequest, timeout: float
+    ) -> AsyncGenerator[None]:
+        """Wait for a place, which a paid request has already."""
+        if places is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await places.acquire()
+        except TimeoutError:
+            raise no_place_error(self._exchange.host(request), timeout) from None
+        try:
+            yield
+        finally:
+            places.release()
+
+    @asynccontextmanager
+    async def _respond(
+        self,
+        request: WireRequest,
+        places: asyncio.Semaphore | None,
+        timeout: float,
+        stall: float | None,
+        window: SendWindow | None,
+    ) -> AsyncGenerator[Stream]:
         exchange, timed_out = self._exchange, threading.Event()
-        async with self.session():
+        end = asyncio.get_running_loop().time() + timeout
+        async with self.session(), self._place(places, request, timeout):
             state = self._state()
-            async with state.requests:
-                end = asyncio.get_running_loop().time() + timeout
-                maybe_sent = exchange.new_sent_event()
-                with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+            first_byte = exchange.watch_first_byte(window)
+            with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
+                async with asyncio.timeout_at(end):
+                    destinations = await exchange.destinations(request, asyncio.get_running_loop().getaddrinfo)
+            capture.raise_failure()
+            for destination in destinations:
+                client, built, options = exchange.prepare(
+                    "AsyncClient", state.connections, request, destination, stall or timeout
+                )
+                with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
+                    built.extensions["trace"] = _tracer(first_byte)
+                    first_byte.check()
                     async with asyncio.timeout_at(end):
-                        destinations = await exchange.destinations(request, asyncio.get_running_loop().getaddrinfo)
-                capture.raise_failure()
-                for destination in destinations:
-                    client, built, options = exchange.prepare(
-                        "AsyncClient", state.connections, request, destination, stall or timeout
-                    )
-                    with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
-                        if exchange.custom_client is None:
-                            built.extensions["trace"] = functools.partial(_trace, maybe_sent)
-                        async with asyncio.timeout_at(end):
-                            response = await client.send(built, **options)
-                    if not capture.not_connected or destination is destinations[-1]:
-                        break
-                capture.raise_failure()
-                try:
-                    yield Stream(
-                        response.status_code,
-                        exchange.headers(response),
-                        self._chunks(response, request, timeout, end, timed_out, maybe_sent),
-                    )
-                finally:
-                    await response.aclose()
+                        response = await client.send(built, **options)
+                if not capture.not_connected or destination is destinations[-1]:
+                    break
+            capture.raise_failure()
+            try:
+                yield Stream(
+                    response.status_code,
+                    exchange.headers(response),
+                    self._chunks(response, request, timeout, end, timed_out, first_byte),
+                )
+            finally:
+                await response.aclose()
 
     async def _chunks(
         self,
@@ -167,11 +240,11 @@ class AsyncRuntime:
         timeout: float,
         end: float,
         timed_out: threading.Event,
-        maybe_sent: threading.Event,
+        first_byte: FirstByte,
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
         pieces = getattr(response, f"a{exchange.body_method(response)}")()
-        with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+        with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
             decoder = body_decoder(response, request)
             while True:
                 async with asyncio.timeout_at(end):
@@ -184,9 +257,42 @@ class AsyncRuntime:
         capture.raise_failure()
 
     def _state(self) -> _LoopState:
-        return self._loops.setdefault(asyncio.get_running_loop(), _LoopState())
+        loop = asyncio.get_running_loop()
+        found = self._loops.get(loop)
+        if found is None or found.connections.pid != os.getpid():
+            if found is not None:
+                self._inherited.append(found)
+            found = self._loops[loop] = _LoopState()
+        return found
 
 
-async def _trace(maybe_sent: threading.Event, event: str, info: dict[str, Any]) -> None:  # noqa: ARG001 httpcore's signature
-    if event in REQUEST_STARTED_EVENTS:
-        maybe_sent.set()
+class _KeepAlive:
+    """See `KeepAlive`."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncGenerator[None]:
+        """See `KeepAlive.paused`."""
+        async with self._lock:
+            yield
+
+
+def _tracer(first_byte: FirstByte) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]:
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        first_byte.on_event(event, info)
+
+    return trace
+
+
+def _anyio_shield() -> AbstractContextManager[object]:
+    """Return a shield against anyio's cancel scopes, which cancel again in each turn of the event loop.
+
+    If nothing has imported anyio, there is no such scope.
+    """
+    anyio = sys.modules.get("anyio")
+    if anyio is None:
+        return nullcontext()
+    shield: AbstractContextManager[object] = anyio.CancelScope(shield=True)
+    return shield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import os
 import socket
 import threading
 import time
@@ -17,22 +17,44 @@ from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
     MAX_REQUESTS,
     MAX_SUBMITS,
-    REQUEST_STARTED_EVENTS,
+    MAX_TRANSFERS,
     Connections,
     Exchange,
+    no_place_error,
 )
-from langchain_nebula_video.transport.runtime import Clock, Endpoint, RateLimiter, Stream, SystemClock
+from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.runtime import (
+    KEEP_ALIVE_PAUSE,
+    Clock,
+    Endpoint,
+    RateLimiter,
+    SendWindow,
+    Stream,
+    SystemClock,
+    missed_turn_error,
+    run_sync,
+)
 
 __all__ = ["BlockingRuntime"]
 
 T = TypeVar("T")
 
 
+class _ProcessState:
+    """The connections and places of one process. A child of a fork has its own."""
+
+    def __init__(self) -> None:
+        self.thread = threading.local()
+        self.submits = threading.BoundedSemaphore(MAX_SUBMITS)
+        self.requests = threading.BoundedSemaphore(MAX_REQUESTS)
+        self.transfers = threading.BoundedSemaphore(MAX_TRANSFERS)
+
+
 class BlockingRuntime:
     """Runs in the calling thread. Its coroutines never suspend.
 
-    Each thread has its own connections. So a watchdog can end a request that takes too long by shutting down the
-    thread's own socket. A read timeout cannot do that: it restarts with each byte.
+    Each thread has its own connections, in each process. So a watchdog can end a request that takes too long by
+    shutting down the thread's own socket. A read timeout cannot do that: it restarts with each byte.
     """
 
     can_await = False
@@ -40,9 +62,8 @@ class BlockingRuntime:
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
-        self._thread = threading.local()
-        self._submits = threading.BoundedSemaphore(MAX_SUBMITS)
-        self._requests = threading.BoundedSemaphore(MAX_REQUESTS)
+        self._states = {os.getpid(): _ProcessState()}
+        """By process id. The parent's state is kept, so that nothing closes its sockets."""
 
     def now(self) -> float:
         """See `Runtime.now`."""
@@ -60,19 +81,44 @@ class BlockingRuntime:
         """See `Runtime.call`."""
         return func(*args, **kwargs)
 
-    async def acquire(self, limiter: RateLimiter) -> None:
-        """See `Runtime.acquire`."""
-        limiter.acquire(blocking=True)
+    async def try_acquire(self, limiter: RateLimiter) -> bool:
+        """See `Runtime.try_acquire`."""
+        return limiter.acquire(blocking=False) is not False
+
+    @asynccontextmanager
+    async def keep_alive(self, action: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[_KeepAlive]:
+        """See `Runtime.keep_alive`."""
+        handle, stopped = _KeepAlive(), threading.Event()
+
+        def run() -> None:
+            while not stopped.wait(KEEP_ALIVE_PAUSE):
+                with handle.lock:
+                    if stopped.is_set():
+                        return
+                    run_sync(action())
+
+        thread = threading.Thread(target=run, name="nebula-video-lease", daemon=True)
+        thread.start()
+        try:
+            yield handle
+        finally:
+            stopped.set()
+            thread.join()
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
         return await flow
 
     @asynccontextmanager
-    async def submit_slot(self) -> AsyncGenerator[None]:
+    async def submit_slot(self, deadline: float) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
-        with self._submits:
+        places = self._state().submits
+        if not places.acquire(timeout=max(0.0, deadline - self.now())):
+            raise missed_turn_error()
+        try:
             yield
+        finally:
+            places.release()
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
@@ -92,9 +138,11 @@ class BlockingRuntime:
         for call in calls:
             await call()
 
-    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
         """See `Runtime.send`."""
-        async with self.stream(request, timeout=timeout) as answer:
+        state = self._state()
+        places = None if request.paid else state.transfers if request.file else state.requests
+        async with self._respond(request, places, timeout, None, window) as answer:
             return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
@@ -102,11 +150,36 @@ class BlockingRuntime:
         self, request: WireRequest, *, timeout: float, stall: float | None = None
     ) -> AsyncGenerator[Stream]:
         """See `Runtime.stream`."""
+        async with self._respond(request, self._state().transfers, timeout, stall, None) as answer:
+            yield answer
+
+    @contextmanager
+    def _place(self, places: threading.Semaphore | None, request: WireRequest, timeout: float) -> Iterator[None]:
+        """Wait for a place, which a paid request has already."""
+        if places is None:
+            yield
+            return
+        if not places.acquire(timeout=max(0.0, timeout)):
+            raise no_place_error(self._exchange.host(request), timeout)
+        try:
+            yield
+        finally:
+            places.release()
+
+    @asynccontextmanager
+    async def _respond(
+        self,
+        request: WireRequest,
+        places: threading.Semaphore | None,
+        timeout: float,
+        stall: float | None,
+        window: SendWindow | None,
+    ) -> AsyncGenerator[Stream]:
         exchange = self._exchange
+        end = time.monotonic() + timeout
         async with self.session():
-            end = time.monotonic() + timeout
-            with self._requests, self._watchdog(request, timeout) as timed_out:
-                maybe_sent = exchange.new_sent_event()
+            with self._place(places, request, timeout), self._watchdog(request, end) as timed_out:
+                first_byte = exchange.watch_first_byte(window)
                 for destination in (destinations := await exchange.destinations(request, _getaddrinfo)):
                     client, built, options = exchange.prepare(
                         "Client",
@@ -115,11 +188,9 @@ class BlockingRuntime:
                         destination,
                         min(stall or timeout, end - time.monotonic()),
                     )
-                    with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
-                        if exchange.custom_client is None:
-                            built.extensions["trace"] = functools.partial(
-                                self._trace, _connection_slot(request), maybe_sent, timed_out
-                            )
+                    with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
+                        built.extensions["trace"] = self._tracer(request, first_byte, timed_out)
+                        first_byte.check()
                         response = client.send(built, **options)
                     if not capture.not_connected or destination is destinations[-1] or timed_out.is_set():
                         break
@@ -128,7 +199,7 @@ class BlockingRuntime:
                     yield Stream(
                         response.status_code,
                         exchange.headers(response),
-                        self._chunks(response, request, timeout, timed_out, maybe_sent),
+                        self._chunks(response, request, timeout, timed_out, first_byte),
                     )
                 finally:
                     response.close()
@@ -139,10 +210,10 @@ class BlockingRuntime:
         request: WireRequest,
         timeout: float,
         timed_out: threading.Event,
-        maybe_sent: threading.Event,
+        first_byte: FirstByte,
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
-        with exchange.capture_failure(request, timeout, timed_out, maybe_sent) as capture:
+        with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
             decoder = body_decoder(response, request)
             for piece in getattr(response, exchange.body_method(response))():
                 for chunk in decoder.decode(piece):
@@ -154,25 +225,36 @@ class BlockingRuntime:
             decoder.flush()
         capture.raise_failure()
 
+    def _state(self) -> _ProcessState:
+        return self._states.get(os.getpid()) or self._states.setdefault(os.getpid(), _ProcessState())
+
     def _connections(self) -> Connections:
-        if not hasattr(self._thread, "connections"):
-            self._thread.connections = Connections()
-        found: Connections = self._thread.connections
+        thread = self._state().thread
+        if not hasattr(thread, "connections"):
+            thread.connections = Connections()
+        found: Connections = thread.connections
         return found
 
-    def _trace(
-        self, slot: str, maybe_sent: threading.Event, timed_out: threading.Event, event: str, info: dict[str, Any]
-    ) -> None:
-        if event in REQUEST_STARTED_EVENTS:
-            maybe_sent.set()
-        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            connected = self._connections().sockets[slot] = info["return_value"].get_extra_info("socket")
-            if timed_out.is_set():  # the watchdog fired before the socket existed
-                _shut_down(connected)
+    def _tracer(
+        self, request: WireRequest, first_byte: FirstByte, timed_out: threading.Event
+    ) -> Callable[[str, dict[str, Any]], None]:
+        """Return the callback for httpcore's trace events. It notes the sockets of our own clients."""
+        if self._exchange.custom_client is not None:
+            return first_byte.on_event
+        sockets, slot = self._connections().sockets, _connection_slot(request)
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            first_byte.on_event(event, info)
+            if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+                connected = sockets[slot] = info["return_value"].get_extra_info("socket")
+                if timed_out.is_set():  # the watchdog fired before the socket existed
+                    _shut_down(connected)
+
+        return trace
 
     @contextmanager
-    def _watchdog(self, request: WireRequest, timeout: float) -> Iterator[threading.Event]:
-        """End the exchange after `timeout` seconds, even if data still trickles in.
+    def _watchdog(self, request: WireRequest, end: float) -> Iterator[threading.Event]:
+        """End the exchange at `end`, even if data still trickles in.
 
         The sockets of a caller's client may be in use by other threads, so they are left alone. Then the timeout is
         checked between two pieces of the body only.
@@ -187,13 +269,26 @@ class BlockingRuntime:
             if slot in sockets:
                 _shut_down(sockets[slot])
 
-        timer = threading.Timer(timeout, on_timeout)
+        timer = threading.Timer(max(0.0, end - time.monotonic()), on_timeout)
         timer.daemon = True
         timer.start()
         try:
             yield timed_out
         finally:
             timer.cancel()
+
+
+class _KeepAlive:
+    """See `KeepAlive`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncGenerator[None]:
+        """See `KeepAlive.paused`."""
+        with self.lock:
+            yield
 
 
 def _shut_down(connected: socket.socket) -> None:

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import unreadable_body_error
+from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.proxies import redact_proxies
-from langchain_nebula_video.transport.runtime import Clock, Endpoint, Stream
+from langchain_nebula_video.transport.runtime import Clock, Endpoint, SendWindow, Stream
 
 if TYPE_CHECKING:
     import socket
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "REQUEST_STARTED_EVENTS", "Connections", "Exchange"]
+__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "MAX_TRANSFERS", "Connections", "Exchange", "no_place_error"]
 
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
+"""Small requests to the gateway at once, of one client."""
+MAX_TRANSFERS = 32
+"""Downloads and uploads at once, of one client."""
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways send the video itself as a data: URI
 _KEEPALIVE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
@@ -43,9 +47,6 @@ _NOT_SENT_ERRORS = (
     "InvalidURL",
 )
 
-
-REQUEST_STARTED_EVENTS = ("http11.send_request_headers.started", "http2.send_request_headers.started")
-"""httpcore's trace events before the first byte of a request is written."""
 # Never through a proxy: it cannot reach this machine's loopback.
 _LOOPBACK_PATTERNS = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -84,15 +85,21 @@ def _bearer(library: ModuleType) -> type:
 
 
 class Connections:
-    """The HTTP clients of one thread or one event loop, open while sessions are."""
+    """The HTTP clients of one thread or one event loop, open while sessions are.
+
+    They belong to one process. A child of a fork shares their sockets, so it neither uses nor closes them.
+    """
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.clients: dict[tuple[str, str], Any] = {}
         self.sessions = 0
         self.sockets: dict[str, socket.socket] = {}
 
     def pop_clients(self) -> list[Any]:
-        """Remove and return all clients, to be closed after the last session."""
+        """Remove and return all clients, to be closed after the last session. In a child of a fork: none."""
+        if self.pid != os.getpid():
+            return []
         clients = list(self.clients.values())
         self.clients.clear()
         self.sockets.clear()
@@ -112,12 +119,9 @@ class Exchange:
         # A short key is no real one, and redacting it would damage addresses and task ids.
         self._secret = secret.encode() if len(secret) >= _MIN_KEY_LENGTH else b""
 
-    def new_sent_event(self) -> threading.Event:
-        """Return an event that is set once the request may be sent. It is set from the start for a caller's client."""
-        maybe_sent = threading.Event()
-        if self.custom_client is not None:
-            maybe_sent.set()
-        return maybe_sent
+    def watch_first_byte(self, window: SendWindow | None) -> FirstByte:
+        """Return the watch of a new request, which may leave within the window."""
+        return FirstByte(self.clock, window, traced=self.custom_client is None)
 
     async def destinations(self, request: WireRequest, getaddrinfo: Any) -> tuple[Destination, ...]:
         """Return where to connect, in order. The SSRF guard checks everything but the gateway itself."""
@@ -217,20 +221,27 @@ class Exchange:
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
 
     def capture_failure(
-        self, request: WireRequest, timeout: float, timed_out: threading.Event, maybe_sent: threading.Event
+        self, request: WireRequest, timeout: float, timed_out: threading.Event, first_byte: FirstByte
     ) -> FailureCapture:
         """Return a context manager for calls into the HTTP library."""
-        return FailureCapture(self, request, timeout, timed_out, maybe_sent)
+        return FailureCapture(self, request, timeout, timed_out, first_byte)
 
     def translate_error(
-        self, request: WireRequest, error: Exception, timeout: float, *, maybe_sent: bool
+        self, request: WireRequest, error: Exception, timeout: float, first_byte: FirstByte
     ) -> RequestError:
-        """Translate the library's error; `maybe_sent`: the first byte of the request may have been sent."""
+        """Translate the library's error, by whether the first byte of the request may have been sent."""
         host = self.host(request)
+        if first_byte.too_late:
+            return NotSentError(
+                f"The request to {host} was broken off: its time was over before its first byte left.",
+                hint="Repeat it: that is safe. If this happens often, give it more time.",
+            )
         message = self._describe(error)
+        if isinstance(error, WindowOverError):
+            message = "its time was over before its body left"
         if isinstance(error, TimeoutError | self.http.TimeoutException):
             message = f"{type(error).__name__}: none within {timeout:.0f} s"
-        if not maybe_sent or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT_ERRORS)):
+        if not first_byte.maybe_sent or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT_ERRORS)):
             return NotSentError(f"The connection to {host} did not open ({message}).")
         lost = f"The request to {host} was sent, and no whole answer came ({message})."
         if request.paid:
@@ -271,9 +282,9 @@ class FailureCapture:
         request: WireRequest,
         timeout: float,
         timed_out: threading.Event,
-        maybe_sent: threading.Event,
+        first_byte: FirstByte,
     ) -> None:
-        self._maybe_sent = maybe_sent
+        self._first_byte = first_byte
         self._exchange = exchange
         self._request = request
         self._timeout = timeout
@@ -293,9 +304,7 @@ class FailureCapture:
             return False
         theirs = TimeoutError() if self._timed_out.is_set() else error
         assert isinstance(theirs, Exception)  # noqa: S101 for the type checker
-        self._failure = self._exchange.translate_error(
-            self._request, theirs, self._timeout, maybe_sent=self._maybe_sent.is_set()
-        )
+        self._failure = self._exchange.translate_error(self._request, theirs, self._timeout, self._first_byte)
         return True
 
     def raise_failure(self) -> None:
@@ -307,4 +316,11 @@ class FailureCapture:
 def _too_large_error(request: WireRequest) -> RequestError:
     return unreadable_body_error(
         f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further.", request
+    )
+
+
+def no_place_error(host: str, seconds: float) -> NotSentError:
+    """Return the error for a request that got no place in time."""
+    return NotSentError(
+        f"No place was free for a request to {host} within {seconds:.0f} s.", hint="Try again, or do less at once."
     )

@@ -10,14 +10,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from langchain_nebula_video.errors import NotSentError
 from langchain_nebula_video.protocols import Reply, WireRequest
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-__all__ = ["Clock", "Endpoint", "Runtime", "Stream", "SystemClock", "run_sync"]
+__all__ = [
+    "KEEP_ALIVE_PAUSE",
+    "Clock",
+    "Endpoint",
+    "KeepAlive",
+    "Runtime",
+    "SendWindow",
+    "Stream",
+    "SystemClock",
+    "missed_turn_error",
+    "run_sync",
+]
 
 T = TypeVar("T")
+
+KEEP_ALIVE_PAUSE = 0.25
+"""Seconds between two runs of the action of `Runtime.keep_alive`."""
 
 
 class Clock(Protocol):
@@ -72,6 +87,32 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SendWindow:
+    """Until when the first byte of a paid request may leave.
+
+    Two clocks, because each misses something: the monotonic one may stand still while a machine sleeps, and the wall
+    clock can be set back.
+    """
+
+    deadline: float
+    """On the runtime's monotonic clock."""
+    expires_at: datetime
+    """On the wall clock, by which other processes judge the lease."""
+
+    def is_over(self, clock: Clock) -> bool:
+        """Whether it is too late to send."""
+        return clock.monotonic() > self.deadline or clock.utcnow() >= self.expires_at
+
+
+class KeepAlive(Protocol):
+    """A background task of `Runtime.keep_alive`."""
+
+    def paused(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Do not run the action inside. Waits for a run under way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """An answer whose body arrives in chunks."""
 
@@ -110,11 +151,14 @@ class Runtime(Protocol):
         """Wait that many seconds."""
         ...
 
-    async def send(self, request: WireRequest, *, timeout: float) -> Reply:
+    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
         """Send a request once and read the whole answer, within `timeout` seconds in total.
 
+        The wait for a free place counts too. A paid request takes no place here: it has one from `submit_slot`. It is
+        broken off if its first byte would leave after the `window`.
+
         Raises:
-            NotSentError: the connection never opened.
+            NotSentError: the connection never opened, no place was free in time, or the window was over.
             SubmissionUnconfirmedError: a paid request was sent, and no complete answer came.
             RequestError: any other request was sent, and no complete answer came.
         """
@@ -125,7 +169,8 @@ class Runtime(Protocol):
     ) -> contextlib.AbstractAsyncContextManager[Stream]:
         """Send a request and stream the answer's body. Raises as `send` does.
 
-        `stall` limits the seconds between two chunks, `timeout` the total.
+        Downloads and uploads have places of their own: no other request waits for them. `stall` limits the seconds
+        between two chunks, `timeout` the total.
         """
         ...
 
@@ -137,21 +182,38 @@ class Runtime(Protocol):
         """Run the calls: at most `limit` at once in an async runtime, one after the other in a blocking one."""
         ...
 
-    async def acquire(self, limiter: RateLimiter) -> None:
-        """Wait for the caller's rate limiter."""
+    async def try_acquire(self, limiter: RateLimiter) -> bool:
+        """Ask the caller's rate limiter for permission, without waiting."""
+        ...
+
+    def keep_alive(
+        self, action: Callable[[], Coroutine[Any, Any, object]]
+    ) -> contextlib.AbstractAsyncContextManager[KeepAlive]:
+        """Run an action again and again in the background, about four times a second, until the block is left."""
         ...
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end even if the caller is cancelled meanwhile; then raise the cancellation."""
         ...
 
-    def submit_slot(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt."""
+    def submit_slot(self, deadline: float) -> contextlib.AbstractAsyncContextManager[None]:
+        """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt.
+
+        Raises:
+            NotSentError: none was free at the deadline, on the runtime's clock.
+        """
         ...
 
     def session(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Reuse connections inside. The last session to end closes them."""
         ...
+
+
+def missed_turn_error() -> NotSentError:
+    """Return the error of a submit for which there is too little time left."""
+    return NotSentError(
+        "The time was over before it was this submit's turn.", hint="Give more time, or submit fewer at once."
+    )
 
 
 def run_sync(flow: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,228 @@
+"""Between `begin` and the first byte of a paid request nothing may wait; what waits before it keeps its lease."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
+    InvalidRequestError,
+    MemoryJournal,
+    NebulaVideoClient,
+    NotSentError,
+)
+from langchain_nebula_video.journal import Entry
+from tests.conftest import KEY, FakeClock, Gateway, MakeClient, settle, submitted
+
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
+
+
+class SleepyJournal(MemoryJournal):
+    """The machine sleeps right after a submit was begun, once."""
+
+    def __init__(self, sleep: Callable[[], None]) -> None:
+        super().__init__()
+        self._sleep: Callable[[], None] | None = sleep
+        self.begun = 0
+
+    def begin(self, entry_id: str, **given: Any) -> bool:
+        begun = super().begin(entry_id, **given)
+        self.begun += begun
+        if self._sleep is not None:
+            sleep, self._sleep = self._sleep, None
+            sleep()
+        return begun
+
+
+class WallClock(FakeClock):
+    """A wall clock that goes on while the monotonic one stands still, as Linux has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept = timedelta(0)
+
+    def utcnow(self) -> datetime:
+        return super().utcnow() + self.slept
+
+
+async def test_a_post_whose_lease_is_over_before_it_leaves_is_not_sent(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    """A machine that was asleep: the request is begun anew, under a new lease."""
+    clock = WallClock()
+
+    def sleep() -> None:
+        clock.slept += timedelta(minutes=10)
+
+    journal = SleepyJournal(sleep)
+    await settle(make_client(journal=journal, clock=clock).submit(**ASK, key="k"))
+    assert (gateway.posts, journal.begun) == (1, 2)
+    assert [entry.task_id for entry in journal.entries()] == ["task-1"]
+
+
+async def test_a_post_whose_deadline_is_over_before_it_leaves_is_not_sent(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    journal = SleepyJournal(lambda: clock.sleep(61))
+    with pytest.raises(NotSentError, match=r"broken off.*Nothing was sent and nothing was spent"):
+        await settle(make_client(journal=journal, timeout=60).submit(**ASK, key="k"))
+    assert gateway.requests == []
+    assert journal.entries() == []
+
+
+async def test_a_post_that_was_broken_off_finds_its_row_settled_by_another_process(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    """It is told so, and has sent nothing."""
+    clock = WallClock()
+
+    def sleep() -> None:
+        clock.slept += timedelta(minutes=10)
+        (lost,) = journal.sweep(clock.utcnow())
+        assert journal.forget(lost.id)
+
+    journal = SleepyJournal(sleep)
+    with pytest.raises(Exception, match="Nothing was sent and nothing was spent") as caught:
+        await settle(make_client(journal=journal, clock=clock).submit(**ASK))
+    assert not isinstance(caught.value, KeyError | InvalidRequestError)
+    assert gateway.requests == []
+
+
+# --- waiting for a turn ---
+
+
+class FastClock:
+    """The machine's clocks, sixty times as fast."""
+
+    _PACE = 60.0
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def monotonic(self) -> float:
+        return (time.monotonic() - self._began) * self._PACE
+
+    def utcnow(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self._PACE)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._PACE)
+
+
+class WatchedJournal(MemoryJournal):
+    """Sweeps at each look at its rows, as a cron job elsewhere does."""
+
+    def __init__(self, clock: FastClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.held: list[bool] = []
+
+    def hold(self, entry_id: str, **given: Any) -> Entry | None:
+        self.look()
+        return super().hold(entry_id, **given)
+
+    def begin(self, entry_id: str, **given: Any) -> bool:
+        self.look()
+        return super().begin(entry_id, **given)
+
+    def look(self) -> None:
+        now = self._clock.utcnow()
+        self.held += [not entry.is_orphaned(now) for entry in self.entries()]
+        self.sweep(now)
+
+
+class Limiter:
+    """Lets a call pass after so many seconds."""
+
+    def __init__(self, clock: FastClock, seconds: float) -> None:
+        self._clock = clock
+        self._opens = clock.monotonic() + seconds
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        while blocking and self._clock.monotonic() < self._opens:
+            self._clock.sleep(1)
+        return self._clock.monotonic() >= self._opens
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        while blocking and self._clock.monotonic() < self._opens:
+            await self._clock.asleep(1)
+        return self._clock.monotonic() >= self._opens
+
+
+async def test_a_submit_keeps_its_lease_while_it_waits_for_the_rate_limiter(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    clock = FastClock()
+    journal = WatchedJournal(clock)
+    client = make_client(journal=journal, clock=clock, rate_limiter=Limiter(clock, 90))
+    await settle(client.submit(**ASK, key="k"))
+    assert gateway.posts == 1
+    assert len(journal.held) >= 2
+    assert all(journal.held)
+
+
+async def test_a_submit_keeps_its_lease_while_others_have_their_turn(make_client: MakeClient, gateway: Gateway) -> None:
+    clock = FastClock()
+    journal = WatchedJournal(clock)
+    now = clock.utcnow()
+    for number in range(4):
+        other = Entry(id=f"o{number}", gateway="nebula", model="m", request={}, created_at=now, holder="elsewhere:1:x")
+        journal.reserve(other, None)
+        until = now + timedelta(seconds=90)
+        assert journal.begin(other.id, holder="elsewhere:1:x", now=now, until=until, cap=4)
+    journal.held.clear()
+    await settle(make_client(journal=journal, clock=clock).submit(**ASK, key="k"))
+    assert gateway.posts == 1
+    ours = journal.find(key="k")
+    assert ours is not None
+    assert ours.task_id == "task-1"
+
+
+async def test_a_submit_keeps_its_lease_while_it_waits_to_be_repeated(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    clock = FastClock()
+    journal = WatchedJournal(clock)
+    gateway.submits = [httpx.Response(429, headers={"Retry-After": "155"}), submitted()]
+    await settle(make_client(journal=journal, clock=clock).submit(**ASK, key="k"))
+    assert gateway.posts == 2
+    assert all(journal.held)
+
+
+async def test_the_wait_for_the_rate_limiter_ends_in_time(make_client: MakeClient, gateway: Gateway) -> None:
+    clock = FastClock()
+    began = time.monotonic()
+    with pytest.raises(NotSentError, match="before it was this submit's turn"):
+        await settle(make_client(clock=clock, timeout=60, rate_limiter=Limiter(clock, 3000)).submit(**ASK))
+    assert time.monotonic() - began < 5
+    assert gateway.requests == []
+
+
+async def test_the_lease_of_a_post_under_way_is_not_shortened() -> None:
+    """The background renewal gives a minute; `begin` gives as long as the answer may take."""
+    clock = FastClock()
+    journal = MemoryJournal()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        clock.sleep(40)
+        entry = journal.entries()[-1]
+        assert entry.held_until is not None
+        left.append((entry.held_until - clock.utcnow()).total_seconds())
+        return httpx.Response(200, json=submitted(f"task-{len(left)}"))
+
+    left: list[float] = []
+    settings: dict[str, Any] = {"api_key": KEY, "journal": journal, "clock": clock}
+    transport = httpx.MockTransport(answer)
+    NebulaVideoClient(**settings, http_client=httpx.Client(transport=transport)).submit(**ASK)
+    await AsyncNebulaVideoClient(**settings, http_async_client=httpx.AsyncClient(transport=transport)).submit(**ASK)
+    assert min(left) > 60
