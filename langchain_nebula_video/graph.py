@@ -93,24 +93,25 @@ class _SubmitNode(RunnableLambda[Any, dict[str, Any]]):
         return self.invoke(state)
 
 
-def submit_node(client: Client) -> Node:
+def submit_node(client: Client, *, save_to: Any = None) -> Node:
     """A node that submits `state["request"]` and writes `task`. It sends at most one paid POST.
 
     After `approval_node` the approval names the video: answers that arrive twice, or at the same time, pay once.
 
     Args:
         client: A blocking or an async one. The node works in `invoke` and in `ainvoke` with either.
+        save_to: Where a later `save_node` saves the video. It is tried before paying.
     """
     options = client._options  # noqa: SLF001 of this package
 
     def submit(state: _NodeState) -> dict[str, Any]:
         with _explain_second_answer(state):
-            task = options.run_blocking("submit", _request_in(state), **_key_arguments(state))
+            task = options.run_blocking("submit", _request_in(state), save_to=save_to, **_key_arguments(state))
         return _task_update(state, task)
 
     async def asubmit(state: _NodeState) -> dict[str, Any]:
         with _explain_second_answer(state):
-            task = await options.async_lifecycle().submit(_request_in(state), **_key_arguments(state))
+            task = await options.async_lifecycle().submit(_request_in(state), save_to=save_to, **_key_arguments(state))
         return _task_update(state, task)
 
     return _SubmitNode(submit, asubmit, name="nebula_submit")
@@ -263,7 +264,7 @@ def video_graph(
     if approve_over_usd is not None:
         graph.add_node("approve", approval_node(client, over_usd=approve_over_usd), destinations=("submit", END))
     graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
-    submit = submit_node(client)
+    submit = submit_node(client, save_to=save_to)
     if wait_timeout is not None:
         submit = _SubmitNode(_refuse_sync_run, submit.ainvoke, name="nebula_submit")
     graph.add_node("submit", cast("Any", submit))

@@ -124,10 +124,11 @@ class Output:
 
     def _fail(self, error: NebulaVideoError, name: str, code: Exit, resume: Callable[[str], str] | None) -> None:
         task = getattr(error, "task", None)
-        self.print_message(str(error), style="bold red" if code is not Exit.INTERRUPTED else "yellow")
-        resumable = error.money in _RESUMABLE and not isinstance(error, TaskNotFoundError)
         url = getattr(error, "url", None)
-        if url:
+        message = str(error).removesuffix(f" Its URL: {url}")  # it gets a line that is never broken
+        self.print_message(message, style="bold red" if code is not Exit.INTERRUPTED else "yellow")
+        resumable = error.money in _RESUMABLE and not isinstance(error, TaskNotFoundError)
+        if url and url[:5].lower() != "data:":
             self.print_message(f"The video: {printable(url)}", no_wrap=True)
         if resume is not None and error.task_id and resumable:
             self.print_message(f"Go on with: {printable(resume(error.task_id))}", no_wrap=True)

@@ -6,6 +6,7 @@ The code is `async`, and awaits only its `Runtime`.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -83,12 +84,22 @@ class Lifecycle:
             return await self._finisher.finish(task, entry, holder, deadline, on_progress)
 
     async def submit(
-        self, request: VideoRequest, *, key: str | None = None, adopt: bool | None = None, exact_key: bool = False
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        adopt: bool | None = None,
+        exact_key: bool = False,
+        save_to: str | Path | None = None,
     ) -> Task:
-        """Send at most one paid POST and return its task; `exact_key` is as for `Submitter.submit`."""
+        """Send at most one paid POST and return its task.
+
+        `exact_key` is as for `Submitter.submit`. `save_to` is where the caller will save the video, if that is not
+        where the options say.
+        """
         adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
-            order, deadline = await self._prepare(request, key)
+            order, deadline = await self._prepare(request, key, save_to)
             holder = new_holder()
             task, entry = await self._submitter.submit(
                 order,
@@ -202,12 +213,15 @@ class Lifecycle:
         if not self.runtime.can_await:
             check_progress(on_progress)
 
-    async def _prepare(self, request: VideoRequest, key: str | None) -> tuple[Order, float]:
+    async def _prepare(
+        self, request: VideoRequest, key: str | None, save_to: str | Path | None = None
+    ) -> tuple[Order, float]:
         """Return the order of a request, and its deadline. Reads image files, so it may run in a thread."""
         check_key(key)
-        if self.options.save_to is not None:
-            await self.runtime.call(check_target, self.options.save_to)
+        save_to = self.options.save_to if save_to is None else save_to
+        if save_to is not None:
+            await self.runtime.call(check_target, save_to)
         offer = self.options.offer(request.model)
         folder = self.options.image_folder
         order = await self.runtime.call(make_order, request, offer, self._context.group_ratio, folder)
-        return order, self.runtime.now() + (self.options.timeout or offer.model.timeout)
+        return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)

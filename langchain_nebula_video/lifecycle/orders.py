@@ -13,6 +13,7 @@ from typing import Any
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.media.images import WireImage, prepare_image
 from langchain_nebula_video.protocols import Protocol, WireRequest
+from langchain_nebula_video.saving.trial import expected_size
 from langchain_nebula_video.schema import Cost, VideoRequest
 from langchain_nebula_video.transport import missed_turn_error
 
@@ -33,6 +34,13 @@ class Order:
     summary: Mapping[str, Any]
     """The request as plain data, images by digest. Equal summaries mean equal requests."""
     cost: Cost
+    save_to: str | Path | None = None
+    """Where the video will be saved; `None`: nowhere. It is tried before paying."""
+
+    @property
+    def expected_size(self) -> int:
+        """About how many bytes the video has at most."""
+        return expected_size(self.request.resolution, self.request.duration, self.offer.model.fps)
 
     @property
     def digest(self) -> str:

@@ -27,6 +27,7 @@ from langchain_nebula_video.lifecycle.lease import keep_lease
 from langchain_nebula_video.lifecycle.orders import Order, check_time_left
 from langchain_nebula_video.lifecycle.uploads import ImageUploader
 from langchain_nebula_video.protocols import Reply, Submission, WireRequest
+from langchain_nebula_video.saving.trial import try_target
 from langchain_nebula_video.schema import Task, TaskStatus
 from langchain_nebula_video.transport import MAX_SUBMITS, SendWindow
 from langchain_nebula_video.transport.retry import retry
@@ -81,7 +82,7 @@ class PaidPostSender:
         return any(process == os.getpid() for process, _ in tuple(self._in_flight))
 
     async def send(self, order: Order, entry: Entry, state: PostState, deadline: float) -> tuple[Task, Entry]:
-        """Upload the images, send the POST and record its task.
+        """Try where the video will be saved, upload the images, send the POST and record its task.
 
         Args:
             order: What to submit.
@@ -90,6 +91,8 @@ class PaidPostSender:
             deadline: On the runtime's clock.
         """
         context = self._context
+        if order.save_to is not None:
+            await context.runtime.call(try_target, order.save_to, order.expected_size)
         # If a POST times out before its answer, nobody knows whether it was paid for.
         latest = deadline - min(_MIN_ANSWER_SECONDS, 0.5 * (deadline - context.runtime.now()))
         async with keep_lease(context, entry) as lease:

@@ -43,6 +43,29 @@ class RemoteTarget:
     def __str__(self) -> str:
         return redact(self._url, self._url)
 
+    def write_probe(self, content: bytes) -> None:
+        """Write a small object where the videos will be, and remove it. Its name is the same each time.
+
+        Nothing is written if the bucket itself has a placeholder in its name.
+        """
+        store = self._filesystem
+        folder = str(self._path.parent).partition("{")
+        fixed = folder[0].rpartition("/")[0] if folder[1] else folder[0]
+        if self._has_real_folders:
+            while not store.isdir(fixed) and "/" in fixed.strip("/"):
+                fixed = fixed.rpartition("/")[0]
+        elif not fixed.strip("/"):
+            return
+        probe = f"{fixed.rstrip('/')}/.nebula-video-trial"
+        store.pipe_file(probe, content)
+        with contextlib.suppress(Exception):  # a key that may write and not remove will do
+            store.rm_file(probe)
+
+    @property
+    def _has_real_folders(self) -> bool:
+        protocol = self._filesystem.protocol
+        return not ({protocol} if isinstance(protocol, str) else set(protocol)) & _ATOMIC_UPLOAD
+
     def begin(self) -> Path:
         """See `Target.begin`."""
         remove_stale_parts(Path(tempfile.gettempdir()), "nebula-video-*.part")
@@ -75,9 +98,9 @@ class RemoteTarget:
     def _put(self, part: Path, name: str) -> bool:
         """Upload the file; `False`: another process has used the name meanwhile. Never removes what has the name."""
         store = self._filesystem
-        protocols = {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
-        upload_name = name if protocols & _ATOMIC_UPLOAD else f"{name}.{uuid.uuid4().hex[:8]}.part"
-        store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
+        upload_name = f"{name}.{uuid.uuid4().hex[:8]}.part" if self._has_real_folders else name
+        if self._has_real_folders:  # elsewhere a missing folder would be a bucket, and be created by a typing error
+            store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
         options = {"mode": "create"} if "mode" in inspect.signature(store.put_file).parameters else {}
         try:
             store.put_file(str(part), upload_name, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from langchain_nebula_video.errors import DownloadError, InvalidRequestError, Ne
 from langchain_nebula_video.saving.download import KeepAlive, download, write_data_uri
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import Target, make_target
+from langchain_nebula_video.saving.trial import forget_trial
 from langchain_nebula_video.schema import Video
 from langchain_nebula_video.transport import Runtime
 
@@ -47,6 +49,7 @@ async def save(
     except NebulaVideoError as error:
         raise _save_error(video, error.what) from None
     except Exception as error:  # noqa: BLE001 a full disk, a missing permission, anything that a store's package raises
+        forget_trial(save_to)
         written = isinstance(error, OSError) and error.strerror
         reason = f"cannot be written: {written}" if written else f"{type(error).__name__}: {str(error)[:300]}"
         raise _save_error(video, redact(f"{save_to} {reason}", save_to)) from None
@@ -72,7 +75,17 @@ def _save_error(video: Video, why: str, hint: str = "") -> DownloadError:
         url=video.url,
         video=video,
         task_id=video.task_id,
-        hint=f"{hint} It can be downloaded again until {video.expires_at:%Y-%m-%d %H:%M} UTC.".strip(),
+        hint=f"{hint} {_how_to_finish(video)}".strip(),
+    )
+
+
+def _how_to_finish(video: Video) -> str:
+    gateway = "" if video.gateway == "nebula" else f" --gateway {video.gateway}"
+    command = f"nebula-video wait {shlex.quote(video.task_id)}{gateway} --out PATH"
+    url = "" if video.url[:5].lower() == "data:" else f" Its URL: {video.url}"
+    return (
+        f"It can be downloaded again until {video.expires_at:%Y-%m-%d %H:%M} UTC: "
+        f"client.download(error.video, path), or {command}.{url}"
     )
 
 

@@ -23,6 +23,7 @@ from langchain_nebula_video.saving.names import (
     to_path,
 )
 from langchain_nebula_video.saving.remote import RemoteTarget, open_filesystem
+from langchain_nebula_video.saving.trial import local_folder, nearest_folder
 from langchain_nebula_video.schema import Video
 
 __all__ = ["Target", "absolute_name", "check_target", "exists", "make_target"]
@@ -59,7 +60,7 @@ def make_target(save_to: str | Path, video: Video) -> Target:
 
 
 def check_target(save_to: str | Path) -> None:
-    """Check before paying that a video can be saved. Sends no request.
+    """Check that a target makes sense. Writes nothing and sends no request; `try_target` does.
 
     Raises:
         InvalidRequestError: it cannot be saved.
@@ -69,12 +70,8 @@ def check_target(save_to: str | Path) -> None:
     if is_url(text):
         RemoteTarget(text, "")
         return
-    fixed = text.partition("{")[0]
     try:
-        out = to_path(fixed if fixed == text else str(Path(f"{fixed}_").parent))
-        folder = out.parent if is_file_name(out) else out
-        while not os.path.lexists(folder) and folder != folder.parent:
-            folder = folder.parent
+        folder = nearest_folder(local_folder(text))
         writable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)  # a broken link is no folder
     except (OSError, ValueError, RuntimeError):
         folder, writable = Path(text[:80]), False
