@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import offers
-from langchain_nebula_video.errors import AuthenticationError, InvalidRequestError
+from langchain_nebula_video.errors import AuthenticationError, InvalidRequestError, RequestError
 from langchain_nebula_video.journal import Entry, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.options import Options
@@ -67,6 +67,16 @@ class Context:
         if isinstance(refusal, AuthenticationError) and self.gateway.key_hint:
             refusal.hint = f"{refusal.hint} {self.gateway.key_hint}"
         raise refusal
+
+    def check_task(self, reply: Reply, task_id: str) -> Reply:
+        """Return the answer about a task, unless it is about another one.
+
+        Raises:
+            RequestError: it is. Connections or caches on the way may mix answers up, so it is worth another look.
+        """
+        if self.protocol.names_other_task(reply, task_id):
+            raise tasks.missing_data_error(RequestError, reply, "is about another task")
+        return reply
 
     def clamp_timeout(self, seconds: float, deadline: float) -> float:
         """Shorten a timeout to the time left before the deadline, but not below 50 ms."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 from langchain_nebula_video.errors import (
@@ -152,7 +151,11 @@ class Lifecycle:
                 hint=hint,
             )
         deadline = self.runtime.now() + FETCH_SECONDS
-        attempt = partial(self._context.send, extensions.build_cancel(task_id), deadline)
+
+        async def attempt() -> None:
+            reply = await self._context.send(extensions.build_cancel(task_id), deadline)
+            self._context.check_task(reply, task_id)
+
         async with self.runtime.session():
             try:
                 await retry(self.runtime, attempt, deadline=deadline)

@@ -85,6 +85,7 @@ class Poller:
                 if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
                     continue
+                context.check_task(reply, task_id)
             except RequestError as error:
                 if error.status_code not in _NO_SUCH_PATH:
                     raise

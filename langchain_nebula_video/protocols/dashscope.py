@@ -43,6 +43,7 @@ _FRAME_FIELDS = frozenset({"image", "last_image"})
 
 class _DashScope(ResponseParser):
     supported_fields = frozenset({*_INPUT_FIELDS, *_PARAMETER_FIELDS}) | _FRAME_FIELDS
+    task_id_paths = ("output.task_id",)  # a reseller that counts its tasks itself puts its own id there
 
     def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
         given = {name: value for name, value in fields.items() if value is not None}

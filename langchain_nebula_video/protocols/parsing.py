@@ -28,6 +28,7 @@ __all__ = [
     "get_prompt",
     "get_text",
     "get_value",
+    "names_other_task",
     "parse_json_object",
     "parse_status",
     "url_expiry",
@@ -53,6 +54,8 @@ _STATUS_WORDS: dict[TaskStatus, frozenset[str]] = {
 _STATUS_BY_WORD = {word: status for status, words in _STATUS_WORDS.items() for word in words}
 
 _TASK_ID_PATHS = ("task_id", "id", "data.task_id", "output.task_id", "metadata.output.task_id", "data")
+_OTHER_ID_PATHS = ("data.id", "data.output.task_id", "data.data.task_id", "data.data.output.task_id")
+"""Where a fetch may have further ids: the gateway's own row, the vendor's task."""
 _URL_PATHS = (
     "url",
     "video_url",
@@ -145,6 +148,23 @@ def find_task_id(body: Mapping[str, Any]) -> str | None:
                 continue  # an error message, not an id
             return value.strip()
     return None
+
+
+def names_other_task(body: Mapping[str, Any], task_id: str, own_paths: tuple[str, ...]) -> bool:
+    """Return whether a body is about another task than this one.
+
+    Gateways may have two ids for a task, their own and the vendor's. So a body that has this id anywhere is about this
+    task. Otherwise a different id counts only where the protocol puts the id that was asked for.
+
+    Args:
+        body: The answer to a fetch.
+        task_id: The id that was asked for.
+        own_paths: Where the protocol puts it.
+    """
+    asked = task_id.strip().casefold()
+    ids = {path: text.strip().casefold() for path in (*own_paths, *_TASK_ID_PATHS, *_OTHER_ID_PATHS)
+           if (text := get_text(body, path)) and text.strip()}  # fmt: skip
+    return asked not in ids.values() and any(path in ids for path in own_paths)
 
 
 def parse_status(word: object) -> TaskStatus | None:

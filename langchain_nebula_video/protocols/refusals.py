@@ -18,7 +18,7 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.protocols.parsing import find_error, get_text, parse_json_object
+from langchain_nebula_video.protocols.parsing import find_error, find_task_id, get_text, parse_json_object
 from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
@@ -96,6 +96,8 @@ _TASK_FIELD_PATHS = (
     "metadata.output.task_status",
 )
 _MAX_BODY = 4000
+_UNREAD_TASK_ID = re.compile(rb'\\*"task_?id\\*"\s*:\s*(\\*"[^"\\\s]|[1-9])', re.IGNORECASE)
+"""A task id anywhere in a body, also in one that is cut off, or that is quoted in a text."""
 _TIMEOUT_STATUSES = frozenset({408, 499})
 """A proxy or the gateway stopped waiting. The outcome of the request is unknown."""
 
@@ -136,11 +138,23 @@ def is_unknown_task(error: RequestError) -> bool:
 def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
     """Return the error for a response, or `None` if it is a success.
 
-    Outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is one. A paid
-    request that got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code proves that
-    it was refused.
+    A paid request whose response names a task was accepted, whatever its status and code say: 429, 409, a 5xx, a
+    throttling code with 200. No vendor's page says otherwise: the errors on all pages read until 2026-11 name no task.
+    Apart from that, outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is
+    one. A paid request that got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code
+    proves that it was refused. So it is if its response has a task id at a place that nobody knows.
     """
     body = parse_json_object(reply.body) or {}
+    if paid and find_task_id(body) is not None:
+        return None
+    refusal = _parse_refusal(reply, body, paid=paid)
+    if refusal is None or not paid or not _UNREAD_TASK_ID.search(reply.body):
+        return refusal
+    code, message = find_error(body)
+    return SubmissionUnconfirmedError(_describe_reply(reply, code, message), **_error_details(reply, body, code))
+
+
+def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> RequestError | None:
     code, message = find_error(body)
     known = classify(code, message)
     success = 200 <= reply.status < 300

@@ -26,6 +26,8 @@ class ResponseParser:
     """The parsing methods that all protocols share."""
 
     extensions = None
+    task_id_paths: tuple[str, ...] = ("task_id", "id", "data.task_id")
+    """Where the answer to a fetch has the id that was asked for. The vendor's own id may stand deeper."""
 
     def parse_submit(self, reply: Reply) -> Submission | None:
         """See `Protocol`."""
@@ -39,6 +41,11 @@ class ResponseParser:
         """See `Protocol`."""
         body = parsing.parse_json_object(reply.body)
         return None if body is None else _parse_snapshot(body, reply)
+
+    def names_other_task(self, reply: Reply, task_id: str) -> bool:
+        """See `Protocol`."""
+        body = parsing.parse_json_object(reply.body)
+        return body is not None and parsing.names_other_task(body, task_id, self.task_id_paths)
 
     def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
         """See `Protocol`."""

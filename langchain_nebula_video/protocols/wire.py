@@ -139,10 +139,15 @@ class Protocol(typing.Protocol):
         """Parse the response to a fetch. `None`: it is not about a task."""
         ...
 
+    def names_other_task(self, reply: Reply, task_id: str) -> bool:
+        """Return whether the response to a fetch or a cancellation is about another task than the one asked for."""
+        ...
+
     def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
         """Return the error for a response. `None`: it is a success.
 
-        For a paid request the error says whether the task may have been accepted anyway.
+        For a paid request the error says whether the task may have been accepted anyway. A paid request whose response
+        names a task was accepted.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 | outcome                                      | fetch (GET)  | paid submit (POST)     |
 |----------------------------------------------|--------------|------------------------|
+| the answer names a task, whatever its status | done         | accepted: done         |
 | the connection never opened                  | repeat       | repeat: not sent       |
 | HTTP 429, or a code that says the same       | repeat       | repeat: not accepted   |
 | sent; the answer was lost or unreadable      | repeat       | never: may be accepted |

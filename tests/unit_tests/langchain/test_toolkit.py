@@ -122,6 +122,7 @@ def test_a_time_to_wait_is_read_however_it_is_written(tools: dict[str, Any], gat
 
 
 def test_a_task_s_id_may_be_written_as_a_number(tools: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [{**succeeded(), "task_id": 12345}]
     assert facts(tools["nebula_get_video"].invoke(call("x", task_id=12345)))["task_id"] == "12345"
     assert gateway.requests[0].url.path.endswith("/12345")
 

@@ -324,7 +324,7 @@ async def test_wait_takes_the_id_of_a_task_that_another_process_made(
 
 
 async def test_fetch_looks_once(make_client: MakeClient, gateway: Gateway) -> None:
-    gateway.fetches = [running("PENDING")]
+    gateway.fetches = [{**running("PENDING"), "task_id": "a/b c"}]
     task = await settle(make_client().fetch("a/b c"))
     assert isinstance(task, Task)
     assert task.status is TaskStatus.QUEUED

@@ -1,0 +1,114 @@
+"""What an answer's task id proves: a paid request that names one was accepted, a look that names another is void."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import RefusedError, SubmissionUnconfirmedError
+from langchain_nebula_video.protocols import PROTOCOLS, Reply
+from tests.tables import each_row
+
+RECEIVED = datetime(2026, 11, 27, tzinfo=UTC)
+EVERY = list(PROTOCOLS)
+STATUSES = [200, 201, 202, 302, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504]
+NAMING: dict[str, dict[str, Any]] = {
+    "task_id": {"task_id": "t-1"},
+    "id": {"id": "t-1"},
+    "data.task_id": {"data": {"task_id": "t-1"}},
+    "output.task_id": {"output": {"task_id": "t-1"}},
+    "metadata.output.task_id": {"metadata": {"output": {"task_id": "t-1"}}},
+    "data": {"data": "t-1"},
+}
+ENVELOPES: dict[str, dict[str, Any]] = {
+    "no code": {},
+    "throttling": {"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded"},
+    "no quota": {"error": {"code": "insufficient_user_quota", "message": "low"}},
+    "moderation": {"code": "DataInspectionFailed", "message": "no"},
+}
+
+
+def reply(body: object, status: int = 200) -> Reply:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Reply(status, {}, content, RECEIVED)
+
+
+@pytest.mark.parametrize("protocol", EVERY)
+def test_a_paid_request_whose_answer_names_a_task_was_accepted_whatever_its_status_and_code(protocol: str) -> None:
+    parser = PROTOCOLS[protocol]
+    for path, body in NAMING.items():
+        for envelope in ENVELOPES.values():
+            if path == "data" and envelope:
+                continue  # beside an error, such a text is the error's own
+            for status in STATUSES:
+                answer = reply({**envelope, **body}, status)
+                assert parser.parse_refusal(answer, paid=True) is None, (path, envelope, status)
+                submission = parser.parse_submit(answer)
+                assert submission is not None
+                assert submission.task_id == "t-1"
+
+
+@each_row(
+    "body",
+    [
+        b'{"task_id": "t-1", "status": "subm',
+        b'{"error": {"message": "busy", "task_id": "t-1"}}',
+        b'{"error": {"message": "upstream said {\\"output\\": {\\"task_id\\": \\"t-1\\"}}"}}',
+        b'{"result": {"taskId": 77}}',
+        b'[{"task_id": "t-1"}]',
+    ],
+)
+def test_a_task_id_at_an_unknown_place_leaves_a_paid_request_unconfirmed(body: bytes) -> None:
+    for protocol in PROTOCOLS.values():
+        for status in (400, 402, 409, 429):
+            assert isinstance(protocol.parse_refusal(reply(body, status), paid=True), SubmissionUnconfirmedError)
+
+
+@each_row(
+    "body", [b'{"task_id": null}', b'{"task_id": ""}', b'{"task_id": 0}', b'{"message": "no task_id given"}', b""]
+)
+def test_a_refusal_that_names_no_task_stays_one(body: bytes) -> None:
+    for protocol in PROTOCOLS.values():
+        for status in (400, 402, 409, 429):
+            assert isinstance(protocol.parse_refusal(reply(body, status), paid=True), RefusedError)
+
+
+# --- answers about another task ---
+
+OTHER: list[tuple[str, dict[str, Any]]] = [
+    *((name, {"task_id": "t-2"}) for name in ("nebula", "uniall")),
+    *((name, {"id": "t-2"}) for name in ("nebula", "uniall")),
+    *((name, {"data": {"task_id": "t-2", "data": {"output": {"task_id": "u-2"}}}}) for name in ("nebula", "uniall")),
+    *((name, {"id": 4711, "task_id": "t-2"}) for name in ("nebula", "uniall")),
+    ("nebula", {"task_id": "t-2", "metadata": {"output": {"task_id": "u-2"}}}),
+    *((name, {"output": {"task_id": "t-2"}}) for name in ("dashscope", "dashscope-passthrough")),
+]
+THIS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {"status": "in_progress"}) for name in EVERY),
+    *((name, {"task_id": "t-1"}) for name in EVERY),
+    *((name, {"task_id": " T-1 "}) for name in EVERY),
+    *((name, {"id": "u-1", "task_id": "t-1"}) for name in ("nebula", "uniall")),
+    *((name, {"id": "t-1", "task_id": "u-1"}) for name in ("nebula", "uniall")),
+    *((name, {"data": {"id": 4711, "task_id": "t-1", "data": {"output": {"task_id": "u-1"}}}}) for name in EVERY),
+    ("nebula", {"task_id": "t-1", "metadata": {"output": {"task_id": "u-1"}}}),
+    # the vendor's own id, and no word of the gateway's
+    ("nebula", {"metadata": {"output": {"task_id": "u-1"}}, "status": "succeeded"}),
+    ("nebula", {"output": {"task_id": "u-1"}}),
+    # the gateway's id outside, the vendor's in its answer
+    ("dashscope-passthrough", {"task_id": "t-1", "output": {"task_id": "u-1"}}),
+    ("dashscope", {"id": "row-9", "output": {"task_id": "t-1"}}),
+    *((name, {"task_id": None, "id": "", "output": {"task_id": {}}}) for name in EVERY),
+]
+
+
+@each_row(("protocol", "body"), OTHER)
+def test_an_answer_that_names_another_task_is_about_another_one(protocol: str, body: dict[str, Any]) -> None:
+    assert PROTOCOLS[protocol].names_other_task(reply(body), "t-1")
+
+
+@each_row(("protocol", "body"), THIS)
+def test_a_second_id_of_the_gateway_or_the_vendor_is_no_contradiction(protocol: str, body: dict[str, Any]) -> None:
+    assert not PROTOCOLS[protocol].names_other_task(reply(body), "t-1")
