@@ -14,6 +14,7 @@ from langchain_nebula_video.saving.secrets import SecretUrl
 from langchain_nebula_video.schema import Video
 
 __all__ = [
+    "check_slashes",
     "default_file_name",
     "fill_template",
     "is_file_name",
@@ -38,6 +39,8 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
 _MAX_FIELD_BYTES = 100
 """In a file name."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+", re.IGNORECASE)
+_LOCAL_NAMES = ("file", "local")
 _LOCAL_SCHEMES = ("file://", "local://")
 _MAX_NUMBER = 10_000
 
@@ -45,6 +48,21 @@ _MAX_NUMBER = 10_000
 def is_url(text: str) -> bool:
     """Return whether a target is a URL for fsspec; `file://` and `local://` are paths."""
     return _URL.match(text) is not None and not text.lower().startswith(_LOCAL_SCHEMES)
+
+
+def check_slashes(text: str) -> None:
+    """Refuse a URL that has been a `Path`, which leaves one slash of two: it would be a folder called `s3:`.
+
+    Raises:
+        InvalidRequestError: it looks like one.
+    """
+    scheme, found, rest = text.partition(":/")
+    is_scheme = len(scheme) > 1 and _SCHEME.fullmatch(scheme) and scheme.lower() not in _LOCAL_NAMES
+    if found and is_scheme and not rest.startswith("/"):
+        raise InvalidRequestError(
+            f"{text[:80]} is neither a path nor a URL.",
+            hint=f'Give a URL as text, not as a Path: "{scheme}://{rest[:60]}".',
+        )
 
 
 def target_text(target: str | Path) -> str:

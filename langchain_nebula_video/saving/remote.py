@@ -13,7 +13,7 @@ from typing import Any
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.local import remove_stale_parts
 from langchain_nebula_video.saving.names import numbered_names
-from langchain_nebula_video.saving.secrets import SecretUrl, redact
+from langchain_nebula_video.saving.secrets import SecretUrl, is_container_at_account, redact
 
 __all__ = ["RemoteTarget", "open_filesystem"]
 
@@ -38,7 +38,7 @@ class RemoteTarget:
         self._filesystem, path = open_filesystem(url)
         self._path = PurePosixPath(path if path.lower().endswith(".mp4") else f"{path.rstrip('/')}/{default}")
         self._url = SecretUrl(url)
-        self._url_prefix = _url_prefix(url, path.strip("/"))
+        self._url_prefix, self._dropped = _url_prefix(url, path.strip("/"))
 
     def __str__(self) -> str:
         return redact(self._url, self._url)
@@ -51,9 +51,9 @@ class RemoteTarget:
         store = self._filesystem
         folder = str(self._path.parent).partition("{")
         fixed = folder[0].rpartition("/")[0] if folder[1] else folder[0]
-        if self._has_real_folders:
-            while not store.isdir(fixed) and "/" in fixed.strip("/"):
-                fixed = fixed.rpartition("/")[0]
+        if not self._is_in_bucket:
+            while not store.isdir(fixed) and fixed.strip("/"):
+                fixed = fixed.rstrip("/").rpartition("/")[0]
         elif not fixed.strip("/"):
             return
         probe = f"{fixed.rstrip('/')}/.nebula-video-trial"
@@ -62,9 +62,14 @@ class RemoteTarget:
             store.rm_file(probe)
 
     @property
-    def _has_real_folders(self) -> bool:
-        protocol = self._filesystem.protocol
-        return not ({protocol} if isinstance(protocol, str) else set(protocol)) & _ATOMIC_UPLOAD
+    def _is_in_bucket(self) -> bool:
+        """Whether the first part of a path is a bucket, and the rest of it needs no folder; also through a cache."""
+        store = self._filesystem
+        while store is not None:
+            if _protocols(store) & _ATOMIC_UPLOAD:
+                return True
+            store = getattr(store, "fs", None)  # simplecache::s3://… and the like
+        return False
 
     def begin(self) -> Path:
         """See `Target.begin`."""
@@ -85,7 +90,7 @@ class RemoteTarget:
         if self._url_prefix is None:
             return redact(str(self._filesystem.unstrip_protocol(name)), self._url)
         # Some stores have no users, and take what precedes the `@` for a part of the path.
-        return redact(self._url_prefix + name.lstrip("/"), self._url)
+        return redact(self._url_prefix + name.lstrip("/").removeprefix(self._dropped), self._url)
 
     def _is_free(self, name: str) -> bool:
         """Return whether the name is unused. Any error but `FileNotFoundError` is raised."""
@@ -98,8 +103,8 @@ class RemoteTarget:
     def _put(self, part: Path, name: str) -> bool:
         """Upload the file; `False`: another process has used the name meanwhile. Never removes what has the name."""
         store = self._filesystem
-        upload_name = f"{name}.{uuid.uuid4().hex[:8]}.part" if self._has_real_folders else name
-        if self._has_real_folders:  # elsewhere a missing folder would be a bucket, and be created by a typing error
+        upload_name = name if _protocols(store) & _ATOMIC_UPLOAD else f"{name}.{uuid.uuid4().hex[:8]}.part"
+        if not self._is_in_bucket:  # there makedirs would create the bucket that a typing error names
             store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
         options = {"mode": "create"} if "mode" in inspect.signature(store.put_file).parameters else {}
         try:
@@ -132,11 +137,22 @@ class RemoteTarget:
         return True
 
 
-def _url_prefix(url: str, path: str) -> str | None:
-    """Return what precedes the store's own path in a URL, without user and password; `None`: only the store knows."""
+def _protocols(store: Any) -> set[str]:
+    return {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
+
+
+def _url_prefix(url: str, path: str) -> tuple[str | None, str]:
+    """Return what precedes the store's own path in a URL, without user and password; `None`: only the store knows.
+
+    The second text is what the path begins with and the prefix has already.
+    """
     scheme, _, rest = url.partition("://")
+    netloc = rest.partition("/")[0]
+    container = netloc.partition("@")[0]
+    if is_container_at_account(scheme, netloc) and f"{path}/".startswith(f"{container}/"):
+        return f"{scheme}://{netloc}/", f"{container}/"
     host, found, _ = rest.rpartition(path) if path and "::" not in url else ("", "", "")
-    return f"{scheme}://{host.rpartition('@')[2]}" if found else None
+    return (f"{scheme}://{host.rpartition('@')[2]}" if found else None), ""
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["VARIABLE", "SecretUrl", "redact", "restore"]
+__all__ = ["VARIABLE", "SecretUrl", "is_container_at_account", "redact", "restore"]
 
 VARIABLE = "NEBULA_VIDEO_SAVE_TO"
 """Holds the whole URL of a store where a dumped runnable is loaded."""
@@ -52,12 +52,18 @@ def restore(target: str) -> str:
     return whole
 
 
+def is_container_at_account(scheme: str, netloc: str) -> bool:
+    """Return whether what precedes the `@` is a container, in Azure's own form of a URL."""
+    user, at, _ = netloc.rpartition("@")
+    return bool(at) and ":" not in user and scheme.lower() in _CONTAINER_AT_ACCOUNT
+
+
 def _secrets(url: str) -> Iterator[str]:
     scheme, _, rest = url.partition("://")
     head, _, query = rest.partition("#")[0].partition("?")
     user = _user_info(head)
     password = user.partition(":")[2]
-    if password or (user and scheme.lower() not in _CONTAINER_AT_ACCOUNT):
+    if user and not is_container_at_account(scheme, f"{user}@"):
         yield user
     yield from filter(None, (query, password, unquote(password)))
 

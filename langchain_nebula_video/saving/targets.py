@@ -14,6 +14,7 @@ from typing import Protocol
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.local import LocalTarget
 from langchain_nebula_video.saving.names import (
+    check_slashes,
     default_file_name,
     fill_template,
     is_file_name,
@@ -55,6 +56,7 @@ def make_target(save_to: str | Path, video: Video) -> Target:
     default = default_file_name(video)
     if is_url(name):
         return RemoteTarget(name, default)
+    check_slashes(name)
     path = to_path(name)
     return LocalTarget(path if is_file_name(path) else path / default)
 
@@ -70,6 +72,7 @@ def check_target(save_to: str | Path) -> None:
     if is_url(text):
         RemoteTarget(text, "")
         return
+    check_slashes(text)
     try:
         folder = nearest_folder(local_folder(text))
         writable = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)  # a broken link is no folder

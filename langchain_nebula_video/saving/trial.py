@@ -11,6 +11,7 @@ A target that took the bytes is not tried again for a while, unless saving there
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_nebula_video.errors import InvalidRequestError
@@ -152,21 +154,37 @@ def _bounded(action: Callable[[], object], seconds: float) -> None:
 
 # --- how often ---
 
-_succeeded_at: dict[str, float] = {}
-"""By target, on the monotonic clock."""
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    at: float
+    """When the trial ended, on the monotonic clock."""
+    error: InvalidRequestError | None
+
+
+_outcomes: dict[str, _Outcome] = {}
+"""The last one by target."""
 _locks: dict[str, threading.Lock] = {}
-"""By target: of calls at the same moment, one writes and the others wait for it."""
+"""By target: of calls at the same moment, one writes, and its outcome is that of the others."""
 
 
 def _try_once(target: str, attempt: Callable[[], None]) -> None:
-    if len(_succeeded_at) >= _MAX_TARGETS:
-        _succeeded_at.clear()
+    began = time.monotonic()
+    if len(_outcomes) >= _MAX_TARGETS:
+        _outcomes.clear()
         _locks.clear()  # whoever holds one keeps it
     with _locks.setdefault(target, threading.Lock()):  # unlike a defaultdict, one lock for all threads
-        last = _succeeded_at.get(target)
-        if last is None or time.monotonic() - last > _VALID_SECONDS:
+        last = _outcomes.get(target)
+        if last is not None and last.error is None and time.monotonic() - last.at <= _VALID_SECONDS:
+            return
+        if last is not None and last.error is not None and last.at >= began:
+            raise copy.copy(last.error)
+        try:
             attempt()
-            _succeeded_at[target] = time.monotonic()
+        except InvalidRequestError as error:
+            _outcomes[target] = _Outcome(time.monotonic(), copy.copy(error))  # without the frames of the traceback
+            raise
+        _outcomes[target] = _Outcome(time.monotonic(), None)
 
 
 def forget_trial(save_to: str | Path) -> None:
@@ -176,7 +194,7 @@ def forget_trial(save_to: str | Path) -> None:
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         names.append(str(Path(tempfile.gettempdir()) if is_url(text) else local_folder(text)))
     for name in names:
-        _succeeded_at.pop(name, None)
+        _outcomes.pop(name, None)
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
@@ -11,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +35,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.graph import video_graph
-from langchain_nebula_video.saving import trial
+from langchain_nebula_video.saving import targets, trial
 from tests.conftest import FakeClock, Gateway, MakeClient, running, settle, submitted, succeeded
 from tests.tables import each_row
 
@@ -81,7 +83,7 @@ class Store(MemoryFileSystem):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def _untried(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-    monkeypatch.setattr(trial, "_succeeded_at", {})
+    monkeypatch.setattr(trial, "_outcomes", {})
     gateway.fetches = [succeeded(), httpx.Response(200, content=MP4)]
 
 
@@ -264,6 +266,25 @@ async def test_many_videos_at_once_are_one_trial(gateway: Gateway, clock: FakeCl
     assert len(store.writes) == 1
 
 
+def test_calls_that_wait_for_a_trial_that_fails_fail_with_it(
+    store: type[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that does not answer costs all of them its time once, and not one after the other."""
+    monkeypatch.setattr(store, "seconds", 0.3)
+    monkeypatch.setattr(store, "fault", PermissionError("403"))
+
+    def attempt(_: int) -> str:
+        with pytest.raises(InvalidRequestError) as caught:
+            trial.try_target("bucket://films", 1)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(attempt, range(8)))) == 1
+    assert len(store.writes) == 1
+    attempt(0)  # a later one tries again
+    assert len(store.writes) == 2
+
+
 async def test_a_place_is_tried_again_after_a_while(
     make_client: MakeClient, store: type[Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +394,50 @@ async def test_a_bucket_is_never_created(
         monkeypatch.setattr(store, name, create)
     video = await settle(make_client(save_to="bucket://films/x").generate(**ASK))
     assert video.path == "bucket://films/x/task-1.mp4"
+
+
+async def test_a_bucket_is_never_created_through_a_cache_either(
+    make_client: MakeClient, gateway: Gateway, store: type[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[object] = []
+    for name in ("mkdir", "makedirs", "mkdirs"):
+        monkeypatch.setattr(store, name, lambda _, *parts, **__: created.append(parts))
+    with contextlib.suppress(DownloadError):  # fsspec's cache opens a file in another way; the bucket is looked at
+        await settle(make_client(save_to="simplecache::bucket://films/x").generate(**ASK))
+    assert created == []
+
+
+@pytest.mark.parametrize("place", [Path("s3://bucket/x"), "s3:/bucket/x", "gs:/b/{model}"])
+async def test_a_url_that_was_a_path_is_refused_before_paying(
+    make_client: MakeClient, gateway: Gateway, place: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidRequestError, match="Give a URL as text, not as a Path"):
+        await settle(make_client(save_to=place).generate(**ASK))
+    assert gateway.posts == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_container_at_an_account_stays_in_the_path(
+    make_client: MakeClient, store: type[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure's own form: the store's path begins with the container."""
+
+    class Azure(store):  # type: ignore[misc, valid-type]
+        protocol = ("abfs", "az")
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            rest = path.rpartition("://")[2]
+            container, at, tail = rest.partition("@")
+            return f"{container}/{tail.partition('/')[2]}" if at else rest
+
+    fsspec.register_implementation("abfs", Azure, clobber=True)
+    Azure.clear_instance_cache()
+    video = await settle(make_client(save_to="abfs://films@account.blob.core.windows.net/x").generate(**ASK))
+    assert video.path == "abfs://films@account.blob.core.windows.net/x/task-1.mp4"
+    assert list(store.store) == ["films/x/task-1.mp4"]
+    assert targets.exists(video.path)
 
 
 @each_row(
