@@ -40,7 +40,7 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.langchain.image_preview import describe_fields, given_images, image_facts, image_line
 from langchain_nebula_video.langchain.plain_state import check_plain, to_plain
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
-from langchain_nebula_video.langchain.replay import node_key
+from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, make_order
@@ -105,12 +105,12 @@ def submit_node(client: Client, *, save_to: Any = None) -> Node:
     options = client._options  # noqa: SLF001 of this package
 
     def submit(state: _NodeState) -> dict[str, Any]:
-        with _explain_second_answer(state):
+        with _explain_second_answer(state), count_for_thread():
             task = options.run_blocking("submit", _request_in(state), save_to=save_to, **_key_arguments(state))
         return _task_update(state, task)
 
     async def asubmit(state: _NodeState) -> dict[str, Any]:
-        with _explain_second_answer(state):
+        with _explain_second_answer(state), count_for_thread():
             task = await options.async_lifecycle().submit(_request_in(state), save_to=save_to, **_key_arguments(state))
         return _task_update(state, task)
 

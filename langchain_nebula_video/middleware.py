@@ -41,8 +41,9 @@ class _BudgetState(AgentState[Any]):
 class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     """Limits what an agent spends on videos. Give each agent an instance of its own.
 
-    The limit covers everything that is paid for inside a call of any of the agent's tools. It holds across processes
-    and after a person's edits. The amount spent is read from the journal of the agent's own tools:
+    The limit covers everything that is paid for inside a call of any of the agent's tools: with any client, key or
+    journal, and by agents inside. It holds across processes and after a person's edits. Threads that get no context
+    are covered by `per="day"` only; see `docs/spending.md`. The amount spent is read from the journals:
 
     - the bill of videos that succeeded;
     - the reservation of videos that are unfinished or unconfirmed;
@@ -97,15 +98,25 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         """See `before_agent`."""
         return self.before_agent(state, runtime)
 
+    def after_agent(self, state: Any, runtime: Any) -> None:
+        """Let go what is kept for this run."""
+        self.budget.end(self._run(state, runtime))
+
+    async def aafter_agent(self, state: Any, runtime: Any) -> None:
+        """See `after_agent`."""
+        self.after_agent(state, runtime)
+
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Register the agent's tools, for their prices and their journal."""
         self.budget.register(request.tools)
-        return handler(request)
+        with self.budget.watch(self._run(request.state, request.runtime)):
+            return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_model_call`."""
         self.budget.register(request.tools)
-        return await handler(request)
+        with self.budget.watch(self._run(request.state, request.runtime)):
+            return await handler(request)
 
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """Refuse the calls of this turn that do not fit."""
@@ -126,14 +137,16 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Limit the call to what is left now, and add what is left afterwards to its answer."""
         self.budget.register([request.tool])
-        with apply_limit(self.budget.limit(self._run(request.state, request.runtime))):
+        run = self._run(request.state, request.runtime)
+        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
             answer = handler(request)
         return self._add_budget_left(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
         self.budget.register([request.tool])
-        with apply_limit(self.budget.limit(self._run(request.state, request.runtime))):
+        run = self._run(request.state, request.runtime)
+        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
             answer = await handler(request)
         return await asyncio.to_thread(self._add_budget_left, answer, request)
 

@@ -22,6 +22,7 @@ import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
 from langchain_nebula_video.journal import Entry, EntryState, Journal
+from langchain_nebula_video.journal.budget import Ceiling
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = MOMENT + timedelta(minutes=2)
@@ -41,6 +42,10 @@ def entry(**fields: Any) -> Entry:
 def begin(journal: Journal, entry_id: str, **fields: Any) -> bool:
     until = fields.get("now", MOMENT) + timedelta(minutes=1)
     return journal.begin(entry_id, **{"holder": "a", "now": MOMENT, "until": until, "cap": 4, **fields})
+
+
+def refused(wanted: Decimal, left: Decimal) -> BudgetExceededError:
+    return BudgetExceededError(f"{wanted} of {left}")
 
 
 class JournalContract:
@@ -311,6 +316,38 @@ class JournalContract:
         assert journal.reserve(again, None) == again
         assert not journal.entries()[0].scopes
         assert journal.spent(scope="run") == 0
+
+    def test_a_ceiling_is_decided_as_the_entry_is_written(self, journal: Journal) -> None:
+        for number, scopes in enumerate([("run",), ("other",)]):
+            journal.reserve(entry(id=f"{number}", scopes=scopes), None)
+        of_run = Ceiling(Decimal("0.50"), "run", None, refused)
+        with pytest.raises(BudgetExceededError, match=r"0\.369 of 0\.131"):
+            journal.reserve(entry(id="2", key="a", scopes=("run",), created_at=LATER), None, ceilings=[of_run])
+        assert journal.find(key="a") is None
+        lately, of_nobody = Ceiling(Decimal("0.50"), None, MOMENT, refused), Ceiling(Decimal(1), "x", None, refused)
+        fits = entry(id="3", key="a", created_at=LATER)
+        assert journal.reserve(fits, None, ceilings=[of_nobody, lately]) == fits
+        with pytest.raises(BudgetExceededError, match=r"0\.369 of 0\.131"):
+            journal.reserve(entry(id="4", created_at=LATER), None, ceilings=[of_nobody, lately])
+
+    def test_a_ceiling_refuses_no_entry_that_is_there(self, journal: Journal) -> None:
+        nothing = Ceiling(Decimal(0), None, None, refused)
+        first = journal.reserve(entry(key="a"), None)
+        assert journal.reserve(entry(id="2", key="a"), None, ceilings=[nothing]) == first
+
+    def test_ceilings_are_atomic_across_threads(self, journal: Journal) -> None:
+        barrier, ceiling = threading.Barrier(16), Ceiling(Decimal("1.00"), "run", None, refused)
+
+        def reserve(number: int) -> bool:
+            barrier.wait()
+            try:
+                journal.reserve(entry(id=str(number), scopes=("run",)), None, ceilings=[ceiling])
+            except BudgetExceededError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(16) as pool:
+            assert sum(pool.map(reserve, range(16))) == 2
 
     def test_a_budget_is_kept_and_its_window_slides(self, journal: Journal) -> None:
         budget = Budget("0.50", per=timedelta(minutes=2))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
 from langchain_nebula_video.schema import dollars
 
-__all__ = ["Budget", "check_budget", "round_up"]
+__all__ = ["Budget", "Ceiling", "check_budget", "check_ceilings", "round_up"]
 
 _TRILLIONTH = Decimal("1e-12")
 
@@ -48,6 +49,38 @@ class Budget:
 
     def __str__(self) -> str:
         return dollars(self.usd) + (f" per {_window(self.per)}" if self.per else " in all")
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A limit that a journal decides as it writes an entry, besides the client's own budget."""
+
+    usd: Decimal
+    scope: str | None
+    """It is for the entries of this scope; `None`: for all."""
+    since: datetime | None
+    """It is for the entries made after this moment; `None`: for all."""
+    refusal: Callable[[Decimal, Decimal], BudgetExceededError]
+    """Returns the error for a price and for what is left."""
+
+
+def check_ceilings(
+    ceilings: Iterable[Ceiling], spent: Callable[[datetime | None, str | None], Decimal], wanted: Decimal
+) -> None:
+    """Check that a new cost fits under each ceiling.
+
+    Args:
+        ceilings: The ceilings.
+        spent: Returns what the entries since a moment, with a scope, have spent and reserved.
+        wanted: The new cost.
+
+    Raises:
+        BudgetExceededError: it does not fit.
+    """
+    for ceiling in ceilings:
+        left = ceiling.usd - spent(ceiling.since, ceiling.scope)
+        if wanted > left:
+            raise ceiling.refusal(wanted, left)
 
 
 def check_budget(budget: Budget, spent: Decimal, wanted: Decimal) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from langchain_nebula_video.journal.budget import Budget, check_budget, round_up
+from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings, round_up
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, Entry, EntryState
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
@@ -38,7 +38,9 @@ class MemoryJournal:
         self._submitting: set[str] = set()
         _INSTANCES[self._name] = self
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+    def reserve(
+        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+    ) -> Entry:
         """See `Journal.reserve`."""
         with self._lock:
             owner = self._entries[self._by_key[entry.key]] if entry.key in self._by_key else None
@@ -56,6 +58,7 @@ class MemoryJournal:
             if budget is not None:
                 since = entry.created_at - budget.per if budget.per else None
                 check_budget(budget, self._spent(since), entry.reserved_usd)
+            check_ceilings(ceilings, self._spent, entry.reserved_usd)
             self._store(entry)
             return entry
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
 from langchain_nebula_video.errors import JournalError, Money
-from langchain_nebula_video.journal.budget import Budget
+from langchain_nebula_video.journal.budget import Budget, Ceiling
 from langchain_nebula_video.journal.entries import Entry, EntryState
 
 __all__ = ["Journal", "lease_lost_error", "missing_entry_error"]
@@ -20,7 +20,9 @@ class Journal(Protocol):
     blocking: bool
     """Whether its methods may wait for a disk or a network, and so must not run on an event loop."""
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+    def reserve(
+        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+    ) -> Entry:
         """Write the entry and reserve its cost, or return the entry that has the same key.
 
         An entry left in mid-submit (see `entries`) is resolved first. If nothing was sent, the new entry replaces it.
@@ -32,9 +34,10 @@ class Journal(Protocol):
             adopt: Whether an abandoned entry of the same account and the same request is returned too. It gets the
                 key. So a retry, by a program or a language model, continues what may have been paid for. An adopted
                 entry is no longer abandoned, unless it has no task yet: then the next retry must find it too.
+            ceilings: Limits that the entry must keep besides, decided in the same transaction.
 
         Raises:
-            BudgetExceededError: the cost does not fit into the budget; the entry is not written.
+            BudgetExceededError: the cost does not fit into the budget or under a ceiling; the entry is not written.
         """
         ...
 

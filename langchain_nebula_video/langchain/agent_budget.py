@@ -1,17 +1,23 @@
-"""What an agent's budget counts: the rows of its tools' journals in one run, one thread or one day."""
+"""What an agent's budget counts: what was paid for in one run, in one thread, or in a day of its journals.
+
+Each journal entry that is reserved inside the agent's tool calls has two scopes: a hash of the thread and one of the
+run. It does not matter who pays: a tool, a client or a runnable with any key or none, or an agent inside a tool.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
-from langchain_nebula_video.journal import Budget, Entry, Journal
-from langchain_nebula_video.journal.limits import SpendLimit
-from langchain_nebula_video.langchain.replay import thread_key_prefix
+from langchain_nebula_video.journal import Budget, Journal
+from langchain_nebula_video.journal.limits import SeenJournals, SpendLimit, watch_journal
+from langchain_nebula_video.langchain.replay import scope_hash, thread_scope
 from langchain_nebula_video.langchain.tool_calls import quote_call
 from langchain_nebula_video.langchain.tools import RequestTool
 from langchain_nebula_video.schema import dollars
@@ -21,19 +27,18 @@ __all__ = ["AgentBudget", "Period", "Run", "RunState", "new_run"]
 Period = Literal["run", "thread", "day"]
 
 
+_DAY = timedelta(days=1)
+
+
 class RunState(TypedDict):
     """What a graph's state keeps of a run; plain data, so that every checkpointer can hold it."""
 
-    since: str
-    """When the run began, in ISO format."""
-    made: list[str]
-    """The journal rows of a run without a thread: their keys do not name the run. No checkpointer stores the state of
-    such a run, so all its steps share this one list object."""
+    id: str
 
 
 def new_run() -> RunState:
     """The state of a run that begins now."""
-    return RunState(since=datetime.now(UTC).isoformat(), made=[])
+    return RunState(id=uuid.uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,16 @@ class Run:
 
     state: RunState
     thread_id: str | None
+
+    @property
+    def scope(self) -> str:
+        """What the run's entries count for."""
+        return scope_hash("run", self.state["id"], self.thread_id or "")
+
+    @property
+    def thread_scope(self) -> str:
+        """What the thread's entries count for. Without a thread id it is the run's."""
+        return self.scope if self.thread_id is None else thread_scope(self.thread_id)
 
 
 class AgentBudget:
@@ -61,6 +76,7 @@ class AgentBudget:
         self.usd = Budget(usd).usd
         self.per = per
         self._tools: dict[str, RequestTool] = {}
+        self._seen = SeenJournals()
 
     def register(self, tools: Iterable[Any]) -> None:
         """Count what these tools pay; others are ignored.
@@ -97,24 +113,55 @@ class AgentBudget:
 
     def limit(self, run: Run) -> SpendLimit:
         """The check of each row that a call writes: with the real price, and everything else that counts by then."""
+        return self._limit(run, (run.scope, run.thread_scope))
 
-        def check(journal: Journal, entry: Entry) -> None:
-            if run.thread_id is None:
-                run.state["made"].append(entry.id)
-            spent = self._spent(run, journal, entry)
-            if spent > self.usd:
-                raise self._refusal(entry.reserved_usd, self.usd - spent + entry.reserved_usd)
+    @contextmanager
+    def watch(self, run: Run) -> Iterator[None]:
+        """While the body runs, hold a budget per day for whatever this process reserves in the tools' journals."""
+        if self.per != "day":
+            yield
+            return
+        limit = self._limit(run, ())
+        with watch_journal(limit.counted(), limit):
+            yield
 
-        return check
+    def end(self, run: Run) -> None:
+        """Let the journals of a run go, when it has ended."""
+        self._seen.forget(run.scope)
+
+    @property
+    def kept_journals(self) -> int:
+        """How many journals of other code are kept alive for their sums."""
+        return len(self._seen)
 
     def left(self, run: Run) -> Decimal:
         """What is left, in US dollars; never below zero."""
         return max(self.usd - self._spent(run), Decimal(0))
 
+    def _limit(self, run: Run, scopes: tuple[str, ...]) -> SpendLimit:
+        journals: list[Journal] = []
+        for tool in list(self._tools.values()):
+            if tool.journal not in journals:
+                journals.append(tool.journal)
+        return SpendLimit(
+            usd=self.usd,
+            scopes=scopes,
+            refusal=self._refusal,
+            scope=self._scope(run),
+            window=_DAY if self.per == "day" else None,
+            journals=tuple(journals),
+            seen=self._seen,
+        )
+
+    def _scope(self, run: Run) -> str | None:
+        return {"run": run.scope, "thread": run.thread_scope, "day": None}[self.per]
+
     def _may_resume(self, call: Mapping[str, Any], run: Run) -> bool:
         """Whether a call may repeat an abandoned one, which is paid for. The journal decides when it is called."""
         prompt = call["args"].get("prompt") or ""
-        rows = (row for journal in self._journals() for row in self._rows(journal, run))
+        since = datetime.now(UTC) - _DAY if self.per == "day" else None
+        journals = self._limit(run, ()).counted()
+        rows = (row for journal in journals for row in journal.entries(since=since, scope=self._scope(run)))
         return any(row.abandoned and row.spent_usd and row.request.get("prompt", "") == prompt for row in rows)
 
     def _refusal(self, usd: Decimal | None, left: Decimal) -> BudgetExceededError:
@@ -125,37 +172,5 @@ class AgentBudget:
             hint="Make a shorter or smaller one, or tell the user.",
         )
 
-    def _spent(self, run: Run, journal: Journal | None = None, entry: Entry | None = None) -> Decimal:
-        """The sum that counts.
-
-        Args:
-            run: The run that asks.
-            journal: Where `entry` was written, if anywhere.
-            entry: A row that was just written. It counts whatever its key is.
-        """
-        journals = self._journals(*([] if journal is None else [journal]))
-        if self.per == "day":
-            return sum((each.spent(_day_ago()) for each in journals), Decimal(0))
-        spent = {row.id: row.spent_usd for each in journals for row in self._rows(each, run)}
-        if entry is not None:
-            spent[entry.id] = entry.reserved_usd
-        return sum(spent.values(), Decimal(0))
-
-    def _journals(self, *more: Journal) -> list[Journal]:
-        found: list[Journal] = []
-        for journal in (*(tool.journal for tool in list(self._tools.values())), *more):
-            if journal not in found:
-                found.append(journal)
-        return found
-
-    def _rows(self, journal: Journal, run: Run) -> list[Entry]:
-        began = datetime.fromisoformat(run.state["since"])
-        if self.per == "day":
-            return journal.entries(since=_day_ago())
-        if run.thread_id is None:
-            return [row for row in journal.entries(since=began) if row.id in run.state["made"]]
-        return journal.entries(key_prefix=thread_key_prefix(run.thread_id), since=began if self.per == "run" else None)
-
-
-def _day_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(days=1)
+    def _spent(self, run: Run) -> Decimal:
+        return self._limit(run, ()).spent(datetime.now(UTC))

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
+from langchain_nebula_video.journal.limits import add_scope
 from langchain_nebula_video.langchain.progress import graph_runtime
 
-__all__ = ["node_key", "thread_key_prefix", "tool_call_key"]
+__all__ = ["count_for_thread", "node_key", "scope_hash", "thread_key_prefix", "thread_scope", "tool_call_key"]
 
 _SEPARATOR = "|"
 """Separates the segments of LangGraph's checkpoint namespaces. LangGraph forbids it in names of nodes."""
@@ -33,6 +35,27 @@ _SEPARATOR = "|"
 def thread_key_prefix(thread_id: object) -> str:
     """The prefix of all keys of a thread, and of no other thread's keys."""
     return f"{quote(str(thread_id), safe='')}:"
+
+
+def thread_scope(thread_id: object) -> str:
+    """What the journal entries of a thread count for; see `Entry.scopes`."""
+    return scope_hash("thread", str(thread_id))
+
+
+def scope_hash(kind: str, *parts: str) -> str:
+    """A scope of one length, whatever a thread is called."""
+    text = "\n".join((kind, *parts))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, person=b"nebula-scope").hexdigest()
+
+
+@contextmanager
+def count_for_thread(config: RunnableConfig | None = None) -> Iterator[None]:
+    """Let what the body pays for count for its thread. Without a config, for the thread of the current node."""
+    if config is None and graph_runtime() is not None:
+        config = sys.modules["langgraph.config"].get_config()
+    thread_id = _thread_id(config)
+    with nullcontext() if thread_id is None else add_scope(thread_scope(thread_id)):
+        yield
 
 
 def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: Iterable[Any] = ()) -> str | None:

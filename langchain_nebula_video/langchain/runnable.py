@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
-from langchain_nebula_video.langchain.replay import node_key
+from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.runnable_input import InputReader
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
@@ -150,7 +150,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
         def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._read(input, kwargs)
-            with track_costs():
+            with track_costs(), count_for_thread(config):
                 video: Video = self.run_blocking(
                     "generate", request, **_key_arguments(key), on_progress=progress_to(config)
                 )
@@ -167,7 +167,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request = self._read(input, kwargs)
             lifecycle, report = self.async_lifecycle(), progress_to_async(config)
-            with track_costs():
+            with track_costs(), count_for_thread(config):
                 video = await lifecycle.generate(request, **_key_arguments(key), on_progress=report)
                 annotate_run(video)
             return video

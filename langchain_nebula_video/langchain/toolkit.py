@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import TaskTimeoutError
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.replay import count_for_thread
 from langchain_nebula_video.langchain.tool_base import (
     OfferTool,
     SharedToolOptions,
@@ -58,7 +59,7 @@ class NebulaSubmitVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> ToolResult:
-        with translate_errors(self.asks_with):
+        with translate_errors(self.asks_with), count_for_thread(config):
             request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             return self._result(self.run_blocking("submit", request, key=replay_key(config, runtime), adopt=True))
 
@@ -70,7 +71,7 @@ class NebulaSubmitVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> ToolResult:
-        with translate_errors(self.asks_with):
+        with translate_errors(self.asks_with), count_for_thread(config):
             request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             return self._result(
                 await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.replay import count_for_thread
 from langchain_nebula_video.langchain.tool_base import OfferTool, ToolOptions
 from langchain_nebula_video.langchain.tool_context import messages_in, replay_key, restore_image_data
 from langchain_nebula_video.langchain.tool_description import description
@@ -130,7 +131,7 @@ class NebulaVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> ToolResult:
-        with translate_errors(self.asks_with):
+        with translate_errors(self.asks_with), count_for_thread(config):
             request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             report = progress_to(config, runtime)
             with catch_failed_save() as unsaved_result:
@@ -149,7 +150,7 @@ class NebulaVideoTool(RequestTool):
         runtime: Annotated[Any, InjectedToolArg] = None,
         **fields: Any,
     ) -> ToolResult:
-        with translate_errors(self.asks_with):
+        with translate_errors(self.asks_with), count_for_thread(config):
             request = self.request_from_call({"prompt": prompt, **fields}, runtime)
             report = progress_to_async(config, runtime)
             lifecycle = self.async_lifecycle()

@@ -67,9 +67,8 @@ class Submitter:
         """
         runtime = self._context.runtime
         self._check_price_known(order)
-        if (
-            key is not None and adopt and not exact_key
-        ):  # nobody chose this key: some language models restart their call ids each turn
+        if key is not None and adopt and not exact_key:
+            # Nobody chose this key: some language models restart their call ids each turn.
             key = f"{key}:{order.digest}"
         while True:
             entry = self._new_entry(order, key, holder)
@@ -98,7 +97,7 @@ class Submitter:
     def _check_price_known(self, order: Order) -> None:
         """A budget needs a price."""
         context = self._context
-        if (context.options.budget is not None or limits.has_limits()) and order.cost.usd is None:
+        if (context.options.budget is not None or limits.has_limits(context.journal)) and order.cost.usd is None:
             raise InvalidRequestError(
                 f"There is a budget, and no price is known for {order.offer.model.name} on {context.gateway.name!r}.",
                 hint=f"Give its price per second with prices={{{order.offer.model.name!r}: '…'}}, choose a model with "
@@ -124,7 +123,7 @@ class Submitter:
         """Write the entry, or return the one that has the key. Wait while another call is submitting that one."""
         context = self._context
         # A process-wide limit may read other journals, and those may block.
-        call = context.runtime.call if limits.has_limits() else context.call_journal
+        call = context.runtime.call if limits.has_limits(context.journal) else context.call_journal
         while True:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, adopt=adopt)
             submitting_elsewhere = owner.id != entry.id and owner.state is EntryState.SUBMITTING

@@ -30,7 +30,7 @@ from langchain_nebula_video import (
     SqlJournal,
 )
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.langchain.replay import thread_key_prefix
+from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
 from tests.gateways import INTERVAL, SPEED
@@ -459,10 +459,18 @@ def test_what_other_tools_make_inside_themselves_is_held_to_it(
     assert submits(emulator) == 0
 
 
-def test_what_is_made_in_the_thread_by_other_means_counts(emulator: Emulator, options: dict[str, Any]) -> None:
-    journal = MemoryJournal()
-    client = NebulaVideoClient(**options, journal=journal)
-    client.generate({**ASK, "prompt": "Before"}, key=f"{thread_key_prefix('1')}another node")
+@pytest.mark.parametrize("means", ["a tool", "a runnable", "a graph"])
+def test_what_is_made_in_the_thread_by_other_means_counts(
+    emulator: Emulator, options: dict[str, Any], means: str
+) -> None:
+    journal, before = MemoryJournal(), {**ASK, "prompt": "Before"}
+    if means == "a tool":
+        NebulaVideoTool(**options, journal=journal).invoke(before, THREAD)
+    elif means == "a runnable":
+        NebulaVideoRunnable(**options, journal=journal).invoke(before, THREAD, key="mine")
+    else:
+        client = NebulaVideoClient(**options, journal=journal)
+        video_graph(client, checkpointer=InMemorySaver()).invoke({"request": before, "key": "mine"}, THREAD)
     graph = agent(options, calls(ASK), middleware=[VideoBudgetMiddleware("0.30", per="thread")], journal=journal)
     assert "$0.1155 of the budget" in str(told(graph.invoke(GO, THREAD))[0].content)
     assert submits(emulator) == 1
@@ -503,7 +511,6 @@ def _elsewhere(name: str, url: str, options: dict[str, Any], all_ready: Barrier)
 def test_a_day_holds_for_processes_at_the_same_time(
     emulator: Emulator, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Two that reserve at once may both be refused; together they never have more."""
     url = f"sqlite:///{tmp_path}/journal.db"
     all_ready = barrier(3)
     with ThreadPoolExecutor(3) as pool:
@@ -512,8 +519,8 @@ def test_a_day_holds_for_processes_at_the_same_time(
         ]
     for process in running:
         assert process.result().returncode == 0, process.result().stderr
-    assert submits(emulator) <= 2
-    assert float(emulator.bill.usd) <= 0.40
+    assert submits(emulator) == 2
+    assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
 
 
 class Falls(AgentMiddleware[Any, Any, Any]):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.journal.budget import Budget
+from langchain_nebula_video.journal.budget import Budget, Ceiling
 from langchain_nebula_video.journal.entries import Entry, EntryState
 
 if TYPE_CHECKING:
@@ -56,9 +56,11 @@ class SqlJournal:
     def __hash__(self) -> int:
         return hash(self._arguments[0])
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+    def reserve(
+        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+    ) -> Entry:
         """See `Journal.reserve`."""
-        return self._store.reserve(entry, budget, adopt=adopt)
+        return self._store.reserve(entry, budget, adopt=adopt, ceilings=ceilings)
 
     def update(self, entry_id: str, **changes: Any) -> Entry:
         """See `Journal.update`."""

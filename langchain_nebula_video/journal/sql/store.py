@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, Money
-from langchain_nebula_video.journal.budget import Budget, check_budget
+from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings
 from langchain_nebula_video.journal.entries import (
     FORGETTABLE_STATES,
     MAX_REUSE_AGE,
@@ -59,7 +60,7 @@ class Store:
 
     # --- submitting ---
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool) -> Entry:
+    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool, ceilings: Sequence[Ceiling]) -> Entry:
         """See `Journal.reserve`."""
         row, now = to_row(entry), to_microseconds(entry.created_at)
 
@@ -71,12 +72,14 @@ class Store:
                     found = self._adopt(session, row, entry, now)
                 if found is not None:
                     return found
-                if budget is not None:
-                    since = to_microseconds(entry.created_at - budget.per) if budget.per else None
-                    try:
-                        check_budget(budget, self._spent(session, since, None), entry.reserved_usd)
-                    except BudgetExceededError as error:
-                        return error  # not raised here: the transaction commits what it deleted before
+                spent = partial(self._spent, session)
+                try:
+                    if budget is not None:
+                        since = entry.created_at - budget.per if budget.per else None
+                        check_budget(budget, spent(since, None), entry.reserved_usd)
+                    check_ceilings(ceilings, spent, entry.reserved_usd)
+                except BudgetExceededError as error:
+                    return error  # not raised here: the transaction commits what it deleted before
                 session.execute(sql.INSERT, row)
                 for scope in to_scopes(entry):
                     session.execute(sql.INSERT_SCOPE, scope)
@@ -277,12 +280,13 @@ class Store:
 
         def work(_: bool) -> Decimal:
             with self.database.statement() as session:
-                return self._spent(session, None if since is None else to_microseconds(since), scope)
+                return self._spent(session, since, scope)
 
         return self.database.run(work)
 
-    def _spent(self, session: Session, since: int | None, scope: str | None) -> Decimal:
-        filters = {"since": since, "of_scope": None if scope is None else index_text(scope)}
+    def _spent(self, session: Session, since: datetime | None, scope: str | None) -> Decimal:
+        after = None if since is None else to_microseconds(since)
+        filters = {"since": after, "of_scope": None if scope is None else index_text(scope)}
         statement, values = sql.sum_spent(filters)
         whole, rest = session.fetch(statement, values)[0]
         return from_trillionths(int(whole) * 1_000_000 + int(rest))
