@@ -38,12 +38,14 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/journal.py
 
-# The long runs: some ten minutes on two cores. The second one needs PostgreSQL's programs.
+# The long runs: some fifteen minutes each on two cores. The second one needs PostgreSQL's programs and pgbouncer.
+# PART=storm runs one part only; see tests/chaos/run.py.
+PARTS = $(if $(PART),--part $(PART))
 chaos: $(VENV)/.dev
-	$(BIN)/python -m tests.chaos --generations 5000 --kills 200 --seed 1
+	$(BIN)/python -m tests.chaos --generations 5000 --kills 200 --seed 1 $(PARTS)
 
 chaos_postgres: $(VENV)/.dev
-	$(BIN)/python -m tests.chaos --generations 2000 --kills 80 --seed 2 --postgres
+	$(BIN)/python -m tests.chaos --generations 2000 --kills 80 --seed 2 --postgres $(PARTS)
 
 clean:
 	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

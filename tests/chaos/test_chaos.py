@@ -1,33 +1,86 @@
-"""A short run of the chaos; `make chaos` is the long one."""
+"""Short runs of the chaos, a part each; `make chaos` and `make chaos_postgres` are the long ones."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.run import Plan, on_postgres, run
+from tests.chaos.accounts import accounts
+from tests.chaos.consents import consents
+from tests.chaos.databases import databases
+from tests.chaos.disturbances import crash_now_and_then
+from tests.chaos.downloads import downloads
+from tests.chaos.plan import Plan
+from tests.chaos.run import ZEROS, locked
+from tests.chaos.rush import rush
+from tests.chaos.storm import storm
 from tests.postgres import programs_folder
+
+REQUIRED = os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1"
 
 
 def test_killed_and_faulted_processes_neither_pay_twice_nor_lose_a_video(tmp_path: Path) -> None:
-    figures = run(Plan(generations=80, kills=5, seed=7, processes=3), tmp_path)
-    assert figures.zeros == (0, 0, 0, Decimal(0)), figures
-    assert figures.kills >= 1  # a fast machine is done before the fifth
+    figures = locked(Plan(generations=80, kills=5, seed=7, processes=3, full_disks=False), tmp_path)
+    assert figures.zeros == ZEROS, figures
+    assert figures.disturbances["kills"] >= 1  # a fast machine is done before the fifth
     assert figures.peak_submits <= 4
     assert figures.states["succeeded"] >= 60, figures
 
 
-def test_they_share_a_postgresql_that_crashes_in_between() -> None:
-    if programs_folder() is None and os.environ.get("NEBULA_REQUIRE_POSTGRES") != "1":
+@pytest.mark.parametrize("kind", ["blocking", "async"])
+def test_a_submit_behind_long_downloads_is_not_paid_again_by_another_process(tmp_path: Path, kind: str) -> None:
+    figures = downloads(Plan(generations=64, seed=1), tmp_path, [kind])
+    assert figures.zeros == ZEROS, figures
+    assert figures.disturbances["slow_downloads"] >= 40, figures
+    assert figures.deliveries >= 60, figures
+
+
+def test_two_users_of_one_account_never_get_each_others_videos(tmp_path: Path) -> None:
+    figures = accounts(Plan(generations=48, seed=1), tmp_path)
+    assert figures.zeros == ZEROS, figures
+    assert figures.states["succeeded"] >= 30, figures
+
+
+def test_six_consents_at_once_pay_for_one_video(tmp_path: Path) -> None:
+    figures = consents(Plan(generations=12, seed=1), tmp_path)
+    assert figures.zeros == ZEROS, figures
+    assert figures.tasks == 12, figures
+
+
+def test_a_rush_of_callers_stays_within_the_budget_and_four_submits_at_once(tmp_path: Path) -> None:
+    figures = rush(Plan(generations=64, seed=1), tmp_path)
+    assert figures.zeros == ZEROS, figures
+    assert figures.tasks == 20, figures
+    assert figures.peak_submits <= 4
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can reach."""
+    if programs_folder() is None and not REQUIRED:
         pytest.skip("PostgreSQL's programs (initdb, pg_ctl) are not installed")
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-        Path(name).chmod(0o755)  # PostgreSQL has a user of its own
-        figures = on_postgres({"generations": 60, "kills": 4, "seed": 3, "processes": 3}, Path(name))
-    assert figures.zeros == (0, 0, 0, Decimal(0)), figures
-    assert figures.server_crashes >= 1
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_they_share_a_postgresql_at_repeatable_read_that_crashes_in_between(folder: Path) -> None:
+    with databases(folder, pooled=False) as made:
+        plan = Plan(generations=50, kills=3, seed=3, processes=3, full_disks=False, make_journal=made.create)
+        figures = storm(plan, folder, crash_now_and_then(made.server))
+    assert figures.zeros == ZEROS, figures
+    assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 45, figures
+    assert figures.states["succeeded"] >= 35, figures
+
+
+def test_a_rush_on_a_postgresql_at_repeatable_read_stays_within_the_budget(folder: Path) -> None:
+    with databases(folder, pooled=False) as made:
+        figures = rush(Plan(generations=64, seed=1, make_journal=made.create), folder)
+    assert figures.zeros == ZEROS, figures
+    assert figures.tasks == 20, figures
+    assert figures.peak_submits <= 4

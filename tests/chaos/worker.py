@@ -1,25 +1,30 @@
-"""One process of the chaos run: generates its share of the keys until each has its end, whatever happens to it."""
+"""One process of the storm: generates its share of the keys until each is finished, whatever happens to it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import resource
 import sys
+import time
 from pathlib import Path
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
     Budget,
     BudgetExceededError,
+    JournalError,
     NebulaVideoError,
     SqlJournal,
     SubmissionUnconfirmedError,
     TaskFailedError,
 )
 from tests.chaos.clock import JumpingClock
+from tests.chaos.ledger import Delivery
+from tests.chaos.plan import fields
 
 AT_ONCE = 12
 FULL = "disk full\n"
@@ -27,7 +32,7 @@ PATIENCE = 30.0
 
 
 def say(text: str) -> None:
-    """Into the log, which is on the disk that may be full."""
+    """Write into the log, which is on the disk that may be full."""
     with contextlib.suppress(OSError):
         sys.stderr.write(text)
 
@@ -42,55 +47,71 @@ async def fill_the_disk(rng: random.Random) -> None:
         say(FULL)
 
 
-async def one(client: AsyncNebulaVideoClient, image: str, number: int, places: asyncio.Semaphore) -> None:
-    """One key, to its end: a video on disk, a free failure, no money left, or a question for a person."""
-    async with places:
-        while True:
-            try:
-                await client.generate(
-                    # The same scene for all, so that the emulator renders one video; the address tells them apart.
-                    prompt="The boat crosses the bay",
-                    image=f"{image}?key={number}",
-                    seed=1,
-                    resolution="480p",
-                    key=f"k{number}",
-                )
-            except (SubmissionUnconfirmedError, TaskFailedError, BudgetExceededError):
-                return
-            except NebulaVideoError as error:
-                say(f"k{number}: {type(error).__name__}: {error}\n")
-                await asyncio.sleep(0.2)
-            else:
-                return
+class Worker:
+    """Generates keys, and ends the process if the journal keeps failing."""
+
+    def __init__(self, client: AsyncNebulaVideoClient, image: str, delivered: Path, give_up_after: float) -> None:
+        self._client, self._image, self._delivered = client, image, delivered
+        self._give_up_after = give_up_after
+        self._failing_since: float | None = None
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def finish(self, name: str) -> None:
+        """Finish one key: a video on disk, a free failure, no money left, or a question for a person."""
+        async with self._places:
+            while True:
+                try:
+                    video = await self._client.generate(fields(self._image, name), key=name)
+                except (SubmissionUnconfirmedError, TaskFailedError, BudgetExceededError):
+                    return
+                except NebulaVideoError as error:
+                    say(f"{name}: {type(error).__name__}: {error}\n")
+                    self._note_failure(error)
+                    await asyncio.sleep(0.2)
+                else:
+                    self._failing_since = None
+                    with contextlib.suppress(OSError), self._delivered.open("a") as out:
+                        out.write(Delivery.of(name, video.url).line())
+                    return
+
+    def _note_failure(self, error: NebulaVideoError) -> None:
+        if not isinstance(error, JournalError):
+            self._failing_since = None
+            return
+        self._failing_since = self._failing_since or time.monotonic()
+        if 0 < self._give_up_after < time.monotonic() - self._failing_since:
+            say("the journal keeps failing: this process ends\n")
+            os._exit(3)
 
 
 async def main(asked: argparse.Namespace) -> None:
-    """All keys of this worker's share."""
-    journal = SqlJournal(asked.journal)
+    """Finish all keys of this worker's share."""
     client = AsyncNebulaVideoClient(
         gateway=asked.gateway,
         base_url=asked.base_url,
         api_key=asked.api_key,
-        journal=journal,
+        journal=SqlJournal(asked.journal),
         budget=Budget(asked.budget),
         save_to=Path(asked.folder),
         poll_interval=0.05,
         timeout=PATIENCE,
         clock=JumpingClock(asked.jump),
     )
-    places = asyncio.Semaphore(AT_ONCE)
-    filling = asyncio.create_task(fill_the_disk(random.Random(asked.seed)))
+    worker = Worker(client, asked.image, Path(asked.delivered), asked.give_up_after)
+    filling = asyncio.create_task(fill_the_disk(random.Random(asked.seed))) if asked.full_disks else None
     async with client, asyncio.TaskGroup() as group:
         for number in range(asked.first, asked.count, asked.step):
-            group.create_task(one(client, asked.image, number, places))
-    filling.cancel()
+            group.create_task(worker.finish(f"k{number}"))
+    if filling is not None:
+        filling.cancel()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name in ("--journal", "--gateway", "--base-url", "--api-key", "--budget", "--folder", "--image"):
-        parser.add_argument(name, required=True)
-    for name in ("--first", "--step", "--count", "--seed"):
-        parser.add_argument(name, type=int, required=True)
-    parser.add_argument("--jump", type=float, default=0.0)
+    for name in ("gateway", "base-url", "api-key", "journal", "budget", "folder", "image", "delivered"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("first", "step", "count", "seed", "full-disks"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    for name in ("jump", "give-up-after"):
+        parser.add_argument(f"--{name}", type=float, default=0.0)
     asyncio.run(main(parser.parse_args()))
