@@ -7,11 +7,13 @@ The server is a private one on a socket in a folder. Without PostgreSQL's progra
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import psycopg
 import pytest
 import sqlalchemy
 
@@ -189,3 +191,41 @@ def test_submits_are_synced_even_where_the_database_does_not_sync(server: Server
         (row,) = session.connection.exec_driver_sql("SHOW synchronous_commit").all()
     assert row == ("on",)
     journal.close()
+
+
+def test_the_id_of_a_paid_task_outlasts_a_statement_timeout(server: Server) -> None:
+    url = server.create(f"t{uuid.uuid4().hex}", statement_timeout="200ms")
+    journal = SqlJournal(url, patience=20)
+    journal.reserve(entry(), None)
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE nebula_entries")
+        timer = threading.Timer(1.5, other.rollback)
+        timer.start()
+        assert journal.update("1", task_id="t", state=EntryState.SUBMITTED).task_id == "t"
+        timer.join()
+    journal.close()
+
+
+def test_the_id_of_a_paid_task_outlasts_a_failover_to_a_server_that_only_reads(server: Server) -> None:
+    url = server.create(f"r{uuid.uuid4().hex}")
+    journal = SqlJournal(url, patience=20)
+    journal.reserve(entry(), None)
+
+    def only_read(value: str) -> None:
+        with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as other:
+            other.execute("BEGIN; SET TRANSACTION READ WRITE; COMMIT")
+            other.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+            other.execute("SELECT pg_reload_conf()")
+
+    only_read("on")
+    timer = threading.Timer(1.5, only_read, ["off"])
+    timer.start()
+    try:
+        began = time.monotonic()
+        with pytest.raises(JournalError, match=r"read-only transaction\. Nothing was sent.*primary server"):
+            journal.reserve(entry(id="2"), None)
+        assert time.monotonic() - began < 1
+        assert journal.update("1", task_id="t", state=EntryState.SUBMITTED).task_id == "t"
+    finally:
+        timer.join()
+        journal.close()

@@ -3,7 +3,8 @@
 | fault                                           |                                                            |
 |-------------------------------------------------|------------------------------------------------------------|
 | locked, busy, restarting, connection lost       | retried on a fresh connection until `patience` is used up  |
-| a full disk, while a task's id is to be written | the same: the task is paid for, and nobody else has the id |
+| any, while an accepted task's id is written     | the same: the task is paid for, and nobody else has the id |
+| one that stays with a connection                | retried once on a fresh connection                         |
 | any other fault, or `patience` is used up       | a `JournalError` that says what it means for the money     |
 
 Every transaction can be retried, even if it was committed and only the answer was lost. The work gets a flag that says
@@ -12,7 +13,9 @@ whether this is a retry, and then looks for its own traces.
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -20,11 +23,15 @@ from typing import TypeVar
 
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from langchain_nebula_video.errors import JournalError, Money
-from langchain_nebula_video.journal.sql.engines import create_postgres_engine, create_private_file, create_sqlite_engine
-from langchain_nebula_video.journal.sql.faults import HINTS, error_code, is_disk_full, is_transient
+from langchain_nebula_video.journal.sql.engines import (
+    SQLITE_WAIT,
+    create_postgres_engine,
+    create_private_file,
+    create_sqlite_engine,
+)
+from langchain_nebula_video.journal.sql.faults import find_hint, is_stale, is_transient
 from langchain_nebula_video.journal.sql.forks import watch_forks
 from langchain_nebula_video.journal.sql.schema import prepare
 from langchain_nebula_video.journal.sql.sessions import POSTGRES_BEGIN, Session, SqliteSession
@@ -34,6 +41,9 @@ __all__ = ["Database"]
 T = TypeVar("T")
 
 _LOCK_BASE = 0x6E6562756C61  # "nebula": advisory locks are numbers that all users of a database share
+_MAX_PAUSE = 1.0
+"""Seconds between two attempts."""
+_MAX_GIVEN_UP = 1000
 _inherited_engines: list[Engine] = []
 """In a child process: engines of the parent. Even to close one would close the parent's connections."""
 
@@ -50,6 +60,9 @@ class Database:
         self.url = url
         self.sqlite = url.drivername == "sqlite"
         self._patience = patience
+        self._wait = 0.0
+        self._given_up: dict[str, None] = {}
+        """Entries on which a work used up the patience, while nothing has worked since."""
         self._open()
         watch_forks(self)
 
@@ -66,44 +79,60 @@ class Database:
     # --- transactions ---
 
     def run(
-        self, work: Callable[[bool], T], *, money: Money = Money.NOT_SENT, hint: str = "", task_id: str | None = None
+        self,
+        work: Callable[[bool], T],
+        *,
+        money: Money = Money.LOOKED,
+        hint: str = "",
+        task_id: str | None = None,
+        entry_id: str | None = None,
+        unrecorded: bool = False,
     ) -> T:
-        """Do a piece of work, and retry it after a transient fault.
+        """Do a piece of work, and retry it after a transient fault until `patience` is used up.
 
         Args:
             work: Called with whether this is a retry.
             money: What a failure means for the money.
             hint: What to do after a failure.
-            task_id: The task whose id is to be written; a full disk is waited for then.
+            task_id: The task that it is about, for the error.
+            entry_id: The entry that it is about. If the last work on it used up the patience, this one is tried once.
+            unrecorded: Whether it writes the id of an accepted task, which nobody else has: any fault is waited out.
 
         Raises:
             JournalError: the work failed.
         """
-
-        def may_retry(error: BaseException) -> bool:
-            return is_transient(error) or (task_id is not None and is_disk_full(error))
-
-        def once(*, retried: bool) -> T:
-            with self._lock if self.sqlite else nullcontext():
-                if not self._ready:
-                    self._prepare()
-                return work(retried)
-
-        try:
+        deadline = time.monotonic() + (0 if entry_id in self._given_up else self._patience)
+        attempts = 0
+        while True:
             try:
-                return once(retried=False)
+                result = self._attempt(work, deadline, retried=attempts > 0)
             except SQLAlchemyError as error:
-                if not may_retry(error):
-                    raise
-            retrying = Retrying(
-                stop=stop_after_delay(self._patience),
-                wait=wait_random_exponential(multiplier=0.05, max=1.0),
-                retry=retry_if_exception(may_retry),
-                reraise=True,
-            )
-            return retrying(once, retried=True)
-        except SQLAlchemyError as error:
-            raise self._error(error, money, hint, task_id) from getattr(error, "orig", None)
+                attempts += 1
+                if not self._may_retry(error, attempts, deadline, unrecorded=unrecorded):
+                    if entry_id is not None and len(self._given_up) < _MAX_GIVEN_UP:
+                        self._given_up[entry_id] = None
+                    told = task_id if unrecorded else None
+                    raise self._error(error, money, hint, task_id, unrecorded=told) from getattr(error, "orig", None)
+            else:
+                self._given_up.clear()
+                return result
+            if attempts > 1:
+                left = max(0.0, deadline - time.monotonic())
+                time.sleep(min(left, random.uniform(0, min(_MAX_PAUSE, 0.05 * 2**attempts))))  # noqa: S311 no secret
+
+    def _attempt(self, work: Callable[[bool], T], deadline: float, *, retried: bool) -> T:
+        with self._lock if self.sqlite else nullcontext():
+            self._wait = min(SQLITE_WAIT, max(0.0, deadline - time.monotonic()))
+            if not self._ready:
+                self._prepare()
+            return work(retried)
+
+    def _may_retry(self, error: SQLAlchemyError, attempts: int, deadline: float, *, unrecorded: bool) -> bool:
+        if not (unrecorded or is_transient(error)):
+            return is_stale(error) and attempts == 1
+        # A lost connection may take longer to notice than the patience, and a fresh one may work at once.
+        fresh = attempts == 1 and getattr(error, "connection_invalidated", False)
+        return fresh or time.monotonic() < deadline
 
     @contextmanager
     def statement(self, *, synced: bool = False) -> Iterator[Session]:
@@ -121,6 +150,7 @@ class Database:
         session = self._sessions[0]
         try:
             session.set_sync(full=synced)
+            session.set_wait(self._wait)
             yield session
         except BaseException:
             _close_all(self._sessions)
@@ -152,15 +182,17 @@ class Database:
             prepare(session.connection)
         self._ready = True
 
-    def _error(self, error: SQLAlchemyError, money: Money, hint: str, task_id: str | None) -> JournalError:
+    def _error(
+        self, error: SQLAlchemyError, money: Money, hint: str, task_id: str | None, *, unrecorded: str | None
+    ) -> JournalError:
         where = self.url.database if self.sqlite else self.url.set(password=None, query={}).render_as_string()
         lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-        tried = f" for {self._patience:g} seconds" if is_transient(error) else ""
-        task = f" Task {task_id} was accepted, and its id may not be on record." if task_id else ""
+        tried = f" for {self._patience:g} seconds" if unrecorded or is_transient(error) else ""
+        task = f" Task {unrecorded} was accepted, and its id may not be on record." if unrecorded else ""
         return JournalError(
             f"The journal {where} did not work{tried}: {lines[0].rstrip('.')}.{task}",
             money=money,
-            hint=" ".join(filter(None, [hint, HINTS.get(error_code(error)) or JournalError.default_hint])),
+            hint=" ".join(filter(None, [hint, find_hint(error) or JournalError.default_hint])),
             task_id=task_id,
         )
 

@@ -8,14 +8,16 @@ import sys
 from typing import Any
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Engine, ExceptionContext
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.journal.sql.faults import PREPARED_FAULTS, error_code, is_stale
+from langchain_nebula_video.journal.sql.url import check_query, split_prepare_threshold
 
-__all__ = ["create_postgres_engine", "create_private_file", "create_sqlite_engine"]
+__all__ = ["SQLITE_WAIT", "create_postgres_engine", "create_private_file", "create_sqlite_engine"]
 
-_SQLITE_WAIT = 5.0
-"""Seconds for which SQLite itself waits for another process's transaction, which takes milliseconds."""
+SQLITE_WAIT = 5.0
+"""Seconds, at most, for which SQLite itself waits for another process's transaction, which takes milliseconds."""
 # A firewall that silently drops a connection must not block this process.
 _LINK = {"connect_timeout": "10", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
 
@@ -28,14 +30,19 @@ def create_sqlite_engine(url: URL, patience: float) -> Engine:
         hide_parameters=True,
         pool_size=1,
         max_overflow=0,
-        connect_args={"timeout": min(_SQLITE_WAIT, patience), "check_same_thread": False},
+        connect_args={"timeout": min(SQLITE_WAIT, patience), "check_same_thread": False},
     )
     event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
 def create_postgres_engine(url: URL, patience: float) -> Engine:
-    """Return an engine with up to 20 connections. Parameters of the URL win over the defaults."""
+    """Return an engine with up to 20 connections. Parameters of the URL win over the defaults.
+
+    Raises:
+        InvalidRequestError: the URL has a parameter that libpq does not know.
+    """
+    url, prepare_threshold = split_prepare_threshold(url)
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -43,9 +50,24 @@ def create_postgres_engine(url: URL, patience: float) -> Engine:
         pool_size=5,
         max_overflow=15,
         pool_timeout=patience,
-        connect_args={**{name: value for name, value in _LINK.items() if name not in url.query}},
+        connect_args={name: value for name, value in _LINK.items() if name not in url.query},
     )
-    event.listen(engine, "connect", _set_up_postgres)
+    prepare_thresholds = [prepare_threshold]
+
+    def set_up(connection: Any, _: Any) -> None:
+        connection.autocommit = True  # `Database` begins and ends transactions
+        connection.prepare_threshold = prepare_thresholds[-1]
+
+    def leave_stale_connections(context: ExceptionContext) -> None:
+        if context.sqlalchemy_exception is not None and is_stale(context.sqlalchemy_exception):
+            context.is_disconnect = True
+            if error_code(context.sqlalchemy_exception) in PREPARED_FAULTS:
+                prepare_thresholds.append(None)
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "handle_error", leave_stale_connections)
+    options = engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()
+    check_query(url, {option.keyword.decode() for option in options})
     return engine
 
 
@@ -67,7 +89,3 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     if sys.platform == "darwin":  # where an ordinary sync leaves data in the drive's cache
         connection.execute("PRAGMA fullfsync=ON")
-
-
-def _set_up_postgres(connection: Any, _: Any) -> None:
-    connection.autocommit = True  # `Database` begins and ends transactions

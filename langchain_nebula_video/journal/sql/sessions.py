@@ -57,6 +57,7 @@ class SqliteSession(Session):
         super().__init__(connection)
         self._driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         self._full = False
+        self._wait: float | None = None
 
     def fetch(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
         """See `Session.fetch`."""
@@ -75,6 +76,12 @@ class SqliteSession(Session):
         if self._full is not full:
             self.run_text(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
+
+    def set_wait(self, seconds: float) -> None:
+        """Choose how long SQLite waits for another process's transaction."""
+        if self._wait != seconds:
+            self.run_text(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+            self._wait = seconds
 
     def roll_back(self) -> None:
         """See `Session.roll_back`."""

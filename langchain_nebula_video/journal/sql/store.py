@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from langchain_nebula_video.errors import BudgetExceededError, Money
+from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings
 from langchain_nebula_video.journal.entries import (
     FORGETTABLE_STATES,
@@ -56,12 +56,13 @@ class Store:
     def __init__(self, url: str, patience: float) -> None:
         self.database = Database(parse_url(url), patience)
         self._unwritten: dict[str, dict[str, Any]] = {}
-        """Changes with a task id that could not be written; the next change of the same entry writes them too."""
+        """Changes with a task id that could not be written, by entry; the next call writes them."""
 
     # --- submitting ---
 
     def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool, ceilings: Sequence[Ceiling]) -> Entry:
         """See `Journal.reserve`."""
+        self._write_pending()
         row, now = to_row(entry), to_microseconds(entry.created_at)
 
         def work(retried: bool) -> Entry | BudgetExceededError:
@@ -85,7 +86,7 @@ class Store:
                     session.execute(sql.INSERT_SCOPE, scope)
                 return entry
 
-        result = self.database.run(work)
+        result = self.database.run(work, money=Money.NOT_SENT, entry_id=entry.id)
         if isinstance(result, BudgetExceededError):
             raise result
         return result
@@ -147,7 +148,7 @@ class Store:
                     raise lease_lost_error()
                 return False
 
-        return self.database.run(work)
+        return self.database.run(work, money=Money.NOT_SENT, entry_id=entry_id)
 
     # --- changing ---
 
@@ -162,16 +163,30 @@ class Store:
                 # All rows, not the first: SQLite commits, or fails to commit, after the last row.
                 return session.fetch(statement, values)
 
-        if task_id is not None:
-            self._unwritten[entry_id] = {name: value for name, value in merged.items() if name != "updated_at"}
         state = merged.get("state")
         money = _MONEY.get(state, Money.RUNNING) if state is not None else Money.RUNNING
-        hint = f"Note the task's id: wait({task_id!r}) fetches the video." if task_id else _UNCHANGED
-        found = self.database.run(work, money=money, hint=hint, task_id=task_id)
+        hint = _keep_hint(task_id) if task_id else _UNCHANGED
+        try:
+            found = self.database.run(
+                work, money=money, hint=hint, task_id=task_id, entry_id=entry_id, unrecorded=task_id is not None
+            )
+        except BaseException:
+            if task_id is not None:
+                pending = {name: value for name, value in merged.items() if name != "updated_at"}
+                self._unwritten[entry_id] = pending
+            raise
         self._unwritten.pop(entry_id, None)
         if not found:
             raise missing_entry_error(entry_id, merged)
         return to_entry(found[0])
+
+    def _write_pending(self) -> None:
+        """Write the ids of accepted tasks that could not be written before. Each is tried once."""
+        for entry_id in [*self._unwritten]:
+            try:
+                self.update(entry_id, {})
+            except (JournalError, KeyError):  # its caller has the id, and the next call tries again
+                continue
 
     def claim(self, entry_id: str, task_id: str) -> Entry | None:
         """See `Journal.claim`."""
@@ -182,7 +197,12 @@ class Store:
                 return session.fetch(sql.CLAIM, values) or session.fetch(sql.FIND_CLAIMED, values)
 
         found = self.database.run(
-            work, money=Money.RUNNING, hint=f"wait({task_id!r}) fetches the video.", task_id=task_id
+            work,
+            money=Money.RUNNING,
+            hint=f"wait({task_id!r}) fetches the video.",
+            task_id=task_id,
+            entry_id=entry_id,
+            unrecorded=True,
         )
         return to_entry(found[0]) if found else None
 
@@ -197,7 +217,7 @@ class Store:
                     return True
                 return not session.fetch(sql.EXISTS, values)
 
-        return self.database.run(work, money=Money.REFUSED, hint=_UNCHANGED)
+        return self.database.run(work, money=Money.REFUSED, hint=_UNCHANGED, entry_id=entry_id)
 
     def hold(self, entry_id: str, *, holder: str, now: datetime, until: datetime) -> Entry | None:
         """See `Journal.hold`."""
@@ -207,7 +227,7 @@ class Store:
             with self.database.statement() as session:
                 return session.fetch(sql.HOLD, values)
 
-        found = self.database.run(work, money=Money.RUNNING, hint=_UNCHANGED)
+        found = self.database.run(work, money=Money.RUNNING, hint=_UNCHANGED, entry_id=entry_id)
         return to_entry(found[0]) if found else None
 
     def release(self, entry_id: str, holder: str) -> None:
@@ -217,7 +237,7 @@ class Store:
             with self.database.statement() as session:
                 session.execute(sql.RELEASE, {"of_id": entry_id, "by_holder": clean_text(holder)})
 
-        self.database.run(work, money=Money.RUNNING, hint=_UNCHANGED)
+        self.database.run(work, money=Money.RUNNING, hint=_UNCHANGED, entry_id=entry_id)
 
     def sweep(self, now: datetime) -> list[Entry]:
         """See `Journal.sweep`."""
@@ -230,6 +250,7 @@ class Store:
                 session.execute(sql.SWEEP_SENT, values)
                 return session.fetch(sql.FIND_SWEPT, values)
 
+        self._write_pending()
         return [to_entry(row) for row in self.database.run(work)]
 
     # --- reading ---
@@ -244,7 +265,12 @@ class Store:
                 values = {"of_gateway": clean_text(gateway or ""), "of_task": index_text(task_id or "")}
                 return session.fetch(sql.FIND_BY_TASK, values)
 
-        found = self.database.run(work)
+        self._write_pending()
+        if key is not None or task_id is None:
+            found = self.database.run(work)
+        else:  # there is a task: it goes on, and may be billed
+            hint = f"The task is not lost: wait({task_id!r}) fetches its video."
+            found = self.database.run(work, money=Money.RUNNING, hint=hint, task_id=task_id)
         return to_entry(found[0]) if found else None
 
     def entries(
@@ -273,6 +299,7 @@ class Store:
             with self.database.statement() as session:
                 return session.fetch(statement, values)
 
+        self._write_pending()
         return [to_entry(row) for row in self.database.run(work)]
 
     def spent(self, since: datetime | None, scope: str | None) -> Decimal:
@@ -290,6 +317,10 @@ class Store:
         statement, values = sql.sum_spent(filters)
         whole, rest = session.fetch(statement, values)[0]
         return from_trillionths(int(whole) * 1_000_000 + int(rest))
+
+
+def _keep_hint(task_id: str) -> str:
+    return f"Note the task's id: wait({task_id!r}) fetches the video."
 
 
 def _delete_links(session: Session, entry_id: str) -> None:
