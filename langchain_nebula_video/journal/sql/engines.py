@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Engine, ExceptionContext
+from sqlalchemy.exc import ArgumentError
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal.sql.faults import PREPARED_FAULTS, error_code, is_stale
-from langchain_nebula_video.journal.sql.url import check_query, split_prepare_threshold
+from langchain_nebula_video.journal.sql.url import check_query, split_prepare_threshold, unreadable_url_error
 
 __all__ = ["SQLITE_WAIT", "create_postgres_engine", "create_private_file", "create_sqlite_engine"]
 
@@ -23,7 +24,15 @@ _LINK = {"connect_timeout": "10", "keepalives_idle": "30", "tcp_user_timeout": "
 
 
 def create_sqlite_engine(url: URL, patience: float) -> Engine:
-    """Return an engine with one connection, which threads may share under a lock."""
+    """Return an engine with one connection, which threads may share under a lock.
+
+    Raises:
+        InvalidRequestError: this Python has too old an SQLite.
+    """
+    if sqlite3.sqlite_version_info < (3, 35):
+        raise InvalidRequestError(
+            f"SQLite {sqlite3.sqlite_version} is too old for a journal.", hint="Use Python with SQLite 3.35 or newer."
+        )
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -43,15 +52,18 @@ def create_postgres_engine(url: URL, patience: float) -> Engine:
         InvalidRequestError: the URL has a parameter that libpq does not know.
     """
     url, prepare_threshold = split_prepare_threshold(url)
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        pool_size=5,
-        max_overflow=15,
-        pool_timeout=patience,
-        connect_args={name: value for name, value in _LINK.items() if name not in url.query},
-    )
+    try:
+        engine = create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            pool_size=5,
+            max_overflow=15,
+            pool_timeout=patience,
+            connect_args={name: value for name, value in _LINK.items() if name not in url.query},
+        )
+    except ArgumentError:  # hosts and ports that cannot be read, or do not fit together
+        raise unreadable_url_error() from None
     prepare_thresholds = [prepare_threshold]
 
     def set_up(connection: Any, _: Any) -> None:
@@ -80,10 +92,6 @@ def create_private_file(path: str) -> None:
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise InvalidRequestError(
-            f"SQLite {sqlite3.sqlite_version} is too old for a journal.", hint="Use Python with SQLite 3.35 or newer."
-        )
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

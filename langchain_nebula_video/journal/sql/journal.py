@@ -125,7 +125,7 @@ class SqlJournal:
         self._store.database.close()
 
     def __repr__(self) -> str:
-        return f"SqlJournal({self._store.database.url.render_as_string()!r})"
+        return f"SqlJournal({self._store.printable_url()!r})"
 
     def __copy__(self) -> SqlJournal:
         return self

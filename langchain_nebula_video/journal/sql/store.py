@@ -31,7 +31,7 @@ from langchain_nebula_video.journal.sql.rows import (
     to_scopes,
 )
 from langchain_nebula_video.journal.sql.sessions import Session
-from langchain_nebula_video.journal.sql.url import parse_url
+from langchain_nebula_video.journal.sql.url import parse_url, without_secrets
 
 __all__ = ["Store"]
 
@@ -57,6 +57,10 @@ class Store:
         self.database = Database(parse_url(url), patience)
         self._unwritten: dict[str, dict[str, Any]] = {}
         """Changes with a task id that could not be written, by entry; the next call writes them."""
+
+    def printable_url(self) -> str:
+        """Return the URL without its passwords."""
+        return without_secrets(self.database.url)
 
     # --- submitting ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["check_query", "parse_url", "split_prepare_threshold"]
+__all__ = ["check_query", "parse_url", "split_prepare_threshold", "unreadable_url_error", "without_secrets"]
 
 _MAX_DIGITS = 10
 _PREPARE = "prepare_threshold"
@@ -20,6 +21,8 @@ _REMEDIES = {
     "pgbouncer": "A journal works behind PgBouncer as it is.",
 }
 
+_HINT = "Give sqlite:///path/to/file.db, or postgresql+psycopg://user:password@host/database."
+_SECRET = re.compile("pass|secret|token", re.IGNORECASE)
 _POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 _SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 
@@ -30,19 +33,34 @@ def parse_url(url: str | URL) -> URL:
     Raises:
         InvalidRequestError: no journal can be kept there.
     """
-    hint = "Give sqlite:///path/to/file.db, or postgresql+psycopg://user:password@host/database."
+    if isinstance(url, str) and url.partition(":")[0] in _POSTGRES and "@" in url.partition("@")[2]:
+        raise InvalidRequestError(  # the end of the password would be taken for the host
+            "A journal's URL has more than one @.",
+            hint="In user and password write @ as %40: urllib.parse.quote(password, safe='') does it.",
+        )
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise InvalidRequestError("A journal's URL cannot be read.", hint=hint) from None
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError
+        raise unreadable_url_error() from None
     if parsed.drivername in _POSTGRES:
         split_prepare_threshold(parsed)
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in _SQLITE:
-        raise InvalidRequestError(f"A journal cannot be kept in {parsed.drivername!r}.", hint=hint)
+        raise InvalidRequestError(f"A journal cannot be kept in {parsed.drivername!r}.", hint=_HINT)
     if parsed.database in {None, "", ":memory:"} or parsed.query:
-        raise InvalidRequestError("A SqlJournal in SQLite is a file.", hint=f"{hint} In memory: MemoryJournal().")
+        raise InvalidRequestError("A SqlJournal in SQLite is a file.", hint=f"{_HINT} In memory: MemoryJournal().")
     return parsed.set(drivername="sqlite", database=str(Path(str(parsed.database)).expanduser().resolve()))
+
+
+def unreadable_url_error() -> InvalidRequestError:
+    """Return the error for a URL that cannot be read. It repeats nothing of it: a password may be anywhere."""
+    return InvalidRequestError("A journal's URL cannot be read.", hint=_HINT)
+
+
+def without_secrets(url: URL) -> str:
+    """Return the URL as text, with stars for its passwords, those among its parameters too."""
+    secrets = {name: "***" for name in url.query if _SECRET.search(name)}
+    return url.update_query_dict(secrets).render_as_string()
 
 
 def split_prepare_threshold(url: URL) -> tuple[URL, int | None]:

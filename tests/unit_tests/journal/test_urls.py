@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import sqlite3
 import time
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from langchain_nebula_video import InvalidRequestError, JournalError, SqlJournal
@@ -44,10 +47,61 @@ def test_what_libpq_knows_is_taken(query: str) -> None:
     SqlJournal(f"{SERVER}?{query}")
 
 
-@pytest.mark.parametrize("query", ["sslmode=maybe", "keepalives=x", "port=x"])
+@pytest.mark.parametrize("query", ["sslmode=maybe", "target_session_attrs=x"])
 def test_a_value_that_libpq_does_not_take_is_told_at_once(query: str) -> None:
-    journal = SqlJournal(f"{SERVER}?{query}", patience=60)
+    journal = SqlJournal(f"postgresql://nebula@/videos?host=/nowhere&{query}", patience=60)
     began = time.monotonic()
     with pytest.raises(JournalError, match="invalid"):
         journal.entries()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://a@host:5432x/db", "postgresql://a@host:port/db", "postgresql://a@/db?port=x",
+     "postgresql://a@/db?host=a&host=b&port=5432&port=x", "sqlite://host:x/j.db"],
+)  # fmt: skip
+def test_a_port_that_is_no_number_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequestError, match="Give sqlite:///path"):
+        SqlJournal(url)
+
+
+@pytest.mark.parametrize(
+    "password", ["5ec@ret", "5ec@r/et", "@5ecret", "5e@c@ret", "5ec@ret:5432", "5ec@r?et", "5ec@r#et", "5ec/r@et?x=y"]
+)
+def test_a_password_with_an_at_sign_is_refused_and_not_told(password: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"more than one @.*write @ as %40") as caught:
+        SqlJournal(f"postgresql://nebula:{password}@127.0.0.1:1/videos")
+    assert "ret" not in str(caught.value).replace("urllib.parse", "")
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("password", ["5ec/ret", "5ec?ret", "5ec#ret", "5ec%40ret", "5ec:ret", "5ec%ret", "5ec[ret]"])
+def test_no_part_of_a_password_is_in_an_error_or_a_repr(password: str) -> None:
+    journal = SqlJournal(f"postgresql://nebula:{password}@127.0.0.1:1/videos", patience=0)
+    with pytest.raises(JournalError) as caught:
+        journal.entries()
+    shown = f"{journal!r} {caught.value} {caught.value!r} {caught.value.__cause__!r}"
+    assert "ret" not in shown
+    assert "5ec" not in shown
+    assert "nebula" in repr(journal)
+
+
+@pytest.mark.parametrize("name", ["password", "sslpassword", "passfile", "oauth_client_secret"])
+def test_a_password_among_the_parameters_is_in_the_pickle_and_not_in_the_repr(name: str) -> None:
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    if name not in known:
+        pytest.skip(f"this libpq does not know {name}")
+    journal = SqlJournal(f"{SERVER}?{name}=5ecret&application_name=videos")
+    assert "5ecret" not in repr(journal)
+    assert "application_name=videos" in repr(journal)
+    assert b"5ecret" in pickle.dumps(journal)
+
+
+def test_a_python_with_too_old_an_sqlite_is_told_when_the_journal_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(InvalidRequestError, match=r"too old for a journal.*Use Python with SQLite 3\.35"):
+        SqlJournal(f"sqlite:///{tmp_path}/journal.db")
+    assert list(tmp_path.iterdir()) == []
