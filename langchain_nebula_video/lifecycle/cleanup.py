@@ -12,7 +12,9 @@ __all__ = ["run_cleanup"]
 
 
 async def run_cleanup(runtime: Runtime, error: BaseException, flow: Coroutine[Any, Any, object]) -> None:
-    """Run `flow` to completion. If it raises, or the caller is cancelled, the new exception carries `error` as notes.
+    """Run `flow` to completion. If it fails, `error` stays the one to raise, and gets a note.
+
+    If the caller is cancelled meanwhile, the cancellation is raised, and carries `error` as notes.
 
     Args:
         runtime: The runtime of the caller.
@@ -21,8 +23,10 @@ async def run_cleanup(runtime: Runtime, error: BaseException, flow: Coroutine[An
     """
     try:
         await runtime.run_to_completion(flow)
-    except BaseException as second:
+    except Exception as second:  # noqa: BLE001 whatever a journal raises, the first error says more
+        error.add_note(f"Afterwards: {second}")
+    except BaseException as stopped:
         notes = [str(error)] if isinstance(error, NebulaVideoError) else []
         for note in (*notes, *getattr(error, "__notes__", ())):
-            second.add_note(note)
+            stopped.add_note(note)
         raise

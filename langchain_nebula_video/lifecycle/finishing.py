@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
-from langchain_nebula_video.errors import TaskNotFoundError, printable
+from langchain_nebula_video.errors import JournalError, TaskNotFoundError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
@@ -17,6 +18,8 @@ from langchain_nebula_video.saving.save import save
 from langchain_nebula_video.schema import OnProgress, Task, Video
 
 __all__ = ["Finisher"]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 
 class Finisher:
@@ -43,11 +46,13 @@ class Finisher:
         lease = Lease(self._context, entry, holder)
         save_to = self._context.options.save_to
         try:
-            video = await self._journaled_video(entry)
-            if video is None:
-                video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, on_progress))
+            with tasks.journal_errors_about(task.task_id):
+                video = await self._journaled_video(entry)
+                if video is None:
+                    video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, on_progress))
             if save_to is not None and not await self._is_saved(video):
-                video = await self._save_once(video, entry, save_to, lease, deadline)
+                with tasks.journal_errors_about(task.task_id, paid=True):
+                    video = await self._save_once(video, entry, save_to, lease, deadline)
         except BaseException as error:
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(
@@ -57,7 +62,7 @@ class Finisher:
                 await run_cleanup(self._context.runtime, error, self._abandon(entry, lease))
             raise
         if entry is not None and entry.abandoned:
-            await self._context.update_entry(entry, abandoned=False)
+            await self._take_over(entry)
         await lease.release()
         return video
 
@@ -85,6 +90,13 @@ class Finisher:
         if await self._is_saved(known):
             return known
         return await self.save(video, entry, save_to, None if fresh is None else lease)
+
+    async def _take_over(self, entry: Entry) -> None:
+        """Record that the entry is no longer abandoned. The video is there, so a failure does not matter much."""
+        try:
+            await self._context.update_entry(entry, abandoned=False)
+        except JournalError as error:
+            logger.warning("the journal entry of a finished video stays abandoned: %s", printable(error.what))
 
     async def _abandon(self, entry: Entry, lease: Lease) -> None:
         await self._context.update_entry(entry, abandoned=True)

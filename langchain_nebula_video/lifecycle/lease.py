@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from langchain_nebula_video.errors import JournalError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.transport import KeepAlive
@@ -160,9 +161,13 @@ class Lease:
         return {"holder": None, "held_until": None}
 
     async def release(self) -> None:
-        """Release the lease, unless that has been done."""
-        if self._entry is not None and not self._returned:
+        """Release the lease, unless that has been done. If the journal fails, the lease ends by itself."""
+        if self._entry is None or self._returned:
+            return
+        try:
             await self._context.call_journal(self._context.journal.release, self._entry.id, self._holder)
+        except JournalError as error:
+            logger.warning("a lease was not released, and ends by itself: %s", printable(error.what))
 
     async def _reload(self) -> Entry | None:
         assert self._entry is not None  # noqa: S101 for the type checker

@@ -124,7 +124,8 @@ class Lifecycle:
         check_timeout(timeout)
         self._check_progress(on_progress)
         async with self.runtime.session():
-            entry = await self._context.find_entry(task_id)
+            with tasks.journal_errors_about(task_id):
+                entry = await self._context.find_entry(task_id)
             known = task if isinstance(task, Task) else self._context.task_from_entry(task_id, entry)
             limit = timeout or self.options.timeout or self._context.model(known.model).timeout
             return await self._finisher.finish(known, entry, new_holder(), self.runtime.now() + limit, on_progress)
@@ -133,13 +134,15 @@ class Lifecycle:
         """Save a video and return it with its `path`."""
         check_download(video, path)
         async with self.runtime.session():
-            return await self._finisher.save(video, await self._context.find_entry(video.task_id), path)
+            with tasks.journal_errors_about(video.task_id, paid=True):
+                return await self._finisher.save(video, await self._context.find_entry(video.task_id), path)
 
     async def cancel(self, task: Task | str) -> Task:
         """Cancel a task where the gateway can, and return it as it is then."""
         gateway, extensions = self._context.gateway, self._context.protocol.extensions
         task_id = check_task_id(task, gateway)
-        entry = await self._context.find_entry(task_id)
+        with tasks.journal_errors_about(task_id):
+            entry = await self._context.find_entry(task_id)
         seen = tasks.with_entry_status(self._context.task_from_entry(task_id, entry), entry)
         if extensions is None:
             goes_on = Money.RUNNING, "It goes on to its end; leave it, or wait for it."

@@ -58,6 +58,11 @@ class Poller:
         """
         context = self._context
         task_id = check_task_id(task_id, context.gateway)
+        with tasks.journal_errors_about(task_id):
+            return await self._fetch(task_id)
+
+    async def _fetch(self, task_id: str) -> Task:
+        context = self._context
         entry = await context.find_entry(task_id)
         known = context.task_from_entry(task_id, entry)
         deadline = context.runtime.now() + FETCH_SECONDS
@@ -165,7 +170,8 @@ class Poller:
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
-                await self._record_success(entry, fresh)
+                with tasks.journal_errors_about(fresh.task_id, paid=True):
+                    await self._record_success(entry, fresh)
         elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a recorded video stays
             await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
         return fresh

@@ -12,14 +12,19 @@ The order of the effects is the safety argument:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from langchain_nebula_video.errors import NebulaVideoError, NotSentError, SubmissionUnconfirmedError, printable
+from langchain_nebula_video.errors import (
+    JournalError,
+    NebulaVideoError,
+    NotSentError,
+    SubmissionUnconfirmedError,
+    printable,
+)
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
@@ -155,18 +160,27 @@ class PaidPostSender:
         except NebulaVideoError as error:
             state.in_flight = isinstance(error, SubmissionUnconfirmedError)
             if not state.in_flight:  # refused or not sent: it must not count as in flight while it waits
-                with contextlib.suppress(KeyError):  # the lease was over, and another process has forgotten the entry
-                    await context.update_entry(entry, sent_at=None)
+                await self._take_back(entry, error)
             raise
         finally:
             self._in_flight.discard((os.getpid(), entry.id))
         state.task_id = submission.task_id
         task = self._initial_task(submission, entry, order, reply)
-        entry = await context.update_entry(
-            entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
-        )
+        with tasks.journal_errors_about(task.task_id):
+            entry = await context.update_entry(
+                entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
+            )
         logger.info("task %s submitted to %s: %s", printable(task.task_id), context.gateway.name, task.cost)
         return task, entry
+
+    async def _take_back(self, entry: Entry, error: NebulaVideoError) -> None:
+        """Record that a POST was not accepted."""
+        try:
+            await self._context.update_entry(entry, sent_at=None)
+        except KeyError:  # the lease was over, and another process has forgotten the entry
+            pass
+        except JournalError as second:  # the first error says what happened to the money
+            error.add_note(f"Afterwards: {second}")
 
     def _initial_task(self, submission: Submission, entry: Entry, order: Order, reply: Reply) -> Task:
         context, snapshot = self._context, submission.snapshot

@@ -23,7 +23,7 @@ from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, work
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
-from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE
+from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE, journal_errors_cost
 from langchain_nebula_video.schema import Task
 
 __all__ = ["Submitter"]
@@ -86,11 +86,13 @@ class Submitter:
                 if state.unconfirmed is None or not isinstance(error, SubmissionUnconfirmedError):
                     raise
                 until = min(deadline, runtime.now() + search_seconds)
-                found = await self._reconciler.resolve(state.unconfirmed, until, error)
+                with journal_errors_cost(Money.MAYBE):
+                    found = await self._reconciler.resolve(state.unconfirmed, until, error)
                 if found is None:
                     raise _not_accepted_error(self._context.gateway.max_hold) from None
                 return found
-            found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
+            with journal_errors_cost(Money.MAYBE):
+                found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
             if found is not None:
                 return found
 
@@ -156,12 +158,12 @@ class Submitter:
         """
         context = self._context
         if state.task_id is not None:
-            await context.update_entry(entry, task_id=state.task_id, state=EntryState.SUBMITTED, abandoned=True)
-            await context.call_journal(context.journal.release, entry.id, entry.holder)
             error.add_note(
                 f"Task {printable(state.task_id)} was accepted by {entry.gateway} and goes on; "
                 f"it is billed when it succeeds. Go on with wait({state.task_id!r})."
             )
+            await context.update_entry(entry, task_id=state.task_id, state=EntryState.SUBMITTED, abandoned=True)
+            await context.call_journal(context.journal.release, entry.id, entry.holder)
         elif state.in_flight:
             if not isinstance(error, Exception):
                 error.add_note(IN_DOUBT_NOTE)

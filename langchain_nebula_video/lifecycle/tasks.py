@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.catalog.offers import catalog_name, compute_cost
 from langchain_nebula_video.errors import (
+    JournalError,
     Money,
     RequestError,
     TaskCanceledError,
@@ -26,6 +28,8 @@ __all__ = [
     "IN_DOUBT_NOTE",
     "PriceLookup",
     "amount_at_risk",
+    "journal_errors_about",
+    "journal_errors_cost",
     "merge_snapshot",
     "missing_data_error",
     "no_url_error",
@@ -253,6 +257,41 @@ def task_error(error: RequestError, task: Task) -> Exception:
     error.money = Money.RUNNING
     error.hint = f"{error.hint} Then go on with wait({task.task_id!r}); do not submit again.".strip()
     return error
+
+
+@contextmanager
+def journal_errors_about(task_id: str, *, paid: bool = False) -> Iterator[None]:
+    """Let a `JournalError` inside say that a task goes on, and name it. The journal does not know that there is one.
+
+    Args:
+        task_id: The task.
+        paid: Whether it has succeeded, and so is paid for.
+    """
+    try:
+        with journal_errors_cost(Money.SPENT if paid else Money.RUNNING, always=paid):
+            yield
+    except JournalError as error:
+        error.task_id = error.task_id or task_id
+        call = f"wait({error.task_id!r})"
+        if call not in error.hint:
+            error.hint = f"{error.hint} The task is not lost: go on with {call}, do not submit again.".strip()
+        raise
+
+
+@contextmanager
+def journal_errors_cost(money: Money, *, always: bool = False) -> Iterator[None]:
+    """Let a `JournalError` inside say what is known of the money, if it claims that nothing was sent or looked at only.
+
+    Args:
+        money: What is known.
+        always: Whether it is better known here than in the journal.
+    """
+    try:
+        yield
+    except JournalError as error:
+        if always or error.money in {Money.NOT_SENT, Money.REFUSED, Money.LOOKED}:
+            error.money = money
+        raise
 
 
 def _not_found_hint(task: Task) -> str | None:
