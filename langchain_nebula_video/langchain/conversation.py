@@ -6,26 +6,20 @@ by the name of the field that holds the URL. Nothing is fetched and no pixel is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.image_search import as_mapping, images_in_chat_message, images_in_tool_message
-from langchain_nebula_video.langchain.image_values import describe_source, identity, truncate
+from langchain_nebula_video.langchain.image_values import describe_source, identity, parse_handle, truncate
 
-__all__ = ["ConversationImage", "chosen", "images", "newest_image", "parse_handle"]
+__all__ = ["ConversationImage", "chosen", "images", "newest_image"]
 
 _MAX_LISTED = 10
 _OWN_TOOLS = "tool nebula_"  # their results are videos
 _TOOL_ROLES = frozenset({"tool", "function"})
 _AUTHORS = {"human": "the user", "user": "the user", "ai": "the assistant", "assistant": "the assistant"}
-_HANDLE = re.compile(
-    r"(?:the\s+)?(?:(?P<last>last|newest|latest)(?:\s+(?:image|picture))?"
-    r"|(?:(?:image|picture|img)[\s_-]*)?(?:#|no\.?\s*|number\s+)?(?P<number>[0-9]{1,6}))",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +71,6 @@ def newest_image(messages: Sequence[Any], *, besides: Sequence[Any] = ()) -> Any
     """
     excluded = [identity(source) for source in besides]
     return next((image.source for image in reversed(images(messages)) if identity(image.source) not in excluded), None)
-
-
-def parse_handle(text: str) -> str | None:
-    """Read a handle such as `2`, `#2`, `image 2`, `last` or `newest`: return the number or `last`, else `None`."""
-    match = _HANDLE.fullmatch(text.strip())
-    if match is None:
-        return None
-    return "last" if match["last"] else str(int(match["number"]))
 
 
 def chosen(handle: str, messages: Sequence[Any]) -> ConversationImage:

@@ -28,12 +28,18 @@ __all__ = [
     "is_pil_image",
     "is_remote",
     "is_url",
+    "parse_handle",
     "truncate",
 ]
 
 IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 """The types of content blocks that hold an image."""
 _PIL_ATTRIBUTES = ("save", "mode", "width", "height")  # recognizes a PIL image without importing PIL
+_HANDLE = re.compile(
+    r"(?:the\s+)?(?:(?P<last>last|newest|latest)(?:\s+(?:image|picture))?"
+    r"|(?:(?:image|picture|img)[\s_-]*)?(?:#|no\.?\s*|number\s+)?(?P<number>[0-9]{1,6}))",
+    re.IGNORECASE,
+)
 _SCHEMES = ("https", "http", "oss")
 _FORMATS = frozenset({*MIME_TYPES, "GIF", "TIFF", "AVIF", "HEIC", "HEIF"})
 _SUFFIX = re.compile(r"\.(\w+)/?$")
@@ -151,3 +157,11 @@ def _first_bytes(text: str) -> bytes:
         return base64.b64decode("".join(text[:120].split())[:64], validate=True)
     except (binascii.Error, ValueError):
         return b""
+
+
+def parse_handle(text: str) -> str | None:
+    """Read a handle such as `2`, `#2`, `image 2`, `last` or `newest`: return the number or `last`, else `None`."""
+    match = _HANDLE.fullmatch(text.strip())
+    if match is None:
+        return None
+    return "last" if match["last"] else str(int(match["number"]))

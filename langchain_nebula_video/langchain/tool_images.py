@@ -7,8 +7,8 @@ from typing import Any
 
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.langchain.conversation import chosen, images, newest_image, parse_handle
-from langchain_nebula_video.langchain.image_values import is_url
+from langchain_nebula_video.langchain.conversation import chosen, images, newest_image
+from langchain_nebula_video.langchain.image_values import is_url, parse_handle
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
 
 __all__ = ["resolve_images"]
