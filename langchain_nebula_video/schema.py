@@ -209,6 +209,8 @@ class _TaskData(_Record):
     submitted_at: datetime
     """Aware, in UTC, like every time in this module."""
     request_id: str | None = None
+    reused: bool = False
+    """Whether an earlier identical request has paid for it: this call joined its task, and nothing was paid again."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The gateway's last response, unchanged."""
 

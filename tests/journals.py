@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
-from langchain_nebula_video.journal import Entry, EntryState, Journal
+from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats
 from langchain_nebula_video.journal.budget import Ceiling
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,15 +144,15 @@ class JournalContract:
     def test_a_repetition_goes_on_with_what_was_abandoned(self, journal: Journal) -> None:
         journal.reserve(entry(key="a"), None)
         journal.update("1", task_id="t", state=EntryState.SUBMITTED, abandoned=True)
-        found = journal.reserve(entry(id="2", key="b"), None, adopt=True)
+        found = journal.reserve(entry(id="2", key="b"), None, repeats=Repeats())
         assert (found.id, found.key, found.abandoned) == ("1", "a", False)
         assert journal.find(key="b") == journal.find(key="a") == found
         assert journal.reserve(entry(id="3", key="b"), None) == found
-        assert journal.reserve(entry(id="4"), None, adopt=True).id == "4"
+        assert journal.reserve(entry(id="4"), None, repeats=Repeats()).id == "4"
 
     def test_forgetting_frees_every_key_that_an_entry_has_got(self, journal: Journal) -> None:
         journal.reserve(entry(key="a", state=EntryState.UNCONFIRMED, abandoned=True), None)
-        assert journal.reserve(entry(id="2", key="b"), None, adopt=True).id == "1"
+        assert journal.reserve(entry(id="2", key="b"), None, repeats=Repeats()).id == "1"
         journal.forget("1")
         assert [journal.reserve(entry(id=key, key=key), None).id for key in "ab"] == ["a", "b"]
 
@@ -160,7 +160,7 @@ class JournalContract:
         """It can be an entry's own, or be given to one that a repetition goes on with."""
         for moment in (MOMENT, LATER):
             journal.reserve(entry(key="a", state=EntryState.UNCONFIRMED, abandoned=True, created_at=moment), None)
-            assert journal.reserve(entry(id="2", key="b", created_at=moment), None, adopt=True).id == "1"
+            assert journal.reserve(entry(id="2", key="b", created_at=moment), None, repeats=Repeats()).id == "1"
             assert journal.forget("1")
             assert journal.find(key="b") is None
         assert journal.reserve(entry(id="3", key="b", created_at=LATER), None).id == "3"
@@ -171,26 +171,26 @@ class JournalContract:
         lost = {"request": {"n": 1}, "state": EntryState.UNCONFIRMED, "abandoned": True}
         journal.reserve(entry(id="1", key="a", abandoned=True, **LEASE), None)
         journal.reserve(entry(id="2", **lost), None)
-        assert journal.reserve(entry(id="3", key="b"), None, adopt=True).id == "1"
+        assert journal.reserve(entry(id="3", key="b"), None, repeats=Repeats()).id == "1"
         if swept:
             journal.sweep(LATER)
         assert journal.reserve(entry(id="4", key="a", created_at=LATER), None).id == "4"
         assert journal.find(key="b") is None
-        found = journal.reserve(entry(id="5", key="b", request={"n": 1}, created_at=LATER), None, adopt=True)
+        found = journal.reserve(entry(id="5", key="b", request={"n": 1}, created_at=LATER), None, repeats=Repeats())
         assert found.id == "2"
         assert journal.find(key="b") == found
 
     def test_what_is_unconfirmed_stays_abandoned(self, journal: Journal) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
         for name in "23":
-            found = journal.reserve(entry(id=name), None, adopt=True)
+            found = journal.reserve(entry(id=name), None, repeats=Repeats())
             assert (found.id, found.abandoned) == ("1", True)
 
     def test_what_is_in_mid_submit_stays_abandoned(self, journal: Journal) -> None:
         """Nobody has its video yet: whoever repeats it must find it."""
         journal.reserve(entry(abandoned=True), None)
         for name in "23":
-            found = journal.reserve(entry(id=name), None, adopt=True)
+            found = journal.reserve(entry(id=name), None, repeats=Repeats())
             assert (found.id, found.abandoned, found.state) == ("1", True, EntryState.SUBMITTING)
 
     @pytest.mark.parametrize(
@@ -202,11 +202,11 @@ class JournalContract:
     )  # fmt: skip
     def test_another_request_does_not_go_on_with_it(self, journal: Journal, other: dict[str, Any]) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True, account="me"), None)
-        assert journal.reserve(entry(id="2", **{"account": "me", **other}), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="2", **{"account": "me", **other}), None, repeats=Repeats()).id == "2"
 
     def test_what_an_older_version_wrote_may_be_anybodys(self, journal: Journal) -> None:
         journal.reserve(entry(state=EntryState.UNCONFIRMED, abandoned=True), None)
-        assert journal.reserve(entry(id="2", account="me"), None, adopt=True).id == "1"
+        assert journal.reserve(entry(id="2", account="me"), None, repeats=Repeats()).id == "1"
 
     def test_a_budget_holds_for_all_accounts_together(self, journal: Journal) -> None:
         journal.reserve(entry(account="me"), Budget("0.50"))
@@ -217,13 +217,100 @@ class JournalContract:
     def test_a_repetition_goes_on_as_long_as_the_model_may_take(self, journal: Journal, model: str, days: int) -> None:
         journal.reserve(entry(model=model, state=EntryState.SUBMITTED, task_id="t", abandoned=True), None)
         late, later = (MOMENT + timedelta(days=days, seconds=seconds) for seconds in (0, -1))
-        assert journal.reserve(entry(id="2", created_at=late), None, adopt=True).id == "2"
-        assert journal.reserve(entry(id="3", created_at=later), None, adopt=True).id == "1"
+        assert journal.reserve(entry(id="2", created_at=late), None, repeats=Repeats()).id == "2"
+        assert journal.reserve(entry(id="3", created_at=later), None, repeats=Repeats()).id == "1"
 
     @pytest.mark.parametrize("fields", [{"abandoned": False}, {"abandoned": True, "state": EntryState.FAILED}])
     def test_what_was_delivered_or_is_free_is_not_gone_on_with(self, journal: Journal, fields: dict[str, Any]) -> None:
         journal.reserve(entry(**{"state": EntryState.SUCCEEDED, **fields}), None)
-        assert journal.reserve(entry(id="2"), None, adopt=True).id == "2"
+        assert journal.reserve(entry(id="2"), None, repeats=Repeats()).id == "2"
+
+    # --- repetitions without a key ---
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": EntryState.SUBMITTING, **LEASE, "held_until": LATER + timedelta(hours=1)},
+            {"state": EntryState.SUBMITTED, "task_id": "t"}, {"state": EntryState.RUNNING, "task_id": "t"},
+            {"state": EntryState.SUCCEEDED, "task_id": "t"},
+        ],
+        ids=["submitting", "submitted", "running", "succeeded"],
+    )  # fmt: skip
+    def test_within_the_window_an_identical_request_joins_the_first_one(
+        self, journal: Journal, fields: dict[str, Any]
+    ) -> None:
+        first = journal.reserve(entry(account="me", **fields), None)
+        for name in "23":
+            again = entry(id=name, account="me", created_at=LATER)
+            assert journal.reserve(again, Budget(0), repeats=Repeats(since=MOMENT - timedelta(seconds=1))) == first
+        assert journal.entries() == [first]
+        assert journal.reserve(entry(id="4", account="me", created_at=LATER), None, repeats=Repeats()).id == "4"
+
+    def test_the_window_counts_from_the_first_request(self, journal: Journal) -> None:
+        journal.reserve(entry(state=EntryState.SUBMITTED, task_id="t"), None)
+        inside, outside = MOMENT - timedelta(microseconds=1), MOMENT
+        assert journal.reserve(entry(id="2", created_at=LATER), None, repeats=Repeats(since=inside)).id == "1"
+        assert journal.reserve(entry(id="3", created_at=LATER), None, repeats=Repeats(since=outside)).id == "3"
+
+    @pytest.mark.parametrize(
+        ("first", "again"),
+        [
+            ({}, {"request": {"seed": 2}}), ({}, {"gateway": "other"}), ({}, {"account": "other"}),
+            ({"key": "a"}, {}), ({}, {"key": "b"}),
+            ({"state": EntryState.FAILED}, {}), ({"state": EntryState.CANCELED}, {}),
+            ({"state": EntryState.SUCCEEDED, "video": {"expires_at": LATER.isoformat()}}, {}),
+        ],
+        ids=["request", "gateway", "account", "key", "new key", "failed", "canceled", "expired"],
+    )  # fmt: skip
+    def test_what_is_not_the_same_or_has_no_video_is_not_joined(
+        self, journal: Journal, first: dict[str, Any], again: dict[str, Any]
+    ) -> None:
+        journal.reserve(entry(**{"account": "me", "state": EntryState.RUNNING, "task_id": "t", **first}), None)
+        new = entry(id="2", created_at=LATER, **{"account": "me", **again})
+        assert journal.reserve(new, None, repeats=Repeats(since=MOMENT - timedelta(seconds=1))).id == "2"
+
+    def test_a_video_that_was_saved_is_joined_after_its_url_has_expired(self, journal: Journal) -> None:
+        video = {"expires_at": MOMENT.isoformat(), "path": "/videos/cat.mp4"}
+        journal.reserve(entry(state=EntryState.SUCCEEDED, task_id="t", video=video), None)
+        since = MOMENT - timedelta(seconds=1)
+        assert journal.reserve(entry(id="2", created_at=LATER), None, repeats=Repeats(since=since)).id == "1"
+
+    @pytest.mark.parametrize("state", [EntryState.SUBMITTED, EntryState.RUNNING, EntryState.SUCCEEDED])
+    @pytest.mark.parametrize("known", [True, False], ids=["known to be dead", "lease over"])
+    def test_what_a_dead_process_worked_on_is_taken_over_once(
+        self, journal: Journal, state: EntryState, known: bool
+    ) -> None:
+        """The second of two identical calls after a crash takes the second entry."""
+        held = {"holder": "gone", "held_until": LATER + timedelta(hours=1) if known else LATER}
+        repeats = Repeats(is_dead=lambda holder: known and holder == "gone")
+        for name in "12":
+            journal.reserve(entry(id=name, state=state, task_id=name, **held), None)
+        lease = {"holder": "new", "held_until": LATER + timedelta(minutes=1)}
+        taken = [journal.reserve(entry(id=name, created_at=LATER, **lease), None, repeats=repeats) for name in "345"]
+        assert [found.id for found in taken] == ["1", "2", "5"]
+        assert [(found.holder, found.held_until, found.abandoned) for found in taken] == [(*lease.values(), False)] * 3
+        assert journal.find(gateway="nebula", task_id="1") == taken[0]
+
+    @pytest.mark.parametrize("fields", [{}, {"holder": "alive", "held_until": LATER + timedelta(seconds=1)}])
+    @pytest.mark.parametrize("key", [None, "a"])
+    def test_what_nobody_or_a_living_process_works_on_is_not_taken_over(
+        self, journal: Journal, fields: dict[str, Any], key: str | None
+    ) -> None:
+        journal.reserve(entry(state=EntryState.RUNNING, task_id="t", **fields), None)
+        assert journal.reserve(entry(id="2", key=key, created_at=LATER), None, repeats=Repeats()).id == "2"
+
+    def test_a_key_of_a_dead_process_stays_its_own(self, journal: Journal) -> None:
+        held = {"holder": "gone", "held_until": LATER}
+        journal.reserve(entry(key="a", state=EntryState.RUNNING, task_id="t", **held), None)
+        assert journal.reserve(entry(id="2", created_at=LATER), None, repeats=Repeats()).id == "2"
+
+    def test_of_a_crowd_of_identical_requests_one_is_new(self, journal: Journal) -> None:
+        def ask(number: int) -> str:
+            new = entry(id=str(number), created_at=MOMENT + timedelta(microseconds=number))
+            return journal.reserve(new, None, repeats=Repeats(since=MOMENT - timedelta(minutes=10))).id
+
+        with ThreadPoolExecutor(16) as pool:
+            assert len({*pool.map(ask, range(16))}) == len(journal.entries()) == 1
 
     def test_a_lost_submit_takes_its_task_once(self, journal: Journal) -> None:
         for name in "12":
@@ -470,7 +557,7 @@ class JournalContract:
     @pytest.mark.parametrize(("fields", "owner"), [(LEASE, "2"), (SENT, "1")])
     def test_a_repetition_sees_to_what_died(self, journal: Journal, fields: dict[str, Any], owner: str) -> None:
         journal.reserve(entry(**fields), None)
-        found = journal.reserve(entry(id="2", key="a", created_at=LATER), None, adopt=True)
+        found = journal.reserve(entry(id="2", key="a", created_at=LATER), None, repeats=Repeats())
         assert found.id == owner
         assert journal.entries() == [found]
         assert journal.find(key="a") == found
@@ -544,7 +631,7 @@ class JournalContract:
     def test_threads_do_their_work_side_by_side(self, journal: Journal) -> None:
         def generation(number: int) -> None:
             name = str(number)
-            journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), adopt=True)
+            journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), repeats=Repeats())
             assert begin(journal, name, cap=100)
             journal.update(name, task_id=name, state=EntryState.SUBMITTED)
             assert journal.find(key=name) == journal.find(gateway="nebula", task_id=name)

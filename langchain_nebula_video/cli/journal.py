@@ -14,7 +14,7 @@ from langchain_nebula_video.errors import (
     SubmissionUnconfirmedError,
     TaskError,
 )
-from langchain_nebula_video.journal import Entry, EntryState, Journal, SqlJournal
+from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats, SqlJournal
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal import Budget
@@ -51,9 +51,9 @@ class CommandJournal:
         self._journal: Journal | None = None
         self._own_id: str | None = None
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool = False) -> Entry:
+    def reserve(self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None) -> Entry:
         """See `Journal.reserve`."""
-        owner = self.journal.reserve(entry, budget, adopt=adopt)
+        owner = self.journal.reserve(entry, budget, repeats=repeats)
         self._own_id = owner.id
         return owner
 

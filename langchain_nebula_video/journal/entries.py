@@ -25,7 +25,7 @@ before a POST leaves. So an entry left in mid-submit by a process that died diff
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,7 +34,7 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS
 
-__all__ = ["FORGETTABLE_STATES", "MAX_REUSE_AGE", "UNBILLED_STATES", "Entry", "EntryState"]
+__all__ = ["FORGETTABLE_STATES", "MAX_REUSE_AGE", "UNBILLED_STATES", "Entry", "EntryState", "Repeats"]
 
 
 class EntryState(StrEnum):
@@ -56,6 +56,20 @@ FORGETTABLE_STATES = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
 _DAY = timedelta(days=1)
 """How long gateways remember a task that takes minutes."""
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
+
+
+def _nobody_is_dead(_: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """Which entries a new entry of the same request may join, besides abandoned ones. For entries without a key."""
+
+    since: datetime | None = None
+    """Any entry made after this moment, whoever works on it or has its video; `None`: none."""
+    is_dead: Callable[[str], bool] = _nobody_is_dead
+    """Whether the process of a holder is known to be gone. Its entries are joined, whenever they were made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +129,32 @@ class Entry:
         """Return whether a process that is gone left the entry in mid-submit."""
         return self.state is EntryState.SUBMITTING and self.held_until is not None and self.held_until <= now
 
-    def is_repeated_by(self, other: Entry) -> bool:
-        """Return whether the other entry repeats this one: the very same request, and `can_serve`."""
-        return self.request == other.request and self.can_serve(other)
+    def is_joined_by(self, other: Entry, repeats: Repeats) -> bool:
+        """Return whether the other entry, a new one, continues with this one's task instead of paying for its own.
+
+        Both have the very same request, and `can_serve`. Without keys, that is the only thing that tells them apart.
+        """
+        if self.request != other.request or not self.can_serve(other) or self.state in UNBILLED_STATES:
+            return False
+        if self.abandoned or self.is_orphaned(other.created_at):
+            return True
+        if self.key is not None or other.key is not None or not self._has_usable_video(other.created_at):
+            return False
+        recent = repeats.since is not None and self.created_at > repeats.since
+        return recent or self.is_deserted(other.created_at, repeats)
+
+    def is_deserted(self, now: datetime, repeats: Repeats) -> bool:
+        """Return whether the process that works on the entry is gone: its lease has expired, or it is known dead."""
+        if self.holder is None or self.held_until is None:
+            return False
+        return self.held_until <= now or repeats.is_dead(self.holder)
+
+    def _has_usable_video(self, now: datetime) -> bool:
+        """Return `False` for a finished video that was not saved and whose URL has expired."""
+        if self.state is not EntryState.SUCCEEDED or self.video is None or self.video.get("path"):
+            return True
+        expires_at = self.video.get("expires_at")
+        return not isinstance(expires_at, str) or datetime.fromisoformat(expires_at) > now
 
     def can_serve(self, other: Entry) -> bool:
         """Return whether the other entry may use this task: the same account, while the gateway remembers it."""

@@ -24,7 +24,7 @@ from decimal import Decimal
 
 from langchain_nebula_video.errors import BudgetExceededError
 from langchain_nebula_video.journal.budget import Budget, Ceiling
-from langchain_nebula_video.journal.entries import Entry
+from langchain_nebula_video.journal.entries import Entry, Repeats
 from langchain_nebula_video.journal.protocol import Journal
 
 __all__ = ["SeenJournals", "SpendLimit", "add_scope", "apply_limit", "has_limits", "reserve", "watch_journal"]
@@ -181,7 +181,7 @@ def has_limits(journal: Journal) -> bool:
     return bool(_limits_for(journal))
 
 
-def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: bool) -> Entry:
+def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, repeats: Repeats | None) -> Entry:
     """Call `Journal.reserve` with the limits in force; the entry gets their scopes.
 
     A limit that counts one journal is decided in the journal's transaction. A limit that counts several is checked
@@ -193,14 +193,14 @@ def reserve(journal: Journal, entry: Entry, budget: Budget | None, *, adopt: boo
     scopes = (*_scopes.get(), *(scope for limit in limits for scope in limit.scopes))
     entry = replace(entry, scopes=scopes) if scopes else entry
     if not limits:
-        return journal.reserve(entry, budget, adopt=adopt)
+        return journal.reserve(entry, budget, repeats=repeats)
     locked = _reserve_lock.acquire(timeout=_LOCK_TIMEOUT)
     try:
         for limit in limits:
             limit.remember(journal)
         decided = [limit for limit in limits if limit.counted(journal) == [journal]]
         ceilings = [limit.ceiling(entry.created_at) for limit in decided]
-        owner = journal.reserve(entry, budget, adopt=adopt, ceilings=ceilings)
+        owner = journal.reserve(entry, budget, repeats=repeats, ceilings=ceilings)
         if owner.id == entry.id:
             try:
                 for limit in limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 import weakref
@@ -13,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings, round_up
-from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, Entry, EntryState
+from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, Entry, EntryState, Repeats
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
 __all__ = ["MemoryJournal"]
@@ -34,12 +35,12 @@ class MemoryJournal:
         self._entries: dict[str, Entry] = {}
         self._by_key: dict[str, str] = {}
         self._by_task: dict[tuple[str, str], list[str]] = {}
-        self._abandoned: set[str] = set()
+        self._by_request: dict[str, set[str]] = {}
         self._submitting: set[str] = set()
         _INSTANCES[self._name] = self
 
     def reserve(
-        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+        self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None, ceilings: Sequence[Ceiling] = ()
     ) -> Entry:
         """See `Journal.reserve`."""
         with self._lock:
@@ -48,13 +49,8 @@ class MemoryJournal:
                 return owner
             if owner is not None and (lost := self._resolve_orphan(owner, entry.created_at)):
                 return lost
-            if adopt and (repeated := self._find_repeated(entry)):
-                if entry.key is not None:
-                    self._by_key[entry.key] = repeated.id
-                if repeated.state not in FORGETTABLE_STATES:
-                    repeated = replace(repeated, abandoned=False, updated_at=entry.created_at)
-                    self._store(repeated)
-                return repeated
+            if repeats is not None and (joined := self._join(entry, repeats)):
+                return joined
             if budget is not None:
                 since = entry.created_at - budget.per if budget.per else None
                 check_budget(budget, self._spent(since), entry.reserved_usd)
@@ -170,17 +166,23 @@ class MemoryJournal:
         made = (e for e in self._entries.values() if since is None or e.created_at > since)
         return sum((round_up(e.spent_usd) for e in made if scope is None or scope in e.scopes), Decimal(0))
 
-    def _find_repeated(self, entry: Entry) -> Entry | None:
-        """Return the oldest abandoned entry of the same request."""
-        candidates = [
-            other
-            for id_ in self._abandoned | self._submitting
-            if (other := self._entries[id_]).is_repeated_by(entry) and other.state not in UNBILLED_STATES
-        ]
+    def _join(self, entry: Entry, repeats: Repeats) -> Entry | None:
+        """Return the oldest entry that this one joins, taken over if nobody works on it."""
+        candidates = [self._entries[id_] for id_ in self._by_request.get(_request_key(entry), ())]
         for other in sorted(candidates, key=lambda other: (other.created_at, other.id)):
+            if not other.is_joined_by(entry, repeats):
+                continue
             found = self._resolve_orphan(other, entry.created_at) if other.is_orphaned(entry.created_at) else other
-            if found is not None and found.abandoned:
-                return found
+            if found is None:
+                continue
+            if entry.key is not None:
+                self._by_key[entry.key] = found.id
+            deserted = found.is_deserted(entry.created_at, repeats)
+            if found.state not in FORGETTABLE_STATES and (found.abandoned or deserted):
+                lease: dict[str, Any] = {"holder": entry.holder, "held_until": entry.held_until} if deserted else {}
+                found = replace(found, abandoned=False, updated_at=entry.created_at, **lease)
+                self._store(found)
+            return found
         return None
 
     def _resolve_orphan(self, entry: Entry, now: datetime) -> Entry | None:
@@ -198,7 +200,7 @@ class MemoryJournal:
 
     def _store(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
-        (self._abandoned.add if entry.abandoned else self._abandoned.discard)(entry.id)
+        self._by_request.setdefault(_request_key(entry), set()).add(entry.id)
         submitting = entry.state is EntryState.SUBMITTING
         (self._submitting.add if submitting else self._submitting.discard)(entry.id)
         if entry.key is not None:
@@ -212,7 +214,7 @@ class MemoryJournal:
         entry = self._entries.pop(entry_id, None)
         if entry is None:
             return
-        self._abandoned.discard(entry_id)
+        self._by_request[_request_key(entry)].discard(entry_id)
         self._submitting.discard(entry_id)
         for key in [key for key, owner in self._by_key.items() if owner == entry_id]:
             del self._by_key[key]
@@ -243,6 +245,10 @@ def _unpickle(name: str, entries: list[Entry], keys: dict[str, str]) -> MemoryJo
         journal._store(entry)  # noqa: SLF001 a constructor of its own
     journal._by_key.update(keys)  # noqa: SLF001
     return journal
+
+
+def _request_key(entry: Entry) -> str:
+    return json.dumps([entry.gateway, entry.request], sort_keys=True, default=str)
 
 
 def _can_hold(entry: Entry, holder: str, now: datetime) -> bool:

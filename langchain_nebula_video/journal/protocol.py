@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from langchain_nebula_video.errors import JournalError, Money
 from langchain_nebula_video.journal.budget import Budget, Ceiling
-from langchain_nebula_video.journal.entries import Entry, EntryState
+from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats
 
 __all__ = ["Journal", "lease_lost_error", "missing_entry_error"]
 
@@ -21,7 +21,7 @@ class Journal(Protocol):
     """Whether its methods may wait for a disk or a network, and so must not run on an event loop."""
 
     def reserve(
-        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+        self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None, ceilings: Sequence[Ceiling] = ()
     ) -> Entry:
         """Write the entry and reserve its cost, or return the entry that has the same key.
 
@@ -31,9 +31,10 @@ class Journal(Protocol):
         Args:
             entry: The new entry. Its `created_at` is the current time.
             budget: The ceiling that it must fit into; `None`: there is no ceiling.
-            adopt: Whether an abandoned entry of the same account and the same request is returned too. It gets the
-                key. So a retry, by a program or a language model, continues what may have been paid for. An adopted
-                entry is no longer abandoned, unless it has no task yet: then the next retry must find it too.
+            repeats: Whether an entry of the same account and the same request may be returned too; `None`: only the
+                key counts. The oldest entry for which `Entry.is_joined_by` holds is returned. If it was abandoned, or
+                its process is gone, the new entry's call takes it over: it gets the key and the lease, and is no
+                longer abandoned, unless it has no task yet. Then the next repetition must find it too.
             ceilings: Limits that the entry must keep besides, decided in the same transaction.
 
         Raises:

@@ -56,6 +56,9 @@ class VideoTool(LifecycleOptions, BaseTool):
     response_format: Literal["content_and_artifact"] = "content_and_artifact"
     handle_tool_error: Any = True
     handle_validation_error: Any = Field(default_factory=lambda: describe_validation_error)
+    repeat_window: float | None = Field(default=600.0, gt=0, allow_inf_nan=False)
+    """As in `Options`, for calls that have no key. Outside a graph a tool call has none, and frameworks repeat a call
+    whose body still runs."""
     url_in_content: bool = True
     """Whether the content has the signed URL. Language models corrupt long URLs. With `False` the URL is in the
     artifact only, and the task id identifies the video."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.messages.content import create_video_block
 
+from langchain_nebula_video.errors import printable
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 
 __all__ = ["ToolResult", "task_result", "to_json", "video_result"]
@@ -38,6 +39,8 @@ def video_result(video: Video, save_error: str | None = None, *, url_in_content:
         facts["path"] = video.path
     if save_error is not None:
         facts["save_error"] = save_error
+    if video.reused:
+        facts |= _reused_facts(video)
     embedded = video.url[:5].lower() == "data:"
     left_out = {"url"} if embedded or not url_in_content else set()
     content = {name: value for name, value in facts.items() if name not in left_out}
@@ -56,8 +59,18 @@ def task_result(task: Task, **more: Any) -> ToolResult:
         "reason": ": ".join(part for part in (task.code, task.reason) if part) or None,
         **more,
     }
+    if task.reused:
+        facts |= _reused_facts(task)
     facts = {name: value for name, value in facts.items() if value is not None}
     return to_json(facts), facts
+
+
+def _reused_facts(result: Task | Video) -> dict[str, Any]:
+    return {
+        "reused": True,
+        "note": f"This is task {printable(result.task_id)} of an earlier identical request; nothing was paid again. "
+        "For another take, call again with another seed.",
+    }
 
 
 def to_json(facts: Mapping[str, Any]) -> str:

@@ -61,10 +61,10 @@ class Finisher:
             if entry is not None and not isinstance(error, TaskNotFoundError):
                 await run_cleanup(self._context.runtime, error, self._abandon(entry, lease))
             raise
-        if entry is not None and entry.abandoned:
+        if entry is not None and (entry.abandoned or task.reused):  # its first caller may have given up meanwhile
             await self._take_over(entry)
         await lease.release()
-        return video
+        return video.model_copy(update={"reused": True}) if task.reused else video
 
     async def save(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
         """Save a video and record its path; a `lease` is renewed meanwhile and released with the record.
@@ -99,8 +99,10 @@ class Finisher:
             logger.warning("the journal entry of a finished video stays abandoned: %s", printable(error.what))
 
     async def _abandon(self, entry: Entry, lease: Lease) -> None:
-        await self._context.update_entry(entry, abandoned=True)
-        await lease.release()
+        """Mark the entry, unless another call works on it: that one has not given up."""
+        if await lease.renew():
+            await self._context.update_entry(entry, abandoned=True)
+            await lease.release()
 
     async def _is_saved(self, video: Video) -> bool:
         return video.path is not None and await self._context.runtime.call(targets.exists, video.path)

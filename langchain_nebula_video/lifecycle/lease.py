@@ -125,16 +125,21 @@ class Lease:
         # The wall clock, by which other processes judge the lease. It goes on while the machine sleeps.
         self._renew_at = context.runtime.utcnow() + LEASE_DURATION / 2 if ours else None
 
-    async def renew(self) -> bool:
-        """Take the lease, or renew it after half its duration; whether this call holds it."""
+    async def renew(self, ahead: float = 0.0) -> bool:
+        """Take the lease, or renew it after half its duration; whether this call holds it.
+
+        Args:
+            ahead: Seconds for which this call will sleep now, and cannot renew it. It counts as dead once its lease
+                is over.
+        """
         runtime, journal = self._context.runtime, self._context.journal
-        now = runtime.utcnow()
-        if self._entry is None or (self._renew_at is not None and now < self._renew_at):
+        now, sleep = runtime.utcnow(), timedelta(seconds=ahead)
+        if self._entry is None or (self._renew_at is not None and now + sleep < self._renew_at):
             return True
         found = await self._context.call_journal(
-            journal.hold, self._entry.id, holder=self._holder, now=now, until=now + LEASE_DURATION
+            journal.hold, self._entry.id, holder=self._holder, now=now, until=now + sleep + LEASE_DURATION
         )
-        self._renew_at = now + LEASE_DURATION / 2 if found else None
+        self._renew_at = now + sleep + LEASE_DURATION / 2 if found else None
         return found is not None
 
     async def acquire(self, deadline: float) -> Entry | None:

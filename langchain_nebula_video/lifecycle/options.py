@@ -52,6 +52,7 @@ class ClientOptions(TypedDict, total=False):
     download_hosts: Sequence[str]
     group_ratio: Decimal | int | str
     sole_account: bool
+    repeat_window: float | timedelta | None
     rate_limiter: Any
     http_client: Any
     http_async_client: Any
@@ -96,6 +97,9 @@ class Options(BaseModel):
     sole_account: bool = False
     """Whether only this journal submits on this account. Then a lost submit takes the one listed task that has its
     prompt. Otherwise it may be another program's."""
+    repeat_window: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds for which an identical request without a key joins the first one's task instead of paying again. `None`:
+    only once the first one's caller got an error, or its process died."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
     """A langchain-core `BaseRateLimiter`. Each submit waits for it, but not longer than its timeout."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
@@ -136,6 +140,11 @@ class Options(BaseModel):
                 raise ValueError("A budget's window is a number of seconds.") from None
             return Budget(value.get("usd", ""), window)
         return Budget(value) if isinstance(value, str | int | float | Decimal) else value
+
+    @field_validator("repeat_window", mode="before")
+    @classmethod
+    def _parse_window(cls, value: object) -> object:
+        return value.total_seconds() if isinstance(value, timedelta) else value
 
     @field_validator("base_url")
     @classmethod

@@ -129,8 +129,9 @@ class Poller:
         last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
         faults = missing = 0
         while True:
-            await runtime.sleep(max(0.0, min(pause, last_poll - runtime.now())))
-            await lease.renew()
+            pause = max(0.0, min(pause, last_poll - runtime.now()))
+            await lease.renew(ahead=pause)
+            await runtime.sleep(pause)
             fault: RequestError | None = None
             try:
                 snapshot = await self.request_status(task.task_id, deadline)

@@ -6,6 +6,7 @@ import contextlib
 import math
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from langchain_nebula_video.errors import (
@@ -16,7 +17,7 @@ from langchain_nebula_video.errors import (
     SubmissionUnconfirmedError,
     printable,
 )
-from langchain_nebula_video.journal import Entry, EntryState, limits
+from langchain_nebula_video.journal import Entry, EntryState, MemoryJournal, Repeats, limits
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, working
@@ -70,17 +71,18 @@ class Submitter:
         if key is not None and adopt and not exact_key:
             # Nobody chose this key: some language models restart their call ids each turn.
             key = f"{key}:{order.digest}"
+        repeats = self._repeats(key) if adopt else None
         while True:
             entry = self._new_entry(order, key, holder)
             state = PostState()
             try:
-                owner = await self._reserve(entry, deadline, adopt=adopt)
+                owner = await self._reserve(entry, deadline, repeats)
                 if owner.id == entry.id:
                     with working(holder):
                         return await self._sender.send(order, entry, state, deadline)
                 replayed = self._replay(owner, order)
                 if replayed is not None:
-                    return replayed
+                    return _mark_reused(replayed, key)
             except BaseException as error:
                 await run_cleanup(runtime, error, self._clean_up(entry, state, error))
                 if state.unconfirmed is None or not isinstance(error, SubmissionUnconfirmedError):
@@ -94,7 +96,19 @@ class Submitter:
             with journal_errors_cost(Money.MAYBE):
                 found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
             if found is not None:
-                return found
+                return _mark_reused(found, key)
+
+    def _repeats(self, key: str | None) -> Repeats:
+        """Return which entries of the same request this call may join."""
+        window = self._context.options.repeat_window
+        if key is not None or window is None:
+            return Repeats(is_dead=is_dead)
+        self._context.log_once(
+            "repeats are recognized within this process only, as its journal is in memory; "
+            "a SqlJournal keeps them across reloads and processes",
+            needed=isinstance(self._context.journal, MemoryJournal),
+        )
+        return Repeats(since=self._context.runtime.utcnow() - timedelta(seconds=window), is_dead=is_dead)
 
     def _check_price_known(self, order: Order) -> None:
         """A budget needs a price."""
@@ -121,13 +135,13 @@ class Submitter:
             held_until=now + LEASE_DURATION,
         )
 
-    async def _reserve(self, entry: Entry, deadline: float, *, adopt: bool) -> Entry:
+    async def _reserve(self, entry: Entry, deadline: float, repeats: Repeats | None) -> Entry:
         """Write the entry, or return the one that has the key. Wait while another call is submitting that one."""
         context = self._context
         # A process-wide limit may read other journals, and those may block.
         call = context.runtime.call if limits.has_limits(context.journal) else context.call_journal
         while True:
-            owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, adopt=adopt)
+            owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, repeats=repeats)
             submitting_elsewhere = owner.id != entry.id and owner.state is EntryState.SUBMITTING
             if not submitting_elsewhere or context.runtime.now() >= deadline:
                 return owner
@@ -178,6 +192,12 @@ class Submitter:
             )
         else:
             await context.call_journal(context.journal.forget, entry.id)
+
+
+def _mark_reused(joined: tuple[Task, Entry], key: str | None) -> tuple[Task, Entry]:
+    """Mark the task of an earlier identical request. With a key, it is the key's own task."""
+    task, entry = joined
+    return (task.model_copy(update={"reused": True}) if key is None else task), entry
 
 
 def _not_accepted_error(seconds: float) -> RequestError:

@@ -162,8 +162,11 @@ def task_to_video(task: Task) -> Video:
 
 
 def video_to_json(video: Video) -> dict[str, Any]:
-    """Return the video for the journal, without the raw answer and without the content of a `data:` URI."""
-    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw"})
+    """Return the video for the journal, without the raw answer and without the content of a `data:` URI.
+
+    Nor does it say `reused`: that is true of a call, and not of the video.
+    """
+    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw", "reused"})
     if video.url[:5].lower() == "data:":
         data["url"] = ""
     return data

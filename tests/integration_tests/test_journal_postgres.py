@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy
 
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
-from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.journal import EntryState, Repeats
 from tests.journals import JournalContract, SharedJournalContract, begin, entry
 from tests.postgres import Server
 
@@ -67,7 +67,7 @@ def test_a_server_that_crashes_in_mid_flight_loses_nothing_and_doubles_nothing(
 ) -> None:
     def generation(number: int) -> str:
         name = f"g{number}"
-        owner = journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), adopt=True)
+        owner = journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), repeats=Repeats())
         assert begin(journal, name, cap=100)
         journal.update(name, task_id=name, state=EntryState.SUBMITTED)
         journal.update(name, state=EntryState.SUCCEEDED, billed_usd=Decimal("0.1"))

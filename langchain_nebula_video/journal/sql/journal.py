@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal.budget import Budget, Ceiling
-from langchain_nebula_video.journal.entries import Entry, EntryState
+from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal.sql.store import Store
@@ -57,10 +57,10 @@ class SqlJournal:
         return hash(self._arguments[0])
 
     def reserve(
-        self, entry: Entry, budget: Budget | None, *, adopt: bool = False, ceilings: Sequence[Ceiling] = ()
+        self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None, ceilings: Sequence[Ceiling] = ()
     ) -> Entry:
         """See `Journal.reserve`."""
-        return self._store.reserve(entry, budget, adopt=adopt, ceilings=ceilings)
+        return self._store.reserve(entry, budget, repeats=repeats, ceilings=ceilings)
 
     def update(self, entry_id: str, **changes: Any) -> Entry:
         """See `Journal.update`."""

@@ -40,6 +40,7 @@ __all__ = [
     "DELETE_SCOPES",
     "EXISTS",
     "FIND",
+    "FIND_ABANDONED",
     "FIND_BY_TASK",
     "FIND_CLAIMED",
     "FIND_FOR_UPDATE",
@@ -84,6 +85,7 @@ _BY: BindParameter[str] = bindparam("by_id")
 _NOW: BindParameter[int] = bindparam("now", type_=BigInteger())
 _UNTIL: BindParameter[int] = bindparam("until", type_=BigInteger())
 _SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
+_RECENT: BindParameter[int] = bindparam("recent", type_=BigInteger())
 _SCOPE: BindParameter[str] = bindparam("of_scope")
 _PREFIX: BindParameter[str] = bindparam("prefix")
 _LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
@@ -101,12 +103,20 @@ _orphaned = and_(_E.state == _SUBMITTING, _E.held_until <= _NOW)
 FIND_FOR_UPDATE = FIND.with_for_update(of=ENTRIES)
 FIND_OWN = select(*_ROW).where(or_(_E.id == _ID, and_(_E.digest == _DIGEST, _E.adopted_by == _ID)))
 _may_be_billed = [_E.state != state.value for state in sorted(UNBILLED_STATES)]
-FIND_REPEATED = (
-    select(*_ROW)
-    .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_may_be_billed, or_(_E.abandoned, _orphaned))
-    .order_by(_E.created_at, _E.id)
-    .with_for_update(of=ENTRIES)
-)
+
+
+def _repeated(*more: ColumnElement[bool]) -> Select[Any]:
+    """Return the statement that finds entries of the same request that a new one may join, oldest first."""
+    return (
+        select(*_ROW)
+        .where(_E.digest == _DIGEST, _E.created_at > _SINCE, *_may_be_billed, or_(_E.abandoned, _orphaned, *more))
+        .order_by(_E.created_at, _E.id)
+        .with_for_update(of=ENTRIES)
+    )
+
+
+FIND_ABANDONED = _repeated()
+FIND_REPEATED = _repeated(and_(_E.key.is_(None), or_(_E.created_at > _RECENT, _E.holder.is_not(None))))
 
 # --- write ---
 
@@ -137,7 +147,8 @@ def update_entry(entry_id: str, row: Mapping[str, Any]) -> tuple[ReturningUpdate
 
 
 INSERT_KEY = insert(ADOPTED)
-ADOPT = update(ENTRIES).where(_E.id == _ID).values(abandoned=False, adopted_by=_BY, updated_at=_NOW).returning(*_ROW)
+_taken_over = {"abandoned": False, "adopted_by": _BY, "updated_at": _NOW, "holder": _HOLDER, "held_until": _UNTIL}
+ADOPT = update(ENTRIES).where(_E.id == _ID).values(**_taken_over).returning(*_ROW)
 DELETE = delete(ENTRIES).where(_E.id == _ID)
 _forgettable = or_(*(_E.state == state.value for state in sorted(FORGETTABLE_STATES)))
 FORGET = DELETE.where(_E.task_id.is_(None), _forgettable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -16,6 +17,7 @@ from langchain_nebula_video.journal.entries import (
     UNBILLED_STATES,
     Entry,
     EntryState,
+    Repeats,
 )
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 from langchain_nebula_video.journal.sql import statements as sql
@@ -42,6 +44,8 @@ _MONEY = {
     EntryState.UNCONFIRMED: Money.MAYBE,
     **dict.fromkeys(UNBILLED_STATES, Money.FREE),
 }
+_FOREVER = 2**63 - 1
+"""A moment after all others, in microseconds."""
 _UNCHANGED = "What stands in the journal stays as it was before."
 
 
@@ -64,7 +68,7 @@ class Store:
 
     # --- submitting ---
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, adopt: bool, ceilings: Sequence[Ceiling]) -> Entry:
+    def reserve(self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None, ceilings: Sequence[Ceiling]) -> Entry:
         """See `Journal.reserve`."""
         self._write_pending()
         row, now = to_row(entry), to_microseconds(entry.created_at)
@@ -73,8 +77,8 @@ class Store:
             with self.database.transaction(_RESERVE_LOCK) as session:
                 found = self._find_own(session, row) if retried else None
                 found = found or self._find_by_key(session, row, now)
-                if found is None and adopt:
-                    found = self._adopt(session, row, entry, now)
+                if found is None and repeats is not None:
+                    found = self._join(session, row, entry, repeats)
                 if found is not None:
                     return found
                 spent = partial(self._spent, session)
@@ -106,21 +110,31 @@ class Store:
         found = session.fetch(sql.FIND_FOR_UPDATE, {"of_key": row["key"]})
         return self._resolve_orphan(session, to_entry(found[0]), now) if found else None
 
-    def _adopt(self, session: Session, row: Mapping[str, Any], entry: Entry, now: int) -> Entry | None:
-        """Return the oldest abandoned entry of the same request, and give it the new key."""
-        query = {"of_digest": row["digest"], "since": to_microseconds(entry.created_at - MAX_REUSE_AGE), "now": now}
-        for candidate in session.fetch(sql.FIND_REPEATED, query):
+    def _join(self, session: Session, row: Mapping[str, Any], entry: Entry, repeats: Repeats) -> Entry | None:
+        """Return the oldest entry that this one joins, taken over if nobody works on it."""
+        now = to_microseconds(entry.created_at)
+        oldest = to_microseconds(entry.created_at - MAX_REUSE_AGE)
+        query = {"of_digest": row["digest"], "since": oldest, "now": now}
+        if row["key"] is None:
+            query["recent"] = _FOREVER if repeats.since is None else to_microseconds(repeats.since)
+        for candidate in session.fetch(sql.FIND_REPEATED if row["key"] is None else sql.FIND_ABANDONED, query):
             other = to_entry(candidate)
-            if to_row(other)["request"] != row["request"] or not other.can_serve(entry):
-                continue  # another request with the same digest, or too old
+            # Another request may have the same digest. Requests are compared as they are written.
+            if to_row(other)["request"] != row["request"] or not other.is_joined_by(
+                replace(entry, request=other.request), repeats
+            ):
+                continue
             found = self._resolve_orphan(session, other, now)
-            if found is None or not found.abandoned:
+            if found is None:
                 continue
             if row["key"] is not None:
                 session.execute(sql.INSERT_KEY, {"key": row["key"], "entry_id": found.id})
-            if found.state in FORGETTABLE_STATES:
+            deserted = found.is_deserted(entry.created_at, repeats)
+            if found.state in FORGETTABLE_STATES or not (found.abandoned or deserted):
                 return found
+            lease = row if deserted else to_row(found)
             changes = {"of_id": found.id, "by_id": row["id"], "now": now}
+            changes |= {"by_holder": lease["holder"], "until": lease["held_until"]}
             return to_entry(session.fetch(sql.ADOPT, changes)[0])
         return None
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, SqlJournal
-from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal import Entry, EntryState, Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT
 
 DATA = Path(__file__).with_name("data")
@@ -110,7 +110,7 @@ def test_an_abandoned_entry_of_an_old_file_is_adopted(journal: SqlJournal) -> No
         first, id="new", key="new", created_at=first.created_at + timedelta(hours=1), state=EntryState.SUBMITTING,
         abandoned=False, sent_at=None, lost_at=None, updated_at=None,
     )  # fmt: skip
-    assert journal.reserve(again, Budget(0), adopt=True) == first == journal.find(key="new")
+    assert journal.reserve(again, Budget(0), repeats=Repeats()) == first == journal.find(key="new")
 
 
 def test_an_entry_that_an_old_file_has_in_mid_submit_becomes_unconfirmed(journal: SqlJournal) -> None:

@@ -30,7 +30,7 @@ from langchain_nebula_video import (
     MemoryJournal,
     SqlJournal,
 )
-from langchain_nebula_video.journal import Entry, EntryState, Journal
+from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT, Schema, prepare
 from tests.conftest import Gateway, MakeClient, settle
 from tests.journals import LATER, LEASE, MOMENT, SENT, SharedJournalContract, begin, entry
@@ -304,10 +304,10 @@ REPEATED: dict[str, Any] = {
     "reserve what makes room": lambda journal: journal.reserve(entry(id="new", key="unsent", created_at=LATER), None),
     "reserve what is lost": lambda journal: journal.reserve(entry(id="new", key="sent", created_at=LATER), None),
     "reserve what was left": lambda journal: journal.reserve(
-        entry(id="new", request={"n": 1}, created_at=LATER), None, adopt=True
+        entry(id="new", request={"n": 1}, created_at=LATER), None, repeats=Repeats()
     ),
     "reserve what was left, with a key": lambda journal: journal.reserve(
-        entry(id="new", key="new", request={"n": 1}, created_at=LATER), None, adopt=True
+        entry(id="new", key="new", request={"n": 1}, created_at=LATER), None, repeats=Repeats()
     ),
     "begin": lambda journal: begin(journal, "open", cap=1),
     "hold": lambda journal: journal.hold("left", holder="b", now=LATER, until=LATER + timedelta(minutes=1)),
@@ -437,6 +437,8 @@ def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index:
 NAMES = st.sampled_from([str(number) for number in range(6)])
 KEYS = st.sampled_from([None, None, "a", "b"])
 HOLDERS = st.sampled_from(["x", "y"])
+REPEATS = st.sampled_from([None, (None, ""), (30, ""), (None, "x"), (3600, "y")])
+"""Seconds of the window, and the holder whose process is gone."""
 SCOPES = st.sampled_from([(), ("run",), ("run", "thread")])
 
 
@@ -477,11 +479,11 @@ class SameAsInMemory(RuleBasedStateMachine):
         self.now += timedelta(hours=hours)
 
     @rule(
-        key=KEYS, request=st.integers(0, 1), usd=st.integers(0, 40), leased=st.booleans(), adopt=st.booleans(),
+        key=KEYS, request=st.integers(0, 1), usd=st.integers(0, 40), leased=st.booleans(), repeats=REPEATS,
         budget=st.sampled_from([None, Budget("1"), Budget("1", per=timedelta(minutes=1))]), scopes=SCOPES,
     )  # fmt: skip
     def reserve(
-        self, key: str | None, request: int, usd: int, leased: bool, adopt: bool, budget: Any, scopes: tuple[str, ...]
+        self, key: str | None, request: int, usd: int, leased: bool, repeats: Any, budget: Any, scopes: tuple[str, ...]
     ) -> None:
         self.made += 1
         lease = {"holder": "x", "held_until": self.now + timedelta(seconds=60)} if leased else {}
@@ -490,7 +492,10 @@ class SameAsInMemory(RuleBasedStateMachine):
             id=f"e{self.made}", key=key, request={"n": request}, created_at=self.now,
             reserved_usd=Decimal(usd).scaleb(-2), scopes=scopes, **lease,
         )  # fmt: skip
-        self.both(lambda journal: journal.reserve(new, budget, adopt=adopt))
+        window, dead = repeats or (None, "")
+        since = None if window is None else self.now - timedelta(seconds=window)
+        given = None if repeats is None else Repeats(since=since, is_dead=lambda holder: holder == dead)
+        self.both(lambda journal: journal.reserve(new, budget, repeats=given))
 
     @rule(choice=st.integers(0, 9), holder=HOLDERS, cap=st.integers(1, 2))
     def begin(self, choice: int, holder: str, cap: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_nebula_video import NebulaVideoClient, SqlJournal, errors
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal import Entry, EntryState, Repeats
 
 IMAGE = "https://example.com/cat.jpg"
 FAST, REAL = 500, 1
@@ -73,7 +73,7 @@ def write_directly(journal: SqlJournal) -> None:
             first, id=f"retry-{key}", key=f"{key}-retry", created_at=datetime.now(UTC), state=EntryState.SUBMITTING,
             task_id=None, sent_at=None, lost_at=None, updated_at=None, abandoned=False,
         )  # fmt: skip
-        assert journal.reserve(retry, None, adopt=True).id == first.id
+        assert journal.reserve(retry, None, repeats=Repeats()).id == first.id
 
 
 def as_json(entry: Entry) -> dict[str, Any]:
