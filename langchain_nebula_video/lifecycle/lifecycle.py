@@ -195,11 +195,7 @@ class Lifecycle:
         try:
             return self._context.task_from_entry(entry.task_id, entry) if entry.task_id else None
         except (AttributeError, TypeError, ValueError):  # one broken entry must not hide the others' tasks
-            logger.exception(
-                "the journal entry of task %s cannot be read; wait(%r) works",
-                printable(entry.task_id or ""),
-                entry.task_id,
-            )
+            logger.exception("the journal entry of task %s cannot be read; wait(id) works", printable(entry.task_id))
             return None
 
     async def drain(self, grace: float) -> bool:

@@ -99,7 +99,7 @@ class Reconciler:
             except _Undecided as undecided:
                 self._explain(entry, error, undecided.reason)
             except SubmissionUnconfirmedError as unconfirmed:
-                logger.warning("a submit stays unconfirmed: %s", unconfirmed.what)
+                logger.warning("a submit stays unconfirmed: %s", printable(unconfirmed.what))
             except JournalError:
                 raise
             except Exception:  # one entry that cannot be read must not hide the others' tasks

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ import pytest
 
 from langchain_nebula_video import (
     MemoryJournal,
+    NebulaVideoClient,
+    NebulaVideoRunnable,
     NebulaVideoTool,
+    NebulaVideoToolkit,
     SqlJournal,
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import EntryState
 from tests.gateways import ASK, all_gateways, reached
 
+SHAPE = {name: value for name, value in ASK.items() if name != "image"}
 SECOND = {"speed": 60}
 """A video takes about a second."""
 
@@ -119,3 +124,122 @@ def test_a_script_that_is_killed_in_mid_wait_and_run_again_pays_once(tmp_path: P
         assert Path(told["path"]).is_file()
         third = json.loads(start(slow, url, save_to=str(tmp_path)).communicate(timeout=30)[0])
     assert (third["reused"], third["task_id"] == told["task_id"]) == (False, False)  # it was delivered: a new video
+
+
+def test_a_script_that_is_killed_while_it_saves_pays_once_and_the_next_one_saves(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'j.db'}"
+    with all_gateways() as emulator:
+        emulator.faults.add("download", "slow", bytes_per_second=2000.0)
+        first = start(emulator, url, save_to=str(tmp_path))
+        while not SqlJournal(url).entries(states=[EntryState.SUCCEEDED]):
+            time.sleep(0.05)
+        os.kill(first.pid, signal.SIGKILL)
+        first.communicate()
+        emulator.faults.clear()
+        told = json.loads(start(emulator, url, save_to=str(tmp_path)).communicate(timeout=30)[0])
+        assert (posts(emulator), told["task_id"]) == (1, emulator.tasks[0].id)
+        assert Path(told["path"]).is_file()
+
+
+# --- who has the option, and who joins what ---
+
+
+@pytest.fixture
+def quick() -> Iterator[Emulator]:
+    with all_gateways() as emulator:
+        yield emulator
+
+
+def test_clients_and_runnables_make_a_video_for_each_call_unless_told(quick: Emulator) -> None:
+    animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE)
+    videos = animate.batch([ASK["image"]] * 2)
+    client = NebulaVideoClient(**reached(quick, "nebula"), journal=animate.journal)
+    videos.append(client.generate(**ASK))
+    assert len({video.task_id for video in videos}) == posts(quick) == 3
+    assert not any(video.reused for video in videos)
+
+
+@pytest.mark.parametrize("window", [600, timedelta(minutes=10)])
+def test_clients_and_runnables_join_within_a_window_if_they_are_told_to(quick: Emulator, window: Any) -> None:
+    animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE, repeat_window=window)
+    videos = animate.batch([ASK["image"]] * 3)
+    assert len({video.task_id for video in videos}) == posts(quick) == 1
+    assert sorted(video.reused for video in videos) == [False, True, True]
+    client = NebulaVideoClient(**reached(quick, "nebula"), journal=animate.journal, repeat_window=window)
+    again = client.submit(**ASK)
+    assert (again.reused, again.task_id, posts(quick)) == (True, videos[0].task_id, 1)
+    assert client.wait(again).reused
+    assert not client.wait(again.task_id).reused
+    assert client.generate(**ASK, key="mine").task_id != again.task_id
+
+
+def test_the_tool_that_only_submits_names_the_task_that_is_under_way(slow: Emulator) -> None:
+    tools = {each.name: each for each in NebulaVideoToolkit(**reached(slow, "nebula")).get_tools()}
+    first, again = (json.loads(tools["nebula_submit_video"].invoke(dict(ASK))) for _ in "ab")
+    assert (first["task_id"], again["reused"], posts(slow)) == (again["task_id"], True, 1)
+    assert f"task {first['task_id']} of an earlier identical request" in again["note"]
+    video = json.loads(tools["nebula_image_to_video"].invoke(dict(ASK)))
+    assert (video["task_id"], video["status"], video["reused"], posts(slow)) == (first["task_id"], "succeeded", True, 1)
+
+
+def test_whoever_joins_saves_nothing_twice(slow: Emulator, tmp_path: Path) -> None:
+    """Each has a client and a journal object of its own, as processes have."""
+
+    def call(_: int) -> dict[str, Any]:
+        journal = SqlJournal(f"sqlite:///{tmp_path / 'j.db'}")
+        content: dict[str, Any] = json.loads(tool(slow, journal=journal, save_to=tmp_path / "videos").invoke(dict(ASK)))
+        return content
+
+    with ThreadPoolExecutor(5) as pool:
+        contents = [*pool.map(call, range(5))]
+    assert len({content["path"] for content in contents}) == posts(slow) == 1
+    assert sum(request.point == "download" for request in slow.requests) == 1
+    assert sum(content.get("reused", False) for content in contents) == 4
+
+
+def test_who_joins_a_submit_that_is_refused_submits_itself(slow: Emulator) -> None:
+    slow.faults.add("submit", "status", code=400, error_code="DataInspectionFailed")
+    animate = tool(slow)
+    with ThreadPoolExecutor(2) as pool:
+        texts = [*pool.map(animate.invoke, [dict(ASK)] * 2)]
+    refused, made = sorted(texts, key=lambda text: text.startswith("{"))
+    assert "Nothing was spent" in refused
+    assert "reused" not in json.loads(made)
+    assert (posts(slow), len(slow.tasks)) == (2, 1)
+
+
+def test_a_joined_video_whose_first_caller_gave_up_is_delivered_once(slow: Emulator) -> None:
+    """Then a client that wants another video gets one."""
+    journal = MemoryJournal()
+    hasty = tool(slow, journal=journal, timeout=0.5)
+    patient = tool(slow, journal=journal)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(hasty.invoke, dict(ASK))
+        while not journal.entries():
+            time.sleep(0.01)
+        second = pool.submit(patient.invoke, dict(ASK))
+        assert "still" in first.result()
+        assert json.loads(second.result())["reused"] is True
+    (entry,) = journal.entries()
+    assert (entry.state, entry.abandoned, entry.holder) == (EntryState.SUCCEEDED, False, None)
+    client = NebulaVideoClient(**reached(slow, "nebula"), journal=journal)
+    assert client.submit(**ASK).task_id != entry.task_id
+
+
+def test_who_joins_and_gives_up_leaves_the_task_to_the_first_one(slow: Emulator) -> None:
+    journal = MemoryJournal()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(tool(slow, journal=journal).invoke, dict(ASK))
+        while not journal.entries(states=[EntryState.SUBMITTED, EntryState.RUNNING]):
+            time.sleep(0.01)
+        assert "still" in tool(slow, journal=journal, timeout=0.3).invoke(dict(ASK))
+        assert [entry.abandoned for entry in journal.entries()] == [False]
+        assert "reused" not in json.loads(first.result())
+
+
+def test_a_lost_submit_is_joined_and_not_repeated(slow: Emulator) -> None:
+    slow.faults.add("submit", "reset_after")
+    animate = tool(slow)
+    for _ in range(3):
+        assert "Money may have been spent" in animate.invoke(dict(ASK))
+    assert posts(slow) == 1

@@ -27,12 +27,13 @@ from langchain_nebula_video import (
     InvalidRequestError,
     ModerationError,
     NebulaVideoTool,
+    SqlJournal,
     TaskFailedError,
     TaskTimeoutError,
 )
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
-from tests.conftest import KEY, Gateway, failed, running, succeeded
+from tests.conftest import KEY, Gateway, failed, running, submitted, succeeded
 
 ARGS: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 CALL: dict[str, Any] = {"type": "tool_call", "id": "call_1", "name": "nebula_image_to_video", "args": ARGS}
@@ -209,11 +210,77 @@ def test_the_same_call_of_the_same_thread_pays_once(options: dict[str, Any], gat
     assert gateway.posts == 1
 
 
-def test_without_a_thread_every_call_is_its_own(options: dict[str, Any], gateway: Gateway) -> None:
+def test_without_a_thread_an_identical_call_gives_the_same_video_and_says_so(
+    options: dict[str, Any], gateway: Gateway
+) -> None:
     tool = NebulaVideoTool(**options)
+    first, again = tool.invoke(CALL), tool.invoke({**CALL, "id": "call_2"})
+    assert gateway.posts == 1
+    content = json.loads(again.content)
+    assert (content["task_id"], content["reused"], again.artifact["reused"]) == ("task-1", True, True)
+    assert "task task-1 of an earlier identical request; nothing was paid again" in content["note"]
+    assert "another seed" in content["note"]
+    assert {**content, "reused": None, "note": None} == {**json.loads(first.content), "reused": None, "note": None}
+    assert "reused" not in first.artifact
+    tool.invoke({**CALL, "args": {**CALL["args"], "seed": 2}})
+    assert gateway.posts == 2
+
+
+async def test_two_equal_calls_of_one_message_without_a_thread_are_one_video(
+    options: dict[str, Any], gateway: Gateway
+) -> None:
+    tool = NebulaVideoTool(**options)
+    contents = [json.loads(message.content) for message in await asyncio.gather(*(tool.ainvoke(CALL) for _ in "ab"))]
+    assert [content.get("reused", False) for content in contents] == [False, True]
+    assert gateway.posts == 1
+
+
+@pytest.mark.parametrize("other", [{"repeat_window": None}, {"repeat_window": 1e-6}], ids=["off", "over"])
+def test_outside_the_window_every_call_without_a_thread_is_its_own(
+    options: dict[str, Any], gateway: Gateway, other: dict[str, Any]
+) -> None:
+    tool = NebulaVideoTool(**options, **other)
     tool.invoke(CALL)
     tool.invoke(CALL)
     assert gateway.posts == 2
+
+
+def test_a_task_that_failed_is_not_joined(options: dict[str, Any], gateway: Gateway) -> None:
+    gateway.fetches = [failed(), succeeded()]
+    tool = NebulaVideoTool(**options)
+    assert "Nothing was spent" in tool.invoke(CALL).content
+    assert "reused" not in json.loads(tool.invoke(CALL).content)
+    assert gateway.posts == 2
+
+
+def test_a_call_that_was_refused_is_not_joined(options: dict[str, Any], gateway: Gateway) -> None:
+    refusal = httpx.Response(400, json={"code": "DataInspectionFailed", "message": "no"})
+    gateway.submits = [refusal, submitted()]
+    tool = NebulaVideoTool(**options)
+    assert "Nothing was spent" in tool.invoke(CALL).content
+    assert json.loads(tool.invoke(CALL).content)["status"] == "succeeded"
+
+
+def test_with_a_thread_the_key_decides_and_not_the_window(options: dict[str, Any], gateway: Gateway) -> None:
+    tool = NebulaVideoTool(**options)
+    tool.invoke(CALL, config=THREAD)
+    assert "reused" not in json.loads(tool.invoke(CALL, config=THREAD).content)
+    assert gateway.posts == 1
+    tool.invoke({**CALL, "id": "call_2"}, config=THREAD)
+    tool.invoke(CALL)
+    assert gateway.posts == 3
+
+
+def test_a_memory_journal_says_once_that_it_cannot_keep_that_across_processes(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level("INFO", "langchain_nebula_video")
+    for journal in (None, SqlJournal(f"sqlite:///{tmp_path / 'j.db'}")):
+        tool = NebulaVideoTool(**options, journal=journal)
+        for seed in (1, 2):
+            tool.invoke({**CALL, "args": {**CALL["args"], "seed": seed}})
+        tool.invoke(CALL, config=THREAD)
+    assert caplog.text.count("repeats are recognized within this process only") == 1
 
 
 def test_other_calls_and_other_threads_pay_for_themselves(options: dict[str, Any], gateway: Gateway) -> None:

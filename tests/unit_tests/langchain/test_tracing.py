@@ -143,8 +143,8 @@ async def test_a_tool_s_arguments_are_traced_without_the_image(
     options: dict[str, Any], gateway: Gateway, tracer: Tracer
 ) -> None:
     tool = NebulaVideoTool(**options)
-    for ask in (tool.invoke, tool.ainvoke):
-        made = ask({"prompt": "x", "image": URI}, {"callbacks": [tracer]})
+    for number, ask in enumerate((tool.invoke, tool.ainvoke)):
+        made = ask({"prompt": f"x{number}", "image": URI}, {"callbacks": [tracer]})
         _ = await made if not isinstance(made, str) else made
     assert BASE64 in json.dumps(gateway.bodies[0])
     assert BASE64 in json.dumps(gateway.bodies[1])
