@@ -68,7 +68,9 @@ class Store:
 
     # --- submitting ---
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None, ceilings: Sequence[Ceiling]) -> Entry:
+    def reserve(
+        self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None, ceilings: Sequence[Ceiling]
+    ) -> Entry:
         """See `Journal.reserve`."""
         self._write_pending()
         row, now = to_row(entry), to_microseconds(entry.created_at)
