@@ -20,9 +20,9 @@ from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.langchain.conversation import chosen, images, newest_image, parse_handle
+from langchain_nebula_video.langchain.conversation import chosen, images, newest_image
 from langchain_nebula_video.langchain.image_search import text_without_images
-from langchain_nebula_video.langchain.image_values import is_url
+from langchain_nebula_video.langchain.image_values import is_url, parse_handle
 from langchain_nebula_video.media.images import prepare_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
