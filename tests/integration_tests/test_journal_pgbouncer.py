@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
-from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.journal import EntryState, Repeats
 from tests.journals import JournalContract, SharedJournalContract, begin, entry
 from tests.pgbouncer import Pool
 from tests.postgres import Server
@@ -54,7 +54,7 @@ class TestSharedPool(SharedJournalContract):
 
 def _work(journal: SqlJournal, number: int) -> None:
     name = f"w{number}"
-    journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), adopt=True)
+    journal.reserve(entry(id=name, key=name, request={"n": number}), Budget("1000"), repeats=Repeats())
     assert begin(journal, name, cap=100)
     journal.update(name, task_id=name, state=EntryState.SUBMITTED)
     assert journal.find(key=name) == journal.find(gateway="nebula", task_id=name)
