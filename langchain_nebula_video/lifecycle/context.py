@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
@@ -18,8 +17,6 @@ from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import Runtime, SendWindow
 
 __all__ = ["Context", "newly_succeeded"]
-
-logger = logging.getLogger("langchain_nebula_video")
 
 _REPLY_SECONDS = 30.0
 
@@ -42,7 +39,6 @@ class Context:
         self.protocol = PROTOCOLS[self.gateway.protocol]
         self.journal: Journal = options.journal
         self.account = options.account_id()
-        self._logged: set[str] = set()
 
     # --- the gateway ---
 
@@ -111,12 +107,6 @@ class Context:
         if self.journal.blocking:
             return await self.runtime.call(func, *args, **kwargs)
         return func(*args, **kwargs)
-
-    def log_once(self, message: str, *, needed: bool) -> None:
-        """Log a line about the options at `INFO`, once for each client."""
-        if needed and message not in self._logged:
-            self._logged.add(message)
-            logger.info(message)
 
     async def find_entry(self, task_id: str) -> Entry | None:
         """Return the entry of a task of this gateway; `None`: the journal has none."""

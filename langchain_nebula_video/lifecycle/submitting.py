@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import uuid
 from dataclasses import replace
@@ -29,6 +30,8 @@ from langchain_nebula_video.schema import Task
 
 __all__ = ["Submitter"]
 
+logger = logging.getLogger("langchain_nebula_video")
+
 _PEER_PAUSE_SECONDS = 0.25
 
 
@@ -39,6 +42,7 @@ class Submitter:
         self._context = context
         self._reconciler = reconciler
         self._sender = PaidPostSender(context)
+        self._warned = False
 
     async def drain(self, grace: float) -> bool:
         """See `PaidPostSender.drain`."""
@@ -103,11 +107,12 @@ class Submitter:
         window = self._context.options.repeat_window
         if key is not None or window is None:
             return Repeats(is_dead=is_dead)
-        self._context.log_once(
-            "repeats are recognized within this process only, as its journal is in memory; "
-            "a SqlJournal keeps them across reloads and processes",
-            needed=isinstance(self._context.journal, MemoryJournal),
-        )
+        if isinstance(self._context.journal, MemoryJournal) and not self._warned:
+            self._warned = True
+            logger.info(
+                "repeats are recognized within this process only, as its journal is in memory; "
+                "a SqlJournal keeps them across reloads and processes"
+            )
         return Repeats(since=self._context.runtime.utcnow() - timedelta(seconds=window), is_dead=is_dead)
 
     def _check_price_known(self, order: Order) -> None:
