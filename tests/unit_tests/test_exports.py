@@ -127,3 +127,20 @@ def test_all_brings_every_other_extra() -> None:
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
     assert set(everything.partition("[")[2].rstrip("]").split(",")) == set(extras) - {"all"}
+
+
+def test_an_index_page_leads_to_the_docs_the_source_and_the_place_for_reports() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    urls = project["urls"]
+    assert set(urls) == {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
+    assert all(url.startswith(urls["Homepage"]) for url in urls.values())
+    for name in ("Documentation", "Changelog"):
+        assert (root / urls[name].partition("/blob/main/")[2]).is_file()
+    assert f"{urls['Homepage']}/security/advisories/new" in (root / "SECURITY.md").read_text(encoding="utf-8")
+
+
+def test_no_upper_bound_blocks_a_library_that_has_a_new_major_version_every_few_months() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [line for extra in project["optional-dependencies"].values() for line in extra]
+    assert [line for line in lines if re.match(r"(av|pillow|rich|uvicorn)\b", line) and "<" in line] == []
