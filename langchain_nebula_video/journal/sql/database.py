@@ -25,13 +25,9 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_nebula_video.errors import JournalError, Money
-from langchain_nebula_video.journal.sql.engines import (
-    SQLITE_WAIT,
-    create_postgres_engine,
-    create_private_file,
-    create_sqlite_engine,
-)
-from langchain_nebula_video.journal.sql.faults import find_hint, is_stale, is_transient
+from langchain_nebula_video.journal.sql.engines import SQLITE_WAIT, create_postgres_engine, create_sqlite_engine
+from langchain_nebula_video.journal.sql.faults import FileReplacedError, find_hint, is_stale, is_transient
+from langchain_nebula_video.journal.sql.files import WatchedFile
 from langchain_nebula_video.journal.sql.forks import watch_forks
 from langchain_nebula_video.journal.sql.schema import prepare
 from langchain_nebula_video.journal.sql.sessions import POSTGRES_BEGIN, Session, SqliteSession
@@ -59,6 +55,7 @@ class Database:
     def __init__(self, url: URL, patience: float) -> None:
         self.url = url
         self.sqlite = url.drivername == "sqlite"
+        self._file = WatchedFile(str(url.database)) if self.sqlite else None
         self._patience = patience
         self._wait = 0.0
         self._given_up: dict[str, None] = {}
@@ -145,6 +142,9 @@ class Database:
             with self._postgres_transaction(None) as session:
                 yield session
             return
+        if self._file is not None and not self._file.is_same(in_use=bool(self._sessions)):
+            self._close_sessions()
+            raise FileReplacedError
         if not self._sessions:
             self._sessions.append(SqliteSession(self._engine.connect()))
         session = self._sessions[0]
@@ -153,8 +153,14 @@ class Database:
             session.set_wait(self._wait)
             yield session
         except BaseException:
-            _close_all(self._sessions)
+            self._close_sessions()
             raise
+
+    def _close_sessions(self) -> None:
+        """Close the connection to the file."""
+        _close_all(self._sessions, self._engine)
+        if self._file is not None:
+            self._file.forget_log()
 
     @contextmanager
     def transaction(self, lock: int, *, synced: bool = False) -> Iterator[Session]:
@@ -176,8 +182,8 @@ class Database:
                 yield session
 
     def _prepare(self) -> None:
-        if self.sqlite:
-            create_private_file(str(self.url.database))
+        if self._file is not None:
+            self._file.open()
         with self.transaction(0) as session:
             prepare(session.connection)
         self._ready = True
@@ -201,14 +207,16 @@ class Database:
     def close(self) -> None:
         """Close all connections; the next piece of work opens new ones."""
         with self._lock:
-            _close_all(self._sessions, self._engine)
+            self._close_sessions()
+            if self._file is not None:
+                self._file.forget()
             self._ready = False
 
     def before_fork(self) -> None:
         """Close SQLite's file: a connection that a child inherits breaks the locks of both processes."""
         if self.sqlite:
             self._lock.acquire()
-            _close_all(self._sessions, self._engine)
+            self._close_sessions()
 
     def after_fork_in_parent(self) -> None:
         """Release the lock that `before_fork` took."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 from typing import Any
@@ -15,7 +14,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal.sql.faults import PREPARED_FAULTS, error_code, is_stale
 from langchain_nebula_video.journal.sql.url import check_query, split_prepare_threshold, unreadable_url_error
 
-__all__ = ["SQLITE_WAIT", "create_postgres_engine", "create_private_file", "create_sqlite_engine"]
+__all__ = ["SQLITE_WAIT", "create_postgres_engine", "create_sqlite_engine"]
 
 SQLITE_WAIT = 5.0
 """Seconds, at most, for which SQLite itself waits for another process's transaction, which takes milliseconds."""
@@ -81,14 +80,6 @@ def create_postgres_engine(url: URL, patience: float) -> Engine:
     options = engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()
     check_query(url, {option.keyword.decode() for option in options})
     return engine
-
-
-def create_private_file(path: str) -> None:
-    """Create the file for its owner alone, because it holds prompts and signed URLs. SQLite's other files follow it."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError:  # it exists, or SQLite will report what is wrong
-        return
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["PREPARED_FAULTS", "error_code", "find_hint", "is_stale", "is_transient"]
+__all__ = ["PREPARED_FAULTS", "FileReplacedError", "error_code", "find_hint", "is_stale", "is_transient"]
 
 # https://www.sqlite.org/rescode.html: BUSY, LOCKED, PROTOCOL (a race while locking)
 _TRANSIENT_SQLITE = frozenset({5, 6, 15})
@@ -46,6 +46,18 @@ _HINTS_BY_WORDS = {
 }
 
 
+class FileReplacedError(SQLAlchemyError):
+    """The path of a SQLite file does not lead to the file that was opened."""
+
+    hint = (
+        "Put the file back where it was. If another one is there on purpose, close() the journal or restart the "
+        "process: then that one is used, and what only the first one knows may be paid for again."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("the file was deleted or replaced while it was in use")
+
+
 def error_code(error: BaseException) -> int | str:
     """Return SQLite's primary result code, PostgreSQL's SQLSTATE, or an empty string."""
     orig = getattr(error, "orig", None)
@@ -54,6 +66,8 @@ def error_code(error: BaseException) -> int | str:
 
 def find_hint(error: BaseException) -> str | None:
     """Return what to do about a fault, if that is known."""
+    if isinstance(error, FileReplacedError):
+        return error.hint
     words = str(getattr(error, "orig", ""))
     return _HINTS.get(error_code(error)) or next(
         (_HINTS_BY_WORDS[key] for key in _HINTS_BY_WORDS if key in words), None
