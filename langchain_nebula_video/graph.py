@@ -37,14 +37,20 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.langchain.image_preview import describe_fields, given_images, image_facts, image_line
+from langchain_nebula_video.langchain.image_preview import (
+    describe_fields,
+    given_images,
+    image_facts,
+    image_line,
+    price_text,
+)
 from langchain_nebula_video.langchain.plain_state import check_plain, to_plain
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, make_order
-from langchain_nebula_video.schema import Task, Video, VideoRequest, dollars
+from langchain_nebula_video.schema import Task, Video, VideoRequest
 
 try:
     from langgraph.channels import EphemeralValue
@@ -195,7 +201,7 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
         asked_about = client.quote(request).usd  # by the configured prices: these do not change while the run is paused
         if asked_about is not None and asked_about <= limit:
             return _approve()
-        question = _question(state, order)
+        question = _question(state, order, options.group_ratio)
         while True:  # LangGraph replays every earlier answer, so an invalid one needs another `interrupt`
             answer = interrupt(question)
             if answer is True:
@@ -213,10 +219,9 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
     return approve
 
 
-def _question(state: _NodeState, order: Order) -> dict[str, Any]:
+def _question(state: _NodeState, order: Order, configured_ratio: Decimal) -> dict[str, Any]:
     """What a person is asked, as plain data."""
-    price = "an unknown price" if order.cost.usd is None else dollars(order.cost.usd)
-    asked = f"Make this video for {price}?"
+    asked = f"Make this video for {price_text(order.cost, configured_ratio)}?"
     wires = [image for images in order.images.values() for image in images]
     given = given_images(order.request)
     pictures = [

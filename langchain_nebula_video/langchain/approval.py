@@ -17,6 +17,7 @@ from langchain_nebula_video.langchain.image_preview import (
     image_facts,
     image_line,
     one_line,
+    price_text,
 )
 from langchain_nebula_video.langchain.image_values import describe_source, is_url
 from langchain_nebula_video.langchain.tool_calls import (
@@ -30,7 +31,7 @@ from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS, messages
 from langchain_nebula_video.langchain.tools import RequestTool
 from langchain_nebula_video.lifecycle.orders import make_order
 from langchain_nebula_video.media.images import prepare_image
-from langchain_nebula_video.schema import VideoRequest, dollars
+from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["spend_approval"]
 
@@ -68,7 +69,9 @@ def spend_approval(tools: Tools | None = None, *, over_usd: Decimal | float | st
     def describe(tool_call: Mapping[str, Any], state: Any, runtime: object) -> str:  # noqa: ARG001 LangChain's
         tool, args = tools_by_name[tool_call["name"]], tool_call["args"]
         cost = quote_call(tool, args, tool.current_group_ratio())
-        price = "an unknown price" if cost is None or cost.usd is None else f"about {dollars(cost.usd)}"
+        price = (
+            "an unknown price" if cost is None or cost.usd is None else f"about {price_text(cost, tool.group_ratio)}"
+        )
         first = f"{tool.name} makes a video for {price}."
         fields = ["Written by the model:", *describe_fields(args)]
         return "\n\n".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
@@ -13,9 +14,9 @@ from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
 from langchain_nebula_video.media.formats import inspect_image
 from langchain_nebula_video.media.images import WireImage
 from langchain_nebula_video.media.thumbnails import has_pillow, make_thumbnail
-from langchain_nebula_video.schema import VideoRequest
+from langchain_nebula_video.schema import Cost, VideoRequest, dollars
 
-__all__ = ["describe_fields", "given_images", "image_facts", "image_line", "one_line"]
+__all__ = ["describe_fields", "given_images", "image_facts", "image_line", "one_line", "price_text"]
 
 _MAX_VALUE = 300
 _MAX_NAME = 60
@@ -28,6 +29,13 @@ def one_line(value: object, limit: int = _MAX_VALUE) -> str:
     text = printable(value)
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[:limit]}… [cut here; {len(text):,} characters in all]"
+
+
+def price_text(cost: Cost, configured_ratio: Decimal) -> str:
+    """A known price. It says so if it counts with a group ratio that the gateway reported."""
+    text = "an unknown price" if cost.usd is None else dollars(cost.usd)
+    ratio = cost.group_ratio
+    return text if ratio == configured_ratio else f"{text} (with the group ratio {ratio} that the gateway reported)"
 
 
 def describe_fields(fields: Mapping[str, Any]) -> list[str]:

@@ -203,6 +203,8 @@ class NebulaQuoteVideoTool(OfferTool):
             "basis": cost.basis,
             "model": self.model,
         }
+        if cost.group_ratio != self.group_ratio:
+            facts["reported_group_ratio"] = float(cost.group_ratio)
         if left is not None:
             facts["budget_left_usd"] = float(left)
         return to_json(facts), facts

@@ -1,6 +1,7 @@
 """The keyword options that clients, tool and runnable share, and their validation."""
 # Annotations are not postponed here: pydantic would compile each one again, which is half of the import time.
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -32,6 +33,9 @@ from langchain_nebula_video.saving.secrets import redact, restore
 __all__ = ["ClientOptions", "Options"]
 
 
+logger = logging.getLogger("langchain_nebula_video")
+
+_ABSURD_RATIO = 100
 _REQUIRED_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monotonic", "utcnow", "sleep", "asleep")}
 
 
@@ -93,7 +97,8 @@ class Options(BaseModel):
     """Hosts outside the public internet that files may be fetched from and sent to: names (`"files.corp"`), domains
     (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
     group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
-    """What your account's group multiplies prices by. Used for estimates until a gateway's answer has the figure."""
+    """What your account's group multiplies prices by. Before a bill, a gateway's answer may raise it, to less than a
+    hundred times as much, and never lower it."""
     sole_account: bool = False
     """Whether only this journal submits on this account. Then a lost submit takes the one listed task that has its
     prompt. Otherwise it may be another program's."""
@@ -268,14 +273,33 @@ class Options(BaseModel):
         return account.account_id(self.resolve_base_url(), self.resolve_api_key())
 
     def current_group_ratio(self) -> Decimal:
-        """Return what this account's prices are multiplied by: the gateway's last answer, else `group_ratio`."""
+        """Return what this account's prices are multiplied by.
+
+        It is the ratio of the gateway's last answer, if that is believed, else the caller's `group_ratio`.
+        """
         try:
-            return self._group_ratios.get(self.account_id(), self.group_ratio)
+            return self.believed_group_ratio(self._group_ratios.get(self.account_id()))
         except InvalidRequestError:  # a pickle left the key behind, and a price needs none
             return self.group_ratio
 
+    def believed_group_ratio(self, told: Decimal | None) -> Decimal:
+        """Return the ratio to count with before there is a bill.
+
+        An answer may raise what is reserved, never lower it. A hundred times the caller's ratio or more is no ratio.
+        """
+        believed = told is not None and self.group_ratio < told < _ABSURD_RATIO * self.group_ratio
+        return told if told is not None and believed else self.group_ratio
+
     def record_group_ratio(self, ratio: Decimal) -> None:
-        """Use the group ratio of the gateway's answer from now on."""
+        """Count with the group ratio of the gateway's answer from now on, if it is believed."""
+        if ratio >= _ABSURD_RATIO * self.group_ratio:
+            logger.warning(
+                "%s reports a group ratio of %s, which is not believed: estimates count with %s. If it is right, pass "
+                "group_ratio.",
+                self.gateway,
+                ratio,
+                self.group_ratio,
+            )
         self._group_ratios[self.account_id()] = ratio
 
     def share_group_ratios(self, other: "Options") -> None:

@@ -162,7 +162,14 @@ class Poller:
                 printable(task.task_id),
                 snapshot.unknown_status,
             )
-        fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.find_price, context.runtime.utcnow())
+        fresh = tasks.merge_snapshot(
+            task,
+            snapshot,
+            context.gateway,
+            context.find_price,
+            context.runtime.utcnow(),
+            context.options.believed_group_ratio,
+        )
         if fresh.status is not task.status:
             logger.info("task %s: %s", printable(task.task_id), fresh.status)
         if entry is None or (

@@ -46,6 +46,7 @@ __all__ = [
 IN_DOUBT_NOTE = "The submit was under way: money may have been spent. Its journal entry is unconfirmed."
 """The note on an exception that interrupts an unconfirmed submit."""
 
+_ABSURD = 100
 PriceLookup = Callable[[str, str | None], Decimal | None]
 """From model and resolution to the price per second; `None`: unknown."""
 
@@ -104,7 +105,12 @@ def with_entry_status(task: Task, entry: Entry | None) -> Task:
 
 
 def merge_snapshot(
-    task: Task, snapshot: TaskSnapshot, gateway: Gateway, find_price: PriceLookup, now: datetime
+    task: Task,
+    snapshot: TaskSnapshot,
+    gateway: Gateway,
+    find_price: PriceLookup,
+    now: datetime,
+    believed_group_ratio: Callable[[Decimal], Decimal],
 ) -> Task:
     """Return the task with what an answer says about it."""
     finished_at = None
@@ -134,25 +140,41 @@ def merge_snapshot(
             **{name: value for name, value in updates.items() if value is not None},
             "status": snapshot.status,
             "finished_at": finished_at,
-            "cost": _cost(task, snapshot, gateway, find_price),
+            "cost": _cost(task, snapshot, gateway, find_price, believed_group_ratio),
             "raw": snapshot.raw,
         }
     )
 
 
-def _cost(task: Task, snapshot: TaskSnapshot, gateway: Gateway, find_price: PriceLookup) -> Cost:
-    """Return the bill if the answer has its figures, else an estimate marked as one. A failed task costs nothing."""
+def _cost(
+    task: Task,
+    snapshot: TaskSnapshot,
+    gateway: Gateway,
+    find_price: PriceLookup,
+    believed_group_ratio: Callable[[Decimal], Decimal],
+) -> Cost:
+    """Return the bill if the answer has its figures, else an estimate marked as one. A failed task costs nothing.
+
+    Price and ratio of an answer that is no bill may raise the estimate, and never lower it. A hundred times what is
+    known is not believed.
+    """
     if snapshot.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return compute_cost(Decimal(0), 0, gateway, billed=True)
-    price = snapshot.price_per_second
-    if price is None:
-        price = find_price(task.model, snapshot.resolution or task.resolution)
+    price, ratio, seconds = snapshot.price_per_second, snapshot.group_ratio, snapshot.seconds or task.duration
+    billed = snapshot.status is TaskStatus.SUCCEEDED and snapshot.billed and price is not None
+    if not billed:
+        known = find_price(task.model, snapshot.resolution or task.resolution)
+        if known is not None and not (price is not None and known < price < _ABSURD * known):
+            price = known
+        ratio = None if ratio is None else believed_group_ratio(ratio)
+        if seconds and task.duration and seconds >= _ABSURD * task.duration:
+            seconds = task.duration
     return compute_cost(
         price,
-        snapshot.seconds or task.duration,
+        seconds,
         gateway,
-        group_ratio=snapshot.group_ratio if snapshot.group_ratio is not None else task.cost.group_ratio,
-        billed=snapshot.status is TaskStatus.SUCCEEDED and snapshot.billed and snapshot.price_per_second is not None,
+        group_ratio=task.cost.group_ratio if ratio is None else ratio,
+        billed=billed,
     )
 
 

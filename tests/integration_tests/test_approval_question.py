@@ -329,6 +329,17 @@ def test_a_person_s_own_image_is_read_at_once(emulator: Emulator, options: dict[
     assert len(emulator.tasks) == 1
 
 
+def test_a_price_with_the_gateway_s_ratio_says_so() -> None:
+    with Emulator(speed=1000, group_ratio=3) as emulator:
+        options: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.05}
+        client, tool = NebulaVideoClient(**options), NebulaVideoTool(**options)
+        for payer in (client.generate, tool.invoke):
+            payer({**ASK, "prompt": "Another"})
+        price = "$0.5535 (with the group ratio 3 that the gateway reported)"
+        assert asked(client)["question"] == f"Make this video for {price}?"
+        assert f"makes a video for about {price}." in description(agent(tool, ASK))
+
+
 def test_what_the_gateway_says_of_prices_does_not_answer_for_the_person() -> None:
     """The ratio of 0.5 makes the video cheaper than the limit while the person thinks. They say no."""
     with Emulator(speed=1000, group_ratio="0.5") as emulator:
