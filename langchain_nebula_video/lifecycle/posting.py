@@ -96,11 +96,11 @@ class PaidPostSender:
             deadline: On the runtime's clock.
         """
         context = self._context
-        if order.save_to is not None:
-            await context.runtime.call(try_target, order.save_to, order.expected_size)
         # If a POST times out before its answer, nobody knows whether it was paid for.
         latest = deadline - min(_MIN_ANSWER_SECONDS, 0.5 * (deadline - context.runtime.now()))
         async with keep_lease(context, entry) as lease:
+            if order.save_to is not None:
+                await context.runtime.call(try_target, order.save_to, order.expected_size)
             uploaded_urls = await self._uploader.upload(order, latest)
             await self._wait_for_limiter(latest)
             wire = order.build_submit(context.protocol, uploaded_urls)
