@@ -43,7 +43,13 @@ class Context:
     # --- the gateway ---
 
     async def send(
-        self, wire: WireRequest, deadline: float, *, seconds: float = _REPLY_SECONDS, window: SendWindow | None = None
+        self,
+        wire: WireRequest,
+        deadline: float,
+        *,
+        seconds: float = _REPLY_SECONDS,
+        stall: float | None = None,
+        window: SendWindow | None = None,
     ) -> Reply:
         """Send a request once and return its answer.
 
@@ -51,13 +57,17 @@ class Context:
             wire: The request.
             deadline: On the runtime's clock.
             seconds: Timeout, shortened if the deadline comes first.
+            stall: The most seconds between two pieces of the answer.
             window: Until when the first byte of a paid request may leave.
 
         Raises:
             RequestError: no answer came, or it is a refusal.
         """
         timeout = self.clamp_timeout(seconds, deadline)
-        return self.raise_for_refusal(await self.runtime.send(wire, timeout=timeout, window=window), paid=wire.paid)
+        reply = await self.runtime.send(
+            wire, timeout=timeout, stall=None if stall is None else min(stall, timeout), window=window
+        )
+        return self.raise_for_refusal(reply, paid=wire.paid)
 
     def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
         """Return the answer, or raise the refusal that it is."""

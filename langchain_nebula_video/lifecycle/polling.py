@@ -15,6 +15,7 @@ from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus
+from langchain_nebula_video.transport import AnswerTooLargeError
 from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
 
 __all__ = ["FETCH_SECONDS", "Poller"]
@@ -23,8 +24,12 @@ logger = logging.getLogger("langchain_nebula_video")
 
 FETCH_SECONDS = 90.0
 """How long a single fetch or cancel may take, retries included."""
+_LOOK_SECONDS, _STALL_SECONDS = 120.0, 30.0
+"""The most seconds for one look, and between two pieces of its answer, which may hold the video itself."""
 _MAX_MISSING = 3
 """How many times in a row a task may be unknown, and how often succeeded without a URL, before it is believed."""
+_MAX_TOO_LARGE = 3
+"""How many answers in a row may be too large to read."""
 _LAST_POLL_SECONDS = 2.0
 """The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
@@ -85,7 +90,7 @@ class Poller:
         for offset in range(len(routes)):
             route = (self._route + offset) % len(routes)
             try:
-                reply = await context.send(routes[route], deadline)
+                reply = await context.send(routes[route], deadline, seconds=_LOOK_SECONDS, stall=_STALL_SECONDS)
                 snapshot = context.protocol.parse_fetch(reply)
                 if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
@@ -127,7 +132,7 @@ class Poller:
             ended = entry is not None and entry.state in _FINISHED
             pause = 0.0 if ended else schedule.first_delay(reporter.elapsed())
         last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
-        faults = missing = 0
+        faults = missing = too_large = 0
         while True:
             pause = max(0.0, min(pause, last_poll - runtime.now()))
             await lease.renew(ahead=pause)
@@ -138,11 +143,14 @@ class Poller:
             except RequestError as error:
                 fault, faults = error, faults + 1
                 missing = missing + 1 if is_unknown_task(error) else 0
+                too_large = too_large + 1 if isinstance(error, AnswerTooLargeError) else 0
+                if too_large >= _MAX_TOO_LARGE:
+                    raise tasks.too_large_error(error, task) from None
                 if not is_retryable(error) and not 0 < missing < _MAX_MISSING:
                     raise tasks.task_error(error, task) from None
                 pause = max(backoff(faults, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
-                faults = missing = 0
+                faults = missing = too_large = 0
                 task = await self.record(task, entry, snapshot)
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):

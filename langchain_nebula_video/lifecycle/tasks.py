@@ -39,6 +39,7 @@ __all__ = [
     "task_from_entry",
     "task_to_video",
     "timeout_error",
+    "too_large_error",
     "video_to_json",
     "with_entry_status",
 ]
@@ -235,6 +236,17 @@ def timeout_error(task: Task, elapsed: float, fault: RequestError | None) -> Tas
         f"The task is still {task.status} after {elapsed:.0f} s.{last}",
         task=task,
         hint=f"Do not submit again: go on with wait({task.task_id!r}).",
+    )
+
+
+def too_large_error(error: RequestError, task: Task) -> RequestError:
+    """The error for a task whose answers are too large to read, again and again."""
+    return RequestError(
+        f"{error.what} It was so again and again: it probably holds the video itself.",
+        money=Money.RUNNING,
+        task_id=task.task_id,
+        hint="Take the video from the gateway's console, or ask its support for an answer with a link; do not submit "
+        "again.",
     )
 
 

@@ -30,15 +30,20 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether the host is `localhost` or a loopback address. Names are not resolved."""
+    """Whether the host is `localhost` or a loopback address, in any spelling of it. Names are not resolved.
+
+    This is the one rule for what stays on this machine: plain http is allowed there, and no proxy is used.
+    """
     if not host:
         return False
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if address.version == 6 else None  # Python before 3.13 does not look inside
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 def normalize_allowed_host(text: str) -> str:
@@ -62,10 +67,14 @@ def normalize_allowed_host(text: str) -> str:
     return text
 
 
-# Internal addresses that `ipaddress` calls global: Azure's WireServer, 6to4 relays (RFC 7526), IETF protocol
-# assignments (some clouds use them), and local NAT64 (RFC 8215), which the network's owner routes anywhere.
+# Internal addresses that some version of `ipaddress` calls global: Azure's WireServer, 6to4 relays (RFC 7526), IETF
+# protocol assignments (some clouds use them), local NAT64 (RFC 8215), which the network's owner routes anywhere, and
+# documentation (RFC 9637).
 _INTERNAL_NETWORKS = tuple(
-    map(ipaddress.ip_network, ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10"))
+    map(
+        ipaddress.ip_network,
+        ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10", "3fff::/20"),
+    )
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 _IPV4_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291, 2.5.5.1

@@ -19,7 +19,7 @@ Three facts about httpx shape this room:
 
 from langchain_nebula_video.transport.asynchronous import AsyncRuntime
 from langchain_nebula_video.transport.blocking import BlockingRuntime
-from langchain_nebula_video.transport.exchange import MAX_SUBMITS
+from langchain_nebula_video.transport.exchange import MAX_SUBMITS, AnswerTooLargeError
 from langchain_nebula_video.transport.runtime import (
     Clock,
     Endpoint,
@@ -34,6 +34,7 @@ from langchain_nebula_video.transport.runtime import (
 
 __all__ = [
     "MAX_SUBMITS",
+    "AnswerTooLargeError",
     "AsyncRuntime",
     "BlockingRuntime",
     "Clock",

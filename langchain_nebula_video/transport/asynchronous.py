@@ -24,6 +24,7 @@ from langchain_nebula_video.transport.exchange import (
     no_place_error,
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
     KEEP_ALIVE_PAUSE,
     Clock,
@@ -161,11 +162,13 @@ class AsyncRuntime:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
+    async def send(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None, window: SendWindow | None = None
+    ) -> Reply:
         """See `Runtime.send`."""
         state = self._state()
         places = None if request.paid else state.transfers if request.file else state.requests
-        async with self._respond(request, places, timeout, None, window) as answer:
+        async with self._respond(request, places, timeout, stall, window) as answer:
             return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
@@ -219,8 +222,9 @@ class AsyncRuntime:
                 with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
                     built.extensions["trace"] = _tracer(first_byte)
                     first_byte.check()
-                    async with asyncio.timeout_at(end):
-                        response = await client.send(built, **options)
+                    with signed_request(signed=not request.target.startswith("/")):
+                        async with asyncio.timeout_at(end):
+                            response = await client.send(built, **options)
                 if not capture.not_connected or destination is destinations[-1]:
                     break
             capture.raise_failure()

@@ -23,6 +23,7 @@ from langchain_nebula_video.transport.exchange import (
     no_place_error,
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
     KEEP_ALIVE_PAUSE,
     Clock,
@@ -138,11 +139,13 @@ class BlockingRuntime:
         for call in calls:
             await call()
 
-    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
+    async def send(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None, window: SendWindow | None = None
+    ) -> Reply:
         """See `Runtime.send`."""
         state = self._state()
         places = None if request.paid else state.transfers if request.file else state.requests
-        async with self._respond(request, places, timeout, None, window) as answer:
+        async with self._respond(request, places, timeout, stall, window) as answer:
             return await self._exchange.read_all(answer, request)
 
     @asynccontextmanager
@@ -191,7 +194,8 @@ class BlockingRuntime:
                     with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
                         built.extensions["trace"] = self._tracer(request, first_byte, timed_out)
                         first_byte.check()
-                        response = client.send(built, **options)
+                        with signed_request(signed=not request.target.startswith("/")):
+                            response = client.send(built, **options)
                     if not capture.not_connected or destination is destinations[-1] or timed_out.is_set():
                         break
                 capture.raise_failure()

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.media.urls import is_loopback
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.proxies import redact_proxies
+from langchain_nebula_video.transport.redaction import KeyRedactor, redact_log
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, SendWindow, Stream
 
 if TYPE_CHECKING:
@@ -25,17 +27,26 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-__all__ = ["MAX_REQUESTS", "MAX_SUBMITS", "MAX_TRANSFERS", "Connections", "Exchange", "no_place_error"]
+__all__ = [
+    "MAX_REQUESTS",
+    "MAX_SUBMITS",
+    "MAX_TRANSFERS",
+    "AnswerTooLargeError",
+    "Connections",
+    "Exchange",
+    "no_place_error",
+]
 
 MAX_SUBMITS = 4
 MAX_REQUESTS = 32
 """Small requests to the gateway at once, of one client."""
 MAX_TRANSFERS = 32
 """Downloads and uploads at once, of one client."""
-_MAX_ANSWER_BYTES = 32 * 1024 * 1024  # some gateways send the video itself as a data: URI
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
+_MAX_LOOK_BYTES = 64 * 1024 * 1024
+"""Some gateways put the video itself into the answer to a fetch, as a `data:` URI: 48 MB of video at most."""
 _KEEPALIVE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
-_MIN_KEY_LENGTH = 12
 
 # When these are raised, no connection was open yet.
 _NOT_SENT_ERRORS = (
@@ -46,9 +57,6 @@ _NOT_SENT_ERRORS = (
     "UnsupportedProtocol",
     "InvalidURL",
 )
-
-# Never through a proxy: it cannot reach this machine's loopback.
-_LOOPBACK_PATTERNS = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 def _http_library(client: object | None) -> ModuleType:
@@ -115,9 +123,8 @@ class Exchange:
         self.http = _http_library(client)
         self.clock = clock
         self.ssrf_guard = SsrfGuard(endpoint.base_url, endpoint.download_hosts, custom_client=client is not None)
-        secret = endpoint.api_key.get_secret_value()
-        # A short key is no real one, and redacting it would damage addresses and task ids.
-        self._secret = secret.encode() if len(secret) >= _MIN_KEY_LENGTH else b""
+        self.redact = KeyRedactor(endpoint.api_key.get_secret_value()).redact
+        redact_log(self.http.__name__)
 
     def watch_first_byte(self, window: SendWindow | None) -> FirstByte:
         """Return the watch of a new request, which may leave within the window."""
@@ -150,14 +157,16 @@ class Exchange:
         """Return the caller's client, else a cached one of the needed kind."""
         if self.custom_client is not None:
             return self.custom_client
-        options: dict[str, Any]
+        options: dict[str, Any] = {}
         if destination.pinned or destination.proxy:  # the environment's proxies have been considered already
             name, options = "external", {"proxy": destination.proxy, "trust_env": False}
         else:  # a paid request gets a new connection
-            name, options = "fresh" if request.paid else "pooled", {"mounts": dict.fromkeys(_LOOPBACK_PATTERNS)}
+            name = "fresh" if request.paid else "pooled"
+            if is_loopback(urlsplit(destination.url).hostname):  # a proxy elsewhere would read the key, and go astray
+                name, options = f"{name}, loopback", {"trust_env": False}
         key = (name, destination.proxy or "")
         if key not in connections.clients:
-            keep = MAX_REQUESTS if name == "pooled" else 0
+            keep = MAX_REQUESTS if name.startswith("pooled") else 0
             limits = self.http.Limits(
                 max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE_SECONDS
             )
@@ -202,14 +211,16 @@ class Exchange:
         """Read a whole answer, with the key redacted.
 
         Raises:
-            RequestError: it is larger than 32 MB.
+            AnswerTooLargeError: it is larger than 32 MB, or 64 MB for a look at a task.
+            SubmissionUnconfirmedError: the same, for a paid request.
         """
         parts: list[bytes] = []
         size = 0
+        limit = _MAX_LOOK_BYTES if request.method == "GET" else _MAX_ANSWER_BYTES
         async for chunk in answer.chunks:
             size += len(chunk)
-            if size > _MAX_ANSWER_BYTES:
-                raise _too_large_error(request)
+            if size > limit:
+                raise _too_large_error(request, limit)
             parts.append(chunk)
         return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
 
@@ -260,10 +271,6 @@ class Exchange:
         words = self.redact(str(error).encode("utf-8", "replace")).decode()[:300]
         return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
-    def redact(self, body: bytes) -> bytes:
-        """Replace the key in a text with `[key]`."""
-        return body.replace(self._secret, b"[key]") if self._secret else body
-
     def headers(self, response: Any) -> dict[str, str]:
         """Return the headers with names in lower case, and with the key redacted."""
         return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
@@ -313,10 +320,15 @@ class FailureCapture:
             raise self._failure
 
 
-def _too_large_error(request: WireRequest) -> RequestError:
-    return unreadable_body_error(
-        f"The answer is larger than {_MAX_ANSWER_BYTES // 1024 // 1024} MB and was not read further.", request
-    )
+class AnswerTooLargeError(RequestError):
+    """An answer was larger than its limit. For callers it is a `RequestError` like others."""
+
+
+def _too_large_error(request: WireRequest, limit: int) -> RequestError:
+    message = f"The answer is larger than {limit // 1024 // 1024} MB and was not read further."
+    if request.paid:
+        return unreadable_body_error(message, request)
+    return AnswerTooLargeError(message, hint="Check base_url: this is not how the gateway answers.")
 
 
 def no_place_error(host: str, seconds: float) -> NotSentError:

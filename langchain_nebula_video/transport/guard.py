@@ -6,7 +6,7 @@ address, so DNS rebinding changes nothing.
 
 | host                                                 | what happens                                      |
 |------------------------------------------------------|---------------------------------------------------|
-| the gateway's own, if it is loopback                 | used as it is                                     |
+| the gateway's own host and port, if it is loopback   | used as it is                                     |
 | listed in `download_hosts`                           | used as it is, or its addresses count as public   |
 | a name for which the environment sets a proxy        | left to the proxy, which resolves it              |
 | any other                                            | resolved; all addresses must be public; pinned    |
@@ -61,8 +61,9 @@ class SsrfGuard:
     """
 
     def __init__(self, base_url: str, allowed: Iterable[str], *, custom_client: bool) -> None:
-        gateway_host = (urlsplit(base_url).hostname or "").rstrip(".")
-        self._loopback_host = gateway_host if is_loopback(gateway_host) else None
+        gateway = urlsplit(base_url)
+        host = (gateway.hostname or "").rstrip(".")
+        self._loopback = (_canonical(host), _port(gateway)) if is_loopback(host) else None
         self._names: set[str] = set()
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         self._custom_client = custom_client
@@ -92,7 +93,8 @@ class SsrfGuard:
         rest = url.partition("://")[2][len(parts.netloc) :]
         # The URL is rebuilt with the host as parsed here: libraries parse non-ASCII hosts in other ways.
         plain = f"{parts.scheme}://{netloc}{rest}"
-        if host == self._loopback_host or self._is_allowed_name(host):
+        # Other ports of this machine are other services, which an answer must not reach.
+        if (_canonical(host), _port(parts)) == self._loopback or self._is_allowed_name(host):
             return (Destination(plain),)
         literal = _parse_address(host)
         if literal is None and not self._custom_client and (proxy := _environment_proxy(parts.scheme, host)):
@@ -121,6 +123,18 @@ class SsrfGuard:
         return host in self._names or any(name[0] == "." and host.endswith(name) for name in self._names)
 
 
+def _canonical(host: str) -> str:
+    """Return an address in its one usual spelling, and a name unchanged."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme.lower() == "https" else 80)
+
+
 def _ascii_host(parts: SplitResult) -> str:
     """Return the host in ASCII (IDNA). Look-alike digits and dots become plain ones."""
     host = (parts.hostname or "").rstrip(".")
@@ -143,9 +157,8 @@ def _parse_address(host: str) -> IPAddress | None:
 
 
 async def _resolve_host(host: str, parts: SplitResult, getaddrinfo: _GetAddrInfo) -> list[IPAddress]:
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)
     except OSError as error:
         raise NotSentError(
             f"The name {host} cannot be resolved ({error.strerror or error}).",

@@ -151,11 +151,13 @@ class Runtime(Protocol):
         """Wait that many seconds."""
         ...
 
-    async def send(self, request: WireRequest, *, timeout: float, window: SendWindow | None = None) -> Reply:
+    async def send(
+        self, request: WireRequest, *, timeout: float, stall: float | None = None, window: SendWindow | None = None
+    ) -> Reply:
         """Send a request once and read the whole answer, within `timeout` seconds in total.
 
-        The wait for a free place counts too. A paid request takes no place here: it has one from `submit_slot`. It is
-        broken off if its first byte would leave after the `window`.
+        The wait for a free place counts too. `stall` limits the seconds between two chunks. A paid request takes no
+        place here: it has one from `submit_slot`. It is broken off if its first byte would leave after the `window`.
 
         Raises:
             NotSentError: the connection never opened, no place was free in time, or the window was over.

@@ -100,9 +100,9 @@ def options(emulator: Emulator) -> dict[str, Any]:
 
 @pytest.fixture(params=["sync", "async"])
 def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Make:
-    """Either client at the emulator, with a clock on which nobody waits long."""
+    """Either client at the emulator, with a clock on which nobody waits long. `files` is another server here."""
     kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
-    return lambda **more: kind(**{**options, "clock": HurriedClock(), **more})
+    return lambda **more: kind(**{**options, "clock": HurriedClock(), "download_hosts": ["127.0.0.1"], **more})
 
 
 @pytest.fixture

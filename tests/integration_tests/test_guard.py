@@ -252,11 +252,11 @@ async def test_behind_a_proxy_the_name_is_the_proxy_s_to_resolve(
 
 
 async def test_a_packed_answer_of_the_gateway_is_bounded_too(make: Make, emulator: Emulator) -> None:
-    """100 MB of blanks, packed into 100 kB: it is given up at 32 MB, and the task is asked for again."""
+    """100 MB of blanks, packed into 100 kB: it is given up at 64 MB, and the task is asked for again."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join([*(packer.compress(b" " * 10_000_000) for _ in range(10)), packer.flush()])
     task = await settle(make().submit(**ASK))
     gateway = Storage()
     gateway.answers = [Answer(200, body=bomb, headers={"Content-Encoding": "gzip"})] * 20
-    with serving(gateway), pytest.raises(RequestError, match="larger than 32 MB"):
+    with serving(gateway), pytest.raises(RequestError, match="larger than 64 MB"):
         await settle(make(base_url=gateway.url, timeout=1000).fetch(task.task_id))

@@ -37,9 +37,9 @@ from tests.gateways import ASK, HurriedClock
 
 @pytest.fixture(params=["sync", "async"])
 def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Callable[..., Any]:
-    """Either client at the emulator."""
+    """Either client at the emulator. Another emulator is another service of this machine."""
     kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
-    return lambda **more: kind(**{**options, **more})
+    return lambda **more: kind(**{**options, "download_hosts": ["127.0.0.1"], **more})
 
 
 # --- the gateway's refusals, by the emulator's reading of the page ---

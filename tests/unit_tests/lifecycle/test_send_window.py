@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -226,3 +227,25 @@ async def test_the_lease_of_a_post_under_way_is_not_shortened() -> None:
     NebulaVideoClient(**settings, http_client=httpx.Client(transport=transport)).submit(**ASK)
     await AsyncNebulaVideoClient(**settings, http_async_client=httpx.AsyncClient(transport=transport)).submit(**ASK)
     assert min(left) > 60
+
+
+# --- cancelled again and again ---
+
+
+async def test_a_cancel_scope_that_cancels_in_each_turn_does_not_burn_a_core() -> None:
+    """Anyio's do, and so Starlette's on a disconnect. The POST under way is awaited, and its task recorded."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.6)
+        return httpx.Response(200, json=submitted())
+
+    journal = MemoryJournal()
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    client = AsyncNebulaVideoClient(api_key=KEY, journal=journal, http_async_client=http)
+    began = time.process_time()
+    with anyio.CancelScope() as scope:
+        asyncio.get_running_loop().call_later(0.1, scope.cancel)
+        await client.submit(**ASK)
+    assert scope.cancelled_caught
+    assert time.process_time() - began < 0.4
+    assert [entry.task_id for entry in journal.entries()] == ["task-1"]

@@ -59,6 +59,9 @@ TRICKS = {
     "multicast": "http://224.0.0.1/",
     "IPv6 multicast": "http://[ff02::1]/",
     "broadcast": "http://255.255.255.255/",
+    "IPv6 documentation": "http://[2001:db8::1]/",
+    "IPv6 documentation, the newer one": "http://[3fff::1]/",
+    "its last address": "http://[3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff]/",
     "benchmarks": "http://198.18.0.1/",
 }
 
@@ -175,14 +178,37 @@ async def test_a_name_without_an_address_is_told() -> None:
 # --- what is allowed ---
 
 
-async def test_a_gateway_on_this_machine_has_its_own_host_and_no_other() -> None:
-    reach = at(base_url="http://127.0.0.1:8080")
-    assert await reach.destinations("http://127.0.0.1:9000/x", resolver([])) == (
-        Destination("http://127.0.0.1:9000/x"),
-    )
-    for other in ("http://127.0.0.2/", "http://localhost/", "http://[::1]/"):
-        with pytest.raises(InvalidRequestError):
-            await reach.destinations(other, resolver(["127.0.0.1"]))
+@each_row(
+    ("base_url", "url"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/x"),
+        ("http://127.0.0.1", "http://127.0.0.1:80/x"),
+        ("https://localhost", "https://LOCALHOST./x"),
+        ("http://[0:0:0:0:0:0:0:1]:8080", "http://[::1]:8080/x"),
+    ],
+)
+async def test_a_gateway_on_this_machine_has_its_own_host_and_port(base_url: str, url: str) -> None:
+    (place,) = await at(base_url=base_url).destinations(url, resolver([]))
+    assert not place.pinned
+
+
+@each_row(
+    "url",
+    [
+        *("http://127.0.0.1:9000/x", "http://127.0.0.1/x", "https://127.0.0.1/x", "http://127.0.0.1:65535/x"),
+        *("http://127.0.0.2:8080/", "http://localhost:8080/", "http://[::1]:8080/", "http://[::ffff:127.0.0.1]:8080/"),
+    ],
+)
+async def test_and_no_other_host_or_port_of_it(url: str) -> None:
+    """There other services listen, which an answer must not reach: `/admin/restart` is one request."""
+    with pytest.raises(InvalidRequestError, match="not on the public internet"):
+        await at(base_url="http://127.0.0.1:8080").destinations(url, resolver(["127.0.0.1"]))
+
+
+async def test_another_port_of_this_machine_is_reached_if_the_options_say_so() -> None:
+    reach = at("127.0.0.1", base_url="http://127.0.0.1:8080")
+    (place,) = await reach.destinations("http://127.0.0.1:9000/x", resolver([]))
+    assert place.url == "http://127.0.0.1:9000/x"
 
 
 async def test_a_gateway_elsewhere_does_not_open_its_own_network() -> None:
