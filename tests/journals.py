@@ -663,6 +663,21 @@ def opened(url: str) -> SqlJournal:
     return SqlJournal(url, patience=30)
 
 
+def _hammer_a_ceiling(url: str, process: int) -> int:
+    """Reserve ten entries of one run under a ceiling for ten in all; how many of them fitted."""
+    journal, made = opened(url), 0
+    ceiling = Ceiling(Decimal("1.00"), "run", None, refused)
+    for number in range(10):
+        wanted = entry(id=f"{process}-{number}", reserved_usd=Decimal("0.10"), scopes=("run",))
+        try:
+            journal.reserve(wanted, None, ceilings=[ceiling])
+        except BudgetExceededError:
+            continue
+        made += 1
+    journal.close()
+    return made
+
+
 def _hammer(url: str, process: int, keys: list[str]) -> list[str]:
     """Reserve every key; the ids of those that were this process's to make."""
     journal = opened(url)
@@ -764,6 +779,13 @@ class SharedJournalContract:
         assert sorted(made) == sorted(found.id for found in rows)
         assert len({found.key for found in rows}) == len(rows) == 30
         assert journal.spent() == Decimal("3.00")
+        journal.close()
+
+    def test_processes_at_once_fill_a_ceiling_to_the_last_cent(self, crowd: Crowd, url: str) -> None:
+        """None is refused because of another one that does not fit either."""
+        assert sum(crowd(_hammer_a_ceiling, url)) == 10
+        journal = opened(url)
+        assert journal.spent(scope="run") == Decimal("1.00")
         journal.close()
 
     def test_processes_never_have_more_submits_under_way_than_may_be(self, crowd: Crowd, url: str) -> None:

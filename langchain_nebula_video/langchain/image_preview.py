@@ -26,9 +26,12 @@ _NO_THUMBNAIL = "No thumbnail: Pillow cannot show this image."
 
 def one_line(value: object, limit: int = _MAX_VALUE) -> str:
     """A value as one line of text: control characters are escaped, blanks are single, and a cut is marked."""
-    text = printable(value)
-    text = " ".join(text.split())
-    return text if len(text) <= limit else f"{text[:limit]}… [cut here; {len(text):,} characters in all]"
+    text = str(value)
+    length, text = len(text), text[: 4 * limit]  # a long text is not escaped in vain
+    line = " ".join(printable(text).split())
+    if len(line) <= limit and length <= 4 * limit:
+        return line
+    return f"{line[:limit]}… [cut here; {length:,} characters in all]"
 
 
 def price_text(cost: Cost, configured_ratio: Decimal) -> str:

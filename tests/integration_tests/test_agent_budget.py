@@ -160,6 +160,17 @@ def test_another_thread_is_not_charged(emulator: Emulator, options: dict[str, An
     assert len(emulator.tasks) == 4
 
 
+@pytest.mark.parametrize("per", ["run", "thread", "day"])
+def test_a_batch_inside_a_tool_is_held_to_it(emulator: Emulator, options: dict[str, Any], per: Any) -> None:
+    animate = NebulaVideoRunnable(**options)
+
+    def film(number: int) -> Any:
+        return animate.batch([wish(4 * number + each) for each in range(4)], return_exceptions=True)
+
+    run_agent(options, own_tool(film), VideoBudgetMiddleware(BUDGET, per=per), THREAD)
+    assert len(emulator.tasks) == 2
+
+
 async def test_async_clients_count_too(emulator: Emulator, options: dict[str, Any], journal: Any) -> None:
     async def film(number: int) -> str:
         """Makes a film."""

@@ -111,6 +111,11 @@ def test_what_is_cut_is_marked(options: dict[str, Any], where: str) -> None:
     assert f"prompt: {'x' * 300}… [cut here; 700 characters in all]" in text
 
 
+def test_a_prompt_of_ten_megabytes_is_cut(options: dict[str, Any]) -> None:
+    text = description(agent(NebulaVideoTool(**options), {**ASK, "prompt": "\n" * 10**7}, known=False))
+    assert "[cut here; 10,000,000 characters in all]" in text
+
+
 # --- the image that will be sent ---
 
 
