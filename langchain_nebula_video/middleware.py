@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired
 
@@ -108,15 +107,15 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         self.after_agent(state, runtime)
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """Register the agent's tools, for their prices and their journal. Limit what is paid for meanwhile."""
+        """Register the agent's tools, for their prices and their journal."""
         self.budget.register(request.tools)
-        with self._limited(request):
+        with self.budget.watch(self._run(request.state, request.runtime)):
             return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_model_call`."""
         self.budget.register(request.tools)
-        with self._limited(request):
+        with self.budget.watch(self._run(request.state, request.runtime)):
             return await handler(request)
 
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -138,23 +137,18 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Limit the call to what is left now, and add what is left afterwards to its answer."""
         self.budget.register([request.tool])
-        with self._limited(request):
+        run = self._run(request.state, request.runtime)
+        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
             answer = handler(request)
         return self._add_budget_left(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
         self.budget.register([request.tool])
-        with self._limited(request):
-            answer = await handler(request)
-        return await asyncio.to_thread(self._add_budget_left, answer, request)
-
-    @contextmanager
-    def _limited(self, request: Any) -> Iterator[None]:
-        """Hold the body to the budget of the request's run."""
         run = self._run(request.state, request.runtime)
         with self.budget.watch(run), apply_limit(self.budget.limit(run)):
-            yield
+            answer = await handler(request)
+        return await asyncio.to_thread(self._add_budget_left, answer, request)
 
     def _run(self, state: Any, runtime: Any) -> Run:
         """The run of this state. A run that began before the middleware existed counts from its creation."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from langchain_nebula_video.emulator import Emulator
 from tests.chaos.herd import Herd
+from tests.chaos.ledger import read_ready
 from tests.chaos.storm import Disturbance
 from tests.postgres import Server
 
@@ -64,12 +65,13 @@ class FileTrouble:
 
     def __call__(self, rng: random.Random, herd: Herd, emulator: Emulator) -> str:
         """See `Disturbance`."""
-        if self._left == 0 or not self._journal.exists():
+        # A process that opens the journal for the first time while it is away rightly makes a new one.
+        if self._left == 0 or herd.pids - read_ready(self._journal.with_name("delivered")):
             return ""
         self._left -= 1
         kind = next(self._kinds)
         if kind == "removals":
-            self._remove(rng.uniform(1.0, 2.0), emulator)
+            self._remove(rng.uniform(0.6, 1.2), emulator)
         else:
             self._replace(herd)
         return f"file_{kind}"
@@ -87,7 +89,9 @@ class FileTrouble:
         self._move(aside, self._journal.parent)
 
     def _move(self, source: Path, target: Path) -> None:
-        for suffix in reversed(_SUFFIXES):  # a process never finds the file without its log
+        # A process that finds the file without its log takes the file for another one from then on.
+        away = source == self._journal.parent
+        for suffix in _SUFFIXES if away else reversed(_SUFFIXES):
             name = f"{self._journal.name}{suffix}"
             (target / name).unlink(missing_ok=True)
             if (source / name).exists():

@@ -17,7 +17,7 @@ from tests.chaos.plan import Plan, host_picture, new_emulator, reach
 
 CHILDREN = 8
 """Of each of the two threads that fork at once."""
-_SECONDS_PER_FORK = 0.5
+_SECONDS_PER_KEY = 0.4
 
 
 def forks(plan: Plan, folder: Path) -> Figures:
@@ -38,6 +38,7 @@ def forks(plan: Plan, folder: Path) -> Figures:
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         share = plan.generations // plan.processes
         with (folder / "forks.log").open("ab") as log:
+            deadline = time.monotonic() + 30 + share * _SECONDS_PER_KEY
             parents = [
                 start_process(
                     "tests.chaos.forking",
@@ -47,7 +48,7 @@ def forks(plan: Plan, folder: Path) -> Figures:
                 )
                 for n in range(plan.processes)
             ]
-            stuck = sum(_outlasts(parent, 30 + share * _SECONDS_PER_FORK) for parent in parents)
+            stuck = sum(_outlasts(parent, deadline) for parent in parents)
         client = NebulaVideoClient(**where, journal=SqlJournal(url), save_to=videos, poll_interval=0.05)
         for task in client.resume():
             client.wait(task)
@@ -62,9 +63,9 @@ def forks(plan: Plan, folder: Path) -> Figures:
     return figures
 
 
-def _outlasts(parent: subprocess.Popen[bytes], seconds: float) -> bool:
+def _outlasts(parent: subprocess.Popen[bytes], deadline: float) -> bool:
     try:
-        parent.wait(seconds)
+        parent.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         os.killpg(parent.pid, signal.SIGKILL)  # its children too
         parent.wait()

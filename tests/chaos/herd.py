@@ -51,6 +51,11 @@ class Herd:
         """Whether any process still works."""
         return bool(self._running)
 
+    @property
+    def pids(self) -> set[int]:
+        """The processes that run now."""
+        return {process.pid for process in self._running.values()}
+
     def look_after(self) -> None:
         """Start again what fell by itself; leave what has finished."""
         for first, process in list(self._running.items()):

@@ -83,6 +83,9 @@ class Figures:
         if len(self.evidence) < _MAX_EVIDENCE:
             self.evidence.append(text)
 
+    def __str__(self) -> str:
+        return json.dumps(self.as_json(), ensure_ascii=False)
+
     def as_json(self) -> dict[str, Any]:
         """Return plain data, without what is empty."""
         plain: dict[str, Any] = {
@@ -192,6 +195,17 @@ def read_deliveries(path: Path) -> list[Delivery]:
     """Return what processes wrote with `Delivery.line`. A line that a full disk has cut off is left out."""
     text = path.read_text(errors="replace") if path.exists() else ""
     return [Delivery(*found) for found in re.findall(r"^GOT ([\w.-]+) ([\w-]{36})$", text, re.MULTILINE)]
+
+
+def ready_line(pid: int) -> str:
+    """Return the line that says that a process has opened its journal."""
+    return f"READY {pid}\n"
+
+
+def read_ready(path: Path) -> set[int]:
+    """Return the processes that wrote `ready_line`."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return {int(pid) for pid in re.findall(r"^READY (\d+)$", text, re.MULTILINE)}
 
 
 def _is_saved(path: Path) -> bool:

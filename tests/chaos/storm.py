@@ -76,7 +76,7 @@ def _run_herd(
             while herd.busy:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the chaos run did not finish")
-                time.sleep(rng.uniform(0.6, 2.2) if herd.kills < plan.kills else 0.5)
+                time.sleep(rng.uniform(0.4, 1.6) if herd.kills < plan.kills else 0.5)
                 did = disturb(herd)
                 disturbances.update([did] if did else [])
                 herd.look_after()

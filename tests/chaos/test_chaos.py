@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.accounts import accounts
+from tests.chaos.bodies import bodies
 from tests.chaos.consents import consents
 from tests.chaos.databases import databases
 from tests.chaos.disturbances import crash_now_and_then
 from tests.chaos.downloads import downloads
 from tests.chaos.plan import Plan
-from tests.chaos.run import ZEROS, locked
+from tests.chaos.run import ZEROS, locked, replaced
 from tests.chaos.rush import rush
 from tests.chaos.storm import storm
+from tests.pgbouncer import find_pgbouncer
 from tests.postgres import programs_folder
 
 REQUIRED = os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1"
@@ -25,37 +27,54 @@ REQUIRED = os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1"
 
 def test_killed_and_faulted_processes_neither_pay_twice_nor_lose_a_video(tmp_path: Path) -> None:
     figures = locked(Plan(generations=80, kills=5, seed=7, processes=3, full_disks=False), tmp_path)
-    assert figures.zeros == ZEROS, figures
+    assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["kills"] >= 1  # a fast machine is done before the fifth
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 60, figures
+    assert figures.states["succeeded"] >= 60, str(figures)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "async"])
 def test_a_submit_behind_long_downloads_is_not_paid_again_by_another_process(tmp_path: Path, kind: str) -> None:
     figures = downloads(Plan(generations=64, seed=1), tmp_path, [kind])
-    assert figures.zeros == ZEROS, figures
-    assert figures.disturbances["slow_downloads"] >= 40, figures
-    assert figures.deliveries >= 60, figures
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.disturbances["slow_downloads"] >= 40, str(figures)
+    assert figures.deliveries >= 60, str(figures)
 
 
 def test_two_users_of_one_account_never_get_each_others_videos(tmp_path: Path) -> None:
     figures = accounts(Plan(generations=48, seed=1), tmp_path)
-    assert figures.zeros == ZEROS, figures
-    assert figures.states["succeeded"] >= 30, figures
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.states["succeeded"] >= 30, str(figures)
 
 
 def test_six_consents_at_once_pay_for_one_video(tmp_path: Path) -> None:
     figures = consents(Plan(generations=12, seed=1), tmp_path)
-    assert figures.zeros == ZEROS, figures
-    assert figures.tasks == 12, figures
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.tasks == 12, str(figures)
 
 
 def test_a_rush_of_callers_stays_within_the_budget_and_four_submits_at_once(tmp_path: Path) -> None:
     figures = rush(Plan(generations=64, seed=1), tmp_path)
-    assert figures.zeros == ZEROS, figures
-    assert figures.tasks == 20, figures
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.tasks == 20, str(figures)
     assert figures.peak_submits <= 4
+
+
+def test_processes_stop_before_the_post_while_their_journal_is_away_and_go_on_with_a_restored_one(
+    tmp_path: Path,
+) -> None:
+    figures = replaced(Plan(generations=120, seed=5, processes=3, full_disks=False), tmp_path)
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.disturbances["submits_without_the_file"] == 0, str(figures)
+    assert figures.disturbances["files_made_anew"] == 0, str(figures)
+    assert figures.states["succeeded"] >= 85, str(figures)
+
+
+def test_callers_that_give_up_and_call_again_pay_once(tmp_path: Path) -> None:
+    figures = bodies(Plan(generations=16, seed=1), tmp_path)
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.tasks == 16
+    assert figures.disturbances["bodies_given_up"] >= 16, str(figures)
 
 
 @pytest.fixture
@@ -68,19 +87,44 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+def skip_without_pgbouncer() -> None:
+    if find_pgbouncer() is None and not REQUIRED:
+        pytest.skip("pgbouncer is not installed")
+
+
 def test_they_share_a_postgresql_at_repeatable_read_that_crashes_in_between(folder: Path) -> None:
     with databases(folder, pooled=False) as made:
         plan = Plan(generations=50, kills=3, seed=3, processes=3, full_disks=False, make_journal=made.create)
         figures = storm(plan, folder, crash_now_and_then(made.server))
-    assert figures.zeros == ZEROS, figures
+    assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 35, figures
+    assert figures.states["succeeded"] >= 35, str(figures)
 
 
 def test_a_rush_on_a_postgresql_at_repeatable_read_stays_within_the_budget(folder: Path) -> None:
     with databases(folder, pooled=False) as made:
         figures = rush(Plan(generations=64, seed=1, make_journal=made.create), folder)
-    assert figures.zeros == ZEROS, figures
-    assert figures.tasks == 20, figures
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.tasks == 20, str(figures)
+    assert figures.peak_submits <= 4
+
+
+def test_they_share_a_postgresql_behind_pgbouncer_that_crashes_in_between(folder: Path) -> None:
+    skip_without_pgbouncer()
+    with databases(folder, pooled=True) as made:
+        plan = Plan(generations=50, kills=3, seed=3, processes=3, full_disks=False, make_journal=made.create)
+        figures = storm(plan, folder, crash_now_and_then(made.server))
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.disturbances["server_crashes"] >= 1
+    assert figures.peak_submits <= 4
+    assert figures.states["succeeded"] >= 35, str(figures)
+
+
+def test_a_rush_on_a_postgresql_behind_pgbouncer_stays_within_the_budget(folder: Path) -> None:
+    skip_without_pgbouncer()
+    with databases(folder, pooled=True) as made:
+        figures = rush(Plan(generations=64, seed=1, make_journal=made.create), folder)
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.tasks == 20, str(figures)
     assert figures.peak_submits <= 4

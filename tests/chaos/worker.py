@@ -23,7 +23,7 @@ from langchain_nebula_video import (
     TaskFailedError,
 )
 from tests.chaos.clock import JumpingClock
-from tests.chaos.ledger import Delivery
+from tests.chaos.ledger import Delivery, ready_line
 from tests.chaos.plan import fields
 
 AT_ONCE = 12
@@ -84,20 +84,30 @@ class Worker:
             os._exit(3)
 
 
+def open_journal(journal: SqlJournal, delivered: Path) -> None:
+    """Open the journal, and say so."""
+    journal.spent()
+    with delivered.open("a") as out:
+        out.write(ready_line(os.getpid()))
+
+
 async def main(asked: argparse.Namespace) -> None:
     """Finish all keys of this worker's share."""
+    journal = SqlJournal(asked.journal)
     client = AsyncNebulaVideoClient(
         gateway=asked.gateway,
         base_url=asked.base_url,
         api_key=asked.api_key,
-        journal=SqlJournal(asked.journal),
+        journal=journal,
         budget=Budget(asked.budget),
         save_to=Path(asked.folder),
         poll_interval=0.05,
         timeout=PATIENCE,
         clock=JumpingClock(asked.jump),
     )
-    worker = Worker(client, asked.image, Path(asked.delivered), asked.give_up_after)
+    delivered = Path(asked.delivered)
+    worker = Worker(client, asked.image, delivered, asked.give_up_after)
+    await asyncio.to_thread(open_journal, journal, delivered)
     filling = asyncio.create_task(fill_the_disk(random.Random(asked.seed))) if asked.full_disks else None
     async with client, asyncio.TaskGroup() as group:
         for number in range(asked.first, asked.count, asked.step):
