@@ -63,11 +63,11 @@ def test_a_rush_of_callers_stays_within_the_budget_and_four_submits_at_once(tmp_
 def test_processes_stop_before_the_post_while_their_journal_is_away_and_go_on_with_a_restored_one(
     tmp_path: Path,
 ) -> None:
-    figures = replaced(Plan(generations=120, seed=5, processes=3, full_disks=False), tmp_path)
+    figures = replaced(Plan(generations=90, seed=5, processes=2, full_disks=False), tmp_path)
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["submits_without_the_file"] == 0, str(figures)
     assert figures.disturbances["files_made_anew"] == 0, str(figures)
-    assert figures.states["succeeded"] >= 85, str(figures)
+    assert figures.states["succeeded"] >= 60, str(figures)
 
 
 def test_callers_that_give_up_and_call_again_pay_once(tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def skip_without_pgbouncer() -> None:
 
 def test_they_share_a_postgresql_at_repeatable_read_that_crashes_in_between(folder: Path) -> None:
     with databases(folder, pooled=False) as made:
-        plan = Plan(generations=50, kills=3, seed=3, processes=3, full_disks=False, make_journal=made.create)
+        plan = Plan(generations=40, kills=2, seed=3, processes=2, full_disks=False, make_journal=made.create)
         figures = storm(plan, folder, crash_now_and_then(made.server))
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 35, str(figures)
+    assert figures.states["succeeded"] >= 28, str(figures)
 
 
 def test_a_rush_on_a_postgresql_at_repeatable_read_stays_within_the_budget(folder: Path) -> None:
@@ -113,12 +113,12 @@ def test_a_rush_on_a_postgresql_at_repeatable_read_stays_within_the_budget(folde
 def test_they_share_a_postgresql_behind_pgbouncer_that_crashes_in_between(folder: Path) -> None:
     skip_without_pgbouncer()
     with databases(folder, pooled=True) as made:
-        plan = Plan(generations=50, kills=3, seed=3, processes=3, full_disks=False, make_journal=made.create)
+        plan = Plan(generations=40, kills=2, seed=3, processes=2, full_disks=False, make_journal=made.create)
         figures = storm(plan, folder, crash_now_and_then(made.server))
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 35, str(figures)
+    assert figures.states["succeeded"] >= 28, str(figures)
 
 
 def test_a_rush_on_a_postgresql_behind_pgbouncer_stays_within_the_budget(folder: Path) -> None:
