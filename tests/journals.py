@@ -314,10 +314,11 @@ class JournalContract:
 
     def test_a_lost_submit_takes_its_task_once(self, journal: Journal) -> None:
         for name in "12":
-            journal.reserve(entry(id=name, state=EntryState.UNCONFIRMED, abandoned=True), None)
+            journal.reserve(entry(id=name, state=EntryState.UNCONFIRMED, abandoned=True, reason="req-1"), None)
         claimed = journal.claim("1", "t")
         assert claimed is not None
         assert (claimed.task_id, claimed.state, claimed.abandoned) == ("t", EntryState.SUBMITTED, False)
+        assert claimed.reason is None
         assert journal.claim("2", "t") is None
         running = journal.update("1", state=EntryState.RUNNING)
         assert journal.claim("1", "t") == running

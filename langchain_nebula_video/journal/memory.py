@@ -110,7 +110,7 @@ class MemoryJournal:
                 return None
             if entry.task_id is not None or entry.state is not EntryState.UNCONFIRMED:
                 return entry if entry.task_id == task_id else None
-            return self._change(entry_id, task_id=task_id, state=EntryState.SUBMITTED, abandoned=False)
+            return self._change(entry_id, task_id=task_id, state=EntryState.SUBMITTED, reason=None, abandoned=False)
 
     def forget(self, entry_id: str) -> bool:
         """See `Journal.forget`."""

@@ -83,9 +83,8 @@ class Reconciler:
             entries: Unconfirmed entries.
             until: When to stop asking, on the runtime's clock.
         """
-        search = TaskSearch(self._context, self._poller)
         found: list[Task] = []
-        outcomes = await search.examine(entries, until)
+        outcomes = await TaskSearch(self._context, self._poller).examine(entries, until)
         for entry in entries:
             error = _unconfirmed_error(entry)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,11 +20,14 @@ __all__ = [
     "from_trillionths",
     "index_text",
     "to_columns",
+    "to_entries",
     "to_entry",
     "to_microseconds",
     "to_row",
     "to_scopes",
 ]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 FIELDS = (
     "id", "gateway", "model", "request", "created_at", "state", "key", "task_id", "reserved_usd", "billed_usd",
@@ -161,3 +165,14 @@ def to_entry(row: Sequence[Any]) -> Entry:
     ]
     joined = tuple(scopes.split(SCOPE_SEPARATOR)) if scopes else ()
     return Entry(**dict(zip(FIELDS, values, strict=True)), scopes=joined)
+
+
+def to_entries(rows: Sequence[Sequence[Any]]) -> list[Entry]:
+    """Return the entries of rows. One that cannot be read is logged and left out: it must not hide the others."""
+    found: list[Entry] = []
+    for row in rows:
+        try:
+            found.append(to_entry(row))
+        except (ValueError, TypeError, ArithmeticError) as error:  # another version's state, or no JSON
+            logger.warning("the journal entry %r cannot be read, and stays as it is: %s", row[0], type(error).__name__)
+    return found

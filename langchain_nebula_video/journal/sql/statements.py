@@ -199,6 +199,7 @@ CLAIM = (
     .values(
         task_id=_TASK,
         state=EntryState.SUBMITTED.value,
+        reason=None,
         abandoned=False,
         updated_at=_NOW,
         counted=func.coalesce(_E.billed, _E.reserved),

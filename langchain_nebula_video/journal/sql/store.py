@@ -27,6 +27,7 @@ from langchain_nebula_video.journal.sql.rows import (
     from_trillionths,
     index_text,
     to_columns,
+    to_entries,
     to_entry,
     to_microseconds,
     to_row,
@@ -271,7 +272,7 @@ class Store:
                 return session.fetch(sql.FIND_SWEPT, values)
 
         self._write_pending()
-        return [to_entry(row) for row in self.database.run(work)]
+        return to_entries(self.database.run(work))
 
     # --- reading ---
 
@@ -320,7 +321,7 @@ class Store:
                 return session.fetch(statement, values)
 
         self._write_pending()
-        return [to_entry(row) for row in self.database.run(work)]
+        return to_entries(self.database.run(work))
 
     def spent(self, since: datetime | None, scope: str | None) -> Decimal:
         """See `Journal.spent`."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +17,11 @@ import pytest
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
+    JournalError,
     MemoryJournal,
     NebulaVideoClient,
     RequestError,
+    SqlJournal,
     SubmissionUnconfirmedError,
 )
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -282,3 +288,82 @@ async def test_one_row_that_cannot_be_read_hides_no_other_task(
     found = [task.task_id for task in await settle(client.resume())]
     assert [name for name in found if not name.startswith("odd")] == ["running", "mine"]
     assert {entry.id for entry in journal.entries()} == {"lost-1", "lost-2", "lost-3"}
+
+
+@pytest.mark.parametrize("broken", ["state = 'archived'", "request = '{\"prompt\": '", "reserved_usd = 'much'"])
+async def test_a_row_of_a_file_that_this_version_cannot_read_hides_no_other_task(
+    make: Make, account: Account, clock: FakeClock, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    journal = SqlJournal(f"sqlite:///{tmp_path / 'j.db'}")
+    client = make(journal=journal, sole_account=True)
+    held = {"holder": "gone", "held_until": clock.utcnow()}
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"state": EntryState.RUNNING, "task_id": "odd"},
+        {"state": EntryState.SUBMITTING, "lost_at": None, **held},
+        {"state": EntryState.RUNNING, "task_id": "running"},
+        {},
+    ]
+    for number, fields in enumerate(kinds):
+        journal.reserve(_lost(number, client, clock, **fields), None)
+    with contextlib.closing(sqlite3.connect(tmp_path / "j.db")) as connection, connection:
+        connection.execute(f"UPDATE nebula_entries SET {broken} WHERE id IN ('lost-0', 'lost-1', 'lost-2')")
+    account.tasks = {"mine": Listed(_prompt(4))}
+    clock.now += 60
+    assert [task.task_id for task in await settle(client.resume())] == ["running", "mine"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "j.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM nebula_entries").fetchone() == (5,)
+    if "archived" not in broken:
+        assert "cannot be read, and stays as it is" in caplog.text
+
+
+@pytest.mark.parametrize("make", ["async"], indirect=True)
+async def test_an_async_client_looks_at_several_candidates_at_once_and_at_no_more_than_eight(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    at_once, most = 0, 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal at_once, most
+        at_once, most = at_once + 1, max(most, at_once + 1)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        return account(request)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    client = AsyncNebulaVideoClient(
+        gateway="dashscope", api_key=KEY, clock=clock, http_async_client=http, journal=(journal := MemoryJournal())
+    )
+    journal.reserve(_lost(1, client, clock), None)
+    account.tasks = {f"t{number}": Listed(_prompt(100 + number)) for number in range(30)}
+    clock.now += HOLD
+    assert await client.resume() == []
+    assert (journal.entries(), account.lists, account.queries) == ([], 1, 30)
+    assert 2 <= most <= 8
+
+
+async def test_more_candidates_than_can_be_looked_at_leave_the_submit_unconfirmed(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    client = make(journal=(journal := MemoryJournal()))
+    journal.reserve(_lost(1, client, clock), None)
+    account.tasks = {f"t{number}": Listed(_prompt(100 + number)) for number in range(250)}
+    clock.now += HOLD
+    assert await settle(client.resume()) == []
+    assert ([entry.state for entry in journal.entries()], account.queries) == ([EntryState.UNCONFIRMED], 200)
+
+
+async def test_a_journal_that_fails_while_candidates_are_looked_at_says_so_itself(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    """And not within a group of exceptions, as the concurrent looks would raise it."""
+
+    class Broken(MemoryJournal):
+        def find(self, **_: Any) -> Any:
+            raise JournalError("The disk is gone.")
+
+    client = make(journal=(journal := Broken()))
+    journal.reserve(_lost(1, client, clock), None)
+    account.tasks = {"t1": Listed(PROMPT), "t2": Listed(PROMPT)}
+    with pytest.raises(JournalError, match="The disk is gone"):
+        await settle(client.resume())
