@@ -89,6 +89,8 @@ class Finisher:
         known = await self._journaled_video(fresh) or video
         if await self._is_saved(known):
             return known
+        if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that
+            await self._poller.record_success(fresh, video, lease.holder)
         return await self.save(video, entry, save_to, None if fresh is None else lease)
 
     async def _take_over(self, entry: Entry) -> None:

@@ -119,7 +119,7 @@ class Lease:
     def __init__(self, context: Context, entry: Entry | None, holder: str) -> None:
         self._context = context
         self._entry = entry
-        self._holder = holder
+        self.holder = holder
         ours = entry is not None and entry.holder == holder
         self._returned = False
         # The wall clock, by which other processes judge the lease. It goes on while the machine sleeps.
@@ -137,7 +137,7 @@ class Lease:
         if self._entry is None or (self._renew_at is not None and now + sleep < self._renew_at):
             return True
         found = await self._context.call_journal(
-            journal.hold, self._entry.id, holder=self._holder, now=now, until=now + sleep + LEASE_DURATION
+            journal.hold, self._entry.id, holder=self.holder, now=now, until=now + sleep + LEASE_DURATION
         )
         self._renew_at = now + sleep + LEASE_DURATION / 2 if found else None
         return found is not None
@@ -170,7 +170,7 @@ class Lease:
         if self._entry is None or self._returned:
             return
         try:
-            await self._context.call_journal(self._context.journal.release, self._entry.id, self._holder)
+            await self._context.call_journal(self._context.journal.release, self._entry.id, self.holder)
         except JournalError as error:
             logger.warning("a lease was not released, and ends by itself: %s", printable(error.what))
 

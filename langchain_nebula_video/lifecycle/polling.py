@@ -10,11 +10,11 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
 from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
-from langchain_nebula_video.lifecycle.lease import Lease
+from langchain_nebula_video.lifecycle.lease import Lease, is_dead
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
-from langchain_nebula_video.schema import OnProgress, Task, TaskStatus
+from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video
 from langchain_nebula_video.transport import AnswerTooLargeError
 from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
 
@@ -151,7 +151,7 @@ class Poller:
                 pause = max(backoff(faults, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
                 faults = missing = too_large = 0
-                task = await self.record(task, entry, snapshot)
+                task = await self.record(task, entry, snapshot, lease.holder)
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
                     return tasks.raise_for_failure(task)
@@ -161,8 +161,11 @@ class Poller:
             if runtime.now() >= last_poll:
                 raise tasks.timeout_error(task, reporter.elapsed(), fault)
 
-    async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot) -> Task:
-        """Merge an answer into the task, and record what changed in the journal."""
+    async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None = None) -> Task:
+        """Merge an answer into the task, and record what changed in the journal.
+
+        While another call has the lease, only that one writes. A late write of this one could undo what it recorded.
+        """
         context = self._context
         if snapshot.unknown_status is not None:
             logger.info(
@@ -187,16 +190,25 @@ class Poller:
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
                 with tasks.journal_errors_about(fresh.task_id, paid=True):
-                    await self._record_success(entry, fresh)
-        elif fresh.status is not task.status and entry.state is not EntryState.SUCCEEDED:  # a recorded video stays
-            await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
+                    await self.record_success(entry, tasks.task_to_video(fresh), holder)
+        elif fresh.status is not task.status:
+            now = await context.find_entry(fresh.task_id) or entry
+            if now.state is not EntryState.SUCCEEDED and not self._is_held_elsewhere(now, holder):
+                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
         return fresh
 
-    async def _record_success(self, entry: Entry, fresh: Task) -> None:
+    async def record_success(self, entry: Entry, video: Video, holder: str | None) -> None:
         """Record the video. Keep the path if it was saved meanwhile."""
-        now = await self._context.find_entry(fresh.task_id) or entry
-        video = tasks.video_to_json(tasks.task_to_video(fresh)) | {"path": (now.video or {}).get("path")}
+        now = await self._context.find_entry(video.task_id) or entry
+        if self._is_held_elsewhere(now, holder):
+            return
+        data = tasks.video_to_json(video) | {"path": (now.video or {}).get("path")}
         if now.state is not EntryState.SUCCEEDED and (succeeded_ids := newly_succeeded.get()) is not None:
-            succeeded_ids.add(fresh.task_id)
-        if now.state is not EntryState.SUCCEEDED or now.video != video or now.billed_usd != fresh.cost.usd:
-            await self._context.update_entry(entry, state=EntryState.SUCCEEDED, billed_usd=fresh.cost.usd, video=video)
+            succeeded_ids.add(video.task_id)
+        if now.state is not EntryState.SUCCEEDED or now.video != data or now.billed_usd != video.cost.usd:
+            await self._context.update_entry(entry, state=EntryState.SUCCEEDED, billed_usd=video.cost.usd, video=data)
+
+    def _is_held_elsewhere(self, entry: Entry, holder: str | None) -> bool:
+        """Whether another call that lives works on the entry."""
+        held = entry.held_until is not None and entry.held_until > self._context.runtime.utcnow()
+        return held and entry.holder not in {None, holder} and not is_dead(entry.holder)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from langchain_nebula_video import MemoryJournal
-from langchain_nebula_video.journal import Entry
-from tests.conftest import FakeClock, Gateway, MakeClient, running, settle, submitted, succeeded
+import httpx
+import pytest
+
+from langchain_nebula_video import MemoryJournal, TaskFailedError
+from langchain_nebula_video.journal import Entry, EntryState
+from tests.conftest import FakeClock, Gateway, MakeClient, failed, running, settle, submitted, succeeded
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
+MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
 
 
 async def test_a_lease_outlasts_each_sleep_between_two_polls(
@@ -52,3 +57,37 @@ async def test_who_waits_for_a_task_holds_it_from_the_first_sleep_on(
     await settle(client.wait(task))
     assert holders
     assert all(holders)
+
+
+@pytest.mark.parametrize("fetches", [[running(), succeeded()], [running(), failed()]], ids=["succeeded", "failed"])
+async def test_while_another_call_works_on_an_entry_only_that_one_writes(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock, fetches: list[Any]
+) -> None:
+    """A late write of this call could undo what the other one has recorded: its end, its bill, its file."""
+    gateway.fetches = fetches
+    client = make_client(journal=(journal := MemoryJournal()))
+    task = await settle(client.submit(**ASK))
+    (entry,) = journal.entries()
+    journal.hold(entry.id, holder="elsewhere:1:x", now=clock.utcnow(), until=clock.utcnow() + timedelta(hours=1))
+    before = journal.entries()
+    try:
+        video = await settle(client.wait(task))
+        assert video.task_id == task.task_id
+    except TaskFailedError:
+        pass
+    assert journal.entries() == before
+
+
+async def test_who_joins_a_call_that_dies_before_it_records_its_video_saves_and_records_it(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock, tmp_path: Path
+) -> None:
+    gateway.fetches = [succeeded(), httpx.Response(200, content=MP4)]
+    client = make_client(journal=(journal := MemoryJournal()), save_to=tmp_path, timeout=600)
+    task = await settle(client.submit(**ASK))
+    (entry,) = journal.entries()
+    journal.hold(entry.id, holder="elsewhere:1:x", now=clock.utcnow(), until=clock.utcnow() + timedelta(seconds=90))
+    video = await settle(client.wait(task))
+    (found,) = journal.entries()
+    assert (found.state, found.holder, found.billed_usd) == (EntryState.SUCCEEDED, None, video.cost.usd)
+    assert found.video is not None
+    assert found.video["path"] == video.path
