@@ -11,7 +11,7 @@ from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.confirmation import confirm_price
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.journal import interrupt_error
-from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
+from langchain_nebula_video.cli.output import JOINED, Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.cli.request import build_order
 from langchain_nebula_video.errors import printable
@@ -32,11 +32,12 @@ def generate(
     download_host: opt.DownloadHosts = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
+    sole_account: opt.SoleAccount = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Make a video of an image, wait for it, and save it."""
     output = Output(as_json=as_json)
-    settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
+    settings = {"timeout": timeout, "poll_interval": poll_interval, "sole_account": sole_account, **(ctx.obj or {})}
     factory = ClientFactory(target=target, payment=payment, out=out, download_hosts=download_host, settings=settings)
     with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         check_target(out)
@@ -57,16 +58,21 @@ def submit(
     target: opt.GatewayOptions,
     *,
     timeout: opt.Timeout = None,
+    sole_account: opt.SoleAccount = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Start a video and return at once, with the task's id."""
     output = Output(as_json=as_json)
-    factory = ClientFactory(target=target, payment=payment, settings={"timeout": timeout, **(ctx.obj or {})})
+    settings = {"timeout": timeout, "sole_account": sole_account, **(ctx.obj or {})}
+    factory = ClientFactory(target=target, payment=payment, settings=settings)
     with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         client = factory.client()
         task = client.submit(_confirmed_request(output, request_options, factory))
         resume = factory.resume_command(task.task_id)
-        output.print_fields({"Task": task.task_id, "Cost": describe_cost(task.cost), "Go on with": resume})
+        joined = JOINED if task.reused else None
+        output.print_fields(
+            {"Task": task.task_id, "Cost": describe_cost(task.cost), "Reused": joined, "Go on with": resume}
+        )
         output.print_result(as_dict(task), "" if sys.stdout.isatty() else printable(task.task_id))
 
 

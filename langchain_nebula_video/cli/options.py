@@ -119,6 +119,13 @@ Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest wait, 
 PollInterval = Annotated[
     float | None, typer.Option("--poll-interval", help="Seconds between two requests for the status.")
 ]
+SoleAccount = Annotated[
+    bool,
+    typer.Option(
+        "--sole-account",
+        help="Only this journal submits on this account: a lost submit takes the listed task with its prompt.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for errors too.")]
 
 _Image = Annotated[

@@ -19,7 +19,7 @@ from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError, printable
 from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
-__all__ = ["Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
+__all__ = ["JOINED", "Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
 
 _CENT = Decimal("0.01")
 _RESUMABLE = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})
@@ -149,12 +149,17 @@ def as_dict(record: Task | Video) -> dict[str, Any]:
     return record.model_dump(mode="json", exclude={"raw"})
 
 
+JOINED = "an earlier identical request paid for it; nothing was paid again"
+"""What a result says that joined an earlier request."""
+
+
 def print_video(output: Output, video: Video) -> None:
     """Print a finished video. Through a pipe, stdout gets the file's name alone."""
     output.print_fields(
         {
             "Saved": video.path,
             "Cost": describe_cost(video.cost),
+            "Reused": JOINED if video.reused else None,
             "URL": video.url,
             "Works until": f"{video.expires_at:%Y-%m-%d %H:%M} UTC",
             "Task": video.task_id,

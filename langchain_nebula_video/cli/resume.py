@@ -33,6 +33,7 @@ def resume(
     gateway: opt.GatewayFilter = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
+    sole_account: opt.SoleAccount = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Wait for every unfinished task and save its video. Also save what is finished but not saved, while its URL works.
@@ -40,7 +41,7 @@ def resume(
     An unconfirmed submit is looked up in the gateway's list of tasks, if there is one, and is reported.
     """
     output = Output(as_json=as_json)
-    settings = {"timeout": timeout, "poll_interval": poll_interval, **(ctx.obj or {})}
+    settings = {"timeout": timeout, "poll_interval": poll_interval, "sole_account": sole_account, **(ctx.obj or {})}
     with output.report_errors():
         check_target(out)
         journal = CommandJournal()

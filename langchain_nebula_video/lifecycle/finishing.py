@@ -50,6 +50,8 @@ class Finisher:
                 video = await self._journaled_video(entry)
                 if video is None:
                     video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, on_progress))
+            if task.reused:  # an error while saving has the video too
+                video = video.model_copy(update={"reused": True})
             if save_to is not None and not await self._is_saved(video):
                 with tasks.journal_errors_about(task.task_id, paid=True):
                     video = await self._save_once(video, entry, save_to, lease, deadline)

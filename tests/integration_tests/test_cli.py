@@ -446,6 +446,22 @@ def test_a_command_that_was_killed_is_finished_by_resume(emulator: Emulator, tmp
     assert (tmp_path / f"{emulator.tasks[0].id}.mp4").is_file()
 
 
+def test_a_command_that_was_killed_and_is_repeated_pays_once_and_says_so(
+    emulator: Emulator, tmp_path: Path, cat: str
+) -> None:
+    emulator.speed = 1
+    command = ("generate", cat, "The cat yawns", "--yes", *FAST)
+    with started(tmp_path, *command, env=environment(emulator)) as process:
+        until(lambda: asked_after(emulator))
+        process.kill()
+        process.wait()
+    emulator.speed = SPEED
+    done = run(emulator, tmp_path, *command)
+    assert done.returncode == 0, done.stderr
+    assert b"an earlier identical request paid for it; nothing was paid again" in done.stderr
+    assert len(emulator.tasks) == 1
+
+
 def test_a_submit_in_doubt_is_told_by_resume_and_never_repeated(emulator: Emulator, tmp_path: Path, cat: str) -> None:
     emulator.faults.add("submit", "reset_after")
     assert run(emulator, tmp_path, "generate", cat, "The cat yawns", "--yes", *FAST).returncode == Exit.UNCONFIRMED
