@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired
 
@@ -107,15 +108,15 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         self.after_agent(state, runtime)
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
-        """Register the agent's tools, for their prices and their journal."""
+        """Register the agent's tools, for their prices and their journal. Limit what is paid for meanwhile."""
         self.budget.register(request.tools)
-        with self.budget.watch(self._run(request.state, request.runtime)):
+        with self._limited(request):
             return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_model_call`."""
         self.budget.register(request.tools)
-        with self.budget.watch(self._run(request.state, request.runtime)):
+        with self._limited(request):
             return await handler(request)
 
     def after_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -137,18 +138,23 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
         """Limit the call to what is left now, and add what is left afterwards to its answer."""
         self.budget.register([request.tool])
-        run = self._run(request.state, request.runtime)
-        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
+        with self._limited(request):
             answer = handler(request)
         return self._add_budget_left(answer, request)
 
     async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """See `wrap_tool_call`."""
         self.budget.register([request.tool])
-        run = self._run(request.state, request.runtime)
-        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
+        with self._limited(request):
             answer = await handler(request)
         return await asyncio.to_thread(self._add_budget_left, answer, request)
+
+    @contextmanager
+    def _limited(self, request: Any) -> Iterator[None]:
+        """Hold the body to the budget of the request's run."""
+        run = self._run(request.state, request.runtime)
+        with self.budget.watch(run), apply_limit(self.budget.limit(run)):
+            yield
 
     def _run(self, state: Any, runtime: Any) -> Run:
         """The run of this state. A run that began before the middleware existed counts from its creation."""

@@ -13,7 +13,6 @@ whoever pays.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from decimal import Decimal
 from langchain_nebula_video.errors import BudgetExceededError
 from langchain_nebula_video.journal.budget import Budget, Ceiling
 from langchain_nebula_video.journal.entries import Entry, Repeats
+from langchain_nebula_video.journal.forks import ForkLock
 from langchain_nebula_video.journal.protocol import Journal
 
 __all__ = ["SeenJournals", "SpendLimit", "add_scope", "apply_limit", "has_limits", "reserve", "watch_journal"]
@@ -42,7 +42,7 @@ class SeenJournals:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._journals: OrderedDict[str, OrderedDict[Journal, None]] = OrderedDict()
 
     def add(self, scope: str, journal: Journal) -> None:
@@ -138,8 +138,8 @@ _limits: ContextVar[tuple[SpendLimit, ...]] = ContextVar("nebula_video_spend_lim
 _scopes: ContextVar[tuple[str, ...]] = ContextVar("nebula_video_scopes", default=())
 _watched: list[tuple[Journal, SpendLimit]] = []
 """Replaced, never changed, so that it can be read without a lock."""
-_watched_lock = threading.Lock()
-_reserve_lock = threading.Lock()
+_watched_lock = ForkLock()
+_reserve_lock = ForkLock(taken=False)  # held while a database is waited for
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 import weakref
 from collections.abc import Collection, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings, round_up
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, Entry, EntryState, Repeats
+from langchain_nebula_video.journal.forks import ForkLock
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
 __all__ = ["MemoryJournal"]
@@ -31,7 +31,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._name = uuid.uuid4().hex
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._entries: dict[str, Entry] = {}
         self._by_key: dict[str, str] = {}
         self._by_task: dict[tuple[str, str], list[str]] = {}

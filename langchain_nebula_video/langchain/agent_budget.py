@@ -157,12 +157,15 @@ class AgentBudget:
         return {"run": run.scope, "thread": run.thread_scope, "day": None}[self.per]
 
     def _may_resume(self, call: Mapping[str, Any], run: Run) -> bool:
-        """Whether a call may repeat an abandoned one, which is paid for. The journal decides when it is called."""
-        prompt = call["args"].get("prompt") or ""
-        since = datetime.now(UTC) - _DAY if self.per == "day" else None
+        """Whether a call may continue a video that is paid for. The journal decides when the tool is called."""
+        now, prompt = datetime.now(UTC), call["args"].get("prompt") or ""
+        since = now - _DAY if self.per == "day" else None
         journals = self._limit(run, ()).counted()
         rows = (row for journal in journals for row in journal.entries(since=since, scope=self._scope(run)))
-        return any(row.abandoned and row.spent_usd and row.request.get("prompt", "") == prompt for row in rows)
+        return any(
+            (row.abandoned or row.is_orphaned(now)) and row.spent_usd and row.request.get("prompt", "") == prompt
+            for row in rows
+        )
 
     def _refusal(self, usd: Decimal | None, left: Decimal) -> BudgetExceededError:
         price = "has no known price" if usd is None else f"would cost {dollars(usd)}"

@@ -6,12 +6,12 @@ The lifecycle and the HTTP library are imported at first use, not when a tool is
 from __future__ import annotations
 
 import functools
-import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
+from langchain_nebula_video.journal.forks import ForkLock
 from langchain_nebula_video.lifecycle.options import Options
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class LifecycleOptions(Options):
     """
 
     # One lock for all copies and threads: two lifecycles would allow twice as many submits in flight.
-    _creation_lock: ClassVar[threading.Lock] = threading.Lock()
+    _creation_lock: ClassVar[ForkLock] = ForkLock(taken=False)
     _blocking: Any = PrivateAttr(default=None)
     _asynchronous: Any = PrivateAttr(default=None)
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
+    BudgetExceededError,
     MemoryJournal,
     NebulaVideoClient,
     NebulaVideoError,
@@ -191,6 +193,35 @@ async def test_async_clients_count_too(emulator: Emulator, options: dict[str, An
         True,
     ]
     assert len(emulator.tasks) == 2
+
+
+class PaysAtEachTurn(AgentMiddleware[Any, Any, Any]):
+    """Makes a video whenever the model is called."""
+
+    def __init__(self, film: Film) -> None:
+        super().__init__()
+        self.film, self.refusals, self.numbers = film, 0, itertools.count()
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            self.film(next(self.numbers))
+        except BudgetExceededError:
+            self.refusals += 1
+        return handler(request)
+
+
+@pytest.mark.parametrize("per", ["run", "thread", "day"])
+def test_what_another_middleware_pays_for_in_the_model_s_call_counts(
+    emulator: Emulator, options: dict[str, Any], per: Any
+) -> None:
+    pays = PaysAtEachTurn(keyed(options, MemoryJournal()))
+    quotes = [AIMessage("", tool_calls=[{"name": "nothing", "args": {}, "id": str(n)}]) for n in range(CALLS)]
+    nothing = StructuredTool.from_function(lambda: "nothing", name="nothing", description="Does nothing.")
+    model = ScriptedModel(lines=[*quotes, AIMessage("Done.")])
+    middleware = [VideoBudgetMiddleware(BUDGET, per=per), pays]
+    graph: Any = create_agent(model, [nothing], middleware=middleware, checkpointer=InMemorySaver())
+    graph.invoke(GO, THREAD)
+    assert (len(emulator.tasks), pays.refusals) == (2, CALLS + 1 - 2)
 
 
 def test_parallel_calls_in_several_journals_overdraw_nothing(emulator: Emulator, options: dict[str, Any]) -> None:

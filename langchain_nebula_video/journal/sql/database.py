@@ -25,10 +25,10 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_nebula_video.errors import JournalError, Money
+from langchain_nebula_video.journal.forks import watch_forks
 from langchain_nebula_video.journal.sql.engines import SQLITE_WAIT, create_postgres_engine, create_sqlite_engine
 from langchain_nebula_video.journal.sql.faults import FileReplacedError, find_hint, is_stale, is_transient
 from langchain_nebula_video.journal.sql.files import WatchedFile
-from langchain_nebula_video.journal.sql.forks import watch_forks
 from langchain_nebula_video.journal.sql.schema import prepare
 from langchain_nebula_video.journal.sql.sessions import POSTGRES_BEGIN, Session, SqliteSession
 
