@@ -31,6 +31,7 @@ __all__ = [
     "names_other_task",
     "parse_json_object",
     "parse_status",
+    "parse_submitted",
     "url_expiry",
 ]
 
@@ -38,6 +39,9 @@ _BEIJING = timezone(timedelta(hours=8))
 MAX_TASK_ID = 512
 """Characters."""
 _MAX_TEXT = 2000
+_MAX_OBJECTS = 8
+"""JSON objects in one answer."""
+_BLANKS = re.compile("[\ufeff \\t\\r\\n]*")
 _MAX_PROMPT = 20_000
 
 # Status words, in lower case. A gateway reports `""` and `unknown` before its own first poll of the vendor, or
@@ -86,6 +90,24 @@ def parse_json_object(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def parse_submitted(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a submit's answer that names the task, or `None`.
+
+    A gateway that has asked its vendor twice answers with two objects, one after the other. The last task is the one
+    that it knows (new-api's controller/relay.go, 2025-12).
+    """
+    text = body.decode("utf-8", "replace")
+    found, end, decoder = None, 0, json.JSONDecoder()
+    for _ in range(_MAX_OBJECTS):
+        try:
+            value, end = decoder.raw_decode(text, _BLANKS.match(text, end).end())  # type: ignore[union-attr]
+        except (ValueError, RecursionError):
+            break
+        if isinstance(value, dict) and find_task_id(value) is not None:
+            found = value
+    return found
 
 
 def get_value(body: object, path: str) -> Any:

@@ -18,7 +18,7 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.protocols.parsing import find_error, find_task_id, get_text, parse_json_object
+from langchain_nebula_video.protocols.parsing import find_error, get_text, parse_json_object, parse_submitted
 from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
@@ -145,7 +145,7 @@ def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
     proves that it was refused. So it is if its response has a task id at a place that nobody knows.
     """
     body = parse_json_object(reply.body) or {}
-    if paid and find_task_id(body) is not None:
+    if paid and parse_submitted(reply.body) is not None:
         return None
     refusal = _parse_refusal(reply, body, paid=paid)
     if refusal is None or not paid or not _UNREAD_TASK_ID.search(reply.body):

@@ -31,7 +31,7 @@ class ResponseParser:
 
     def parse_submit(self, reply: Reply) -> Submission | None:
         """See `Protocol`."""
-        body = parsing.parse_json_object(reply.body)
+        body = parsing.parse_submitted(reply.body)
         task_id = parsing.find_task_id(body) if body else None
         if body is None or task_id is None:
             return None

@@ -54,6 +54,25 @@ def test_a_paid_request_whose_answer_names_a_task_was_accepted_whatever_its_stat
 @each_row(
     "body",
     [
+        b'{"task_id": "t-0"}{"task_id": "t-1"}',
+        b'{"code": "fail_to_fetch_task", "message": "busy", "data": null}\n{"task_id": "t-1"}',
+        b'{"task_id": "t-1"}{"code": "insert_task_failed", "message": "no row", "data": null}',
+        b'{"task_id": "t-1"}{"task_id": "t-',
+    ],
+)
+def test_of_two_objects_in_one_answer_the_last_that_names_a_task_counts(body: bytes) -> None:
+    """A gateway that has asked its vendor twice writes both answers, and knows the last task only."""
+    for protocol in PROTOCOLS.values():
+        for status in (200, 400, 429, 500):
+            assert protocol.parse_refusal(reply(body, status), paid=True) is None
+            submission = protocol.parse_submit(reply(body, status))
+            assert submission is not None
+            assert submission.task_id == "t-1"
+
+
+@each_row(
+    "body",
+    [
         b'{"task_id": "t-1", "status": "subm',
         b'{"error": {"message": "busy", "task_id": "t-1"}}',
         b'{"error": {"message": "upstream said {\\"output\\": {\\"task_id\\": \\"t-1\\"}}"}}',
