@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 Currency = Literal["USD", "CNY"]
+Basis = Literal["estimated", "billed", "unknown"]
+_BASES = frozenset(get_args(Basis))
 _CURRENCY_SYMBOLS = {"USD": "$", "CNY": "¥"}
 
 
@@ -74,6 +76,7 @@ class TaskStatus(StrEnum):
         return self in _FINISHED
 
 
+_STATUSES = frozenset(status.value for status in TaskStatus)
 _FINISHED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELED})
 
 
@@ -159,7 +162,13 @@ class RequestFields(VideoFields, total=False):
     model: str | None
 
 
-class Cost(_Record):
+class _StoredRecord(_Record):
+    """What journals, states and checkpoints keep. A newer version may have added fields: they are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Cost(_StoredRecord):
     """The cost of one video: price per second x seconds x group ratio, in exact decimals."""
 
     usd: Decimal | None
@@ -173,9 +182,20 @@ class Cost(_Record):
     seconds: int | None
     group_ratio: Decimal
     """The price multiplier of the account's group; 1 for most accounts."""
-    basis: Literal["estimated", "billed", "unknown"]
+    basis: Basis
     """`billed`: from the gateway's own figures after billing, including its price. `estimated`: from the price table;
     for a finished video, with the duration and resolution that the gateway reported."""
+
+    @field_validator("currency", mode="before")
+    @classmethod
+    def _read_currency(cls, value: object) -> object:
+        """Count a currency that only a newer version knows by its US dollars."""
+        return "USD" if isinstance(value, str) and value not in _CURRENCY_SYMBOLS else value
+
+    @field_validator("basis", mode="before")
+    @classmethod
+    def _read_basis(cls, value: object) -> object:
+        return "unknown" if isinstance(value, str) and value not in _BASES else value
 
     def __str__(self) -> str:
         amount = self.usd if self.currency == "USD" else self.cny
@@ -190,7 +210,7 @@ class Cost(_Record):
 _CENT = Decimal("0.01")
 
 
-class _TaskData(_Record):
+class _TaskData(_StoredRecord):
     """The fields that `Task` and `Video` share."""
 
     task_id: str
@@ -232,6 +252,12 @@ class Task(_TaskData):
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     """When the URL stops working."""
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _read_status(cls, value: object) -> object:
+        """Take a status that only a newer version knows for one of a task under way: it is paid for."""
+        return TaskStatus.RUNNING if isinstance(value, str) and value not in _STATUSES else value
 
 
 class Video(_TaskData):

@@ -764,6 +764,7 @@ class SharedJournalContract:
         with journal._store.database.transaction(0) as session:
             session.run_text("ALTER TABLE nebula_entries DROP COLUMN account")
             session.run_text("DROP TABLE nebula_scopes")
+            session.run_text("ALTER TABLE nebula_schema DROP COLUMN oldest")
             session.run_text("UPDATE nebula_schema SET version = 1")
         journal.close()
         second = entry(id="2", account="me", created_at=LATER, scopes=("run",))

@@ -34,7 +34,7 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS
 
-__all__ = ["FORGETTABLE_STATES", "MAX_REUSE_AGE", "UNBILLED_STATES", "Entry", "EntryState", "Repeats"]
+__all__ = ["FORGETTABLE_STATES", "KEPT_STATES", "MAX_REUSE_AGE", "UNBILLED_STATES", "Entry", "EntryState", "Repeats"]
 
 
 class EntryState(StrEnum):
@@ -47,12 +47,16 @@ class EntryState(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     UNCONFIRMED = "unconfirmed"
+    UNKNOWN = "unknown"
+    """A newer version wrote the state. This version reads the entry and counts it, and does not change it."""
 
 
 UNBILLED_STATES = frozenset({EntryState.FAILED, EntryState.CANCELED})
 """States in which nothing is billed."""
 FORGETTABLE_STATES = frozenset({EntryState.SUBMITTING, EntryState.UNCONFIRMED})
 """States in which it may turn out that there is no task, so the entry may be forgotten."""
+KEPT_STATES = FORGETTABLE_STATES | {EntryState.UNKNOWN}
+"""States in which a repetition joins an entry and does not take it over."""
 _DAY = timedelta(days=1)
 """How long gateways remember a task that takes minutes."""
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
@@ -153,8 +157,10 @@ class Entry:
         """Return `False` for a finished video that was not saved and whose URL has expired."""
         if self.state is not EntryState.SUCCEEDED or self.video is None or self.video.get("path"):
             return True
-        expires_at = self.video.get("expires_at")
-        return not isinstance(expires_at, str) or datetime.fromisoformat(expires_at) > now
+        try:
+            return datetime.fromisoformat(self.video["expires_at"]) > now
+        except (KeyError, TypeError, ValueError):  # a newer version may write it otherwise
+            return True
 
     def can_serve(self, other: Entry) -> bool:
         """Return whether the other entry may use this task: the same account, while the gateway remembers it."""

@@ -8,6 +8,7 @@ https://www.sqlite.org/howtocorrupt.html, "Carrying an open database connection 
 
 from __future__ import annotations
 
+import logging  # noqa: F401 see the end of this file
 import os
 import threading
 import weakref
@@ -114,5 +115,7 @@ def _after_fork_in_child() -> None:
     _mutex, _fork.has_mutex = threading.Lock(), False
 
 
+# `logging`, imported above, has registered its own lock by now, so a fork takes that one after ours. In the other order
+# it would wait for a thread that holds one of ours and logs.
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings, round_up
-from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, Entry, EntryState, Repeats
+from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, KEPT_STATES, Entry, EntryState, Repeats
 from langchain_nebula_video.journal.forks import ForkLock
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
@@ -178,7 +178,7 @@ class MemoryJournal:
             if entry.key is not None:
                 self._by_key[entry.key] = found.id
             deserted = found.is_deserted(entry.created_at, repeats)
-            if found.state not in FORGETTABLE_STATES and (found.abandoned or deserted):
+            if found.state not in KEPT_STATES and (found.abandoned or deserted):
                 lease: dict[str, Any] = {"holder": entry.holder, "held_until": entry.held_until} if deserted else {}
                 found = replace(found, abandoned=False, updated_at=entry.created_at, **lease)
                 self._store(found)

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import offers
 from langchain_nebula_video.errors import AuthenticationError, InvalidRequestError, RequestError
-from langchain_nebula_video.journal import Entry, Journal
+from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
@@ -124,7 +124,9 @@ class Context:
         return found
 
     async def update_entry(self, entry: Entry, **changes: Any) -> Entry:
-        """Change fields of an entry and return it."""
+        """Change fields of an entry and return it. One whose state a newer version wrote is left as it is."""
+        if entry.state is EntryState.UNKNOWN:
+            return entry
         changed: Entry = await self.call_journal(self.journal.update, entry.id, **changes)
         return changed
 

@@ -6,6 +6,8 @@ import logging
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from langchain_nebula_video.errors import JournalError, TaskNotFoundError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
@@ -120,7 +122,11 @@ class Finisher:
         """Return an entry's video if its file exists, or if it is billed and its URL is valid."""
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
-        video = Video.model_validate(entry.video)
+        try:
+            video = Video.model_validate(entry.video)
+        except ValidationError:  # a newer version may write it otherwise; the gateway still has it
+            logger.info("the journal's video of task %s cannot be read; asking for it", printable(str(entry.task_id)))
+            return None
         if await self._is_saved(video):
             return video
         valid = video.url and video.expires_at > self._context.runtime.utcnow()

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from langchain_nebula_video.errors import (
     InvalidRequestError,
+    JournalError,
     Money,
     NotSentError,
     RequestError,
@@ -26,7 +27,7 @@ from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE, journal_errors_cost
-from langchain_nebula_video.schema import Task
+from langchain_nebula_video.schema import Task, VideoRequest
 
 __all__ = ["Submitter"]
 
@@ -84,7 +85,7 @@ class Submitter:
                 if owner.id == entry.id:
                     with working(holder):
                         return await self._sender.send(order, entry, state, deadline)
-                replayed = self._replay(owner, order)
+                replayed = self._replay(owner)
                 if replayed is not None:
                     return _mark_reused(replayed, key)
             except BaseException as error:
@@ -147,6 +148,8 @@ class Submitter:
         call = context.runtime.call if limits.has_limits(context.journal) else context.call_journal
         while True:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, repeats=repeats)
+            if owner.id != entry.id:
+                _check_same(owner, entry)
             submitting_elsewhere = owner.id != entry.id and owner.state is EntryState.SUBMITTING
             if not submitting_elsewhere or context.runtime.now() >= deadline:
                 return owner
@@ -157,13 +160,19 @@ class Submitter:
                 await context.runtime.sleep(_PEER_PAUSE_SECONDS)
             entry = replace(entry, created_at=context.runtime.utcnow())
 
-    def _replay(self, owner: Entry, order: Order) -> tuple[Task, Entry] | None:
+    def _replay(self, owner: Entry) -> tuple[Task, Entry] | None:
         """Return the task of the entry that has the key; `None`: its submit is unconfirmed. Sends nothing."""
-        _check_same_request(owner, order)
         if owner.task_id is not None:
             return self._context.task_from_entry(owner.task_id, owner), owner
         if owner.state is EntryState.SUBMITTING:
             raise _still_submitting_error(owner)
+        if owner.state is EntryState.UNKNOWN:
+            raise JournalError(
+                "A newer version of langchain-nebula-video is submitting this very video; its journal entry has a "
+                "state that this version does not know.",
+                money=Money.MAYBE,
+                hint="Upgrade this process too: pip install -U langchain-nebula-video",
+            )
         return None
 
     async def _clean_up(self, entry: Entry, state: PostState, error: BaseException) -> None:
@@ -213,16 +222,25 @@ def _not_accepted_error(seconds: float) -> RequestError:
     )
 
 
-def _check_same_request(owner: Entry, order: Order) -> None:
-    differing = [
-        name for name in {*owner.request, *order.summary} if owner.request.get(name) != order.summary.get(name)
-    ]
-    if differing:
-        raise InvalidRequestError(
-            f"The key {owner.key!r} belongs to another request: it differs in {', '.join(sorted(differing))}.",
-            hint="Give each video a key of its own.",
-            task_id=owner.task_id,
-        )
+def _check_same(owner: Entry, new: Entry) -> None:
+    """Check that the entry that has the key is of the same gateway, account and request.
+
+    A field of the request that this version does not know is left out: a newer version wrote it.
+    """
+    names = {*owner.request, *new.request} & VideoRequest.model_fields.keys()
+    differing = sorted(name for name in names if owner.request.get(name) != new.request.get(name))
+    if owner.gateway != new.gateway:
+        what = f"belongs to a task of the gateway {owner.gateway!r}, and this call is for {new.gateway!r}."
+        hint = f"Repeat it with gateway={owner.gateway!r}, or give another video a key of its own."
+    elif owner.account not in {None, new.account}:
+        what = f"belongs to a task of another account of the gateway {owner.gateway!r}: of another API key or base_url."
+        hint = "Repeat it with the API key and base_url of that task, or give another video a key of its own."
+    elif differing:
+        what = f"belongs to another request: it differs in {', '.join(differing)}."
+        hint = "Give each video a key of its own."
+    else:
+        return
+    raise InvalidRequestError(f"The key {new.key!r} {what}", hint=hint, task_id=owner.task_id)
 
 
 def _still_submitting_error(owner: Entry) -> NotSentError:

@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TypeVar
 
 from sqlalchemy.engine import URL, Engine
@@ -216,7 +216,8 @@ class Database:
         """Close SQLite's file: a connection that a child inherits breaks the locks of both processes."""
         if self.sqlite:
             self._lock.acquire()
-            self._close_sessions()
+            with suppress(SQLAlchemyError):  # the lock has to be released in any case
+                self._close_sessions()
 
     def after_fork_in_parent(self) -> None:
         """Release the lock that `before_fork` took."""

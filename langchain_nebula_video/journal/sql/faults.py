@@ -66,8 +66,9 @@ def error_code(error: BaseException) -> int | str:
 
 def find_hint(error: BaseException) -> str | None:
     """Return what to do about a fault, if that is known."""
-    if isinstance(error, FileReplacedError):
-        return error.hint
+    hint = getattr(error, "hint", None)  # of an error of this package's own
+    if isinstance(hint, str):
+        return hint
     words = str(getattr(error, "orig", ""))
     return _HINTS.get(error_code(error)) or next(
         (_HINTS_BY_WORDS[key] for key in _HINTS_BY_WORDS if key in words), None

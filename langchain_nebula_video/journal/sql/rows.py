@@ -116,10 +116,11 @@ _TO_COLUMN: dict[str, Any] = {
     "updated_at": _optional(to_microseconds),
     "account": _optional(clean_text),
 }
+_STATES = frozenset(EntryState)
 _FROM_COLUMN: dict[str, Any] = {
     "request": json.loads,
     "created_at": _from_microseconds,
-    "state": EntryState,
+    "state": lambda value: EntryState(value) if value in _STATES else EntryState.UNKNOWN,
     "reserved_usd": Decimal,
     "billed_usd": Decimal,
     "video": json.loads,

@@ -25,10 +25,9 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
-from langchain_nebula_video.errors import JournalError
-
-__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "Schema", "prepare"]
+__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "NewerSchemaError", "Schema", "prepare"]
 
 _METADATA = MetaData()
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
@@ -86,7 +85,12 @@ SCOPES = Table(
 """The scopes of an entry."""
 Index("nebula_scopes_entry", SCOPES.c.entry_id, SCOPES.c.scope)
 
-_VERSIONS = Table("nebula_schema", _METADATA, Column("version", Integer, nullable=False))
+_VERSIONS = Table(
+    "nebula_schema",
+    _METADATA,
+    Column("version", Integer, nullable=False),
+    Column("oldest", Integer),  # the oldest schema whose code may use the tables; since schema 3
+)
 
 Migration = Callable[[Connection], None]
 
@@ -97,6 +101,8 @@ class Schema:
 
     version: int
     steps: Mapping[int, Migration] = field(default_factory=dict)
+    oldest: int = 3
+    """The oldest schema whose code may use these tables. Raise it only for a change that would make that code wrong."""
 
 
 def _add_account(connection: Connection) -> None:
@@ -107,28 +113,42 @@ def _add_scopes(connection: Connection) -> None:
     columns = "scope TEXT NOT NULL, entry_id TEXT NOT NULL, PRIMARY KEY (scope, entry_id)"
     connection.execute(text(f"CREATE TABLE nebula_scopes ({columns})"))
     connection.execute(text("CREATE INDEX nebula_scopes_entry ON nebula_scopes (entry_id, scope)"))
+    connection.execute(text("ALTER TABLE nebula_schema ADD COLUMN oldest INTEGER"))
 
 
 CURRENT = Schema(3, {1: _add_account, 2: _add_scopes})
+
+
+class NewerSchemaError(SQLAlchemyError):
+    """A newer version of the package wrote the tables, and this one must not use them."""
+
+    hint = "Upgrade: pip install -U langchain-nebula-video"
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            f"it was written by a newer langchain-nebula-video: its schema is {found}, and this one knows {known}"
+        )
 
 
 def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
     """Create the tables, or migrate older ones. The caller holds a transaction that excludes all others.
 
     Raises:
-        JournalError: a newer version of the package wrote the tables.
+        NewerSchemaError: the tables are newer, and do not say that this version may use them.
     """
-    found = connection.execute(select(_VERSIONS)).scalar() if inspect(connection).has_table(_VERSIONS.name) else None
+    version = select(_VERSIONS.c.version)
+    found = connection.execute(version).scalar() if inspect(connection).has_table(_VERSIONS.name) else None
     if found is None:
         _METADATA.create_all(connection)
-        connection.execute(insert(_VERSIONS).values(version=schema.version))
+        connection.execute(insert(_VERSIONS).values(version=schema.version, oldest=schema.oldest))
         return
     if found > schema.version:
-        raise JournalError(
-            f"The journal was written by a newer langchain-nebula-video: its schema is {found}, and this one knows "
-            f"{schema.version}.",
-            hint="Upgrade: pip install -U langchain-nebula-video",
-        )
-    for version in range(found, schema.version):
-        schema.steps[version](connection)
-        connection.execute(update(_VERSIONS).values(version=version + 1))
+        oldest = connection.execute(select(_VERSIONS.c.oldest)).scalar()
+        if oldest is None or oldest > schema.version:
+            raise NewerSchemaError(found, schema.version)
+        return
+    if found == schema.version:
+        return
+    for step in range(found, schema.version):
+        schema.steps[step](connection)
+    connection.execute(update(_VERSIONS).values(version=schema.version, oldest=schema.oldest))

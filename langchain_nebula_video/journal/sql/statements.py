@@ -231,12 +231,16 @@ def sum_spent(filters: Mapping[str, Any]) -> tuple[Select[Any], dict[str, Any]]:
     return _spent_statement(frozenset(values)), values
 
 
+_of_unknown_state = and_(*(_E.state != state.value for state in EntryState if state is not EntryState.UNKNOWN))
+
+
 @lru_cache
-def _list_statement(states: int | None, filters: frozenset[str], *, newest: bool) -> Select[Any]:
+def _list_statement(states: int | None, filters: frozenset[str], *, unknown: bool, newest: bool) -> Select[Any]:
     order = (_E.created_at.desc(), _E.seq.desc()) if newest else (_E.created_at, _E.seq)
     statement = select(*_ROW).order_by(*order)
     if states is not None:
-        statement = statement.where(or_(false(), *(_E.state == bindparam(f"state{n}") for n in range(states))))
+        chosen = [_E.state == bindparam(f"state{n}") for n in range(states)]
+        statement = statement.where(or_(_of_unknown_state if unknown else false(), *chosen))
     if "of_gateway" in filters:
         statement = statement.where(_E.gateway == _GATEWAY)
     if "since" in filters:
@@ -253,5 +257,7 @@ def list_entries(
 ) -> tuple[Select[Any], dict[str, Any]]:
     """Return the statement that lists entries, and its values. A filter of `None` is left out."""
     values = {name: value for name, value in filters.items() if value is not None}
-    statement = _list_statement(None if states is None else len(states), frozenset(values), newest=newest)
+    unknown = states is not None and EntryState.UNKNOWN in states
+    count = None if states is None else len(states)
+    statement = _list_statement(count, frozenset(values), unknown=unknown, newest=newest)
     return statement, values | {f"state{number}": str(state) for number, state in enumerate(states or ())}

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings
 from langchain_nebula_video.journal.entries import (
-    FORGETTABLE_STATES,
+    KEPT_STATES,
     MAX_REUSE_AGE,
     UNBILLED_STATES,
     Entry,
@@ -133,7 +133,7 @@ class Store:
             if row["key"] is not None:
                 session.execute(sql.INSERT_KEY, {"key": row["key"], "entry_id": found.id})
             deserted = found.is_deserted(entry.created_at, repeats)
-            if found.state in FORGETTABLE_STATES or not (found.abandoned or deserted):
+            if found.state in KEPT_STATES or not (found.abandoned or deserted):
                 return found
             lease = row if deserted else to_row(found)
             changes = {"of_id": found.id, "by_id": row["id"], "now": now}

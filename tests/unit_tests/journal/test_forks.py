@@ -23,8 +23,6 @@ warnings.simplefilter("ignore", DeprecationWarning)  # Python itself warns of fo
 from langchain_nebula_video import Budget, MemoryJournal, NebulaVideoClient, SqlJournal
 from langchain_nebula_video.journal import Entry, EntryState
 
-END = time.monotonic() + 2.5
-
 def entry(name):
     return Entry(id=name, gateway="nebula", model="m", request={"n": name}, created_at=datetime.now(UTC),
                  reserved_usd=Decimal("0.1"))
@@ -47,11 +45,12 @@ def ended(child):
     assert status == 0, f"the child ended with {status}"
 
 def in_threads(*works):
-    failed = []
+    failed, end = [], time.monotonic() + 2
     def until_the_end(work):
         try:
-            while time.monotonic() < END:
+            while True:
                 work()
+                if time.monotonic() > end: break
         except BaseException as error:
             failed.append(error)
             raise

@@ -10,6 +10,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -395,7 +396,7 @@ def test_a_step_that_fails_changes_nothing(url: str, journal: SqlJournal) -> Non
 
 def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
     _prepare(url, CURRENT)
-    _prepare(url, _later(6))
+    _prepare(url, replace(_later(6), oldest=CURRENT.version + 1))
     told = rf"its schema is {CURRENT.version + 6}, and this one knows {CURRENT.version}\. Nothing was sent.*Upgrade"
     with pytest.raises(JournalError, match=told):
         journal.reserve(entry(), None)
