@@ -695,6 +695,18 @@ def _hammer(url: str, process: int, keys: list[str]) -> list[str]:
     return made
 
 
+def _ask_for_all(url: str, process: int, requests: int) -> list[str]:
+    """Ask for each request, without a key and within a window; the ids of the entries that it got."""
+    journal = opened(url)
+    repeats = Repeats(since=MOMENT - timedelta(minutes=10))
+    got = [
+        journal.reserve(entry(id=f"{process}-{number}", request={"n": number}), None, repeats=repeats).id
+        for number in range(requests)
+    ]
+    journal.close()
+    return got
+
+
 def _submits(url: str, process: int, rounds: int, cap: int) -> int:
     """Begin and end submits; the most that were seen under way."""
     journal = opened(url)
@@ -788,6 +800,13 @@ class SharedJournalContract:
         assert sum(crowd(_hammer_a_ceiling, url)) == 10
         journal = opened(url)
         assert journal.spent(scope="run") == Decimal("1.00")
+        journal.close()
+
+    def test_processes_that_ask_for_the_same_at_once_join_one_entry(self, crowd: Crowd, url: str) -> None:
+        answers = crowd(_ask_for_all, url, 20)
+        assert all(answer == answers[0] for answer in answers)
+        journal = opened(url)
+        assert sorted(found.id for found in journal.entries()) == sorted(answers[0])
         journal.close()
 
     def test_processes_never_have_more_submits_under_way_than_may_be(self, crowd: Crowd, url: str) -> None:
