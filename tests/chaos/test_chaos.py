@@ -15,6 +15,7 @@ from tests.chaos.consents import consents
 from tests.chaos.databases import databases
 from tests.chaos.disturbances import crash_now_and_then
 from tests.chaos.downloads import downloads
+from tests.chaos.forks import forks
 from tests.chaos.plan import Plan
 from tests.chaos.run import ZEROS, locked, replaced
 from tests.chaos.rush import rush
@@ -68,6 +69,14 @@ def test_processes_stop_before_the_post_while_their_journal_is_away_and_go_on_wi
     assert figures.disturbances["submits_without_the_file"] == 0, str(figures)
     assert figures.disturbances["files_made_anew"] == 0, str(figures)
     assert figures.states["succeeded"] >= 60, str(figures)
+
+
+def test_children_of_a_process_with_open_clients_get_their_own_videos_and_none_hangs(tmp_path: Path) -> None:
+    figures = forks(Plan(generations=34, seed=1, processes=1), tmp_path)
+    assert figures.zeros == ZEROS, str(figures)
+    assert figures.disturbances["hung_children"] == figures.disturbances["hung_parents"] == 0, str(figures)
+    assert figures.disturbances["failed_calls"] == 0, str(figures)
+    assert figures.states["succeeded"] == 34, str(figures)
 
 
 def test_callers_that_give_up_and_call_again_pay_once(tmp_path: Path) -> None:
