@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from langchain_nebula_video import (
     NebulaVideoClient,
     NotSentError,
     SqlJournal,
+    TaskTimeoutError,
     Video,
 )
 from langchain_nebula_video.emulator import Emulator
@@ -144,6 +146,63 @@ def test_a_download_that_gets_no_place_ends_in_time(
             assert not server.begun.acquire(timeout=0.5)
         late.join(30)
     assert (tmp_path / "late.mp4").stat().st_size == len(MOVIE)
+
+
+class HeldLooks(socketserver.ThreadingTCPServer):
+    """A gateway that accepts each submit, and answers no look until it is let go."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _HeldLook)
+        self.looks = threading.Semaphore(0)
+        self.let_go = threading.Event()
+
+
+class _HeldLook(socketserver.StreamRequestHandler):
+    server: HeldLooks
+
+    def handle(self) -> None:
+        method = self.rfile.readline()[:4]
+        length = 0
+        while line := self.rfile.readline().strip().lower():
+            length = int(line.partition(b":")[2]) if line.startswith(b"content-length") else length
+        self.rfile.read(length)
+        if method == b"GET ":
+            self.server.looks.release()
+            self.server.let_go.wait(60)
+        body = b'{"task_id": "task-1", "status": "in_progress"}'
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize("kind", [NebulaVideoClient, AsyncNebulaVideoClient])
+async def test_a_submit_does_not_wait_for_looks_and_a_wait_that_gets_no_look_ends_at_its_deadline(kind: Any) -> None:
+    with HeldLooks() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        client = kind(base_url=address, api_key="sk-x", poll_interval=0.1, timeout=20)
+        pool = ThreadPoolExecutor(PLACES)
+        loop = asyncio.get_running_loop()
+
+        async def look() -> None:
+            await (client.fetch("task-1") if kind is AsyncNebulaVideoClient else loop.run_in_executor(pool, look_now))
+
+        def look_now() -> None:
+            client.fetch("task-1")
+
+        looks = [asyncio.create_task(look()) for _ in range(PLACES)]
+        for _ in looks:
+            assert await asyncio.to_thread(server.looks.acquire, timeout=30)
+        assert (await settle(client.submit(**ASK))).task_id == "task-1"
+        began = time.monotonic()
+        with pytest.raises(TaskTimeoutError, match="No place was free"):
+            await settle(client.wait("task-1", timeout=1.5))
+        assert time.monotonic() - began < 2.5
+        server.let_go.set()
+        await asyncio.gather(*looks)
+        pool.shutdown()
+        server.shutdown()
 
 
 @pytest.mark.parametrize("kind", [NebulaVideoClient, AsyncNebulaVideoClient])

@@ -20,7 +20,7 @@ from langchain_nebula_video import (
     NotSentError,
 )
 from langchain_nebula_video.journal import Entry
-from tests.conftest import KEY, FakeClock, Gateway, MakeClient, settle, submitted
+from tests.conftest import KEY, MOCKED, FakeClock, Gateway, MakeClient, jpeg, settle, submitted
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 
@@ -198,6 +198,46 @@ async def test_a_submit_keeps_its_lease_while_it_waits_to_be_repeated(
     await settle(make_client(journal=journal, clock=clock).submit(**ASK, key="k"))
     assert gateway.posts == 2
     assert all(journal.held)
+
+
+async def test_a_submit_keeps_its_lease_while_its_image_is_uploaded() -> None:
+    names = ("policy", "signature", "upload_dir", "oss_access_key_id", "x_oss_object_acl", "x_oss_forbid_overwrite")
+    policy = {**dict.fromkeys(names, "x"), "upload_host": "https://oss.example.com"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "oss.example.com":
+            return httpx.Response(200)
+        if request.method == "GET":
+            return httpx.Response(200, json={"data": policy})
+        return httpx.Response(
+            200, json={"output": {"task_id": request.headers["user-agent"], "task_status": "PENDING"}}
+        )
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        clock.sleep(90 if request.url.host == "oss.example.com" else 0)
+        return answer(request)
+
+    async def aslow(request: httpx.Request) -> httpx.Response:
+        await clock.asleep(90 if request.url.host == "oss.example.com" else 0)
+        return answer(request)
+
+    clock = FastClock()
+    journal = WatchedJournal(clock)
+    settings: dict[str, Any] = {
+        "gateway": "dashscope",
+        "api_key": KEY,
+        "journal": journal,
+        "clock": clock,
+        "download_hosts": MOCKED,
+        "http_client": httpx.Client(transport=httpx.MockTransport(slow)),
+        "http_async_client": httpx.AsyncClient(transport=httpx.MockTransport(aslow)),
+    }
+    for kind in (NebulaVideoClient, AsyncNebulaVideoClient):
+        journal.held.clear()
+        client: Any = kind(**settings)
+        await settle(client.submit(prompt="x", image=jpeg(640, 480), key=kind.__name__))
+        assert len(journal.held) >= 2
+        assert all(journal.held)
 
 
 async def test_the_wait_for_the_rate_limiter_ends_in_time(make_client: MakeClient, gateway: Gateway) -> None:
