@@ -48,7 +48,11 @@ def forks(plan: Plan, folder: Path) -> Figures:
                 )
                 for n in range(plan.processes)
             ]
-            stuck = sum(_outlasts(parent, deadline) for parent in parents)
+            try:
+                stuck = sum(_outlasts(parent, deadline) for parent in parents)
+            finally:  # an interrupted run leaves no process behind
+                for parent in parents:
+                    _outlasts(parent, 0.0)
         client = NebulaVideoClient(**where, journal=SqlJournal(url), save_to=videos, poll_interval=0.05)
         for task in client.resume():
             client.wait(task)
