@@ -167,7 +167,7 @@ class Lease:
 
     async def release(self) -> None:
         """Release the lease, unless that has been done. If the journal fails, the lease ends by itself."""
-        if self._entry is None or self._returned:
+        if self._entry is None or self._returned or self._renew_at is None:  # it is not held
             return
         try:
             await self._context.call_journal(self._context.journal.release, self._entry.id, self.holder)

@@ -2,6 +2,7 @@
 # Annotations are not postponed here: pydantic would compile each one again, which is half of the import time.
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -25,6 +26,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway, find_gate
 from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
+from langchain_nebula_video.journal.sql.journal import open_journal
 from langchain_nebula_video.lifecycle import account
 from langchain_nebula_video.media.urls import normalize_allowed_host
 from langchain_nebula_video.saving.names import target_text
@@ -36,6 +38,8 @@ __all__ = ["ClientOptions", "Options"]
 logger = logging.getLogger("langchain_nebula_video")
 
 _ABSURD_RATIO = 100
+_LOCATION = re.compile(r"://|[/\\]|\.\w+$")
+"""What a URL or a path has, and a word such as "memory" has not."""
 _REQUIRED_METHODS = {"rate_limiter": ("acquire", "aacquire"), "clock": ("monotonic", "utcnow", "sleep", "asleep")}
 
 
@@ -88,7 +92,8 @@ class Options(BaseModel):
     budget: Budget | None = None
     """The most that the journal's tasks may cost together."""
     journal: Any = Field(default=None, exclude=True, repr=False)
-    """Where paid tasks are recorded. `None`: a new `MemoryJournal`."""
+    """Where paid tasks are recorded: a journal, or the URL or the path of a `SqlJournal`. `None`: a new
+    `MemoryJournal`."""
     save_to: str | Path | None = None
     """Save each video here: a folder or a file name."""
     image_folder: Path | None = None
@@ -213,8 +218,11 @@ class Options(BaseModel):
     @field_validator("journal")
     @classmethod
     def _check_journal(cls, value: Any) -> Any:
+        """Open the journal of a URL or of a path. A text is a path if it has a separator or a suffix."""
+        if isinstance(value, Path) or (isinstance(value, str) and _LOCATION.search(value)):
+            return open_journal(value)
         if value is not None and not all(hasattr(value, name) for name in ("reserve", "update", "forget")):
-            raise ValueError("is no journal; give MemoryJournal() or leave it out")
+            raise ValueError('is no journal; give "sqlite:///videos.db", a path, MemoryJournal(), or leave it out')
         return value
 
     @model_validator(mode="after")

@@ -7,7 +7,15 @@ import re
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["PREPARED_FAULTS", "FileReplacedError", "error_code", "find_hint", "is_stale", "is_transient"]
+__all__ = [
+    "PREPARED_FAULTS",
+    "FileReplacedError",
+    "error_code",
+    "find_hint",
+    "is_read_only",
+    "is_stale",
+    "is_transient",
+]
 
 # https://www.sqlite.org/rescode.html: BUSY, LOCKED, PROTOCOL (a race while locking)
 _TRANSIENT_SQLITE = frozenset({5, 6, 15})
@@ -15,6 +23,7 @@ _TRANSIENT_SQLITE = frozenset({5, 6, 15})
 # a deadlock, a serialization failure, a statement that took too long (as one does that waits for a lock), a server
 # that shuts down or starts, and a session that idled in a transaction
 _TRANSIENT_POSTGRES = frozenset({"53300", "55P03", "40P01", "40001", "57014", "57P01", "57P02", "57P03", "25P03"})
+_READ_ONLY = 8
 PREPARED_FAULTS = frozenset({"26000", "42P05"})
 """A prepared statement is not there, or is there already: a pool gave another connection of the server."""
 # A server that became a standby: a new connection may lead to the new primary.
@@ -73,6 +82,11 @@ def find_hint(error: BaseException) -> str | None:
     return _HINTS.get(error_code(error)) or next(
         (_HINTS_BY_WORDS[key] for key in _HINTS_BY_WORDS if key in words), None
     )
+
+
+def is_read_only(cause: BaseException) -> bool:
+    """Return whether the driver's error says that the database can only be read."""
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF == _READ_ONLY or getattr(cause, "sqlstate", "") == "25006"
 
 
 def is_stale(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
@@ -15,7 +16,7 @@ from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats
 if TYPE_CHECKING:
     from langchain_nebula_video.journal.sql.store import Store
 
-__all__ = ["SqlJournal"]
+__all__ = ["SqlJournal", "open_journal"]
 
 
 class SqlJournal:
@@ -25,7 +26,7 @@ class SqlJournal:
     that a worker elsewhere opens the same database; a repr does not.
 
     Args:
-        url: `sqlite:///path/to/file.db`, a file on a disk of this machine; or
+        url: `sqlite:///path/to/file.db`, or a path: a file on a disk of this machine; or
             `postgresql+psycopg://user:password@host/database`.
         patience: Seconds for which a database that is locked, restarting or unreachable is retried.
 
@@ -36,7 +37,7 @@ class SqlJournal:
 
     blocking = True
 
-    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+    def __init__(self, url: str | Path, *, patience: float = 30.0) -> None:
         try:
             from langchain_nebula_video.journal.sql.store import Store
 
@@ -135,6 +136,15 @@ class SqlJournal:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, self._arguments
+
+
+def open_journal(where: str | Path) -> SqlJournal:
+    """Return the journal at a URL or a path: the one that this process has already, or a new one."""
+    known = dict(_INSTANCES)
+    made = SqlJournal(where if isinstance(where, Path) or "://" in where else Path(where))
+    shared = known.get(made._arguments, made)  # noqa: SLF001 a constructor of its own
+    _INSTANCES[made._arguments] = shared  # noqa: SLF001
+    return shared
 
 
 _EXTRAS = {"sqlalchemy": "journal", "psycopg": "postgres"}

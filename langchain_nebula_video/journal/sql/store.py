@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.errors import BudgetExceededError, JournalError, Money
@@ -22,6 +23,7 @@ from langchain_nebula_video.journal.entries import (
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 from langchain_nebula_video.journal.sql import statements as sql
 from langchain_nebula_video.journal.sql.database import Database
+from langchain_nebula_video.journal.sql.faults import is_read_only
 from langchain_nebula_video.journal.sql.rows import (
     clean_text,
     from_trillionths,
@@ -58,7 +60,7 @@ class Store:
         patience: Seconds for which transient faults are retried.
     """
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: str | Path, patience: float) -> None:
         self.database = Database(parse_url(url), patience)
         self._unwritten: dict[str, dict[str, Any]] = {}
         """Changes with a task id that could not be written, by entry; the next call writes them."""
@@ -97,10 +99,25 @@ class Store:
                     session.execute(sql.INSERT_SCOPE, scope)
                 return entry
 
-        result = self.database.run(work, money=Money.NOT_SENT, entry_id=entry.id)
+        try:
+            result = self.database.run(work, money=Money.NOT_SENT, entry_id=entry.id)
+        except JournalError as error:
+            if (finished := self._find_finished(entry.key, error)) is None:
+                raise
+            return finished
         if isinstance(result, BudgetExceededError):
             raise result
         return result
+
+    def _find_finished(self, key: str | None, error: JournalError) -> Entry | None:
+        """Return the key's entry if nothing has to be written for it, in a database that can only be read."""
+        if key is None or error.__cause__ is None or not is_read_only(error.__cause__):
+            return None
+        try:
+            found = self.find(key=key, gateway=None, task_id=None)
+        except JournalError:
+            return None
+        return found if found is not None and found.state is EntryState.SUCCEEDED else None
 
     def _find_own(self, session: Session, row: Mapping[str, Any]) -> Entry | None:
         """Return what this very call reserved already, if it was committed and only the answer was lost."""

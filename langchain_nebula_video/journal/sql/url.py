@@ -27,8 +27,8 @@ _POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 _SQLITE = frozenset({"sqlite", "sqlite+pysqlite"})
 
 
-def parse_url(url: str | URL) -> URL:
-    """Return the URL with the driver that is used, and a file as an absolute path.
+def parse_url(url: str | URL | Path) -> URL:
+    """Return the URL with the driver that is used, and a file as an absolute path. A path is a file of SQLite.
 
     Raises:
         InvalidRequestError: no journal can be kept there.
@@ -39,7 +39,7 @@ def parse_url(url: str | URL) -> URL:
             hint="In user and password write @ as %40: urllib.parse.quote(password, safe='') does it.",
         )
     try:
-        parsed = make_url(url)
+        parsed = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError
         raise unreadable_url_error() from None
     if parsed.drivername in _POSTGRES:

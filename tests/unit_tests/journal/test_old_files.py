@@ -53,11 +53,12 @@ def to_entry(data: dict[str, Any]) -> Entry:
     """The entry of its JSON data; a field that the older version did not know has its default."""
     moments = {name: datetime.fromisoformat(data[name]) for name in MOMENTS if data[name] is not None}
     amounts = {name: Decimal(data[name]) for name in AMOUNTS if data[name] is not None}
-    return Entry(**{**data, **moments, **amounts, "state": EntryState(data["state"])})
+    scopes = tuple(data.get("scopes", ()))
+    return Entry(**{**data, **moments, **amounts, "state": EntryState(data["state"]), "scopes": scopes})
 
 
-def test_there_is_a_file_of_every_older_schema() -> None:
-    assert [f"schema-{version}" for version in range(1, CURRENT.version)] == NAMES
+def test_there_is_a_file_of_every_schema() -> None:
+    assert [f"schema-{version}" for version in range(1, CURRENT.version + 1)] == NAMES
 
 
 def test_an_old_file_has_every_state(written: dict[str, Any]) -> None:

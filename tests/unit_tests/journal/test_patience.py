@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from langchain_nebula_video import JournalError, SqlJournal
 from langchain_nebula_video.errors import Money
 from langchain_nebula_video.journal import EntryState
+from tests.conftest import Gateway, MakeClient, settle
 from tests.journals import LATER, MOMENT, begin, entry
 
 
@@ -175,3 +177,23 @@ def test_a_task_that_cannot_be_looked_up_is_named(make: Any, path: Path) -> None
     with pytest.raises(JournalError, match=r"\[task task-9\].*goes on at the gateway.*wait\('task-9'\)") as caught:
         make(0.05).find(gateway="nebula", task_id="task-9")
     assert caught.value.task_id == "task-9"
+
+
+async def test_the_key_of_a_finished_task_gives_its_video_though_the_file_can_only_be_read(
+    make_client: MakeClient, gateway: Gateway, make: Any
+) -> None:
+    journal = make(0.1)
+    client = make_client(journal=journal)
+    ask = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
+    first = await settle(client.generate(**ask, key="a"))
+    await settle(client.submit(**ask, key="b"))
+    journal.close()
+    engine = journal._store.database._engine
+    sqlalchemy.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    journal._store.database._ready = True  # to make ready would write
+    again = await settle(client.generate(**ask, key="a"))
+    assert again == first.model_copy(update={"raw": {}})
+    for key in ("b", "c"):
+        with pytest.raises(JournalError, match=r"readonly database\. Nothing was sent"):
+            await settle(client.generate(**ask, key=key))
+    assert gateway.posts == 2

@@ -400,7 +400,7 @@ def test_a_budget_that_is_no_amount_is_refused(given: object) -> None:
     refused("budget", budget=given)
 
 
-@each_row("journal", ["journal.db", Path("journal.db"), {}, [], object(), 7])
+@each_row("journal", ["memory", "", {}, [], object(), 7])
 def test_what_is_no_journal_is_refused(journal: object) -> None:
     refused("journal: is no journal", journal=journal)
 

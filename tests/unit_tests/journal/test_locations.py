@@ -6,11 +6,21 @@ import pickle
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from langchain_nebula_video import InvalidRequestError, JournalError, SqlJournal
+from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
+    InvalidRequestError,
+    JournalError,
+    NebulaVideoClient,
+    NebulaVideoRunnable,
+    NebulaVideoTool,
+    SqlJournal,
+)
+from tests.journals import entry
 
 SERVER = "postgresql://nebula@db.example.com/videos"
 
@@ -105,3 +115,48 @@ def test_a_python_with_too_old_an_sqlite_is_told_when_the_journal_is_made(
     with pytest.raises(InvalidRequestError, match=r"too old for a journal.*Use Python with SQLite 3\.35"):
         SqlJournal(f"sqlite:///{tmp_path}/journal.db")
     assert list(tmp_path.iterdir()) == []
+
+
+# --- as an option ---
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["sqlite:///{}/j.db", "{}/j.db", Path("{}/j.db"), "j.db", Path("j.db"), Path("j"), Path("a?b#c%20d@e.db")],
+    ids=str,
+)
+def test_a_url_or_a_path_as_the_journal_option_is_a_journal_in_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = type(where)(str(where).format(tmp_path)) if isinstance(where, Path) else where.format(tmp_path)
+    journal = NebulaVideoTool(api_key="k", journal=given).journal
+    assert isinstance(journal, SqlJournal)
+    journal.reserve(entry(), None)
+    name = Path(str(where)).name
+    assert (tmp_path / name).exists()
+    assert pickle.loads(pickle.dumps(journal)) is journal
+    assert NebulaVideoRunnable(api_key="k", journal=given).journal is journal
+    journal.close()
+
+
+@pytest.mark.parametrize("where", ["postgres://u:5ecret@db.example.com/videos", "postgresql+psycopg://u@h/d"])
+def test_a_postgres_url_as_the_journal_option_is_a_journal_there(where: str) -> None:
+    for made in (NebulaVideoTool, NebulaVideoRunnable):
+        assert made(api_key="k", journal=where).journal == SqlJournal(where)
+    for each in (NebulaVideoClient, AsyncNebulaVideoClient):
+        assert "5ecret" not in repr(each(api_key="k", journal=where))
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("memory", r"is no journal; give \"sqlite:///videos\.db\""), ("", "is no journal"), (7, "is no journal"),
+        ("mysql://u:5ecret@h/d", "cannot be kept in 'mysql'"), ("sqlite://", "in SQLite is a file"),
+        ("postgres://u:5ec@ret@h/d", "more than one @"), ("postgres://u:5ecret@h/d?schema=x", "Leave schema out"),
+    ],
+)  # fmt: skip
+def test_what_is_no_journal_is_refused_in_words_that_repeat_no_password(where: Any, told: str) -> None:
+    with pytest.raises(InvalidRequestError, match=told) as caught:
+        NebulaVideoClient(api_key="k", journal=where)
+    assert "5ec" not in str(caught.value)
