@@ -34,7 +34,7 @@ from langchain_nebula_video.lifecycle.uploads import ImageUploader
 from langchain_nebula_video.protocols import Reply, Submission, WireRequest
 from langchain_nebula_video.saving.trial import try_target
 from langchain_nebula_video.schema import Task, TaskStatus
-from langchain_nebula_video.transport import MAX_SUBMITS, SendWindow
+from langchain_nebula_video.transport import FIRST_BYTE_SECONDS, MAX_SUBMITS, SendWindow
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["PaidPostSender", "PostState"]
@@ -43,8 +43,6 @@ logger = logging.getLogger("langchain_nebula_video")
 
 _SUBMIT_SECONDS = 120.0
 """Timeout of one POST. It may carry 7 MB of image, and the gateway reads the image before it answers."""
-_FIRST_BYTE_SECONDS = 30.0
-"""How long after `begin` the first byte may leave. A connection takes 10 s at most, so a later one was held up."""
 _MIN_ANSWER_SECONDS = 15.0
 """A POST is not sent with less time left than this, or than half of the caller's time if that is less."""
 _PEER_PAUSE_SECONDS = 0.25
@@ -132,7 +130,7 @@ class PaidPostSender:
         check_time_left(context.runtime.now(), latest)
         now, seconds = context.runtime.utcnow(), context.clamp_timeout(_SUBMIT_SECONDS, deadline)
         until = now + timedelta(seconds=seconds) + _IN_FLIGHT_GRACE
-        leaves_in = min(seconds, _FIRST_BYTE_SECONDS)
+        leaves_in = min(seconds, FIRST_BYTE_SECONDS)
         window = SendWindow(context.runtime.now() + leaves_in, now + timedelta(seconds=leaves_in))
         begun = await context.call_journal(
             context.journal.begin, entry.id, holder=entry.holder, now=now, until=until, cap=MAX_SUBMITS

@@ -20,6 +20,7 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.matching import Match, match_task
 from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.protocols import Extensions, ListedTask, Reply, TaskSnapshot
+from langchain_nebula_video.transport import FIRST_BYTE_SECONDS
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["Finding", "TaskSearch", "delivery_end"]
@@ -256,8 +257,11 @@ class TaskSearch:
 
 
 def delivery_end(entry: Entry, gateway: Gateway) -> datetime:
-    """Return the moment after which no server can deliver the entry's submit to the gateway any more."""
-    return (entry.sent_at or entry.created_at) + timedelta(seconds=gateway.max_hold)
+    """Return the moment after which no server can deliver the entry's submit to the gateway any more.
+
+    The journal records `sent_at` before the first byte leaves, which may take `FIRST_BYTE_SECONDS`.
+    """
+    return (entry.sent_at or entry.created_at) + timedelta(seconds=FIRST_BYTE_SECONDS + gateway.max_hold)
 
 
 def _delivery_window(entry: Entry, gateway: Gateway) -> tuple[datetime, datetime]:

@@ -21,6 +21,7 @@ from langchain_nebula_video.transport.asynchronous import AsyncRuntime
 from langchain_nebula_video.transport.blocking import BlockingRuntime
 from langchain_nebula_video.transport.exchange import MAX_SUBMITS, AnswerTooLargeError
 from langchain_nebula_video.transport.runtime import (
+    FIRST_BYTE_SECONDS,
     Clock,
     Endpoint,
     KeepAlive,
@@ -33,6 +34,7 @@ from langchain_nebula_video.transport.runtime import (
 )
 
 __all__ = [
+    "FIRST_BYTE_SECONDS",
     "MAX_SUBMITS",
     "AnswerTooLargeError",
     "AsyncRuntime",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 __all__ = [
+    "FIRST_BYTE_SECONDS",
     "KEEP_ALIVE_PAUSE",
     "Clock",
     "Endpoint",
@@ -84,6 +85,11 @@ class Endpoint:
     user_agent: str
     download_hosts: tuple[str, ...] = ()
     """Hosts outside the public internet that files may be fetched from (see `guard`)."""
+
+
+FIRST_BYTE_SECONDS = 30.0
+"""How long after `Journal.begin` the first byte of a paid request may leave. A connection takes 10 s at most, so a
+later one was held up."""
 
 
 @dataclass(frozen=True, slots=True)

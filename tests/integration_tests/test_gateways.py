@@ -311,7 +311,7 @@ def test_a_lost_submit_that_was_not_accepted_is_free_to_repeat_once_no_server_ca
         client.generate(**ASK, key="k")
     assert client.resume() == []
     assert len(journal.entries()) == 1
-    clock.ahead = timedelta(minutes=5)
+    clock.ahead = timedelta(minutes=6)
     assert client.resume() == []
     assert (journal.entries(), emulator.tasks) == ([], ())
     assert client.generate(**ASK, key="k").task_id == emulator.tasks[0].id

@@ -26,11 +26,12 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.transport import FIRST_BYTE_SECONDS
 from tests.conftest import KEY, FakeClock, jpeg, settle
 from tests.lost_submits import ASK, PROMPT, Account, Listed
 
 Make = Callable[..., Any]
-HOLD = 300.0
+HOLD = FIRST_BYTE_SECONDS + 300.0
 
 
 @pytest.fixture
@@ -163,10 +164,10 @@ async def test_absence_proves_nothing_before_a_server_has_given_up_and_the_row_s
 ) -> None:
     client = make(journal=(journal := MemoryJournal()), timeout=40)
     for call in (client.generate, client.submit):
-        with pytest.raises(SubmissionUnconfirmedError, match=r"may still hold the submit.*until 00:21:40") as caught:
+        with pytest.raises(SubmissionUnconfirmedError, match=r"may still hold the submit.*until 00:22:10") as caught:
             await settle(call(**ASK, key="k"))
         assert caught.value.spent is None
-        assert "Call resume() after 00:21:40 UTC" in caught.value.hint
+        assert "Call resume() after 00:22:10 UTC" in caught.value.hint
     assert [entry.state for entry in journal.entries()] == [EntryState.UNCONFIRMED]
     assert await settle(client.resume()) == []
     assert len(journal.entries()) == 1
@@ -200,12 +201,12 @@ async def test_a_call_with_time_enough_waits_for_that_proof(make: Make, account:
 async def test_a_gateway_s_row_may_say_that_servers_hold_a_submit_longer(
     make: Make, account: Account, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(GATEWAYS, "dashscope", replace(GATEWAYS["dashscope"], max_hold=3 * HOLD))
+    monkeypatch.setitem(GATEWAYS, "dashscope", replace(GATEWAYS["dashscope"], max_hold=3 * HOLD - FIRST_BYTE_SECONDS))
     client = make(timeout=40)
     with pytest.raises(SubmissionUnconfirmedError):
         await settle(client.generate(**ASK, key="k"))
     clock.now = 1000 + 2 * HOLD
-    with pytest.raises(SubmissionUnconfirmedError, match="until 00:31:40"):
+    with pytest.raises(SubmissionUnconfirmedError, match="until 00:33:10"):
         await settle(client.generate(**ASK, key="k"))
     clock.now = 1000 + 3 * HOLD
     assert (await settle(client.generate(**ASK, key="k"))).task_id == "own-2"
