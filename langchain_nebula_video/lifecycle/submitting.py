@@ -148,9 +148,9 @@ class Submitter:
         call = context.runtime.call if limits.has_limits(context.journal) else context.call_journal
         while True:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, repeats=repeats)
-            if owner.id != entry.id:
-                _check_same(owner, entry)
             submitting_elsewhere = owner.id != entry.id and owner.state is EntryState.SUBMITTING
+            if owner.id != entry.id and not (submitting_elsewhere and is_dead(owner.holder)):  # that may be forgotten
+                _check_same(owner, entry)
             if not submitting_elsewhere or context.runtime.now() >= deadline:
                 return owner
             if is_dead(owner.holder):

@@ -142,19 +142,26 @@ class Database:
             with self._postgres_transaction(None) as session:
                 yield session
             return
-        if self._file is not None and not self._file.is_same(in_use=bool(self._sessions)):
-            self._close_sessions()
-            raise FileReplacedError
+        self._check_file()
         if not self._sessions:
             self._sessions.append(SqliteSession(self._engine.connect()))
+            self._check_file(in_use=False)  # if the file went in between, SQLite has made a new one
         session = self._sessions[0]
         try:
             session.set_sync(full=synced)
             session.set_wait(self._wait)
             yield session
+            if synced:  # else the file may have gone just before the change, and a POST would rely on it
+                self._check_file()
         except BaseException:
             self._close_sessions()
             raise
+
+    def _check_file(self, *, in_use: bool = True) -> None:
+        """Check that the path still leads to the file that was opened."""
+        if self._file is not None and not self._file.is_same(in_use=in_use and bool(self._sessions)):
+            self._close_sessions()
+            raise FileReplacedError
 
     def _close_sessions(self) -> None:
         """Close the connection to the file."""

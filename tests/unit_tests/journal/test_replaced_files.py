@@ -198,3 +198,23 @@ async def test_a_journal_that_goes_while_the_request_is_under_way_names_the_task
     with pytest.raises(JournalError, match="task-7") as caught:
         await settle(make_client(journal=journal).generate(**ASK, key="a"))
     assert (caught.value.task_id, caught.value.spent) == ("task-7", None)
+
+
+@pytest.mark.parametrize("work", ["begin", "update"])
+def test_a_file_that_goes_at_the_very_moment_of_a_change_is_noticed_before_anybody_relies_on_it(
+    journal: SqlJournal, path: Path, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a process that was stopped between its look at the file and its change."""
+    journal.reserve(entry(key="a"), None)
+    (session,) = journal._store.database._sessions
+    ask = session._execute
+
+    def late(text: str, *values: Any) -> Any:
+        if text.startswith("UPDATE") and path.exists():
+            restore_a_backup(path)
+        return ask(text, *values)
+
+    monkeypatch.setattr(session, "_execute", late)
+    with pytest.raises(JournalError, match="deleted or replaced") as caught:
+        begin(journal, "1") if work == "begin" else journal.update("1", task_id="t", state=EntryState.SUBMITTED)
+    assert caught.value.money is (Money.NOT_SENT if work == "begin" else Money.RUNNING)
