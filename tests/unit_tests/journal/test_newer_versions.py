@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 
-from langchain_nebula_video import Cost, InvalidRequestError, JournalError, SqlJournal, Task, TaskStatus, Video
+from langchain_nebula_video import (
+    Cost,
+    InvalidRequestError,
+    JournalError,
+    NebulaVideoClient,
+    SqlJournal,
+    Task,
+    TaskStatus,
+    Video,
+)
 from langchain_nebula_video.errors import Money
+from langchain_nebula_video.graph import _video_in, wait_node
 from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.journal.entries import Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT
@@ -199,3 +209,20 @@ def test_a_newer_schema_found_in_mid_task_names_the_task(journal: SqlJournal, pa
     assert (caught.value.task_id, caught.value.money) == ("t", Money.RUNNING)
     with pytest.raises(JournalError, match=r"newer langchain-nebula-video.*Nothing was sent.*Upgrade"):
         journal.reserve(entry(id="2", key="b"), None)
+
+
+# --- checkpoints ---
+
+
+async def test_a_graph_goes_on_with_the_checkpoint_of_a_newer_version(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    client = make_client()
+    task = (await settle(client.submit(**ASK))).model_dump(mode="json", exclude={"raw"})
+    newer = {**task, "status": "paused", "colour": "red", "cost": {**task["cost"], "discount": "0.1"}}
+    node, given = wait_node(client), {"task": newer}
+    state: Any = node.invoke(given) if isinstance(client, NebulaVideoClient) else await node.ainvoke(given)
+    assert state["video"]["task_id"] == "task-1"
+    state["video"]["colour"] = "red"
+    assert _video_in(state).task_id == "task-1"
+    assert gateway.posts == 1
