@@ -6,8 +6,8 @@
 # Then it reports a timeout. The server on loopback answers every look with CANCELLED; the timeout is 12 seconds,
 # and the SDK looks about every six.
 #
-# Seen (the number of looks varies from 2 to 4, as the interval is random):
-#   blocking: TaskTimeoutError for a task that is CANCELLED, after 3 looks
+# Seen (2 or 3 looks, as the interval is random):
+#   blocking: TaskTimeoutError for a task that is CANCELLED, after 2 looks
 #   async: TaskFailedError for a task that is CANCELLED, after 1 looks
 set -euo pipefail
 
