@@ -148,10 +148,10 @@ class Submitter:
         call = context.runtime.call if limits.has_limits(context.journal) else context.call_journal
         while True:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, repeats=repeats)
-            submitting_elsewhere = owner.id != entry.id and owner.state is EntryState.SUBMITTING
-            if owner.id != entry.id and not (submitting_elsewhere and is_dead(owner.holder)):  # that may be forgotten
-                _check_same(owner, entry)
-            if not submitting_elsewhere or context.runtime.now() >= deadline:
+            if owner.id == entry.id:
+                return owner
+            if owner.state is not EntryState.SUBMITTING or context.runtime.now() >= deadline:
+                _check_same(owner, entry)  # not before: the key may become free, and the error names the task
                 return owner
             if is_dead(owner.holder):
                 with contextlib.suppress(KeyError):  # another call has resolved it meanwhile
