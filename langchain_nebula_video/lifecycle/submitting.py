@@ -150,8 +150,11 @@ class Submitter:
             owner: Entry = await call(limits.reserve, context.journal, entry, context.options.budget, repeats=repeats)
             if owner.id == entry.id:
                 return owner
-            if owner.state is not EntryState.SUBMITTING or context.runtime.now() >= deadline:
-                _check_same(owner, entry)  # not before: the key may become free, and the error names the task
+            submitting = owner.state is EntryState.SUBMITTING
+            if not (submitting and is_dead(owner.holder)):  # that one may be forgotten, and its key be free
+                _check_same_account(owner, entry)
+            if not submitting or context.runtime.now() >= deadline:
+                _check_same_request(owner, entry)  # not before, so that the error names the task
                 return owner
             if is_dead(owner.holder):
                 with contextlib.suppress(KeyError):  # another call has resolved it meanwhile
@@ -222,25 +225,32 @@ def _not_accepted_error(seconds: float) -> RequestError:
     )
 
 
-def _check_same(owner: Entry, new: Entry) -> None:
-    """Check that the entry that has the key is of the same gateway, account and request.
-
-    A field of the request that this version does not know is left out: a newer version wrote it.
-    """
-    names = {*owner.request, *new.request} & VideoRequest.model_fields.keys()
-    differing = sorted(name for name in names if owner.request.get(name) != new.request.get(name))
+def _check_same_account(owner: Entry, new: Entry) -> None:
+    """Check that the entry that has the key is of the same gateway and account."""
     if owner.gateway != new.gateway:
         what = f"belongs to a task of the gateway {owner.gateway!r}, and this call is for {new.gateway!r}."
         hint = f"Repeat it with gateway={owner.gateway!r}, or give another video a key of its own."
     elif owner.account not in {None, new.account}:
         what = f"belongs to a task of another account of the gateway {owner.gateway!r}: of another API key or base_url."
         hint = "Repeat it with the API key and base_url of that task, or give another video a key of its own."
-    elif differing:
-        what = f"belongs to another request: it differs in {', '.join(differing)}."
-        hint = "Give each video a key of its own."
     else:
         return
     raise InvalidRequestError(f"The key {new.key!r} {what}", hint=hint, task_id=owner.task_id)
+
+
+def _check_same_request(owner: Entry, new: Entry) -> None:
+    """Check that the entry that has the key is of the same request.
+
+    A field of the request that this version does not know is left out: a newer version wrote it.
+    """
+    names = {*owner.request, *new.request} & VideoRequest.model_fields.keys()
+    differing = sorted(name for name in names if owner.request.get(name) != new.request.get(name))
+    if differing:
+        raise InvalidRequestError(
+            f"The key {new.key!r} belongs to another request: it differs in {', '.join(differing)}.",
+            hint="Give each video a key of its own.",
+            task_id=owner.task_id,
+        )
 
 
 def _still_submitting_error(owner: Entry) -> NotSentError:

@@ -83,6 +83,23 @@ def nested(client: Any, saver: Any) -> Any:
 GRAPHS = pytest.mark.parametrize("build", [ready, own_graph, nested], ids=["ready", "own", "nested"])
 
 
+class MeetingSaver(InMemorySaver):
+    """Lets each thread go on only when all have read the paused checkpoint: else one may end before another begins."""
+
+    meeting: threading.Barrier | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._met = threading.local()
+
+    def get_tuple(self, config: Any) -> Any:
+        found = super().get_tuple(config)
+        if self.meeting is not None and not hasattr(self._met, "once"):
+            self._met.once = True
+            self.meeting.wait(60)
+        return found
+
+
 def answer_at_once(graph: Any, *answers: Any) -> list[Any]:
     """Resume from several threads in the same moment; the states, or the errors."""
     together, outcomes = threading.Barrier(len(answers)), []
@@ -151,8 +168,10 @@ def test_the_same_changes_at_once_pay_once(emulator: Emulator, client: NebulaVid
 def test_of_two_different_answers_one_is_followed_and_the_other_says_so(
     emulator: Emulator, client: NebulaVideoClient
 ) -> None:
-    graph = ready(client, InMemorySaver())
+    saver = MeetingSaver()
+    graph = ready(client, saver)
     graph.invoke({"request": ASK}, THREAD)
+    saver.meeting = threading.Barrier(2)
     outcomes = answer_at_once(graph, True, {"resolution": "720p"})
     (refused,) = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert isinstance(refused, InvalidRequestError)
