@@ -38,7 +38,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/journal.py
 
-# The long runs: some fifteen minutes each on two cores. The second one needs PostgreSQL's programs and pgbouncer.
+# The long runs: some ten minutes each on two cores. The second one needs PostgreSQL's programs and pgbouncer.
 # PART=storm runs one part only; see tests/chaos/run.py.
 PARTS = $(if $(PART),--part $(PART))
 chaos: $(VENV)/.dev
