@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # More workers than cores pay, because the tests wait for the emulator half of the time.
 WORKERS ?= 4
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks chaos chaos_postgres clean
 
@@ -15,6 +15,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(PYTEST)
 
+# They compute more than they wait, and each worker takes seconds to import everything.
+unit_tests: WORKERS = 3
 unit_tests: $(VENV)/.dev
 	$(PYTEST) tests/unit_tests
 
