@@ -37,7 +37,7 @@ SPDX = {
 """What distributions write, and the SPDX identifier of the same licence."""
 
 INSIDE = {
-    # Seen in the wheel of av 18.1.0 for Linux, 2026-11: `av._core.library_meta` and the files in `av.libs`.
+    # Seen in the wheel of av 18.1.0 for Linux, 2026-11: `library_meta` of `av._core`, and the files in `av.libs`.
     "av": "its wheel contains FFmpeg (LGPL-3.0-or-later), x264 and x265 (GPL-2.0-or-later)",
     # The licence of PostgreSQL's client library, https://www.postgresql.org/about/licence/.
     "psycopg": "uses libpq (PostgreSQL), which you install",
