@@ -179,7 +179,8 @@ class Cost(_StoredRecord):
     """The currency of the gateway's prices. The amount in this currency is exact."""
     price_per_second: Decimal | None
     """In `currency`, per second of video."""
-    seconds: int | None
+    seconds: int | Decimal | None
+    """The seconds that are counted. A finished video may have a fraction of a second more than was asked for."""
     group_ratio: Decimal
     """The price multiplier of the account's group; 1 for most accounts."""
     basis: Basis
@@ -219,8 +220,8 @@ class _TaskData(_StoredRecord):
     model: str
     cost: Cost
     """An estimate until the gateway has billed the task."""
-    duration: int | None = None
-    """Seconds of video."""
+    duration: int | float | None = None
+    """Seconds of video. A finished one may have a fraction more than was asked for."""
     resolution: str | None = None
     prompt: str | None = None
     actual_prompt: str | None = None

@@ -56,6 +56,17 @@ class Gateway:
     long to give it (page on connection reuse, 2026-11); common proxies give up after 60 s."""
     key_hint: str | None = None
     """An additional hint for a refused key."""
+    free_refusals: frozenset[str] = frozenset()
+    """Codes of its own error envelope after which it has no task and bills nothing, also with a 5xx status: such a
+    submit may be repeated. A fact of this gateway's code, not of its protocol."""
+    content_path: str | None = None
+    """Where it serves a finished video itself, if an answer has no URL: a path with `{task_id}`, fetched with the
+    key."""
+    charges_list_price: bool = False
+    """Whether its bill is exactly list price x seconds x group ratio, so that the figures of a finished task and a
+    known ratio are the bill."""
+    beat_seconds: float | None = None
+    """How often its own loop updates its tasks. `None`: at any time."""
 
 
 _COMMON = frozenset({"prompt", "image", "duration", "resolution", "generate_audio", "seed"})

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Literal
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.limits import ImageLimits
 
 __all__ = ["MODELS", "Model", "find_model"]
 
@@ -45,6 +47,15 @@ class Model:
     prices: Mapping[str, Mapping[str, Decimal]]
     """Prices per second of video, by gateway and by resolution, in the gateway's currency. A gateway with an empty
     table serves the model at an undocumented price."""
+    silent_prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    """Like `prices`, for a video without sound, by gateway, if that costs less."""
+    images: ImageLimits | None = None
+    """What it accepts as an image, if that differs from the gateway's limits. Schemes are always the gateway's."""
+    frames: Literal["fields", "media"] = "fields"
+    """How a protocol that knows both writes the frames: as fields of their own, or as a list `media`."""
+    source: str = ""
+    """Where the facts of the row come from, with its date, and how many independent sources agree: A three or more,
+    B two, C one or sources that differ."""
     names: Mapping[str, str] = field(default_factory=dict)
     """The gateway's own name for the model, by gateway, if it is not `name`."""
     typical_seconds: Mapping[int, tuple[float, float]]
@@ -54,9 +65,9 @@ class Model:
     steps: tuple[float, float] | None = None
     """Like `Gateway.steps`. `None`: the gateway's value."""
 
-    def typical(self, duration: int | None) -> tuple[float, float]:
+    def typical(self, duration: float | None) -> tuple[float, float]:
         """Return the usual generation time for a duration, in seconds, from and to."""
-        return self.typical_seconds.get(duration or 0) or next(iter(self.typical_seconds.values()))
+        return self.typical_seconds.get(round(duration or 0)) or next(iter(self.typical_seconds.values()))
 
     @property
     def slowest(self) -> float:

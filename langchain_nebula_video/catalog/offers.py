@@ -72,6 +72,13 @@ class Offer:
         served = self.resolutions
         return self.model.default_resolution if self.model.default_resolution in served else served[-1]
 
+    def price_per_second(self, resolution: str | None, *, sound: bool) -> Decimal | None:
+        """Return the price at a resolution; `None`: unknown. Own prices (`prices=`) hold with and without sound."""
+        listed = self.model.prices.get(self.gateway.name, {}).get(resolution or "")
+        price = self.prices.get(resolution or "")
+        silent = self.model.silent_prices.get(self.gateway.name, {}).get(resolution or "")
+        return silent if silent is not None and not sound and price == listed else price
+
     def requires(self, field: str) -> bool:
         """Whether the model or the gateway requires this field."""
         return field in self.model.requires or field in self.gateway.requires
@@ -115,7 +122,8 @@ class Offer:
 
     def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
         """Return the cost of a completed request, according to the price table."""
-        price = self.prices.get(request.resolution or "")
+        sound = bool(request.generate_audio or request.audio_url)
+        price = self.price_per_second(request.resolution, sound=sound)
         return compute_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 
     def quote(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
@@ -322,14 +330,15 @@ _MICRO = Decimal("0.000001")
 
 def compute_cost(
     price_per_second: Decimal | None,
-    seconds: int | None,
+    seconds: float | Decimal | None,
     gateway: Gateway,
     *,
     group_ratio: Decimal = Decimal(1),
     billed: bool = False,
 ) -> Cost:
     """Return price x seconds x group ratio, the gateways' billing rule. Unknown if a factor is unknown."""
-    amount = None if price_per_second is None or seconds is None else price_per_second * seconds * group_ratio
+    counted = None if seconds is None else Decimal(str(seconds))
+    amount = None if price_per_second is None or counted is None else price_per_second * counted * group_ratio
     usd = cny = amount
     if amount is not None and gateway.currency == "CNY":
         usd = (amount / gateway.cny_per_usd).quantize(_MICRO)
@@ -340,7 +349,7 @@ def compute_cost(
         cny=cny,
         currency=gateway.currency,
         price_per_second=price_per_second,
-        seconds=seconds,
+        seconds=int(counted) if counted is not None and counted == counted.to_integral_value() else counted,
         group_ratio=group_ratio,
         basis="unknown" if amount is None else "billed" if billed else "estimated",
     )

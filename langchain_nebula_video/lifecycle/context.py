@@ -103,10 +103,10 @@ class Context:
         """Return the row of a model, or the default model's row if it has none."""
         return MODELS.get(name) or MODELS[self.options.model]
 
-    def find_price(self, model: str, resolution: str | None) -> Decimal | None:
-        """Return a model's price per second at a resolution; `None`: unknown."""
+    def find_price(self, model: str, resolution: str | None, sound: bool) -> Decimal | None:
+        """Return a model's price per second at a resolution, with or without sound; `None`: unknown."""
         try:
-            return self.options.offer(model).prices.get(resolution or "") if model else None
+            return self.options.offer(model).price_per_second(resolution, sound=sound) if model else None
         except InvalidRequestError:  # the model has no row
             return None
 

@@ -48,8 +48,8 @@ IN_DOUBT_NOTE = "The submit was under way: money may have been spent. Its journa
 """The note on an exception that interrupts an unconfirmed submit."""
 
 _ABSURD = 100
-PriceLookup = Callable[[str, str | None], Decimal | None]
-"""From model and resolution to the price per second; `None`: unknown."""
+PriceLookup = Callable[[str, str | None, bool], Decimal | None]
+"""From model, resolution and whether there is sound to the price per second; `None`: unknown."""
 
 ENTRY_STATES = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
@@ -83,20 +83,29 @@ def task_from_entry(
     """
     request: Mapping[str, Any] = entry.request if entry else {}
     model = entry.model if entry else model
-    price_per_second = find_price(model, request.get("resolution"))
+    price_per_second = find_price(model, request.get("resolution"), _has_sound(request))
     return Task(
         task_id=task_id,
         gateway=gateway.name,
         model=model,
         status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
-        cost=compute_cost(price_per_second, request.get("duration"), gateway, group_ratio=group_ratio),
+        cost=compute_cost(price_per_second, _number(request.get("duration")), gateway, group_ratio=group_ratio),
         duration=request.get("duration"),
         resolution=request.get("resolution"),
         prompt=request.get("prompt"),
         seed=request.get("seed"),
         submitted_at=entry.created_at if entry else now,
     )
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
+def _has_sound(request: Mapping[str, Any]) -> bool:
+    """Whether a video has sound. Without a request it is taken to have: that is the higher price."""
+    return not request or bool(request.get("generate_audio") or request.get("audio_url"))
 
 
 def with_entry_status(task: Task, entry: Entry | None) -> Task:
@@ -128,7 +137,7 @@ def merge_snapshot(
         "request_id": snapshot.request_id,
     }
     if snapshot.status is TaskStatus.SUCCEEDED:
-        updates |= {"duration": snapshot.seconds, "resolution": snapshot.resolution}
+        updates |= {"duration": _plain_seconds(snapshot.seconds), "resolution": snapshot.resolution}
     if task.prompt is None:
         updates["prompt"] = snapshot.prompt
     if not task.model and snapshot.model:
@@ -147,6 +156,17 @@ def merge_snapshot(
     )
 
 
+def _plain_seconds(seconds: Decimal | None) -> int | float | None:
+    """Return seconds as JSON writes them best: 5, and 5.04."""
+    if seconds is None:
+        return None
+    return int(seconds) if seconds == seconds.to_integral_value() else float(seconds)
+
+
+def _to_decimal(seconds: float | None) -> Decimal | None:
+    return None if seconds is None else Decimal(str(seconds))
+
+
 def _cost(
     task: Task,
     snapshot: TaskSnapshot,
@@ -161,15 +181,17 @@ def _cost(
     """
     if snapshot.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
         return compute_cost(Decimal(0), 0, gateway, billed=True)
-    price, ratio, seconds = snapshot.price_per_second, snapshot.group_ratio, snapshot.seconds or task.duration
+    price, ratio = snapshot.price_per_second, snapshot.group_ratio
+    seconds = snapshot.billed_seconds or snapshot.seconds or _to_decimal(task.duration)
     billed = snapshot.status is TaskStatus.SUCCEEDED and snapshot.billed and price is not None
     if not billed:
-        known = find_price(task.model, snapshot.resolution or task.resolution)
+        known = find_price(task.model, snapshot.resolution or task.resolution, snapshot.sound is not False)
         if known is not None and not (price is not None and known < price < _ABSURD * known):
             price = known
         ratio = None if ratio is None else believed_group_ratio(ratio)
-        if seconds and task.duration and seconds >= _ABSURD * task.duration:
-            seconds = task.duration
+        asked = _to_decimal(task.duration)
+        if seconds and asked and seconds >= _ABSURD * asked:
+            seconds = asked
     return compute_cost(
         price,
         seconds,

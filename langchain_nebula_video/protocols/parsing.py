@@ -26,6 +26,7 @@ __all__ = [
     "get_decimal",
     "get_int",
     "get_prompt",
+    "get_seconds",
     "get_text",
     "get_value",
     "names_other_task",
@@ -157,6 +158,11 @@ def get_int(body: object, *paths: str) -> int | None:
         if number is not None and number == number.to_integral_value() and number > 0:
             return int(number)
     return None
+
+
+def get_seconds(body: object, *paths: str) -> Decimal | None:
+    """Return the first of these values that is a number of seconds above 0. Some gateways send `"5"` or 5.04."""
+    return next((number for path in paths if (number := get_decimal(body, path))), None)
 
 
 def find_task_id(body: Mapping[str, Any]) -> str | None:

@@ -99,7 +99,7 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
         finished_at=finished_at,
         price_per_second=parsing.get_decimal(body, "metadata.model_price"),
         group_ratio=parsing.get_decimal(body, "metadata.group_ratio"),
-        seconds=parsing.get_int(
+        seconds=parsing.get_seconds(
             body, "metadata.usage.duration", "usage.duration", "usage.video_duration", "metadata.requested_seconds"
         ),
         resolution=_find_resolution(body),

@@ -28,6 +28,8 @@ class WireRequest:
     """The fields of a multipart form; `file` is sent with them."""
     file: tuple[str, bytes, str] | None = field(default=None, repr=False)
     """Name, content and MIME type of the form's file."""
+    file_field: str = "file"
+    """The name of the form's field that holds the file."""
     paid: bool = False
     """Whether sending it twice may cost twice. This is the only place that decides it."""
 
@@ -60,10 +62,17 @@ class TaskSnapshot:
     finished_at: datetime | None = None
     price_per_second: Decimal | None = None
     group_ratio: Decimal | None = None
-    seconds: int | None = None
+    seconds: Decimal | None = None
+    """The length of the video."""
+    billed_seconds: Decimal | None = None
+    """The seconds that the bill counts, if they are not `seconds`: some models count an input clip too."""
     resolution: str | None = None
+    sound: bool | None = None
+    """Whether the video has sound, where the price depends on it."""
+    amount_usd: Decimal | None = None
+    """What the whole video costs, in US dollars, if the answer says it as one figure."""
     billed: bool = False
-    """Whether price and seconds are those of the bill."""
+    """Whether the figures are those of the bill."""
     model: str | None = None
     """The gateway's name for the model."""
     prompt: str | None = None
@@ -79,6 +88,9 @@ class Submission:
 
     task_id: str
     snapshot: TaskSnapshot
+    warning: str | None = None
+    """What the caller must know of the money, in a sentence: for example that the gateway itself sent the submit
+    twice, so that a second task may be billed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class Exchange:
         content: dict[str, Any] = {
             "json": request.json,
             "data": request.form,
-            "files": {"file": request.file} if request.file else None,
+            "files": {request.file_field: request.file} if request.file else None,
             "headers": headers,
         }
         if to_gateway:

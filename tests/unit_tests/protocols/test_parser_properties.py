@@ -115,7 +115,7 @@ def check_answer(answer: TaskSnapshot) -> None:
     for moment in (answer.expires_at, answer.submitted_at, answer.finished_at):
         assert moment is None or moment.utcoffset() is not None
     assert answer.progress is None or 0 <= answer.progress <= 1
-    assert answer.seconds is None or (type(answer.seconds) is int and answer.seconds > 0)
+    assert answer.seconds is None or answer.seconds > 0
     for text in (answer.code, answer.reason, answer.resolution, answer.actual_prompt, answer.request_id):
         assert text is None or isinstance(text, str)
     assert isinstance(answer.raw, dict)

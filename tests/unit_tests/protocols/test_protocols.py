@@ -85,6 +85,7 @@ def test_a_payload_is_read_as_its_file_says(path: Path) -> None:
         return
     assert found is not None
     seen = {name: plain(getattr(found, name)) for name in expect if name != "task_id"}
+    seen |= {name: float(str(seen[name])) for name in ("seconds", "billed_seconds") if seen.get(name)}
     if submission is not None:
         seen["task_id"] = submission.task_id
     assert seen == {name: spelled(value) for name, value in expect.items()}
@@ -308,9 +309,19 @@ def test_a_price_is_a_sensible_amount_or_none(told: object, price: str | None) -
 
 @each_row(
     ("told", "seconds"),
-    [(5, 5), ("5", 5), (5.0, 5), ("10", 10), (0, None), (-5, None), (4.5, None), ("five", None), (True, None)],
+    [
+        (5, 5),
+        ("5", 5),
+        (5.0, 5),
+        ("10", 10),
+        (0, None),
+        (-5, None),
+        (5.04, Decimal("5.04")),
+        ("five", None),
+        (True, None),
+    ],
 )
-def test_seconds_are_a_whole_number_or_unknown(told: object, seconds: int | None) -> None:
+def test_seconds_are_a_number_above_0_or_unknown(told: object, seconds: int | None) -> None:
     assert fetched({"status": "succeeded", "metadata": {"usage": {"duration": told}}}).seconds == seconds
 
 
