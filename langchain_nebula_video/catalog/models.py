@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Literal
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.limits import ImageLimits
+from langchain_nebula_video.protocols import FrameForm
 
 __all__ = ["MODELS", "Model", "find_model"]
 
@@ -51,7 +51,7 @@ class Model:
     """Like `prices`, for a video without sound, by gateway, if that costs less."""
     images: ImageLimits | None = None
     """What it accepts as an image, if that differs from the gateway's limits. Schemes are always the gateway's."""
-    frames: Literal["fields", "media"] = "fields"
+    frames: FrameForm = "fields"
     """How a protocol that knows both writes the frames: as fields of their own, or as a list `media`."""
     source: str = ""
     """Where the facts of the row come from, with its date, and how many independent sources agree: A three or more,

@@ -8,8 +8,9 @@ from typing import get_args
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.media.urls import is_loopback, split_url
-from langchain_nebula_video.protocols import PROTOCOLS
+from langchain_nebula_video.protocols import PROTOCOLS, FrameForm
 from langchain_nebula_video.schema import Currency, VideoRequest
 
 __all__ = ["register_gateway", "register_model"]
@@ -77,6 +78,13 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         unknown = ", ".join(sorted(set(prices) - set(row.resolutions)))
         _check(not unknown, f"{row.name} has prices for {unknown}, which it does not make")
         _check(all(map(_is_amount, prices.values())), f"{row.name} has a price that is no Decimal, or no sensible one")
+    protocols = {GATEWAYS[gateway].protocol for gateway in row.prices}
+    forms = frozenset[str]().union(*(PROTOCOLS[protocol].frame_forms for protocol in protocols))
+    _check(
+        row.frames in (forms if row.prices else get_args(FrameForm)),
+        f"{row.name} writes its frames as {row.frames!r}, which no protocol of its gateways can",
+    )
+    _check(row.images is None or _is_possible(row.images), f"{row.name} has limits that no image can meet")
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
@@ -93,6 +101,11 @@ def _is_safe(url: str) -> bool:
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
         return False
     return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
+
+
+def _is_possible(limits: ImageLimits) -> bool:
+    low, high = limits.sides or (1, 1)
+    return bool(limits.formats) and limits.max_bytes > 0 and 0 < low <= high
 
 
 def _is_amount(value: object) -> bool:

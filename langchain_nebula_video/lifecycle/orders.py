@@ -53,7 +53,9 @@ class Order:
         texts = {name: [uploaded_urls.get(image.digest) or image.uri for image in found]
                  for name, found in self.images.items()}  # fmt: skip
         images = {name: found if name == _REFERENCES_FIELD else found[0] for name, found in texts.items()}
-        return protocol.build_submit(self.offer.wire_name, self.offer.wire_fields(self.request), images)
+        offer = self.offer
+        fields = offer.wire_fields(self.request)
+        return protocol.build_submit(offer.wire_name, fields, images, frames=offer.model.frames)
 
 
 def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None) -> Order:

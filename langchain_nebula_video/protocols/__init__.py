@@ -11,6 +11,7 @@ from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
 from langchain_nebula_video.protocols.refusals import find_request_id, hint_for, is_unknown_task, parse_retry_after
 from langchain_nebula_video.protocols.wire import (
     Extensions,
+    FrameForm,
     ListedTask,
     Protocol,
     Reply,
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_TASK_ID",
     "PROTOCOLS",
     "Extensions",
+    "FrameForm",
     "ListedTask",
     "Protocol",
     "Reply",

@@ -16,7 +16,15 @@ from langchain_nebula_video.media.urls import is_loopback, split_url
 from langchain_nebula_video.protocols import parsing
 from langchain_nebula_video.protocols.refusals import TASK_STATUS_UNKNOWN, find_request_id, parse_refusal
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
-from langchain_nebula_video.protocols.wire import Extensions, ListedTask, Protocol, Reply, UploadPolicy, WireRequest
+from langchain_nebula_video.protocols.wire import (
+    Extensions,
+    FrameForm,
+    ListedTask,
+    Protocol,
+    Reply,
+    UploadPolicy,
+    WireRequest,
+)
 from langchain_nebula_video.schema import is_encodable
 
 __all__ = ["PASSTHROUGH", "PROTOCOL"]
@@ -39,29 +47,40 @@ _PARAMETER_FIELDS = {
     "seed": "seed",
 }
 _FRAME_FIELDS = frozenset({"image", "last_image"})
+_BOTH_FRAMES_FIELDS = {"image": "first_frame_url", "last_image": "last_frame_url"}
+# Our field -> the type in `input.media`, in the order of Alibaba's page on Wan 2.7 image-to-video, 2026-06-16. These
+# models have no `audio_url`.
+_MEDIA_TYPES = {"image": "first_frame", "last_image": "last_frame", "audio_url": "driving_audio"}
 
 
 class _DashScope(ResponseParser):
+    frame_forms = frozenset({"fields", "media"})
     supported_fields = frozenset({*_INPUT_FIELDS, *_PARAMETER_FIELDS}) | _FRAME_FIELDS
     task_id_paths = ("output.task_id",)  # a reseller that counts its tasks itself puts its own id there
 
-    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+    def build_submit(
+        self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any], *, frames: FrameForm = "fields"
+    ) -> WireRequest:
         given = {name: value for name, value in fields.items() if value is not None}
         if "resolution" in given:
             given["resolution"] = given["resolution"].upper()
-        inputs = {theirs: given[ours] for ours, theirs in _INPUT_FIELDS.items() if given.get(ours)}
         parameters = {theirs: given[ours] for ours, theirs in _PARAMETER_FIELDS.items() if ours in given}
-        path, frames = _FIRST_FRAME_PATH, {"img_url": images.get("image")}
-        if "last_image" in images:
-            path, frames = (
-                _BOTH_FRAMES_PATH,
-                {"first_frame_url": images.get("image"), "last_frame_url": images["last_image"]},
-            )
+        urls = {name: _normalize_oss_scheme(url) for name, url in images.items() if name in _FRAME_FIELDS and url}
+        path = _FIRST_FRAME_PATH
+        if frames == "media":
+            urls |= {name: given.pop(name) for name in _MEDIA_TYPES if given.get(name)}
+            media = [{"type": kind, "url": urls[ours]} for ours, kind in _MEDIA_TYPES.items() if ours in urls]
+            inputs: dict[str, Any] = {"media": media} if media else {}
+        elif "last_image" in urls:
+            path = _BOTH_FRAMES_PATH
+            inputs = {theirs: urls[ours] for ours, theirs in _BOTH_FRAMES_FIELDS.items() if ours in urls}
+        else:
+            inputs = {"img_url": urls["image"]} if urls else {}
         headers = {"X-DashScope-Async": "enable"}
-        frame_urls = {name: _normalize_oss_scheme(url) for name, url in frames.items() if url is not None}
-        if any(url.startswith("oss://") for url in frame_urls.values()):
+        if any(url.startswith("oss://") for url in urls.values()):
             headers["X-DashScope-OssResourceResolve"] = "enable"
-        body = {"model": model, "input": {**inputs, **frame_urls}, "parameters": parameters}
+        texts = {theirs: given[ours] for ours, theirs in _INPUT_FIELDS.items() if given.get(ours)}
+        body = {"model": model, "input": {**texts, **inputs}, "parameters": parameters}
         return WireRequest("POST", path, json=body, headers=headers, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
@@ -102,14 +121,18 @@ class _DashScopeDirect(_DashScope):
 
     def parse_list(self, reply: Reply) -> tuple[list[ListedTask], int] | None:
         body = parsing.parse_json_object(reply.body)
-        rows, total = parsing.get_value(body, "data"), parsing.get_decimal(body, "total")
-        if not isinstance(rows, list) or total is None or total < len(rows):
+        # The page on asynchronous tasks has `data` and `gmt_create`. Version 2 of Alibaba's SDK (2.0.2) reads `tasks`,
+        # with rows like a fetched task.
+        found = [rows for name in ("data", "tasks") if isinstance(rows := parsing.get_value(body, name), list)]
+        rows, total = next(filter(None, found), found[0] if found else None), parsing.get_decimal(body, "total")
+        if rows is None or total is None or total < len(rows):
             return None
         listed = [
             # "The request id at the task's submit", says Alibaba's page on asynchronous tasks, read 2026-11-27.
             ListedTask(task_id, created_at, parsing.get_text(row, "model_name"), parsing.get_text(row, "request_id"))
             for row in rows
-            if (task_id := parsing.get_text(row, "task_id")) and (created_at := parsing.find_time(row, "gmt_create"))
+            if (task_id := parsing.get_text(row, "task_id"))
+            and (created_at := parsing.find_time(row, "gmt_create", "submit_time"))
         ]
         if len(listed) < len(rows):  # the unreadable row may be the task that the caller searches for
             return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
-from langchain_nebula_video.protocols.wire import Protocol, WireRequest
+from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
 __all__ = ["PROTOCOL"]
 
@@ -26,7 +26,14 @@ _SUPPORTED_FIELDS = frozenset(
 class _Nebula(ResponseParser):
     supported_fields = _SUPPORTED_FIELDS
 
-    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+    def build_submit(
+        self,
+        model: str,
+        fields: Mapping[str, Any],
+        images: Mapping[str, Any],
+        *,
+        frames: FrameForm = "fields",  # noqa: ARG002 there is one form only
+    ) -> WireRequest:
         # Our field names are those of the page. Defaults are sent too, so that no gateway applies its own.
         given = {name: value for name, value in fields.items() if value is not None}
         return WireRequest("POST", _PATH, json={"model": model, **given, **images}, paid=True)

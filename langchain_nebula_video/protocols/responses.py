@@ -9,7 +9,7 @@ from urllib.parse import quote
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.protocols import parsing
 from langchain_nebula_video.protocols.refusals import find_request_id, parse_refusal
-from langchain_nebula_video.protocols.wire import Reply, Submission, TaskSnapshot
+from langchain_nebula_video.protocols.wire import FrameForm, Reply, Submission, TaskSnapshot
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = ["ResponseParser", "encode_segment"]
@@ -26,6 +26,7 @@ class ResponseParser:
     """The parsing methods that all protocols share."""
 
     extensions = None
+    frame_forms: frozenset[FrameForm] = frozenset({"fields"})
     task_id_paths: tuple[str, ...] = ("task_id", "id", "data.task_id")
     """Where the answer to a fetch has the id that was asked for. The vendor's own id may stand deeper."""
 

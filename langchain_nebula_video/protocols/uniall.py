@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
-from langchain_nebula_video.protocols.wire import Protocol, WireRequest
+from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
 __all__ = ["PROTOCOL"]
 
@@ -29,7 +29,14 @@ class _UniAll(ResponseParser):
     # No resolution: it is part of the model's name.
     supported_fields = frozenset({*_PLAIN_FIELDS, *_EXTRA_BODY_FIELDS, *_IMAGE_FIELDS})
 
-    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+    def build_submit(
+        self,
+        model: str,
+        fields: Mapping[str, Any],
+        images: Mapping[str, Any],
+        *,
+        frames: FrameForm = "fields",  # noqa: ARG002 there is one form only
+    ) -> WireRequest:
         given = {name: value for name, value in fields.items() if value is not None}
         body = {
             "model": model,

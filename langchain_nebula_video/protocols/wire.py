@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.schema import TaskStatus
 
-__all__ = ["Extensions", "ListedTask", "Protocol", "Reply", "Submission", "TaskSnapshot", "UploadPolicy", "WireRequest"]
+__all__ = [
+    "Extensions",
+    "FrameForm",
+    "ListedTask",
+    "Protocol",
+    "Reply",
+    "Submission",
+    "TaskSnapshot",
+    "UploadPolicy",
+    "WireRequest",
+]
+
+FrameForm = Literal["fields", "media"]
+"""How a submit writes the frames: as fields of their own, or as a list `media` of `{type, url}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +137,18 @@ class Protocol(typing.Protocol):
         ...
 
     @property
+    def frame_forms(self) -> frozenset[FrameForm]:
+        """The forms in which a submit can write the frames."""
+        ...
+
+    @property
     def extensions(self) -> Extensions | None:
         """Optional operations. `None`: the gateway has none."""
         ...
 
-    def build_submit(self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any]) -> WireRequest:
+    def build_submit(
+        self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any], *, frames: FrameForm = "fields"
+    ) -> WireRequest:
         """Build the submit of a completed request.
 
         Args:
@@ -136,6 +156,7 @@ class Protocol(typing.Protocol):
             fields: The fields that the model accepts on this gateway, without images; `None` if not set. Each is in
                 `supported_fields`, or has only one possible value.
             images: The URLs or `data:` URIs of the image fields; a list for `reference_images`.
+            frames: The form of the frames, where the protocol knows several.
         """
         ...
 

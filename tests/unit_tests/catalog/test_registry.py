@@ -283,6 +283,13 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
         ({"timeout": float("nan")}, "acme-clip is given no time"),
         ({"takes": frozenset({"colour"})}, "A request has no field colour: it has "),
         ({"requires": frozenset({"colour"})}, "A request has no field colour: it has "),
+        ({"frames": "media"}, "acme-clip writes its frames as 'media', which no protocol of its gateways can"),
+        ({"frames": "list"}, "acme-clip writes its frames as 'list', which no protocol"),
+        ({"frames": "list", "prices": {}}, "acme-clip writes its frames as 'list', which no protocol"),
+        *[
+            ({"images": replace(ACME.images, **limits)}, "acme-clip has limits that no image can meet")
+            for limits in ({"sides": (2000, 360)}, {"sides": (0, 9)}, {"max_bytes": 0}, {"formats": ()})
+        ],
         ({"takes": frozenset({"model"})}, "A request has no field model: it has "),
     ],
 )

@@ -424,7 +424,8 @@ def build(gateway: str = "nebula", model: str = "wan2.5-i2v-preview", **fields: 
     images = {name: getattr(request, name) for name in ("image", "last_image") if getattr(request, name)}
     if request.reference_images:
         images["reference_images"] = list(request.reference_images)
-    return PROTOCOLS[offer.gateway.protocol].build_submit(offer.wire_name, offer.wire_fields(request), images)
+    protocol, frames = PROTOCOLS[offer.gateway.protocol], offer.model.frames
+    return protocol.build_submit(offer.wire_name, offer.wire_fields(request), images, frames=frames)
 
 
 def test_the_smallest_submit_says_every_default_and_leaves_out_what_is_optional() -> None:
