@@ -171,6 +171,8 @@ class RequestError(NebulaVideoError):
         request_id: The gateway's id for the request. Its support asks for it.
         body: The response body, truncated, with the key removed.
         retry_after: Seconds to wait before the next attempt, if the gateway gave them.
+        repeatable: Whether a refusal is a passing fault of the gateway, which has no task and bills nothing. Such a
+            request was already repeated.
     """
 
     default_money = Money.REFUSED
@@ -187,6 +189,7 @@ class RequestError(NebulaVideoError):
         request_id: str | None = None,
         body: str | None = None,
         retry_after: float | None = None,
+        repeatable: bool = False,
     ) -> None:
         super().__init__(what, hint=hint, money=money, task_id=task_id)
         self.status_code = status_code
@@ -194,6 +197,7 @@ class RequestError(NebulaVideoError):
         self.request_id = request_id
         self.body = body
         self.retry_after = retry_after
+        self.repeatable = repeatable
 
     def __str__(self) -> str:
         named = f" (request id {printable(self.request_id)})" if self.request_id else ""

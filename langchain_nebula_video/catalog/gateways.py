@@ -57,8 +57,8 @@ class Gateway:
     key_hint: str | None = None
     """An additional hint for a refused key."""
     free_refusals: frozenset[str] = frozenset()
-    """Codes of its own error envelope after which it has no task and bills nothing, also with a 5xx status: such a
-    submit may be repeated. A fact of this gateway's code, not of its protocol."""
+    """Codes and types of its own error envelope after which it has no task and bills nothing, also with a 5xx status:
+    such a submit may be repeated. A fact of this gateway's code, not of its protocol."""
     content_path: str | None = None
     """Where it serves a finished video itself, if an answer has no URL: a path with `{task_id}`, fetched with the
     key."""
@@ -80,6 +80,29 @@ _DASHSCOPE_IMAGES = ImageLimits(
 )
 _REGIONS = "Keys of Beijing and Singapore are not interchangeable: if it is one of {}, use gateway={!r}."
 
+# The gateway's published code, 2025-12 (relay/relay_task.go, controller/relay.go, service/error.go): it bills from the
+# row of a task alone, and it writes a row only after it had the vendor's task id. These codes come before the row, or
+# instead of it. `nebula_api_error` is the type of the envelope of its checks of key, account and channel.
+_NEBULA_FREE_REFUSALS = frozenset(
+    {
+        "nebula_api_error",
+        "invalid_request",
+        "invalid_api_platform",
+        "invalid_multipart_form",
+        "get_model_price_failed",
+        "get_user_quota_failed",
+        "quota_not_enough",
+        "build_request_failed",
+        "do_request_failed",
+        "fail_to_fetch_task",
+        "task_submit_failed",
+        "unknown_response",
+        "unmarshal_response_failed",
+        "read_response_body_failed",
+        "insert_task_failed",
+    }
+)
+
 GATEWAYS: dict[str, Gateway] = {
     row.name: row
     for row in [
@@ -99,6 +122,7 @@ GATEWAYS: dict[str, Gateway] = {
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
             task_hours=24,
+            free_refusals=_NEBULA_FREE_REFUSALS,
         ),
         # Source of hosts, keys by region and at most 20 fetches per second per account: Alibaba's page, 2025-12.
         Gateway(

@@ -71,7 +71,7 @@ class Context:
 
     def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
         """Return the answer, or raise the refusal that it is."""
-        refusal = self.protocol.parse_refusal(reply, paid=paid)
+        refusal = self.protocol.parse_refusal(reply, paid=paid, free_refusals=self.gateway.free_refusals)
         if refusal is None:
             return reply
         if isinstance(refusal, AuthenticationError) and self.gateway.key_hint:

@@ -86,7 +86,9 @@ class _DashScope(ResponseParser):
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
         return (WireRequest("GET", f"{_TASKS_PATH}/{encode_segment(task_id)}"),)
 
-    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(
+        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
+    ) -> RequestError | None:
         """Also treat the status `UNKNOWN` as a refusal. On other gateways it is a temporary state."""
         body = parsing.parse_json_object(reply.body) or {}
         if (
@@ -100,7 +102,7 @@ class _DashScope(ResponseParser):
                 code=TASK_STATUS_UNKNOWN,
                 request_id=find_request_id(reply, body),
             )
-        return parse_refusal(reply, paid=paid)
+        return parse_refusal(reply, paid=paid, free_refusals=free_refusals)
 
 
 class _DashScopeDirect(_DashScope):

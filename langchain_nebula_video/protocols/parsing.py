@@ -31,6 +31,7 @@ __all__ = [
     "get_value",
     "names_other_task",
     "parse_json_object",
+    "parse_json_objects",
     "parse_status",
     "parse_submitted",
     "url_expiry",
@@ -93,22 +94,28 @@ def parse_json_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def parse_submitted(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of a submit's answer that names the task, or `None`.
-
-    A gateway that has asked its vendor twice answers with two objects, one after the other. The last task is the one
-    that it knows (new-api's controller/relay.go, 2025-12).
-    """
+def parse_json_objects(body: bytes) -> list[dict[str, Any]]:
+    """Return the JSON objects of a body, which may hold several, one after the other."""
     text = body.decode("utf-8", "replace")
-    found, end, decoder = None, 0, json.JSONDecoder()
+    found, end, decoder = [], 0, json.JSONDecoder()
     for _ in range(_MAX_OBJECTS):
         try:
             value, end = decoder.raw_decode(text, _BLANKS.match(text, end).end())  # type: ignore[union-attr]
         except (ValueError, RecursionError):
             break
-        if isinstance(value, dict) and find_task_id(value) is not None:
-            found = value
+        if isinstance(value, dict):
+            found.append(value)
     return found
+
+
+def parse_submitted(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a submit's answer that names the task, or `None`.
+
+    A gateway that has asked its vendor twice answers with two objects, one after the other. The last task is the one
+    that it knows (new-api's controller/relay.go, 2025-12). An error after the task may mean that the gateway has lost
+    it: `refusals` decides that by what is known of the gateway. Otherwise a look tells.
+    """
+    return next((value for value in reversed(parse_json_objects(body)) if find_task_id(value) is not None), None)
 
 
 def get_value(body: object, path: str) -> Any:

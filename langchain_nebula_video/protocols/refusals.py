@@ -18,7 +18,14 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.protocols.parsing import find_error, get_text, parse_json_object, parse_submitted
+from langchain_nebula_video.protocols.parsing import (
+    find_error,
+    find_task_id,
+    get_text,
+    parse_json_object,
+    parse_json_objects,
+    parse_submitted,
+)
 from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
@@ -77,6 +84,10 @@ _RULES_BY_HTTP_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
     413: (InvalidInputError, _SIZE_HINT),
     429: (RateLimitError, None),
 }
+_LASTING_CODES = frozenset({"get_model_price_failed", "build_request_failed", "task_submit_failed", "invalid_request"})
+"""Codes of a gateway's own faults that a repetition does not help against."""
+_PASSING_HINT = "The gateway has a passing fault, and no task: repeat it later, that is safe."
+_LASTING_HINT = "The gateway cannot serve this request, and has no task: change it, or tell the gateway's support."
 _REDIRECT_HINT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
 _DOWNLOAD_FAILED = re.compile(r"unable to download the media resource", re.IGNORECASE)
@@ -135,7 +146,7 @@ def is_unknown_task(error: RequestError) -> bool:
     )
 
 
-def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
+def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()) -> RequestError | None:
     """Return the error for a response, or `None` if it is a success.
 
     A paid request whose response names a task was accepted, whatever its status and code say: 429, 409, a 5xx, a
@@ -143,7 +154,14 @@ def parse_refusal(reply: Reply, *, paid: bool) -> RequestError | None:
     Apart from that, outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is
     one. A paid request that got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code
     proves that it was refused. So it is if its response has a task id at a place that nobody knows.
+
+    A response may hold several objects. If the last one is an error of `free_refusals`, the gateway has no task of the
+    submit, even if an object before it names one.
     """
+    objects = parse_json_objects(reply.body) if paid else []
+    if objects and (own := _find_free_code(objects[-1], free_refusals)) is not None:
+        body = next(value for value in objects if find_task_id(value) is None)
+        return _free_refusal(reply, body, own)
     body = parse_json_object(reply.body) or {}
     if paid and parse_submitted(reply.body) is not None:
         return None
@@ -177,6 +195,29 @@ def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> Request
     if error is RateLimitError and _FREE_QUOTA.search(message or ""):
         error, hint = QuotaError, _QUOTA_HINT
     return error(summary, hint=hint, **details)
+
+
+def _find_free_code(body: dict[str, Any], free_refusals: frozenset[str]) -> str | None:
+    """Return the code or type by which a gateway's error proves that it has no task."""
+    if find_task_id(body) is not None:
+        return None
+    found = (get_text(body, path) for path in ("code", "error.code", "error.type"))
+    return next((code for code in found if code in free_refusals), None)
+
+
+def _free_refusal(reply: Reply, body: dict[str, Any], own: str) -> RequestError:
+    """The error for a response that proves that the gateway has no task and bills nothing."""
+    refusal = _parse_refusal(reply, body, paid=False)
+    if isinstance(refusal, RefusedError):
+        return refusal
+    code, message = find_error(body)
+    repeatable = own not in _LASTING_CODES
+    return RefusedError(
+        _describe_reply(reply, code, message),
+        hint=_PASSING_HINT if repeatable else _LASTING_HINT,
+        repeatable=repeatable,
+        **_error_details(reply, body, code),
+    )
 
 
 def _is_wrapped_vendor_error(body: dict[str, Any]) -> bool:

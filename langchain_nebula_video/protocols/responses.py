@@ -48,9 +48,11 @@ class ResponseParser:
         body = parsing.parse_json_object(reply.body)
         return body is not None and parsing.names_other_task(body, task_id, self.task_id_paths)
 
-    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(
+        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
+    ) -> RequestError | None:
         """See `Protocol`."""
-        return parse_refusal(reply, paid=paid)
+        return parse_refusal(reply, paid=paid, free_refusals=free_refusals)
 
 
 _VENDOR_STATUS_PATHS = ("metadata.output.task_status", "output.task_status")

@@ -176,11 +176,18 @@ class Protocol(typing.Protocol):
         """Return whether the response to a fetch or a cancellation is about another task than the one asked for."""
         ...
 
-    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(
+        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
+    ) -> RequestError | None:
         """Return the error for a response. `None`: it is a success.
 
         For a paid request the error says whether the task may have been accepted anyway. A paid request whose response
         names a task was accepted.
+
+        Args:
+            reply: The response.
+            paid: Whether the request may cost money.
+            free_refusals: See `Gateway.free_refusals`.
         """
         ...
 

@@ -7,6 +7,7 @@
 | HTTP 429, or a code that says the same       | repeat       | repeat: not accepted   |
 | sent; the answer was lost or unreadable      | repeat       | never: may be accepted |
 | HTTP 5xx                                     | repeat       | never: may be accepted |
+| a code that proves a passing fault, no task  | repeat       | repeat: not accepted   |
 | refused                                      | never        | never                  |
 """
 
@@ -43,7 +44,7 @@ def is_retryable(error: BaseException) -> bool:
     if isinstance(error, SubmissionUnconfirmedError):
         return False
     if isinstance(error, RefusedError):
-        return isinstance(error, RateLimitError)
+        return error.repeatable or isinstance(error, RateLimitError)
     return isinstance(error, RequestError)
 
 

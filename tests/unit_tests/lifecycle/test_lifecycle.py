@@ -19,6 +19,7 @@ from langchain_nebula_video import (
     NebulaVideoClient,
     NotSentError,
     RateLimitError,
+    RefusedError,
     RequestError,
     Task,
     TaskCanceledError,
@@ -420,6 +421,36 @@ async def test_429_until_the_deadline_is_a_rate_limit_error_and_free(
 async def test_a_refused_submit_is_sent_once(make_client: MakeClient, gateway: Gateway) -> None:
     gateway.submits = [httpx.Response(403, json={"code": "InsufficientQuota", "message": "no", "data": None})]
     with pytest.raises(RequestError, match="Nothing was spent"):
+        await settle(make_client().generate(**ASK))
+    assert gateway.posts == 1
+
+
+async def test_a_passing_fault_after_which_the_gateway_has_no_task_is_waited_out(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    away = httpx.Response(500, json={"code": "get_user_quota_failed", "message": "no database", "data": None})
+    lost = httpx.Response(200, content=b'{"task_id": "t-0"}{"code": "insert_task_failed", "message": "", "data": null}')
+    gateway.submits = [away, lost, submitted()]
+    client = make_client(budget="0.4")
+    assert (await settle(client.submit(**ASK))).task_id == "task-1"
+    assert gateway.posts == 3
+
+
+async def test_a_passing_fault_that_stays_is_a_refusal_and_frees_the_budget(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    away = httpx.Response(500, json={"code": "do_request_failed", "message": "no answer", "data": None})
+    gateway.submits = [away, away, away, away, submitted()]
+    client = make_client(budget="0.4")
+    with pytest.raises(RefusedError, match="Nothing was spent"):
+        await settle(client.generate(**ASK))
+    assert gateway.posts == 4
+    await settle(client.generate(**ASK))
+
+
+async def test_a_fault_of_the_gateways_own_that_lasts_is_sent_once(make_client: MakeClient, gateway: Gateway) -> None:
+    gateway.submits = [httpx.Response(500, json={"code": "get_model_price_failed", "message": "none", "data": None})]
+    with pytest.raises(RefusedError, match="Nothing was spent"):
         await settle(make_client().generate(**ASK))
     assert gateway.posts == 1
 
