@@ -11,7 +11,7 @@ from .records import AccountRecord
 from .refusals import Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from decimal import Decimal
 
 _CURRENCIES: Mapping[Region | None, Currency] = {
@@ -23,14 +23,19 @@ _CURRENCIES: Mapping[Region | None, Currency] = {
 
 @dataclass(slots=True)
 class Account:
-    """One API key and its balance. Only the engine changes the balance."""
+    """One user and their balance. Only the engine changes the balance."""
 
     name: str
     key: str
+    """The first of its API keys."""
     balance: Decimal
     group_ratio: Decimal
     region: Region | None = None
     """The region of a DashScope account; None for a gateway's account."""
+    number: int = 0
+    """The user id of a gateway's account."""
+    access_token: str = ""
+    """Opens the console's routes, together with the user id; empty for none."""
 
     @property
     def currency(self) -> Currency:
@@ -53,34 +58,76 @@ class Account:
 
     def record(self) -> AccountRecord:
         """Return a snapshot without the key."""
-        return AccountRecord(self.name, self.region, self.balance, self.currency, self.group_ratio)
+        return AccountRecord(self.name, self.region, self.balance, self.currency, self.group_ratio, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One of an account's API keys."""
+
+    secret: str
+    account: Account
+    name: str
+    number: int
+    models: tuple[str, ...] | None = None
+    """The models that it may use; None for all."""
+    quota: Decimal | None = None
+    """The key's own limit in USD; None for none."""
 
 
 class Accounts:
-    """The accounts of one emulator, by API key."""
+    """The accounts of one emulator, and their API keys."""
 
     def __init__(self) -> None:
         """Start without accounts."""
-        self._by_key: dict[str, Account] = {}
+        self._accounts: tuple[Account, ...] = ()
+        self._keys: dict[str, Key] = {}
 
     def add(self, account: Account) -> None:
-        """Add an account.
+        """Add an account with its first key, which has the account's name.
 
         Raises:
-            ValueError: The key or the name is already in use.
+            ValueError: The key, the name or the access token is already in use.
         """
-        if account.key in self._by_key or any(account.name == other.name for other in self):
-            message = f"there is an account with the key or the name of {account.name!r} already"
+        taken = {other.name for other in self} | {other.access_token for other in self if other.access_token}
+        if account.key in self._keys or {account.name, account.access_token} & taken:
+            message = f"there is an account with the key, the name or the access token of {account.name!r} already"
             raise ValueError(message)
-        self._by_key = {**self._by_key, account.key: account}
+        account.number = len(self) + 1
+        self._accounts = (*self._accounts, account)
+        self.add_key(account.key, account.name, account.name)
+
+    def add_key(
+        self, secret: str, account: str, name: str, models: Iterable[str] | None = None, quota: Decimal | None = None
+    ) -> None:
+        """Add a key to the account with this name.
+
+        Raises:
+            ValueError: The key is already in use, or there is no such account.
+        """
+        owner = next((each for each in self if each.name == account), None)
+        if owner is None or secret in self._keys:
+            message = f"there is no account {account!r}" if owner is None else "the key is already in use"
+            raise ValueError(message)
+        key = Key(secret, owner, name, len(self._keys) + 1, None if models is None else tuple(models), quota)
+        self._keys = {**self._keys, secret: key}
 
     def __iter__(self) -> Iterator[Account]:
         """Iterate in the order of addition."""
-        return iter(self._by_key.values())
+        return iter(self._accounts)
 
     def __len__(self) -> int:
         """Return the number of accounts."""
-        return len(self._by_key)
+        return len(self._accounts)
+
+    def find_key(self, secret: str) -> Key | None:
+        """Return a key."""
+        return self._keys.get(secret)
+
+    def find_key_of(self, authorization: str | None) -> Key | None:
+        """Return the key of an ``Authorization: Bearer`` header."""
+        scheme, _, secret = (authorization or "").partition(" ")
+        return self._keys.get(secret.strip()) if scheme.lower() == "bearer" else None
 
     def authenticate(self, authorization: str | None, region: Region | None = None) -> Account:
         """Return the account of an ``Authorization: Bearer`` header.
@@ -92,12 +139,12 @@ class Accounts:
         Raises:
             Refusal: The key is not valid there.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        account = self._by_key.get(key.strip()) if scheme.lower() == "bearer" else None
-        if account is None or account.region is not region:
+        key = self.find_key_of(authorization)
+        if key is None or key.account.region is not region:
             raise Refusal(Reason.KEY, "Invalid API Key")
-        return account
+        return key.account
 
     def contains_key(self, text: str) -> bool:
-        """Return whether `text` contains one of the API keys."""
-        return any(key in text for key in self._by_key)
+        """Return whether `text` contains one of the API keys or access tokens."""
+        tokens = (account.access_token for account in self if account.access_token)
+        return any(secret in text for secret in (*self._keys, *tokens))

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from . import control
-from .dialects import dispatch, nebula, vidu
+from .dialects import dispatch, nebula, nebula_free, vidu
 from .dialects.dashscope import SERVICES
 from .dialects.error_envelopes import unknown_path_response
 from .enums import Dialect
@@ -94,6 +94,10 @@ def build_app(state: State, faults: Faults) -> Starlette:
         ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
         ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
         ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
+        *(
+            (method, path, "account", handler, nebula_free.refuse, Dialect.NEBULA)
+            for method, path, handler in nebula_free.routes()
+        ),
         *((*row, service.refuse, service.dialect) for service in SERVICES for row in service.routes()),
         ("POST", storage.UPLOAD_PATH, "upload", storage.upload, storage.refuse, None),
         ("GET", storage.RESULT_PATH, "download", storage.download, storage.refuse, None),

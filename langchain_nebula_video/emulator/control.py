@@ -36,6 +36,7 @@ def routes(state: State, faults: Faults) -> list[Route]:
         ("GET", "/violations", lambda _: state.request_log.violations()),
         ("GET", "/accounts", control.accounts),
         ("POST", "/accounts", control.add_account),
+        ("POST", "/keys", control.add_key),
         ("GET", "/faults", lambda _: faults.records()),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
@@ -74,6 +75,10 @@ class _Control:
 
     def add_account(self, params: dict[str, Any]) -> list[Any]:
         self._state.add_account(**params)
+        return self.accounts(None)
+
+    def add_key(self, params: dict[str, Any]) -> list[Any]:
+        self._state.add_key(**params)
         return self.accounts(None)
 
     def add_fault(self, params: dict[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from .serving.state import State
 from .serving.uploads import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from starlette.applications import Starlette
@@ -55,6 +55,7 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str = "sk-emulator",
+        access_token: str = "console-emulator",  # noqa: S107 - play money
         balance: Decimal | str | int = Decimal(100),
         group_ratio: Decimal | str | int = Decimal(1),
         max_concurrent_tasks: int | None = None,
@@ -75,6 +76,7 @@ class Emulator:
             host: The address to listen on.
             port: The port to listen on; 0 takes a free one.
             api_key: The API key of the first account.
+            access_token: What opens the console's free routes for the first account, whose user id is 1.
             balance: The balance of the first account, in USD.
             group_ratio: The factor that multiplies the first account's prices.
             max_concurrent_tasks: How many unfinished tasks an account may have; None for no limit.
@@ -85,7 +87,7 @@ class Emulator:
             idle_close: After how many idle seconds the server closes a connection.
             known_images: Files by the URL that requests name them by.
             documented_limits: Whether to enforce DashScope's limits: submits and queries a second, and
-                parallel tasks of a model.
+                parallel tasks of a model. Also those of Nebula's free routes.
             vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
                 the path of the submit answers too.
 
@@ -127,7 +129,14 @@ class Emulator:
         self.app: Starlette = build_app(self._state, self.faults)
         """The ASGI app, for tests without a socket."""
         self.api_key = api_key
-        self.add_account(api_key, balance=balance, group_ratio=group_ratio, name="nebula-video-generations-default")
+        self.access_token = access_token
+        self.add_account(
+            api_key,
+            balance=balance,
+            group_ratio=group_ratio,
+            name="nebula-video-generations-default",
+            access_token=access_token,
+        )
 
     def start(self) -> Self:
         """Serve in a background thread.
@@ -194,6 +203,7 @@ class Emulator:
         group_ratio: Decimal | str | int = Decimal(1),
         name: str | None = None,
         region: Region | str | None = None,
+        access_token: str = "",
     ) -> None:
         """Add an account with its own API key.
 
@@ -204,9 +214,10 @@ class Emulator:
             name: Its name in records; default: a numbered name.
             region: ``beijing`` or ``singapore`` for a DashScope account, valid in that region only;
                 None for a gateway's account, valid at every gateway.
+            access_token: What opens the console's free routes; empty for nothing.
 
         Raises:
-            ValueError: The key or the name is already in use, or the region is unknown.
+            ValueError: The key, the name or the access token is already in use, or the region is unknown.
         """
         self._state.add_account(
             api_key,
@@ -214,7 +225,31 @@ class Emulator:
             group_ratio=group_ratio,
             name=name,
             region=region,
+            access_token=access_token,
         )
+
+    def add_key(
+        self,
+        api_key: str,
+        *,
+        account: str | None = None,
+        name: str | None = None,
+        models: Iterable[str] | None = None,
+        quota: Decimal | str | int | None = None,
+    ) -> None:
+        """Add a further key to an account.
+
+        Args:
+            api_key: The API key.
+            account: The account's name; default: the first account's.
+            name: The key's own name in answers and logs; default: the key's last six characters.
+            models: The models that it may use; None for all.
+            quota: The key's own limit in US dollars; None for none.
+
+        Raises:
+            ValueError: The key is already in use, or there is no such account.
+        """
+        self._state.add_key(api_key, account=account, name=name, models=models, quota=quota)
 
     def dashscope_url(self, region: Region | str = Region.BEIJING) -> str:
         """Return the replacement for ``https://dashscope.aliyuncs.com`` or its Singapore counterpart.

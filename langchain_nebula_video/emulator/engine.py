@@ -23,7 +23,7 @@ from .tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from .accounts import Account
+    from .accounts import Account, Key
     from .clock import SupportsNow
     from .models import Model
     from .tasks import TaskSpec
@@ -67,8 +67,8 @@ class Engine:
             heapq.heapify(self._unfinished)
             self._speed = speed
 
-    def submit(self, account: Account, spec: TaskSpec) -> Task:
-        """Accept a task.
+    def submit(self, account: Account, spec: TaskSpec, key: Key | None = None) -> Task:
+        """Accept a task; `key` is the one that submitted it.
 
         Raises:
             Refusal: The balance does not cover the cost, or the account has too many unfinished tasks.
@@ -76,6 +76,7 @@ class Engine:
         with self._lock:
             now = self._settle()
             task = self._plan(account, spec, now)
+            task.key = key
             # Nebula's page: the balance is checked on submission and nothing is reserved. Several accepted
             # tasks can therefore cost more together than the balance.
             if not account.can_afford(task.cost, spec.model.currency):
@@ -121,6 +122,14 @@ class Engine:
             self._unfinished = [each for each in self._unfinished if each[2] is not task]
             heapq.heapify(self._unfinished)
             self._unfinished_counts[task.account.name] -= 1
+
+    def tasks_of(self, account: Account, dialect: Dialect) -> tuple[Task, ...]:
+        """Return an account's tasks of one dialect, in order."""
+        with self._lock:
+            self._settle()
+            return tuple(
+                task for task in self._tasks.values() if task.account is account and task.spec.dialect is dialect
+            )
 
     def records(self) -> tuple[TaskRecord, ...]:
         """Return every task ever accepted, in order."""

@@ -1,4 +1,4 @@
-"""Rate limits: a maximum number of requests within any second."""
+"""Rate limits: a maximum number of requests within any window of time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from .clock import SupportsNow
-
-_WINDOW = 1.0
 
 
 class RateLimiter:
@@ -29,17 +27,17 @@ class RateLimiter:
         self._stored = enforced
         self._recent: dict[Hashable, collections.deque[float]] = {}
 
-    def check(self, key: Hashable, limit: int) -> None:
+    def check(self, key: Hashable, limit: int, window: float = 1.0) -> None:
         """Count one request.
 
         Raises:
-            Refusal: The last second already had `limit` requests.
+            Refusal: The last `window` seconds already had `limit` requests.
         """
         if not self._stored:
             return
         now = self._clock.now()
         recent = self._recent.setdefault(key, collections.deque())
-        while recent and recent[0] <= now - _WINDOW:
+        while recent and recent[0] <= now - window:
             recent.popleft()
         if len(recent) >= limit:
             raise Refusal(Reason.RATE, "Requests rate limit exceeded, please try again later.")

@@ -60,6 +60,8 @@ class AccountRecord:
     """In `currency`. It drops below zero if several tasks end that only one balance could pay."""
     currency: Currency
     group_ratio: Decimal
+    number: int
+    """Its user id, which the console's routes ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from .records import Problem, TaskRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .accounts import Account
+    from .accounts import Account, Key
     from .files import InputFile
     from .models import Model
 
@@ -60,6 +60,8 @@ class Task:
     accepted_at: float
     started_at: float
     finished_at: float
+    key: Key | None = None
+    """The key that submitted it; None in the dialects that do not ask."""
     canceled: bool = False
 
     def status(self, now: float) -> Status:

@@ -32,8 +32,16 @@ def wrapped_error(code: str, message: str, request_id: str) -> dict[str, Any]:
 
 def distributor_error(code: str, message: str, request_id: str) -> dict[str, Any]:
     """An error of the part of a gateway that checks keys and chooses channels."""
-    text = f"{message} (request id: {request_id})"
-    return {"error": {"message": text, "type": "new_api_error", "code": code}}
+    return _error_object(code, message, request_id, "new_api_error")
+
+
+def nebula_error(code: str, message: str, request_id: str) -> dict[str, Any]:
+    """The same on Nebula, whose code has another type (middleware/utils.go, 2025-12)."""
+    return _error_object(code, message, request_id, "nebula_api_error")
+
+
+def _error_object(code: str, message: str, request_id: str, kind: str) -> dict[str, Any]:
+    return {"error": {"message": f"{message} (request id: {request_id})", "type": kind, "code": code}}
 
 
 def native_error(code: str, message: str, request_id: str) -> dict[str, Any]:

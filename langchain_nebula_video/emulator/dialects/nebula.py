@@ -54,10 +54,11 @@ async def submit(exchange: Exchange) -> Response:
     """``POST /v1/video/generations``."""
     state = exchange.state
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
+    key = state.accounts.find_key_of(exchange.headers.get("authorization"))
     body = await exchange.body()
     # In a thread, because it decodes the image and may fetch it.
     spec = await asyncio.to_thread(read_task_spec, body, state.files, lambda reason: ERROR_FORMATS[reason].code)
-    task = state.engine.submit(account, spec)
+    task = state.engine.submit(account, spec, key)
     exchange.entry.task_id = task.id
     return gateway_response(exchange, _describe_submitted(task))
 

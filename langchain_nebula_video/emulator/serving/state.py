@@ -12,6 +12,8 @@ from langchain_nebula_video.emulator.accounts import Account
 from langchain_nebula_video.emulator.enums import Region
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from langchain_nebula_video.emulator.accounts import Accounts
     from langchain_nebula_video.emulator.clock import Clock
     from langchain_nebula_video.emulator.engine import Engine
@@ -52,11 +54,12 @@ class State:
         group_ratio: Decimal | str | int = Decimal(1),
         name: str | None = None,
         region: Region | str | None = None,
+        access_token: str = "",
     ) -> None:
         """Add an account; see `Emulator.add_account`.
 
         Raises:
-            ValueError: The key or the name is already in use, or the region is unknown.
+            ValueError: The key, the name or the access token is already in use, or the region is unknown.
         """
         accounts = self.accounts
         accounts.add(
@@ -66,7 +69,30 @@ class State:
                 balance=Decimal(balance),
                 group_ratio=Decimal(group_ratio),
                 region=None if region is None else Region(region),
+                access_token=access_token,
             )
+        )
+
+    def add_key(
+        self,
+        api_key: str,
+        *,
+        account: str | None = None,
+        name: str | None = None,
+        models: Iterable[str] | None = None,
+        quota: Decimal | str | int | None = None,
+    ) -> None:
+        """Add a further key to an account; see `Emulator.add_key`.
+
+        Raises:
+            ValueError: The key is already in use, or there is no such account.
+        """
+        self.accounts.add_key(
+            api_key,
+            account or next(iter(self.accounts)).name,
+            name or api_key[-6:],
+            models,
+            None if quota is None else Decimal(quota),
         )
 
     def new_request_id(self) -> str:
