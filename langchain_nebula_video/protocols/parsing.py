@@ -9,12 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from langchain_nebula_video.media.urls import split_url
+from langchain_nebula_video.protocols.failures import find_error, says_error
+from langchain_nebula_video.protocols.values import (
+    find_time,
+    get_decimal,
+    get_int,
+    get_prompt,
+    get_seconds,
+    get_text,
+    get_value,
+    parse_json_object,
+)
 from langchain_nebula_video.schema import TaskStatus, is_encodable
 
 __all__ = [
@@ -37,14 +47,11 @@ __all__ = [
     "url_expiry",
 ]
 
-_BEIJING = timezone(timedelta(hours=8))
 MAX_TASK_ID = 512
 """Characters."""
-_MAX_TEXT = 2000
 _MAX_OBJECTS = 8
 """JSON objects in one answer."""
 _BLANKS = re.compile("[\ufeff \\t\\r\\n]*")
-_MAX_PROMPT = 20_000
 
 # Status words, in lower case. A gateway reports `""` and `unknown` before its own first poll of the vendor, or
 # when that poll failed. Both are temporary.
@@ -75,23 +82,6 @@ _URL_PATHS = (
     "data.fail_reason",  # older new-api versions put the video's URL here on success
     "data.data.output.video_url",
 )
-_ERROR_PATHS = (
-    ("metadata.output.code", "metadata.output.message"),
-    ("error.code", "error.message"),
-    ("data.fail_code", "data.fail_reason"),
-    ("output.code", "output.message"),
-    ("code", "message"),
-)
-_SUCCESS_CODES = frozenset({"success", "ok", "200", "0"})
-
-
-def parse_json_object(body: bytes) -> dict[str, Any] | None:
-    """Return the first JSON object in a body, or `None`. Some bodies hold two, one after the other."""
-    try:
-        value, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def parse_json_objects(body: bytes) -> list[dict[str, Any]]:
@@ -118,60 +108,6 @@ def parse_submitted(body: bytes) -> dict[str, Any] | None:
     return next((value for value in reversed(parse_json_objects(body)) if find_task_id(value) is not None), None)
 
 
-def get_value(body: object, path: str) -> Any:
-    """Return the value at a dotted path, or `None` if the path does not exist."""
-    for name in path.split("."):
-        if not isinstance(body, Mapping):
-            return None
-        body = body.get(name)
-    return body
-
-
-def get_text(body: object, *paths: str, max_length: int = _MAX_TEXT) -> str | None:
-    """Return the first of these values that is a string or an integer, as truncated valid text."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value) if abs(value) < 10**30 else None
-        if isinstance(value, str) and value:
-            return value[:max_length].encode("utf-8", "replace").decode("utf-8")
-    return None
-
-
-def get_prompt(body: object, *paths: str) -> str | None:
-    """Like `get_text`, with a higher length limit: prompts are compared, not only shown."""
-    return get_text(body, *paths, max_length=_MAX_PROMPT)
-
-
-def get_decimal(body: object, *paths: str) -> Decimal | None:
-    """Return the first of these values that is 0, or between 1e-19 and 1,000,000."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            number = Decimal(str(value))
-        except (InvalidOperation, ValueError):
-            continue
-        if number.is_finite() and 0 <= number < 1_000_000 and (not number or number.adjusted() > -20):
-            return number
-    return None
-
-
-def get_int(body: object, *paths: str) -> int | None:
-    """Return the first of these values that is a whole number above 0. Some gateways send `"5"` or 5.0."""
-    for path in paths:
-        number = get_decimal(body, path)
-        if number is not None and number == number.to_integral_value() and number > 0:
-            return int(number)
-    return None
-
-
-def get_seconds(body: object, *paths: str) -> Decimal | None:
-    """Return the first of these values that is a number of seconds above 0. Some gateways send `"5"` or 5.04."""
-    return next((number for path in paths if (number := get_decimal(body, path))), None)
-
-
 def find_task_id(body: Mapping[str, Any]) -> str | None:
     """Return the task id as an opaque string."""
     for path in _TASK_ID_PATHS:
@@ -179,7 +115,7 @@ def find_task_id(body: Mapping[str, Any]) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**30:
             return str(value)
         if isinstance(value, str) and 0 < len(value.strip()) <= MAX_TASK_ID and is_encodable(value):
-            if path == "data" and (" " in value.strip() or find_error(body)[0]):
+            if path == "data" and (" " in value.strip() or says_error(body)):
                 continue  # an error message, not an id
             return value.strip()
     return None
@@ -227,57 +163,6 @@ def find_url(body: Mapping[str, Any]) -> str | None:
         for url in _candidate_urls(get_value(body, path)):
             if url[:11].lower() == "data:video/" or split_url(url, ("https", "http")) is not None:
                 return url if is_encodable(url) else None
-    return None
-
-
-def find_error(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the error code and message. A vendor error that the gateway wrapped into text is unwrapped."""
-    for code_path, message_path in _ERROR_PATHS:
-        code, message = get_text(body, code_path), get_text(body, message_path)
-        if code and code.lower() in _SUCCESS_CODES:
-            code = None
-        if code or message:
-            return _unwrap_vendor_error(code, get_value(body, message_path), message)
-    text = get_text(body, "error", "data.result_url")  # newer new-api versions put the error text into the URL field
-    return None, None if text is None or split_url(text, ("https", "http")) is not None else text
-
-
-def _unwrap_vendor_error(code: str | None, wrapped: object, message: str | None) -> tuple[str | None, str | None]:
-    """Return the vendor's code and message, which a `fail_to_fetch_task` holds as JSON text in its `message`.
-
-    The gateway masks dotted words in that text, which can break the JSON. Then a regular expression extracts the
-    parts that are intact.
-    """
-    if not isinstance(wrapped, str) or "{" not in wrapped:
-        return code, message
-    inner = parse_json_object(wrapped[wrapped.index("{") :].encode("utf-8", "replace"))
-    if inner is not None:
-        inner_code, inner_message = find_error(inner)
-    else:
-        inner_code, inner_message = (_extract_string(name, wrapped) for name in ("code", "message"))
-    return inner_code or code, inner_message or message
-
-
-def _extract_string(name: str, text: str) -> str | None:
-    match = re.search(rf'"{name}"\s*:\s*"([^"]{{1,500}})"', text)
-    return match.group(1) if match else None
-
-
-def find_time(body: object, *paths: str) -> datetime | None:
-    """Return the first of these values that is a time: epoch seconds, epoch milliseconds, or ISO 8601."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int | float) and 10**9 < value < 10**13:
-            return datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
-        if isinstance(value, str):
-            try:
-                moment = datetime.fromisoformat(value.strip())
-                # The page names no time zone. The vendor's service runs on Beijing time.
-                return (moment if moment.tzinfo else moment.replace(tzinfo=_BEIJING)).astimezone(UTC)
-            except (ValueError, OverflowError):
-                continue
     return None
 
 
