@@ -11,6 +11,7 @@ from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
 from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead
+from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
@@ -26,10 +27,8 @@ FETCH_SECONDS = 90.0
 """How long a single fetch or cancel may take, retries included."""
 _LOOK_SECONDS, _STALL_SECONDS = 120.0, 30.0
 """The most seconds for one look, and between two pieces of its answer, which may hold the video itself."""
-_MAX_MISSING = 3
-"""How many times in a row a task may be unknown, and how often succeeded without a URL, before it is believed."""
-_MAX_TOO_LARGE = 3
-"""How many answers in a row may be too large to read."""
+_MAX_WITHOUT_URL = 3
+"""How often a task may have succeeded without a URL before it is believed."""
 _LAST_POLL_SECONDS = 2.0
 """The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
@@ -38,11 +37,13 @@ _NO_SUCH_PATH = frozenset({404, 405})
 
 def _evidence_of_absence(failure: RequestError) -> int:
     """How strongly a failed status request suggests that the task does not exist. 0: it exists, but is unreadable."""
+    if failure.status_code in REFUSED_STATUSES:
+        return 1
     if failure.status_code not in _NO_SUCH_PATH:
         return 0
     if is_unknown_task(failure):
-        return 1 if failure.code else 2
-    return 3
+        return 2 if failure.code else 3
+    return 4
 
 
 class Poller:
@@ -77,8 +78,14 @@ class Poller:
             raise tasks.task_error(error, known) from None
         return await self.record(known, entry, snapshot)
 
-    async def request_status(self, task_id: str, deadline: float) -> TaskSnapshot:
-        """Request a task's status once. If no page documents the route, try each until one exists.
+    async def request_status(self, task_id: str, deadline: float, refused: int = 0) -> TaskSnapshot:
+        """Request a task's status once. If there are several routes, try each until one tells of the task.
+
+        Args:
+            task_id: The task.
+            deadline: On the runtime's clock.
+            refused: How many looks before this one were refused to the key in a row. After the first of them, the
+                other routes are tried less and less often.
 
         Raises:
             RequestError: no route gave an answer about the task. Of several failures, the one that says least
@@ -97,9 +104,11 @@ class Poller:
                     continue
                 context.check_task(reply, task_id)
             except RequestError as error:
-                if error.status_code not in _NO_SUCH_PATH:
-                    raise
                 failures.append(error)
+                if error.status_code in REFUSED_STATUSES and refused & (refused - 1) == 0:  # at 0, 1, 2, 4, 8, …
+                    continue
+                if error.status_code not in _NO_SUCH_PATH:
+                    break
             else:
                 self._route = route
                 return snapshot
@@ -132,30 +141,29 @@ class Poller:
             ended = entry is not None and entry.state in _FINISHED
             pause = 0.0 if ended else schedule.first_delay(reporter.elapsed())
         last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
-        faults = missing = too_large = 0
+        faults = LookFaults(begun=runtime.now(), known=bool(task.raw or entry))
         while True:
             pause = max(0.0, min(pause, last_poll - runtime.now()))
             await lease.renew(ahead=pause)
             await runtime.sleep(pause)
             fault: RequestError | None = None
             try:
-                snapshot = await self.request_status(task.task_id, deadline)
+                snapshot = await self.request_status(task.task_id, deadline, faults.refused)
             except RequestError as error:
-                fault, faults = error, faults + 1
-                missing = missing + 1 if is_unknown_task(error) else 0
-                too_large = too_large + 1 if isinstance(error, AnswerTooLargeError) else 0
-                if too_large >= _MAX_TOO_LARGE:
-                    raise tasks.too_large_error(error, task) from None
-                if not is_retryable(error) and not 0 < missing < _MAX_MISSING:
-                    raise tasks.task_error(error, task) from None
-                pause = max(backoff(faults, error), schedule.next_delay(reporter.elapsed(), queued=False))
+                fault = error
+                if faults.add(error, runtime.now(), reporter.elapsed()):
+                    too_large = isinstance(error, AnswerTooLargeError)
+                    raise (tasks.too_large_error if too_large else tasks.task_error)(error, task) from None
+                if faults.first_of_its_kind and not is_retryable(error):
+                    logger.warning("task %s: a look is repeated: %s", printable(task.task_id), error.what)
+                pause = max(backoff(faults.count, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
-                faults = missing = too_large = 0
+                faults.end()
                 task = await self.record(task, entry, snapshot, lease.holder)
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
                     return tasks.raise_for_failure(task)
-                if reporter.polls_without_url > _MAX_MISSING:
+                if reporter.polls_without_url > _MAX_WITHOUT_URL:
                     raise tasks.no_url_error(task)
                 pause = schedule.next_delay(reporter.elapsed(), queued=task.status is TaskStatus.QUEUED)
             if runtime.now() >= last_poll:

@@ -13,6 +13,7 @@ from langchain_nebula_video.catalog.offers import catalog_name, compute_cost
 from langchain_nebula_video.errors import (
     JournalError,
     Money,
+    RefusedError,
     RequestError,
     TaskCanceledError,
     TaskFailedError,
@@ -254,11 +255,10 @@ def no_url_error(task: Task) -> TaskFailedError:
 def timeout_error(task: Task, elapsed: float, fault: RequestError | None) -> TaskTimeoutError:
     """The error at the caller's deadline. The task goes on."""
     last = f" The last look did not work: {fault.what}" if fault else ""
-    return TaskTimeoutError(
-        f"The task is still {task.status} after {elapsed:.0f} s.{last}",
-        task=task,
-        hint=f"Do not submit again: go on with wait({task.task_id!r}).",
-    )
+    hint = f"Do not submit again: go on with wait({task.task_id!r})."
+    if isinstance(fault, RefusedError) and fault.hint:  # something else has to be mended first
+        hint = f"{fault.hint} Then go on with wait({task.task_id!r}); do not submit again."
+    return TaskTimeoutError(f"The task is still {task.status} after {elapsed:.0f} s.{last}", task=task, hint=hint)
 
 
 def too_large_error(error: RequestError, task: Task) -> RequestError:

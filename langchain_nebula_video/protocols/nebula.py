@@ -15,7 +15,8 @@ from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireReque
 __all__ = ["PROTOCOL"]
 
 _PATH = "/v1/video/generations"
-
+_FETCH_PATHS = (_PATH, "/v1/videos")
+"""The page's path, and one that answers the same (the gateway's published code, 2025-12, router/video-router.go)."""
 
 _SUPPORTED_FIELDS = frozenset(
     {"prompt", "image", "duration", "resolution", "smart_rewrite", "generate_audio", "audio_url", "seed"}
@@ -39,7 +40,7 @@ class _Nebula(ResponseParser):
         return WireRequest("POST", _PATH, json={"model": model, **given, **images}, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
-        return (WireRequest("GET", f"{_PATH}/{encode_segment(task_id)}"),)
+        return tuple(WireRequest("GET", f"{path}/{encode_segment(task_id)}") for path in _FETCH_PATHS)
 
 
 PROTOCOL: Protocol = _Nebula()

@@ -161,7 +161,7 @@ class Protocol(typing.Protocol):
         ...
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
-        """Build the fetch of a task. If no page names the path: several, to be tried in order on 404 and 405."""
+        """Build the fetch of a task. Several requests are tried in order on 401, 403, 404 and 405."""
         ...
 
     def parse_submit(self, reply: Reply) -> Submission | None:

@@ -13,7 +13,6 @@ import pytest
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
-    AuthenticationError,
     InvalidRequestError,
     MemoryJournal,
     NebulaVideoClient,
@@ -24,7 +23,6 @@ from langchain_nebula_video import (
     Task,
     TaskCanceledError,
     TaskFailedError,
-    TaskNotFoundError,
     TaskStatus,
     TaskTimeoutError,
     VideoProgress,
@@ -168,94 +166,6 @@ async def test_retry_after_is_honoured_in_a_poll(make_client: MakeClient, gatewa
     gateway.fetches = [httpx.Response(429, headers={"Retry-After": "40"}), succeeded()]
     await settle(make_client().generate(**ASK))
     assert 40 <= clock.sleeps[1] <= 45
-
-
-async def test_a_key_refused_in_mid_wait_says_that_the_task_lives_on(make_client: MakeClient, gateway: Gateway) -> None:
-    gateway.fetches = [httpx.Response(401, json={"error": {"message": "quota exhausted", "code": ""}})]
-    with pytest.raises(AuthenticationError) as caught:
-        await settle(make_client().generate(**ASK))
-    assert caught.value.task_id == "task-1"
-    assert caught.value.spent is None
-    assert "wait('task-1')" in str(caught.value)
-
-
-async def test_a_task_that_is_unknown_for_a_moment_is_not_given_up(make_client: MakeClient, gateway: Gateway) -> None:
-    missing = httpx.Response(400, json={"code": "task_not_exist", "message": "task_not_exist", "data": None})
-    gateway.fetches = [missing, missing, succeeded()]
-    assert (await settle(make_client().generate(**ASK))).task_id == "task-1"
-
-
-async def test_a_task_that_stays_unknown_is_reported_as_not_found(make_client: MakeClient, gateway: Gateway) -> None:
-    gateway.fetches = [httpx.Response(404, json={"code": "task_not_exist", "message": "no", "data": None})]
-    with pytest.raises(TaskNotFoundError) as caught:
-        await settle(make_client().wait("task-9"))
-    assert caught.value.task_id == "task-9"
-    assert "a task older than 24 hours is gone" in caught.value.hint
-
-
-async def test_how_long_a_task_is_kept_is_told_only_where_a_page_says_so(
-    make_client: MakeClient, gateway: Gateway
-) -> None:
-    gateway.fetches = [httpx.Response(404, json={"code": "task_not_exist", "message": "no"})]
-    with pytest.raises(TaskNotFoundError, match="a task that is old may be gone") as caught:
-        await settle(make_client(gateway="uniall", base_url="https://gateway.example.com").fetch("task-9"))
-    assert "24" not in str(caught.value)
-
-
-# --- two ways to ask ---
-
-GONE = httpx.Response(404, json={"code": "task_not_exist", "message": "no", "data": None})
-NO_PATH, NO_METHOD, PAGE = httpx.Response(404), httpx.Response(405), httpx.Response(200, html="<html>hello</html>")
-
-
-class TwoWays:
-    """A gateway of a protocol with two ways to ask; each answers with the next of its own."""
-
-    def __init__(self, first: list[Any], second: list[Any]) -> None:
-        self.answers = {"/v1/video/generations": first, "/v1/videos": second}
-        self.asked: list[str] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.rpartition("/")[0]
-        self.asked.append(path)
-        queue = self.answers[path]
-        answer = queue.pop(0) if len(queue) > 1 else queue[0]
-        if isinstance(answer, httpx.Response):
-            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-        return httpx.Response(200, json=answer)
-
-    def client(self, clock: FakeClock) -> NebulaVideoClient:
-        http = httpx.Client(transport=httpx.MockTransport(self))
-        return NebulaVideoClient(
-            gateway="uniall", base_url="https://uniall.example.com", api_key=KEY, clock=clock, http_client=http
-        )
-
-
-@pytest.mark.parametrize(
-    ("first", "second"), [(GONE, NO_METHOD), (NO_METHOD, GONE), (NO_PATH, NO_METHOD), (NO_PATH, GONE), (GONE, NO_PATH)]
-)
-def test_that_one_way_to_ask_is_not_there_does_not_end_the_wait(
-    first: httpx.Response, second: httpx.Response, clock: FakeClock
-) -> None:
-    """What the other way says counts: a task may be unknown for a moment."""
-    later = TwoWays([first, first, succeeded()], [second])
-    assert later.client(clock).wait("task-1").task_id == "task-1"
-    never = TwoWays([first], [second])
-    with pytest.raises(TaskNotFoundError):
-        never.client(clock).wait("task-1")
-    assert len(never.asked) == 6
-
-
-def test_a_page_that_says_nothing_is_a_passing_fault_and_no_missing_task(clock: FakeClock) -> None:
-    for other in (GONE, NO_PATH, NO_METHOD):
-        gateway = TwoWays([*[PAGE] * 6, running(), succeeded()], [other])
-        assert gateway.client(clock).wait("task-1").task_id == "task-1"
-
-
-def test_a_way_to_ask_is_remembered_once_it_has_told_something(clock: FakeClock) -> None:
-    gateway = TwoWays([PAGE], [running(), running(), succeeded()])
-    gateway.client(clock).wait("task-1")
-    assert gateway.asked == ["/v1/video/generations", "/v1/videos", "/v1/videos", "/v1/videos"]
 
 
 # --- ends ---

@@ -598,7 +598,7 @@ def test_a_submit_shows_neither_prompt_nor_image(gateway: str) -> None:
 # --- what is asked ---
 
 PATHS = {
-    "nebula": ("/v1/video/generations/",),
+    "nebula": ("/v1/video/generations/", "/v1/videos/"),
     "dashscope": ("/api/v1/tasks/",),
     "dashscope-passthrough": ("/api/v1/tasks/",),
     "uniall": ("/v1/video/generations/", "/v1/videos/"),
