@@ -37,8 +37,6 @@ class Gateway:
     """The currency of its prices."""
     cny_per_usd: Decimal = Decimal("7.2")
     """The exchange rate for conversions."""
-    bills: bool = False
-    """Whether its responses contain the billed price."""
     carries: frozenset[str]
     """The fields of a `VideoRequest` that it can pass to a model."""
     requires: frozenset[str] = frozenset()
@@ -65,6 +63,8 @@ class Gateway:
     charges_list_price: bool = False
     """Whether its bill is exactly list price x seconds x group ratio, so that the figures of a finished task and a
     known ratio are the bill."""
+    bill_unit: Decimal | None = None
+    """The bill is cut down to a whole number of these, in US dollars. `None`: it is not."""
     beat_seconds: float | None = None
     """How often its own loop updates its tasks. `None`: at any time."""
 
@@ -117,12 +117,16 @@ GATEWAYS: dict[str, Gateway] = {
             url_variable="NEBULA_BASE_URL",
             default_model="wan2.5-i2v-preview",
             currency="USD",
-            bills=True,
             carries=_NEBULA,
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
             task_hours=24,
             free_refusals=_NEBULA_FREE_REFUSALS,
+            # "Resolution price x duration x group ratio, on completion", says the page. The gateway's published code,
+            # 2025-12 to 2026-02 (controller/task_video.go): at the vendor's own duration and resolution, times the
+            # site's discount, cut to whole units of 500,000 to the dollar. Neither ratio nor discount is told.
+            charges_list_price=True,
+            bill_unit=Decimal("0.000002"),
         ),
         # Source of hosts, keys by region and at most 20 fetches per second per account: Alibaba's page, 2025-12.
         Gateway(

@@ -95,7 +95,7 @@ DownloadHosts = Annotated[
     ),
 ]
 GroupRatio = Annotated[
-    Decimal,
+    Decimal | None,
     typer.Option(
         "--group-ratio", parser=_decimal, metavar="FACTOR", help="What your group's prices are multiplied by."
     ),
@@ -195,7 +195,7 @@ class PaymentOptions:
 
     max_cost: _MaxCost = None
     price: Price = None
-    group_ratio: GroupRatio = Decimal(1)
+    group_ratio: GroupRatio = None
     yes: _Yes = False
 
 

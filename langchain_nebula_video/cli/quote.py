@@ -19,7 +19,7 @@ def quote(
     model: opt.ModelName = None,
     gateway: opt.GatewayName = opt.DEFAULT_GATEWAY,
     price: opt.Price = None,
-    group_ratio: opt.GroupRatio = Decimal(1),
+    group_ratio: opt.GroupRatio = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Show what a video would cost. Needs no network and no key."""
@@ -29,7 +29,7 @@ def quote(
             gateway=gateway,
             model=model,
             prices=price_table(opt.GatewayOptions(gateway=gateway, model=model), price),
-            group_ratio=group_ratio,
+            group_ratio=Decimal(1) if group_ratio is None else group_ratio,
             duration=duration,
             resolution=resolution,
         )

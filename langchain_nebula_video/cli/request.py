@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,4 +64,5 @@ def build_order(output: Output, options: opt.RequestOptions, factory: ClientFact
     request["image"] = read_first_frame(options.image, offer.gateway.images.max_bytes)
     request["last_image"] = None if options.last_image is None else parse_image(options.last_image)
     request["reference_images"] = tuple(map(parse_image, options.reference_images or ()))
-    return make_order(build_request(None, request), offer, factory.payment.group_ratio, None)
+    ratio = factory.payment.group_ratio
+    return make_order(build_request(None, request), offer, Decimal(1) if ratio is None else ratio, None)

@@ -123,7 +123,8 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Options that JSON cannot hold, in a form that the constructor accepts."""
-        plain: dict[str, Any] = {"group_ratio": str(self.group_ratio)}
+        passed = "group_ratio" in self.model_fields_set  # then it counts as known
+        plain: dict[str, Any] = {"group_ratio": str(self.group_ratio) if passed else None}
         if self.prices is not None:
             plain["prices"] = {
                 name: {tier: str(price) for tier, price in table.items()} for name, table in self.prices.items()

@@ -8,9 +8,10 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import offers
-from langchain_nebula_video.errors import AuthenticationError, InvalidRequestError, RequestError
+from langchain_nebula_video.errors import AuthenticationError, RequestError
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
+from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
@@ -39,6 +40,7 @@ class Context:
         self.protocol = PROTOCOLS[self.gateway.protocol]
         self.journal: Journal = options.journal
         self.account = options.account_id()
+        self.pricing = Pricing(options)
 
     # --- the gateway ---
 
@@ -103,13 +105,6 @@ class Context:
         """Return the row of a model, or the default model's row if it has none."""
         return MODELS.get(name) or MODELS[self.options.model]
 
-    def find_price(self, model: str, resolution: str | None, sound: bool) -> Decimal | None:
-        """Return a model's price per second at a resolution, with or without sound; `None`: unknown."""
-        try:
-            return self.options.offer(model).price_per_second(resolution, sound=sound) if model else None
-        except InvalidRequestError:  # the model has no row
-            return None
-
     # --- the journal ---
 
     async def call_journal(self, func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -135,9 +130,9 @@ class Context:
         default_model = (
             self.options.model if "model" in self.options.model_fields_set or self._serves_one_model() else ""
         )
-        return tasks.task_from_entry(
-            task_id, entry, self.gateway, default_model, self.find_price, self.group_ratio, self.runtime.utcnow()
-        )
+        model = entry.model if entry else default_model
+        cost = self.pricing.cost_of_entry(model, entry)
+        return tasks.task_from_entry(task_id, entry, self.gateway, model, cost, self.runtime.utcnow())
 
     def _serves_one_model(self) -> bool:
         return len(offers(self.gateway)) == 1

@@ -119,7 +119,7 @@ class Finisher:
         return tasks.task_to_video(task) if task.url is not None else video
 
     async def _journaled_video(self, entry: Entry | None) -> Video | None:
-        """Return an entry's video if its file exists, or if it is billed and its URL is valid."""
+        """Return an entry's video if its file exists, or if its URL is valid."""
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         try:
@@ -129,6 +129,4 @@ class Finisher:
             return None
         if await self._is_saved(video):
             return video
-        valid = video.url and video.expires_at > self._context.runtime.utcnow()
-        billed = video.cost.basis == "billed" or not self._context.gateway.bills
-        return video if valid and billed else None
+        return video if video.url and video.expires_at > self._context.runtime.utcnow() else None

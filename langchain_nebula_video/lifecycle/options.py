@@ -58,7 +58,7 @@ class ClientOptions(TypedDict, total=False):
     save_to: str | Path | None
     image_folder: str | Path | None
     download_hosts: Sequence[str]
-    group_ratio: Decimal | int | str
+    group_ratio: Decimal | int | str | None
     sole_account: bool
     repeat_window: float | timedelta | None
     rate_limiter: Any
@@ -102,8 +102,10 @@ class Options(BaseModel):
     """Hosts outside the public internet that files may be fetched from and sent to: names (`"files.corp"`), domains
     (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
     group_ratio: Decimal = Field(default=Decimal(1), gt=0, lt=1_000_000, allow_inf_nan=False)
-    """What your account's group multiplies prices by. Before a bill, a gateway's answer may raise it, to less than a
-    hundred times as much, and never lower it."""
+    """What your account's prices are multiplied by: its group's ratio, times a discount. `None`: 1 is assumed. A
+    gateway may hide it, so it counts as known only if you pass it: then a bill that is price x seconds x ratio is
+    computed as a bill. Before a bill, an answer may raise it, to less than a hundred times as much, and never lower
+    it."""
     sole_account: bool = False
     """Whether only this journal submits on this account. Then a lost submit takes the one listed task that has its
     prompt. Otherwise it may be another program's."""
@@ -132,6 +134,14 @@ class Options(BaseModel):
     @classmethod
     def _parse_model(cls, value: object) -> object:
         return "" if value is None else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_ratio(cls, given: Any) -> Any:
+        """Take no ratio for one that was not passed."""
+        if isinstance(given, dict) and given.get("group_ratio", "") is None:
+            return {name: value for name, value in given.items() if name != "group_ratio"}
+        return given
 
     @field_validator("prices", mode="before")
     @classmethod
@@ -298,6 +308,21 @@ class Options(BaseModel):
         believed = told is not None and self.group_ratio < told < _ABSURD_RATIO * self.group_ratio
         return told if told is not None and believed else self.group_ratio
 
+    def known_group_ratio(self) -> Decimal | None:
+        """Return the ratio that a bill is certain to have; `None`: gateways may hide it, and nobody has told it.
+
+        It is certain if the caller passed it, or if an answer told the very one that is counted with. An answer that
+        contradicts the caller leaves it uncertain.
+        """
+        counted = self.current_group_ratio()
+        try:
+            told = self._group_ratios.get(self.account_id())
+        except InvalidRequestError:
+            told = None
+        if told is None:
+            return counted if "group_ratio" in self.model_fields_set else None
+        return told if told == counted else None
+
     def record_group_ratio(self, ratio: Decimal) -> None:
         """Count with the group ratio of the gateway's answer from now on, if it is believed."""
         if ratio >= _ABSURD_RATIO * self.group_ratio:
@@ -309,6 +334,11 @@ class Options(BaseModel):
                 self.group_ratio,
             )
         self._group_ratios[self.account_id()] = ratio
+
+    def raise_group_ratio(self, told: Decimal | None) -> None:
+        """Count with the group ratio of an answer about a task from now on, if it is higher and believed."""
+        if self.believed_group_ratio(told) > self.current_group_ratio():
+            self._group_ratios[self.account_id()] = self.believed_group_ratio(told)
 
     def share_group_ratios(self, other: "Options") -> None:
         """Share recorded group ratios with another client, both ways."""

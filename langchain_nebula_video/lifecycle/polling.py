@@ -181,28 +181,24 @@ class Poller:
                 printable(task.task_id),
                 snapshot.unknown_status,
             )
-        fresh = tasks.merge_snapshot(
-            task,
-            snapshot,
-            context.gateway,
-            context.find_price,
-            context.runtime.utcnow(),
-            context.options.believed_group_ratio,
-        )
+        context.options.raise_group_ratio(snapshot.group_ratio)
+        fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.pricing, context.runtime.utcnow())
         if fresh.status is not task.status:
             logger.info("task %s: %s", printable(task.task_id), fresh.status)
-        if entry is None or (
-            entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED
-        ):
+        if entry is None:
+            return fresh
+        dearer = (fresh.cost.usd or 0) > max(entry.reserved_usd, task.cost.usd or 0)
+        if entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED and not dearer:
             return fresh
         if fresh.status is TaskStatus.SUCCEEDED:
             if fresh.url is not None:
                 with tasks.journal_errors_about(fresh.task_id, paid=True):
                     await self.record_success(entry, tasks.task_to_video(fresh), holder)
-        elif fresh.status is not task.status:
+        elif fresh.status is not task.status or dearer:
             now = await context.find_entry(fresh.task_id) or entry
             if now.state is not EntryState.SUCCEEDED and not self._is_held_elsewhere(now, holder):
-                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason)
+                raised = {"reserved_usd": fresh.cost.usd} if dearer else {}
+                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason, **raised)
         return fresh
 
     async def record_success(self, entry: Entry, video: Video, holder: str | None) -> None:

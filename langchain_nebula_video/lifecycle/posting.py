@@ -164,9 +164,10 @@ class PaidPostSender:
             self._in_flight.discard((os.getpid(), entry.id))
         state.task_id = submission.task_id
         task = self._initial_task(submission, entry, order, reply)
+        reserved = max(entry.reserved_usd, task.cost.usd or Decimal(0))
         with tasks.journal_errors_about(task.task_id):
             entry = await context.update_entry(
-                entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=task.cost.usd or Decimal(0)
+                entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=reserved
             )
         logger.info("task %s submitted to %s: %s", printable(task.task_id), context.gateway.name, task.cost)
         return task, entry
@@ -184,10 +185,11 @@ class PaidPostSender:
         context, snapshot = self._context, submission.snapshot
         if snapshot.group_ratio:  # later estimates use it
             context.options.record_group_ratio(snapshot.group_ratio)
+        estimate = order.offer.estimate(order.request, context.group_ratio)
         return context.task_from_entry(submission.task_id, entry).model_copy(
             update={
                 "submitted_at": reply.received_at,
-                "cost": order.offer.estimate(order.request, context.group_ratio),
+                "cost": context.pricing.cost_of_submit(estimate, snapshot.amount_usd),
                 "status": snapshot.status if not snapshot.status.finished else TaskStatus.QUEUED,
                 "progress": snapshot.progress,
                 "request_id": snapshot.request_id,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
-from langchain_nebula_video.catalog.offers import catalog_name, compute_cost
+from langchain_nebula_video.catalog.offers import catalog_name
 from langchain_nebula_video.errors import (
     JournalError,
     Money,
@@ -21,13 +21,13 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.protocols import Reply, TaskSnapshot, find_request_id, hint_for, is_unknown_task
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
     "ENTRY_STATES",
     "IN_DOUBT_NOTE",
-    "PriceLookup",
     "amount_at_risk",
     "journal_errors_about",
     "journal_errors_cost",
@@ -48,10 +48,6 @@ __all__ = [
 IN_DOUBT_NOTE = "The submit was under way: money may have been spent. Its journal entry is unconfirmed."
 """The note on an exception that interrupts an unconfirmed submit."""
 
-_ABSURD = 100
-PriceLookup = Callable[[str, str | None, bool], Decimal | None]
-"""From model, resolution and whether there is sound to the price per second; `None`: unknown."""
-
 ENTRY_STATES = {
     TaskStatus.QUEUED: EntryState.SUBMITTED,
     TaskStatus.RUNNING: EntryState.RUNNING,
@@ -62,36 +58,25 @@ ENTRY_STATES = {
 _STATUSES = {state: status for status, state in ENTRY_STATES.items()}
 
 
-def task_from_entry(
-    task_id: str,
-    entry: Entry | None,
-    gateway: Gateway,
-    model: str,
-    find_price: PriceLookup,
-    group_ratio: Decimal,
-    now: datetime,
-) -> Task:
+def task_from_entry(task_id: str, entry: Entry | None, gateway: Gateway, model: str, cost: Cost, now: datetime) -> Task:
     """Return the task as the journal knows it. Without an entry it has no figures yet.
 
     Args:
         task_id: The gateway's id.
         entry: Its journal entry.
         gateway: The row of its gateway.
-        model: The model if there is no entry; `""`: unknown.
-        find_price: The price lookup.
-        group_ratio: What the account's prices are multiplied by.
+        model: Its model; `""`: unknown.
+        cost: What is known of its cost.
         now: The present, in UTC.
     """
     request: Mapping[str, Any] = entry.request if entry else {}
-    model = entry.model if entry else model
-    price_per_second = find_price(model, request.get("resolution"), _has_sound(request))
     return Task(
         task_id=task_id,
         gateway=gateway.name,
         model=model,
         status=TaskStatus.RUNNING if entry and entry.state is EntryState.RUNNING else TaskStatus.QUEUED,
         key=entry.key if entry else None,
-        cost=compute_cost(price_per_second, _number(request.get("duration")), gateway, group_ratio=group_ratio),
+        cost=cost,
         duration=request.get("duration"),
         resolution=request.get("resolution"),
         prompt=request.get("prompt"),
@@ -100,29 +85,13 @@ def task_from_entry(
     )
 
 
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) else None
-
-
-def _has_sound(request: Mapping[str, Any]) -> bool:
-    """Whether a video has sound. Without a request it is taken to have: that is the higher price."""
-    return not request or bool(request.get("generate_audio") or request.get("audio_url"))
-
-
 def with_entry_status(task: Task, entry: Entry | None) -> Task:
     """Return the task with the status of its entry, final ones included."""
     status = _STATUSES.get(entry.state) if entry else None
     return task if status is None else task.model_copy(update={"status": status})
 
 
-def merge_snapshot(
-    task: Task,
-    snapshot: TaskSnapshot,
-    gateway: Gateway,
-    find_price: PriceLookup,
-    now: datetime,
-    believed_group_ratio: Callable[[Decimal], Decimal],
-) -> Task:
+def merge_snapshot(task: Task, snapshot: TaskSnapshot, gateway: Gateway, pricing: Pricing, now: datetime) -> Task:
     """Return the task with what an answer says about it."""
     finished_at = None
     if snapshot.status.finished:
@@ -151,7 +120,7 @@ def merge_snapshot(
             **{name: value for name, value in updates.items() if value is not None},
             "status": snapshot.status,
             "finished_at": finished_at,
-            "cost": _cost(task, snapshot, gateway, find_price, believed_group_ratio),
+            "cost": pricing.cost_of_answer(task, snapshot),
             "raw": snapshot.raw,
         }
     )
@@ -162,44 +131,6 @@ def _plain_seconds(seconds: Decimal | None) -> int | float | None:
     if seconds is None:
         return None
     return int(seconds) if seconds == seconds.to_integral_value() else float(seconds)
-
-
-def _to_decimal(seconds: float | None) -> Decimal | None:
-    return None if seconds is None else Decimal(str(seconds))
-
-
-def _cost(
-    task: Task,
-    snapshot: TaskSnapshot,
-    gateway: Gateway,
-    find_price: PriceLookup,
-    believed_group_ratio: Callable[[Decimal], Decimal],
-) -> Cost:
-    """Return the bill if the answer has its figures, else an estimate marked as one. A failed task costs nothing.
-
-    Price and ratio of an answer that is no bill may raise the estimate, and never lower it. A hundred times what is
-    known is not believed.
-    """
-    if snapshot.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
-        return compute_cost(Decimal(0), 0, gateway, billed=True)
-    price, ratio = snapshot.price_per_second, snapshot.group_ratio
-    seconds = snapshot.billed_seconds or snapshot.seconds or _to_decimal(task.duration)
-    billed = snapshot.status is TaskStatus.SUCCEEDED and snapshot.billed and price is not None
-    if not billed:
-        known = find_price(task.model, snapshot.resolution or task.resolution, snapshot.sound is not False)
-        if known is not None and not (price is not None and known < price < _ABSURD * known):
-            price = known
-        ratio = None if ratio is None else believed_group_ratio(ratio)
-        asked = _to_decimal(task.duration)
-        if seconds and asked and seconds >= _ABSURD * asked:
-            seconds = asked
-    return compute_cost(
-        price,
-        seconds,
-        gateway,
-        group_ratio=task.cost.group_ratio if ratio is None else ratio,
-        billed=billed,
-    )
 
 
 def task_to_video(task: Task) -> Video:

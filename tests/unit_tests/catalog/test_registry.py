@@ -45,7 +45,6 @@ ACME = Gateway(
     title="Acme",
     base_url="https://api.acme.example",
     protocol="nebula",
-    bills=True,
     key_variable="ACME_API_KEY",
     url_variable="ACME_BASE_URL",
     default_model="acme-clip",

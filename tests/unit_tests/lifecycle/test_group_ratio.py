@@ -115,6 +115,22 @@ async def test_while_it_runs_its_cost_is_not_below_what_is_reserved(make_client:
     assert (await settle(client.fetch(task.task_id))).cost.usd == 2 * EACH
 
 
+async def test_a_look_at_a_running_task_may_raise_what_is_reserved(make_client: MakeClient, gateway: Gateway) -> None:
+    dear = {**running(), "metadata": {**running()["metadata"], "group_ratio": 3}}
+    gateway.fetches = [running(), dear, running(), running(), succeeded(billing_pending=True)]
+    journal = MemoryJournal()
+    client = make_client(journal=journal, budget="1.50")
+    task = await submit(client)
+    spent = []
+    for _ in range(4):
+        await settle(client.fetch(task.task_id))
+        spent.append(journal.spent())
+    assert spent == [EACH, 3 * EACH, 3 * EACH, 3 * EACH]
+    with pytest.raises(BudgetExceededError, match=r"and \$0.393 is left"):
+        await submit(client, 1)
+    assert (await settle(client.wait(task.task_id))).cost.usd == 3 * EACH
+
+
 async def test_unbilled_figures_may_raise_the_estimate(make_client: MakeClient, gateway: Gateway) -> None:
     gateway.fetches = [succeeded(billing_pending=True, group_ratio=3, model_price=0.1)]
     journal = MemoryJournal()

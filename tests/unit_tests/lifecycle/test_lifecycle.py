@@ -577,11 +577,17 @@ def test_a_closed_client_of_ones_own_is_told_before_anything_is_sent(gateway: Ga
     assert journal.entries() == []
 
 
-async def test_an_estimate_becomes_the_bill_at_the_next_look(make_client: MakeClient, gateway: Gateway) -> None:
+async def test_a_repetition_does_not_ask_again_for_a_bill_and_a_fetch_does(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
     gateway.fetches = [succeeded(billing_pending=True)]
     journal = MemoryJournal()
     client = make_client(journal=journal)
-    assert (await settle(client.generate(**ASK, key="a"))).cost.basis == "estimated"
+    made = await settle(client.generate(**ASK, key="a"))
+    assert made.cost.basis == "estimated"
     gateway.fetches = [succeeded(group_ratio=0.5)]
+    assert (await settle(client.generate(**ASK, key="a"))).cost == made.cost
+    assert (gateway.gets, str(journal.spent().normalize())) == (1, "0.369")
+    assert str((await settle(client.fetch(made.task_id))).cost) == "$0.1845"
     assert str((await settle(client.generate(**ASK, key="a"))).cost) == "$0.1845"
-    assert str(journal.spent().normalize()) == "0.1845"
+    assert (gateway.gets, str(journal.spent().normalize())) == (2, "0.1845")
