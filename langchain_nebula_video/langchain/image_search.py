@@ -34,8 +34,8 @@ _MIME_TYPE_KEYS = ("mime_type", "mimeType", "media_type", "content_type")
 
 # Field names in tool results.
 _IMAGE_KEYS = re.compile(r"image|img|picture|photo")
-_GENERIC_KEYS = frozenset(
-    {"url", "urls", "uri", "output", "outputs", "result", "results", "data", "files", "content", "structured_content"}
+_GENERIC_KEYS = re.compile(
+    r"(outputs?|results?|response|data|files?|content|structured_content)|((outputs?|results?|response)_?)?(urls?|uris?|json)"
 )
 # A URL beside one of these belongs to a page or to a video.
 _NON_IMAGE_KEYS = frozenset({"title", "snippet", "content", "page_content", "text", "duration", "video", "video_url"})
@@ -48,8 +48,21 @@ _PAGE_KEYS = frozenset({"url", "link", "href", "source"})
 # Tools repeat their inputs, and add thumbnails and logos.
 _IGNORED_KEYS = re.compile(r"input|prompt|request|param|mask|thumb|preview|icon|logo|avatar")
 
-_URL = r"https?://(?:[^\s<>\"'`\[\]{}|\\^()]|\([^\s()]*\))+"
-_IMAGE_IN_TEXT = re.compile(rf"!\[[^\]]{{0,999}}\]\(\s*<?(?P<embedded>{_URL}|data:image/[^\s)>]+)|(?P<linked>{_URL})")
+# Chinese, Japanese and Korean texts put no space around a URL. Their punctuation is never part of one.
+_CJK_MARKS = (
+    "\\u2018\\u2019\\u201c\\u201d\\u2026\\u3001-\\u3003\\u3008-\\u3011\\u3014-\\u301f"
+    "\\uff01-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65"
+)
+_URL = rf"https?://(?:[^\s<>\"'`\[\]{{}}|\\^(){_CJK_MARKS}]|\([^\s()]*\))+"
+_IMAGE_IN_TEXT = re.compile(
+    rf"!\[[^\]]{{0,999}}\]\(\s*<?(?P<embedded>{_URL}|data:image/[^\s)>]+)|(?P<linked>{_URL})", re.IGNORECASE
+)
+# Words that follow a picture's name or its query without a space.
+_GLUED_WORDS = re.compile(
+    r"(?P<picture>.*?\.(?:png|jpe?g|webp|bmp)(?:[?#@!][\x21-\x7e]*)?)[^\x00-\x7f].*", re.IGNORECASE
+)
+_FENCED = re.compile(r"```(?:json)?\s*(?P<inside>.*?)\s*```", re.DOTALL | re.IGNORECASE)
+_JSON_START = re.compile(r"[{\[]\s*[\"{\[]")
 # What remains of Markdown images, links and brackets when their URL is removed.
 _EMPTY_MARKUP = re.compile(
     r"!\[[^\]]{0,999}\]\(\s*(?:\"[^\"]{0,999}\"\s*)?\)|\[(?P<label>[^\]]{0,999})\]\(\s*\)|<\s*>|\(\s*\)"
@@ -111,13 +124,9 @@ def _in_content(content: object, *, expect_image: bool) -> Iterator[Any]:
 def _in_text(text: str, *, expect_image: bool) -> Iterator[Any]:
     """The images in a text. A tool's text (`expect_image`) may also be JSON, or a list of URLs."""
     text = text.strip()
-    if expect_image and text[:1] in {"{", "[", '"'}:
-        try:
-            yield from _in_value(json.loads(text), expect_image=True)
-        except (ValueError, RecursionError):
-            pass  # it is prose
-        else:
-            return
+    if expect_image:
+        value, text = _split_json(text)
+        yield from _in_value(value, expect_image=True)
     words = _URL_SEPARATOR.split(text) if expect_image and text[:4].lower() == "http" else []
     if words and all(map(is_url, words)):
         yield from (word for word in words if is_image_link(word, expect_image=True))
@@ -127,18 +136,36 @@ def _in_text(text: str, *, expect_image: bool) -> Iterator[Any]:
         yield from (url for match in _IMAGE_IN_TEXT.finditer(text) if (url := _image_in_match(match)))
 
 
+def _split_json(text: str) -> tuple[Any, str]:
+    """Return the JSON value in a tool's text, or `None`, and the text around it. It may be fenced, or follow words."""
+    fenced = _FENCED.search(text)
+    inside = fenced["inside"] if fenced else text
+    start = 0 if inside[:1] in {"{", "[", '"'} else -1
+    if start < 0 and len(inside) < _MAX_PROSE and (match := _JSON_START.search(inside)):
+        start = match.start()
+    if start >= 0:
+        try:
+            value, end = json.JSONDecoder().raw_decode(inside, start)
+        except (ValueError, RecursionError):
+            pass  # it is prose
+        else:
+            return value, f"{text[: fenced.start()]} {text[fenced.end() :]}" if fenced else inside[:start] + inside[
+                end:
+            ]
+    return None, text
+
+
 def _image_in_match(match: re.Match[str]) -> str | None:
     url: str = match["embedded"] or match["linked"].rstrip(".,;:!?*_")
+    glued = None if match["embedded"] else _GLUED_WORDS.fullmatch(url)
+    url = glued["picture"] if glued else url
     return url if as_data_uri(url) or is_image_link(url, expect_image=bool(match["embedded"])) else None
 
 
 def _in_value(value: object, *, expect_image: bool, depth: int = _MAX_DEPTH) -> Iterator[Any]:
     """The images in any value, searched to a depth."""
     if isinstance(value, str):
-        if (data_uri := as_data_uri(value)) is not None:
-            yield data_uri
-        elif is_image_link(value.strip(), expect_image=expect_image):
-            yield value.strip()
+        yield from _in_string(value, expect_image=expect_image, depth=depth)
     elif isinstance(value, bytes | bytearray | memoryview):
         if is_image_bytes(bytes(value[:64])):
             yield bytes(value)
@@ -150,6 +177,15 @@ def _in_value(value: object, *, expect_image: bool, depth: int = _MAX_DEPTH) -> 
     elif depth > 0:
         used = _MAPPING_DEPTH if isinstance(value, Mapping) else _OBJECT_DEPTH
         yield from _in_mapping(as_mapping(value), expect_image=expect_image, depth=depth - used)
+
+
+def _in_string(value: str, *, expect_image: bool, depth: int) -> Iterator[Any]:
+    if (data_uri := as_data_uri(value)) is not None:
+        yield data_uri
+    elif is_image_link(value.strip(), expect_image=expect_image):
+        yield value.strip()
+    elif depth > 0 and expect_image and _JSON_START.match(value):  # JSON within JSON
+        yield from _in_value(_split_json(value)[0], expect_image=True, depth=depth - 1)
 
 
 def _in_mapping(fields: Mapping[Any, Any], *, expect_image: bool, depth: int) -> Iterator[Any]:
@@ -165,7 +201,7 @@ def _in_mapping(fields: Mapping[Any, Any], *, expect_image: bool, depth: int) ->
         for key, item in fields.items():
             name = str(key).lower()
             if not _IGNORED_KEYS.search(name):
-                named = _IMAGE_KEYS.search(name) or (expect_image and name in _GENERIC_KEYS)
+                named = _IMAGE_KEYS.search(name) or (expect_image and _GENERIC_KEYS.fullmatch(name))
                 yield from _in_value(item, expect_image=bool(named), depth=depth)
 
 

@@ -42,7 +42,8 @@ _HANDLE = re.compile(
 )
 _SCHEMES = ("https", "http", "oss")
 _FORMATS = frozenset({*MIME_TYPES, "GIF", "TIFF", "AVIF", "HEIC", "HEIF"})
-_SUFFIX = re.compile(r"\.(\w+)/?$")
+_SUFFIX = re.compile(r"\.(\w+)(?:[@!][\w!-]*)?/?$")
+"""A suffix, also before the name of a style: object stores serve `cat.png@!w800` and `cat.png!small`."""
 _IMAGE_SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp"})
 # Suffixes of other files, and of images that no gateway reads.
 _NON_IMAGE_SUFFIXES = frozenset(

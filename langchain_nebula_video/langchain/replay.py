@@ -8,16 +8,20 @@
 | anywhere else, with a thread id            | thread, call id                                                |
 | anywhere else                              | there is no key                                                |
 
+Equal calls in one message (same tool, same arguments) share the key of the first: models repeat themselves, and who
+wants two takes gives two seeds.
+
 Callers pass `adopt=True`, which adds the request to the key. So two different videos of one node have two keys.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from langchain_core.messages import AIMessage
@@ -28,6 +32,7 @@ from langchain_nebula_video.langchain.progress import graph_runtime
 
 __all__ = ["count_for_thread", "node_key", "scope_hash", "thread_key_prefix", "thread_scope", "tool_call_key"]
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SEPARATOR = "|"
 """Separates the segments of LangGraph's checkpoint namespaces. LangGraph forbids it in names of nodes."""
 
@@ -72,9 +77,12 @@ def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: 
         node is not None and _SEPARATOR in node
     ):  # an agent within a node begins anew with it, and its model's ids with it
         return node
-    if thread_id is not None and call_id and (message_id := _message_with_call(call_id, messages)):
-        return f"{thread_key_prefix(thread_id)}{message_id}:{call_id}"
+    origin = _find_call(call_id, messages) if call_id else None
+    if thread_id is not None and origin is not None:
+        return f"{thread_key_prefix(thread_id)}{origin.message_id}:{origin.first_id}"
     if node is not None:
+        if origin is not None and origin.repeated and _UUID.search(origin.message_id):
+            return f"message:{origin.message_id}:{origin.first_id}"  # each of the calls is in a task of its own
         return f"{node}:{call_id or ''}"
     return f"{thread_key_prefix(thread_id)}{call_id}" if thread_id is not None and call_id else None
 
@@ -101,10 +109,26 @@ def _thread_id(config: RunnableConfig | None) -> object:
     return ((config or {}).get("configurable") or {}).get("thread_id")
 
 
-def _message_with_call(call_id: str, messages: Iterable[Any]) -> str | None:
-    """The id of the newest message with this call; if it has none, its position."""
+class _CallOrigin(NamedTuple):
+    """Where a call comes from."""
+
+    message_id: str
+    """The id of the message, or its position."""
+    first_id: str
+    """The id of the first call in the message with the same tool and arguments."""
+    repeated: bool
+    """Whether the message has several such calls."""
+
+
+def _find_call(call_id: str, messages: Iterable[Any]) -> _CallOrigin | None:
+    """Return where a call comes from: from the newest message that has it."""
     found = None
     for number, message in enumerate(messages):
-        if isinstance(message, AIMessage) and any(call["id"] == call_id for call in message.tool_calls):
-            found = message.id or f"#{number}"
+        calls = message.tool_calls if isinstance(message, AIMessage) else []
+        asked = next((call for call in calls if call["id"] == call_id), None)
+        if asked is not None:
+            equal = [
+                str(call["id"]) for call in calls if (call["name"], call["args"]) == (asked["name"], asked["args"])
+            ]
+            found = _CallOrigin(message.id or f"#{number}", equal[0], len(equal) > 1)
     return found

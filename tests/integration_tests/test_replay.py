@@ -240,6 +240,27 @@ def test_a_thread_s_call_ids_may_begin_anew_each_turn(emulator: Emulator, option
     assert submits(emulator) == 2
 
 
+@pytest.mark.parametrize("thread", [{}, {"configurable": {"thread_id": "1"}}], ids=["no thread", "a thread"])
+def test_a_model_that_asks_for_the_same_twice_in_one_message_gets_one_video(
+    emulator: Emulator, options: dict[str, Any], thread: Any
+) -> None:
+    """Another seed is another take, and so is the same wish in a later message."""
+    called = [
+        [("call_1", ASK), ("call_2", dict(ASK)), ("call_3", {**ASK, "seed": 7})],
+        [("call_4", ASK)],
+    ]
+    lines = [
+        AIMessage("", tool_calls=[{"name": "nebula_image_to_video", "args": args, "id": name} for name, args in calls])
+        for calls in called
+    ]
+    model = ScriptedModel(lines=[*lines, AIMessage("Done.")])
+    agent: Any = create_agent(model, [NebulaVideoTool(**options)], checkpointer=InMemorySaver() if thread else None)
+    answer = agent.invoke({"messages": [("user", "Go")]}, thread)
+    made = [json.loads(message.content)["task_id"] for message in answer["messages"] if message.type == "tool"]
+    assert made[0] == made[1]
+    assert len(set(made)) == submits(emulator) == 3
+
+
 def test_a_wish_that_failed_for_free_may_be_repeated_in_the_next_turn(
     emulator: Emulator, options: dict[str, Any]
 ) -> None:

@@ -625,3 +625,47 @@ def test_no_message_is_changed() -> None:
     before = [message.model_dump_json() for message in messages if not getattr(message, "artifact", None)]
     images(messages)
     assert before == [message.model_dump_json() for message in messages if not getattr(message, "artifact", None)]
+
+
+# --- addresses that words follow without a space ---
+
+STYLED = f"{CAT}@!w1024"
+SCALED = f"{CAT}?x-oss-process=image/resize,w_800"
+HAN = "https://pictures.example.com/\u56fe\u7247/\u732b.png"
+
+
+@each_row(
+    ("text", "found", "words"),
+    [
+        (f"\u628a {CAT}\uff0c\u52a8\u8d77\u6765", [CAT], "\u628a \uff0c\u52a8\u8d77\u6765"),
+        (f"\u628a{CAT}\u3002\u8ba9\u5b83\u7728\u773c", [CAT], "\u628a\u3002\u8ba9\u5b83\u7728\u773c"),
+        (f"{CAT}\u8ba9\u5b83\u7728\u773c", [CAT], "\u8ba9\u5b83\u7728\u773c"),
+        (f"\uff08{CAT}\uff09\u52a8\u8d77\u6765", [CAT], "\uff08\uff09\u52a8\u8d77\u6765"),
+        (f"\u300c{CAT}\u300d\u300c{DOG}\u300d", [CAT, DOG], ""),
+        (f"{CAT}\u3001{DOG}", [CAT, DOG], ""),
+        (f"{SCALED}\uff0c\u52a8\u8d77\u6765", [SCALED], "\uff0c\u52a8\u8d77\u6765"),
+        (f"\u770b {HAN} \uff0c\u52a8", [HAN], "\u770b \uff0c\u52a8"),
+        (f"{CAT}\ub97c \uc6c0\uc9c1\uc5ec", [CAT], "\ub97c \uc6c0\uc9c1\uc5ec"),
+        (f"HTTPS{CAT[5:]} animate", [f"HTTPS{CAT[5:]}"], "animate"),
+        (f"{STYLED} animate", [STYLED], "animate"),
+    ],
+)
+def test_an_address_ends_where_a_person_sees_its_end(text: str, found: list[str], words: str) -> None:
+    assert sources(HumanMessage(text)) == found
+    assert text_without_images(text) == words
+
+
+# --- JSON a layer deeper ---
+
+
+@each_row(
+    "said",
+    [
+        json.dumps({"code": 200, "data": {"state": "success", "resultJson": json.dumps({"resultUrls": [BARE]})}}),
+        json.dumps({"data": {"response": {"resultUrls": [BARE]}}}),
+        f"```json\n{json.dumps({'image_url': BARE})}\n```",
+        f"Image generated successfully: {json.dumps({'image_url': BARE})}",
+    ],
+)
+def test_an_address_in_json_within_a_tool_s_text_is_found(said: str) -> None:
+    assert sources(answer(said)) == [BARE]
