@@ -46,16 +46,21 @@ def emulate(
         str, typer.Option(help="The key that it accepts. For DashScope, add -beijing or -singapore.")
     ] = "sk-emulator",
     balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
+    behaviour: Annotated[
+        str, typer.Option(help="What Nebula is played from: page, the vendor's page, or source, its published code.")
+    ] = "page",
 ) -> None:
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
     output = Output()
     with require_emulator_extra(output):
-        from langchain_nebula_video.emulator import Emulator  # noqa: PLC0415 an extra
+        from langchain_nebula_video.emulator import Behaviour, Emulator  # noqa: PLC0415 an extra
 
         # If it is missing, fail now and not at the first task.
         from langchain_nebula_video.emulator.rendering import encoder  # noqa: F401, PLC0415
 
-    emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance)
+    if behaviour not in set(Behaviour):
+        raise typer.BadParameter(f"{behaviour!r} is none of {', '.join(Behaviour)}.", param_hint="'--behaviour'")
+    emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance, behaviour=behaviour)
     for region in _REGIONS.values():
         emulator.add_account(f"{api_key}-{region}", balance=balance, name=region, region=region)
 

@@ -25,12 +25,13 @@ with require_extra():
 
 from .bill import Bill, BillLine
 from .clock import Clock, SupportsNow
-from .enums import Currency, Dialect, Region, Status
+from .enums import Behaviour, Currency, Dialect, Region, Status
 from .faults.schedule import Faults
 from .records import AccountRecord, FaultRecord, Peaks, Problem, RequestRecord, TaskRecord, Violation
 
 __all__ = [
     "AccountRecord",
+    "Behaviour",
     "Bill",
     "BillLine",
     "Clock",

@@ -93,7 +93,7 @@ def build_app(state: State, faults: Faults) -> Starlette:
         # `dispatch` sends a request to Vidu if its model says so.
         ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
         ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
-        ("GET", vidu.VIDEOS_PATH, "query", vidu.videos, vidu.refuse, Dialect.VIDU),
+        ("GET", vidu.VIDEOS_PATH, "query", dispatch.videos, dispatch.refuse, Dialect.VIDU),
         *(
             (method, path, "account", handler, nebula_free.refuse, Dialect.NEBULA)
             for method, path, handler in nebula_free.routes()

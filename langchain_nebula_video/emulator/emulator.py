@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from .accounts import Accounts
 from .app import build_app
+from .billing import LoopBilling
 from .clock import Clock
 from .dialects.dashscope import prefix_for
-from .engine import Engine
-from .enums import Region
+from .engine import Engine, checked_speed
+from .enums import Behaviour, Dialect, Region
 from .faults.schedule import Faults
 from .files import FileStore
+from .loop import BEAT, Loop
 from .rate_limits import RateLimiter
 from .rendering.cache import VideoCache
 from .serving.request_log import RequestLog
@@ -22,6 +24,7 @@ from .serving.server import Server
 from .serving.signed_urls import UrlSigner
 from .serving.state import State
 from .serving.uploads import Uploads
+from .table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,6 +69,9 @@ class Emulator:
         known_images: Mapping[str, bytes] | None = None,
         documented_limits: bool = False,
         vidu_query_refusal: int | None = None,
+        behaviour: Behaviour | str = Behaviour.PAGE,
+        bytes_accepted: bool = False,
+        site_discount: Decimal | str | int = Decimal(1),
     ) -> None:
         """Configure the emulator; nothing is opened before `start`.
 
@@ -90,20 +96,34 @@ class Emulator:
                 parallel tasks of a model. Also those of Nebula's free routes.
             vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
                 the path of the submit answers too.
+            behaviour: What Nebula is played from: ``page`` is the vendor's page, ``source`` the gateway's
+                published code.
+            bytes_accepted: With ``source``: whether Alibaba takes an image as the bare base64 that the
+                gateway makes of a `data:` URI. No page documents that, so the default refuses it.
+            site_discount: With ``source``: the factor of the site on every price.
 
         Raises:
-            ValueError: `speed` is not greater than 0, or `vidu_query_refusal` has another value.
+            ValueError: `speed` is not greater than 0, or `vidu_query_refusal` or `behaviour` has another value.
         """
         if vidu_query_refusal not in {None, 404, 405}:
             message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
             raise ValueError(message)
         self.clock: Clock = _as_clock(clock)
         """The emulator's clock; it can be paused and advanced."""
+        behaviour, site_discount = Behaviour(behaviour), Decimal(site_discount)
+        loop = Loop(self.clock.now(), BEAT / checked_speed(speed)) if behaviour is Behaviour.SOURCE else None
+        table = Table(loop)
         self._state = State(
             clock=self.clock,
+            table=table,
+            behaviour=behaviour,
+            bytes_accepted=bytes_accepted,
+            site_discount=site_discount,
             engine=Engine(
                 clock=self.clock,
                 speed=speed,
+                loop=loop,
+                billings={Dialect.NEBULA: LoopBilling(table, site_discount)} if loop else {},
                 max_concurrent_tasks=max_concurrent_tasks,
                 documented_limits=documented_limits,
             ),

@@ -1,54 +1,72 @@
 """The engine: tasks, time and money, shared by every dialect.
 
 Nothing runs in the background. The engine computes a task's whole schedule when it accepts the task.
-Every access first settles the tasks that have ended since, in the order of their ends, and bills
-those that succeeded.
+Every access first settles the tasks that have ended since, in the order of their ends, and charges
+for those that succeeded when their dialect's `Billing` says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 import random
 import threading
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .bill import Bill, BillLine
+from .billing import Billing
 from .enums import Dialect, Status
+from .loop import BEAT
 from .records import TaskRecord
 from .refusals import Reason, Refusal
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from .accounts import Account, Key
     from .clock import SupportsNow
+    from .loop import Loop
     from .models import Model
+    from .records import Problem
     from .tasks import TaskSpec
 
 # The share of a task's total time that it spends in the queue: minimum and maximum.
 QUEUE_SHARE = (0.05, 0.25)
+_BY_THE_PAGE = Billing()
 
 
 class Engine:
     """The state machine of one emulator. Every method is thread-safe."""
 
     def __init__(
-        self, *, clock: SupportsNow, speed: float, max_concurrent_tasks: int | None, documented_limits: bool = False
+        self,
+        *,
+        clock: SupportsNow,
+        speed: float,
+        max_concurrent_tasks: int | None,
+        documented_limits: bool = False,
+        loop: Loop | None = None,
+        billings: Mapping[Dialect, Billing] | None = None,
     ) -> None:
-        """Start without tasks."""
+        """Start without tasks. `loop` is as fast as the tasks. A dialect that is not in `billings` has its page's."""
         self.clock = clock
         self.documented_limits = documented_limits
-        self._speed = _checked_speed(speed)
+        self._speed = checked_speed(speed)
         self._max_concurrent_tasks = max_concurrent_tasks
         self._lock = threading.RLock()
         self._tasks: dict[str, Task] = {}
         # (end, tie-breaker, task): a heap, with the next task to end in front.
         self._unfinished: list[tuple[float, int, Task]] = []
         self._unfinished_counts: dict[str, int] = {}
+        # (due, tie-breaker, task): the same of tasks that have succeeded and are not charged yet.
+        self._uncharged: list[tuple[float, int, Task]] = []
         self._lines: list[BillLine] = []
+        self._loop = loop
+        self._billings = billings or {}
 
     @property
     def speed(self) -> float:
@@ -59,13 +77,19 @@ class Engine:
     def speed(self, speed: float) -> None:
         with self._lock:
             now = self._settle()
-            stretch = self._speed / _checked_speed(speed)
+            stretch = self._speed / checked_speed(speed)
             for _, _, task in self._unfinished:
                 task.started_at = min(task.started_at, now) + max(task.started_at - now, 0.0) * stretch
                 task.finished_at = now + (task.finished_at - now) * stretch
             self._unfinished = [(task.finished_at, number, task) for _, number, task in self._unfinished]
             heapq.heapify(self._unfinished)
             self._speed = speed
+            if self._loop is not None:
+                self._loop.change_beat(now, BEAT / speed)
+            self._uncharged = [
+                (self._billing(task.spec).due_at(task), number, task) for _, number, task in self._uncharged
+            ]
+            heapq.heapify(self._uncharged)
 
     def submit(self, account: Account, spec: TaskSpec, key: Key | None = None) -> Task:
         """Accept a task; `key` is the one that submitted it.
@@ -77,11 +101,7 @@ class Engine:
             now = self._settle()
             task = self._plan(account, spec, now)
             task.key = key
-            # Nebula's page: the balance is checked on submission and nothing is reserved. Several accepted
-            # tasks can therefore cost more together than the balance.
-            if not account.can_afford(task.cost, spec.model.currency):
-                left, needed = f"{account.balance} {account.currency}", f"{task.cost} {spec.model.currency}"
-                raise Refusal(Reason.QUOTA, f"Insufficient balance: {left} left, {needed} needed")
+            self._billing(spec).check(account, task)
             unfinished = self._unfinished_counts.get(account.name, 0)
             if self._max_concurrent_tasks is not None and unfinished >= self._max_concurrent_tasks:
                 message = f"Requests rate limit exceeded: {unfinished} tasks under way, please try again later"
@@ -90,6 +110,22 @@ class Engine:
             self._unfinished_counts[account.name] = unfinished + 1
             heapq.heappush(self._unfinished, (task.finished_at, len(self._tasks), task))
             return task
+
+    def check_balance(self, account: Account, dialect: Dialect, model: Model) -> None:
+        """Check an account's balance before a vendor is asked.
+
+        Raises:
+            Refusal: The balance is too low.
+        """
+        with self._lock:
+            self._settle()
+            self._billings.get(dialect, _BY_THE_PAGE).check_before(account, model)
+
+    def fail(self, task: Task, problem: Problem) -> None:
+        """Let a task fail at its end."""
+        with self._lock:
+            self._settle()
+            task.spec = replace(task.spec, problem=problem)
 
     def find(
         self, task_id: str, account: Account | None = None, dialects: Collection[Dialect] = tuple(Dialect)
@@ -162,6 +198,7 @@ class Engine:
             seed=seed,
             price=spec.model.prices[spec.resolution],
             group_ratio=account.group_ratio,
+            cost=self._billing(spec).cost(account, spec),
             accepted_at=now,
             started_at=begin + total * rng.uniform(*QUEUE_SHARE),
             finished_at=begin + total,
@@ -179,29 +216,48 @@ class Engine:
     def _settle(self) -> float:
         now = self.clock.now()
         while self._unfinished and self._unfinished[0][0] <= now:
-            task = heapq.heappop(self._unfinished)[2]
+            _, number, task = heapq.heappop(self._unfinished)
             self._unfinished_counts[task.account.name] -= 1
             if task.spec.problem is None:
-                task.account.charge(task.cost, task.spec.model.currency)
-                self._lines.append(
-                    BillLine(
-                        task_id=task.id,
-                        dialect=task.spec.dialect,
-                        account=task.account.name,
-                        model=task.spec.model.name,
-                        resolution=task.spec.resolution,
-                        seconds=task.spec.seconds,
-                        price=task.price,
-                        group_ratio=task.group_ratio,
-                        amount=task.cost,
-                        currency=task.spec.model.currency,
-                        at=task.finished_at,
-                    )
-                )
+                heapq.heappush(self._uncharged, (self._billing(task.spec).due_at(task), number, task))
+        while self._uncharged and self._uncharged[0][0] <= now:
+            due, number, task = heapq.heappop(self._uncharged)
+            charges = self._billing(task.spec).charges(task, now)
+            if charges is None:  # ask again when time has passed
+                heapq.heappush(self._uncharged, (math.nextafter(now, math.inf), number, task))
+            elif charges:
+                self._charge(task, due)
         return now
 
+    def _charge(self, task: Task, at: float) -> None:
+        task.account.charge(task.cost, task.spec.model.currency)
+        task.charged = True
+        self._lines.append(
+            BillLine(
+                task_id=task.id,
+                dialect=task.spec.dialect,
+                account=task.account.name,
+                model=task.spec.model.name,
+                resolution=task.spec.resolution,
+                seconds=task.spec.seconds,
+                price=task.price,
+                group_ratio=task.group_ratio,
+                amount=task.cost,
+                currency=task.spec.model.currency,
+                at=at,
+            )
+        )
 
-def _checked_speed(speed: float) -> float:
+    def _billing(self, spec: TaskSpec) -> Billing:
+        return self._billings.get(spec.dialect, _BY_THE_PAGE)
+
+
+def checked_speed(speed: float) -> float:
+    """Return a speed.
+
+    Raises:
+        ValueError: It is not greater than 0.
+    """
     if not speed > 0:
         message = f"speed must be greater than 0, not {speed}"
         raise ValueError(message)

@@ -26,6 +26,15 @@ class Dialect(StrEnum):
     """Vidu models, at a path shared with Nebula."""
 
 
+class Behaviour(StrEnum):
+    """What Nebula's gateway is played from."""
+
+    PAGE = "page"
+    """The vendor's page."""
+    SOURCE = "source"
+    """The gateway's published code, 2025-12."""
+
+
 class Region(StrEnum):
     """DashScope's two regions. Each has its own addresses, keys, model names and prices."""
 

@@ -45,8 +45,10 @@ class TaskRecord:
     problem: Problem | None
     """Why it failed; None until it has failed."""
     cost: Decimal
-    """The billed amount, in `currency`; 0 until the task has succeeded."""
+    """The billed amount, in `currency`; 0 until it is billed."""
     currency: Currency
+    forwarded: Mapping[str, Any] | None = None
+    """What Nebula sent to the vendor behind it, with `behaviour="source"`."""
 
 
 @dataclass(frozen=True, slots=True)

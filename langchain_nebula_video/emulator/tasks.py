@@ -44,6 +44,8 @@ class TaskSpec:
     watermark: bool = False
     actual_prompt: str | None = None
     """The rewritten prompt; None if it was not rewritten."""
+    forwarded: Mapping[str, Any] | None = None
+    """What a gateway made of the request body for the vendor behind it, if that is played."""
 
 
 @dataclass(slots=True)
@@ -57,9 +59,12 @@ class Task:
     price: Decimal
     group_ratio: Decimal
     """The ratio at the time of acceptance."""
+    cost: Decimal
+    """What it costs if it succeeds, in its model's currency."""
     accepted_at: float
     started_at: float
     finished_at: float
+    charged: bool = False
     key: Key | None = None
     """The key that submitted it; None in the dialects that do not ask."""
     canceled: bool = False
@@ -74,11 +79,6 @@ class Task:
             return Status.RUNNING
         return Status.FAILED if self.spec.problem else Status.SUCCEEDED
 
-    @property
-    def cost(self) -> Decimal:
-        """What the task costs if it succeeds, in its model's currency."""
-        return self.price * self.spec.seconds * self.group_ratio
-
     def record(self, now: float) -> TaskRecord:
         """Return a snapshot at `now`."""
         status = self.status(now)
@@ -88,6 +88,7 @@ class Task:
             account=self.account.name,
             model=self.spec.model.name,
             request=self.spec.request,
+            forwarded=self.spec.forwarded,
             image_digest=self.spec.image.digest if self.spec.image else None,
             resolution=self.spec.resolution,
             seconds=self.spec.seconds,
@@ -97,6 +98,6 @@ class Task:
             started_at=self.started_at,
             finished_at=self.finished_at,
             problem=self.spec.problem if status is Status.FAILED else None,
-            cost=self.cost if status is Status.SUCCEEDED else Decimal(0),
+            cost=self.cost if self.charged else Decimal(0),
             currency=self.spec.model.currency,
         )

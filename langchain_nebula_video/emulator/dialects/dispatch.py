@@ -1,45 +1,75 @@
-"""The path that Nebula and the Vidu gateway share. The model decides which of them answers."""
+"""The paths that Nebula and the Vidu gateway share. The model decides which of them answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from langchain_nebula_video.emulator.enums import Dialect
+from langchain_nebula_video.emulator.enums import Behaviour, Dialect
 from langchain_nebula_video.emulator.refusals import Refusal
 
-from . import nebula, vidu
-from .error_envelopes import refusal_response
+from . import nebula, nebula_source, vidu
 from .vidu_request import is_vidu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
+    from langchain_nebula_video.emulator.serving.exchange import Exchange
     from langchain_nebula_video.emulator.serving.responses import Response
 
-_SUBMITS: Mapping[Dialect, Handler] = {Dialect.NEBULA: nebula.submit, Dialect.VIDU: vidu.submit}
-_QUERIES: Mapping[Dialect, Handler] = {Dialect.NEBULA: nebula.query, Dialect.VIDU: vidu.query}
+
+class _NebulaDialect(Protocol):
+    """Nebula, played from one source or the other."""
+
+    async def submit(self, exchange: Exchange) -> Response: ...
+
+    async def query(self, exchange: Exchange) -> Response: ...
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> Response: ...
+
+
+_NEBULA: Mapping[Behaviour, _NebulaDialect] = {Behaviour.PAGE: nebula, Behaviour.SOURCE: nebula_source}
 
 
 async def submit(exchange: Exchange) -> Response:
     """``POST /v1/video/generations``."""
-    dialect = Dialect.VIDU if is_vidu(await exchange.body()) else Dialect.NEBULA
-    exchange.dialect = dialect
-    return await _SUBMITS[dialect](exchange)
+    if is_vidu(await exchange.body()):
+        exchange.dialect = Dialect.VIDU
+        return await vidu.submit(exchange)
+    return await _nebula(exchange).submit(exchange)
 
 
 async def query(exchange: Exchange) -> Response:
     """``GET /v1/video/generations/{task_id}``."""
-    try:
-        task, _ = exchange.state.engine.find(exchange.path_params["task_id"], dialects=tuple(_QUERIES))
-    except Refusal:
-        # Nebula owns the path, so it answers for unknown tasks.
-        return await nebula.query(exchange)
-    exchange.dialect = task.spec.dialect
-    return await _QUERIES[task.spec.dialect](exchange)
+    if _dialect_of_task(exchange) is Dialect.VIDU:
+        exchange.dialect = Dialect.VIDU
+        return await vidu.query(exchange)
+    # Nebula owns the path, so it answers for unknown tasks.
+    return await _nebula(exchange).query(exchange)
+
+
+async def videos(exchange: Exchange) -> Response:
+    """``GET /v1/videos/{task_id}``. Nebula's code answers it, and its page does not name it."""
+    if exchange.state.behaviour is Behaviour.SOURCE and _dialect_of_task(exchange) is Dialect.NEBULA:
+        exchange.dialect = Dialect.NEBULA
+        return await nebula_source.query(exchange)
+    return await vidu.videos(exchange)
 
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
     """Turn a refusal into an error response of the dialect that was chosen."""
-    error_formats = vidu.ERROR_FORMATS if exchange.dialect is Dialect.VIDU else nebula.ERROR_FORMATS
-    return refusal_response(exchange, refusal, error_formats)
+    refuse_it = vidu.refuse if exchange.dialect is Dialect.VIDU else _nebula(exchange).refuse
+    return refuse_it(exchange, refusal)
+
+
+def _nebula(exchange: Exchange) -> _NebulaDialect:
+    return _NEBULA[exchange.state.behaviour]
+
+
+def _dialect_of_task(exchange: Exchange) -> Dialect | None:
+    """Return the dialect that a task was submitted in, whoever asks; None if there is no such task."""
+    dialects = (Dialect.NEBULA, Dialect.VIDU)
+    try:
+        task, _ = exchange.state.engine.find(exchange.path_params["task_id"], dialects=dialects)
+    except Refusal:
+        return None
+    return task.spec.dialect

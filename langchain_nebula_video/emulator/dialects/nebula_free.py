@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.refusals import Reason, Refusal
+from langchain_nebula_video.emulator.billing import QUOTA_PER_USD, to_quota
 from langchain_nebula_video.emulator.serving.responses import Response
 
-from .error_envelopes import gateway_response, nebula_error
+from .error_envelopes import gateway_response
+from .nebula_keys import authenticate
 from .nebula_models import NEBULA_MODELS
-from .nebula_records import CONSUMED, QUOTA_PER_USD, charges_of, group_of, log_rows, task_rows, to_quota
+from .nebula_records import CONSUMED, charges_of, group_of, log_rows, task_rows
+from .nebula_refusals import NebulaRefusal, error_response
 from .vidu_models import VIDU_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_nebula_video.emulator.accounts import Account, Key
+    from langchain_nebula_video.emulator.accounts import Account
+    from langchain_nebula_video.emulator.refusals import Refusal
     from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
 
 UNLIMITED = 100_000_000
@@ -63,14 +66,14 @@ def routes() -> list[tuple[str, str, Handler]]:
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
     """Turn a refusal into an error response: a wrong key, or too many requests, which has no body."""
-    if refusal.reason is Reason.RATE:
-        return Response(429).with_headers(x_oneapi_request_id=exchange.request_id)
-    return gateway_response(exchange, nebula_error("", refusal.message, exchange.request_id), 401)
+    if isinstance(refusal, NebulaRefusal):
+        return error_response(exchange, refusal)
+    return Response(429).with_headers(x_oneapi_request_id=exchange.request_id)
 
 
 async def list_models(exchange: Exchange) -> Response:
     """``GET /v1/models``: those that the key may use."""
-    key = _key_of(exchange)
+    key = authenticate(exchange)
     common = {"object": "model", "created": 1_626_777_600, "owned_by": "custom", "supported_endpoint_types": ["openai"]}
     rows = [{"id": name} | common for name in (_MODELS if key.models is None else key.models)]
     return gateway_response(exchange, {"success": True, "data": rows, "object": "list"})
@@ -78,7 +81,7 @@ async def list_models(exchange: Exchange) -> Response:
 
 async def retrieve_model(exchange: Exchange) -> Response:
     """``GET /v1/models/{model}``. It knows the chat models alone, so it denies, with 200, every video model."""
-    _key_of(exchange)
+    authenticate(exchange)
     message = f"The model '{exchange.path_params['model']}' does not exist"
     error = {"message": message, "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     return gateway_response(exchange, {"error": error})
@@ -86,7 +89,7 @@ async def retrieve_model(exchange: Exchange) -> Response:
 
 async def subscription(exchange: Exchange) -> Response:
     """``GET /v1/dashboard/billing/subscription``: the key's own limit, not the account's balance."""
-    key = _key_of(exchange)
+    key = authenticate(exchange)
     limit = UNLIMITED if key.quota is None else float(key.quota)
     figures = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), limit)
     head = {"object": "billing_subscription", "has_payment_method": True}
@@ -95,14 +98,14 @@ async def subscription(exchange: Exchange) -> Response:
 
 async def usage(exchange: Exchange) -> Response:
     """``GET /v1/dashboard/billing/usage``: nothing, because videos are charged to the account and not to the key."""
-    _key_of(exchange)
+    authenticate(exchange)
     return gateway_response(exchange, {"object": "list", "total_usage": 0})
 
 
 async def key_usage(exchange: Exchange) -> Response:
     """``GET /api/usage/token/``: the key's own limit, and whether it has a list of models."""
     _count(exchange, "api", "critical")
-    key = _key_of(exchange)
+    key = authenticate(exchange)
     left = 0 if key.quota is None else to_quota(key.quota)
     data = {
         "object": "token_usage",
@@ -198,19 +201,6 @@ async def pricing(exchange: Exchange) -> Response:
         "usable_group": {group: group for group in ratios},
     }
     return gateway_response(exchange, body)
-
-
-def _key_of(exchange: Exchange) -> Key:
-    """Return the key of a request.
-
-    Raises:
-        Refusal: There is none, or it is unknown.
-    """
-    authorization = exchange.headers.get("authorization", "")
-    key = exchange.state.accounts.find_key_of(authorization)
-    if key is None or key.account.region is not None:
-        raise Refusal(Reason.KEY, "无效的令牌" if authorization else "未提供令牌")
-    return key
 
 
 def _console_account(exchange: Exchange) -> Account:

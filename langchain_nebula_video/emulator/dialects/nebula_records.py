@@ -5,29 +5,32 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.enums import Dialect, Status
+from langchain_nebula_video.emulator.billing import to_quota
+from langchain_nebula_video.emulator.enums import Dialect
 from langchain_nebula_video.emulator.serving.storage import signed_url
+from langchain_nebula_video.emulator.table import CHANNEL, RowStatus
 
-from .nebula_rows import PROGRESS, RowStatus, row_at
+from .nebula_source_answers import vendor_answer
 
 if TYPE_CHECKING:
-    from decimal import Decimal
+    from collections.abc import Mapping
 
     from langchain_nebula_video.emulator.accounts import Account
     from langchain_nebula_video.emulator.bill import BillLine
     from langchain_nebula_video.emulator.serving.exchange import Exchange
+    from langchain_nebula_video.emulator.table import Row
     from langchain_nebula_video.emulator.tasks import Task
 
-QUOTA_PER_USD = 500_000
 # Alibaba's number among the gateway's kinds of channel, and what the gateway calls every video task.
-PLATFORM, CHANNEL, ACTION = "17", 17, "generate"
+PLATFORM, ACTION = "17", "generate"
+_PROGRESS: Mapping[RowStatus, str] = {
+    RowStatus.NOT_START: "0%",
+    RowStatus.IN_PROGRESS: "30%",
+    RowStatus.SUCCESS: "100%",
+    RowStatus.FAILURE: "100%",
+}
 CONSUMED = 2
 """The type of a log row that is a charge."""
-
-
-def to_quota(usd: Decimal) -> int:
-    """Return an amount in the gateway's whole units, cut off."""
-    return int(usd * QUOTA_PER_USD)
 
 
 def group_of(account: Account) -> str:
@@ -45,18 +48,21 @@ def log_rows(exchange: Exchange, account: Account) -> list[dict[str, Any]]:
     """Return the account's log: one row for each charge, in order."""
     tasks = {task.id: task for task in exchange.state.engine.tasks_of(account, Dialect.NEBULA)}
     return [
-        _log_row(number, line, tasks[line.task_id], account)
+        _log_row(number, line, tasks[line.task_id], float(exchange.state.site_discount))
         for number, line in enumerate(charges_of(exchange, account), start=1)
     ]
 
 
 def task_rows(exchange: Exchange, account: Account) -> list[dict[str, Any]]:
     """Return the account's rows in the table of tasks, in order."""
-    tasks = exchange.state.engine.tasks_of(account, Dialect.NEBULA)
-    return [_task_row(exchange, number, task, account) for number, task in enumerate(tasks, start=1)]
+    state = exchange.state
+    tasks, now = state.engine.tasks_of(account, Dialect.NEBULA), state.clock.now()
+    rows = ((number, task, state.table.row_at(task, now)) for number, task in enumerate(tasks, start=1))
+    return [_task_row(exchange, number, task, row) for number, task, row in rows if row is not None]
 
 
-def _log_row(number: int, line: BillLine, task: Task, account: Account) -> dict[str, Any]:
+def _log_row(number: int, line: BillLine, task: Task, discount: float) -> dict[str, Any]:
+    account = task.account
     quota, resolution = to_quota(line.amount), line.resolution.lower()
     key_name, key_number = (task.key.name, task.key.number) if task.key else (account.name, 0)
     other = {
@@ -68,7 +74,7 @@ def _log_row(number: int, line: BillLine, task: Task, account: Account) -> dict[
         "video_resolution": resolution,
         "video_price_per_second": float(line.price),
         "group_ratio": float(line.group_ratio),
-        "oem_user_discount": 1,
+        "oem_user_discount": discount,
         "actual_quota": quota,
         "billing_type": "per_second_per_resolution",
         "platform": PLATFORM,
@@ -98,31 +104,28 @@ def _log_row(number: int, line: BillLine, task: Task, account: Account) -> dict[
     }
 
 
-def _task_row(exchange: Exchange, number: int, task: Task, account: Account) -> dict[str, Any]:
-    now = exchange.state.clock.now()
-    row, record = row_at(task, now), task.record(now)
-    succeeded = row.status is RowStatus.SUCCESS
-    prompt = {"orig_prompt": task.spec.prompt} if record.status is Status.SUCCEEDED else {}
-    ended = row.status in {RowStatus.SUCCESS, RowStatus.FAILURE}
+def _task_row(exchange: Exchange, number: int, task: Task, row: Row) -> dict[str, Any]:
+    state = exchange.state
+    record = task.record(state.clock.now())
     return {
         "id": number,
         "created_at": int(task.accepted_at),
         "updated_at": int(task.accepted_at),
         "task_id": task.id,
         "platform": PLATFORM,
-        "user_id": account.number,
+        "user_id": task.account.number,
         "channel_id": 0,
         "quota": 0,
         "action": ACTION,
         "status": row.status,
         # A finished row has the video's address there.
-        "fail_reason": signed_url(exchange, record) if succeeded else row.reason,
+        "fail_reason": signed_url(exchange, record) if row.status is RowStatus.SUCCESS else row.reason,
         "submit_time": int(task.accepted_at),
-        "start_time": int(task.started_at) if task.started_at <= now else 0,
-        "finish_time": int(task.finished_at) if ended else 0,
-        "progress": PROGRESS[row.status],
+        "start_time": 0 if row.status is RowStatus.NOT_START else int(task.started_at),
+        "finish_time": int(state.table.visit_of_end(task)) if row.status.ended else 0,
+        "progress": _PROGRESS[row.status],
         "properties": {"input": ""},
-        "data": {"output": {"task_id": task.id, "task_status": record.status, **prompt}},
+        "data": vendor_answer(exchange, task, record, row),
         "model_name": task.spec.model.name,
         "api_key": task.key.name if task.key else "",
     }

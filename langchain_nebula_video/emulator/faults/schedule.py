@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator.records import FaultRecord
 
-from .kinds import KINDS, POINTS
+from .kinds import POINTS
+from .nebula import ALL_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,9 +69,9 @@ class Faults:
         Raises:
             ValueError: The point, the kind or a parameter is unknown.
         """
-        fault_kind = KINDS.get(kind)
+        fault_kind = ALL_KINDS.get(kind)
         if point not in POINTS or fault_kind is None:
-            message = f"no fault {kind!r} at {point!r}; points: {', '.join(POINTS)}; kinds: {', '.join(KINDS)}"
+            message = f"no fault {kind!r} at {point!r}; points: {', '.join(POINTS)}; kinds: {', '.join(ALL_KINDS)}"
             raise ValueError(message)
         problem = _find_problem(fault_kind, point, params)
         if problem is not None:

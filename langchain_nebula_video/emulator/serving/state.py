@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.accounts import Accounts
     from langchain_nebula_video.emulator.clock import Clock
     from langchain_nebula_video.emulator.engine import Engine
+    from langchain_nebula_video.emulator.enums import Behaviour
     from langchain_nebula_video.emulator.files import FileStore
     from langchain_nebula_video.emulator.rate_limits import RateLimiter
     from langchain_nebula_video.emulator.rendering.cache import VideoCache
+    from langchain_nebula_video.emulator.table import Table
 
     from .request_log import RequestLog
     from .signed_urls import UrlSigner
@@ -39,6 +41,13 @@ class State:
     request_log: RequestLog
     uploads: Uploads
     rate_limiter: RateLimiter
+    table: Table
+    """Nebula's table of tasks."""
+    behaviour: Behaviour
+    bytes_accepted: bool
+    """Whether the vendor behind Nebula takes an image as bare base64."""
+    site_discount: Decimal
+    """The factor of Nebula's site on every price."""
     vidu_query_refusal: int | None
     """The status code for a Vidu query at the path of the submit; None if that path answers."""
     url_lifetime: float

@@ -13,7 +13,7 @@ from PIL import Image
 from langchain_nebula_video import emulator as package
 from langchain_nebula_video.emulator import Clock, Emulator
 from langchain_nebula_video.emulator.extras import require_extra
-from langchain_nebula_video.emulator.faults.kinds import KINDS
+from langchain_nebula_video.emulator.faults.nebula import ALL_KINDS
 from tests.tables import each_row
 
 if TYPE_CHECKING:
@@ -297,12 +297,12 @@ async def test_control_routes_answer_this_machine_alone(emulator: Emulator) -> N
         assert (await stranger.get("/_emulator/tasks")).status_code == 403
 
 
-@each_row("kind", KINDS)
+@each_row("kind", ALL_KINDS)
 def test_every_kind_of_fault_is_documented(kind: str) -> None:
     """With each of its parameters, in the table of the README."""
     readme = (Path(package.__path__[0]) / "README.md").read_text(encoding="utf-8")
     (row,) = [line for line in readme.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1]]
-    assert [name for name in KINDS[kind].params if f"`{name}" not in row] == []
+    assert [name for name in ALL_KINDS[kind].params if f"`{name}" not in row] == []
 
 
 def test_public_names_are_sorted_and_there() -> None:
