@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["find_mp4_defect"]
+__all__ = ["find_mp4_defect", "is_video_start"]
 
 _HEADER_SIZE = 16
 _MAX_BOXES = 10_000
+_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"})
+"""The boxes that an MP4 or QuickTime file may begin with."""
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+"""WebM too (RFC 9559, section 5.1)."""
+
+
+def is_video_start(head: bytes) -> bool:
+    """Whether these bytes may be the beginning of a video file. Twelve are enough."""
+    return head[4:8] in _FIRST_BOXES or head.startswith(_MATROSKA) or (head[:4], head[8:12]) == (b"RIFF", b"AVI ")
 
 
 def find_mp4_defect(path: Path) -> str | None:

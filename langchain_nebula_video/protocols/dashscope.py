@@ -11,10 +11,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from langchain_nebula_video.errors import RefusedError, RequestError
 from langchain_nebula_video.media.urls import is_loopback, split_url
 from langchain_nebula_video.protocols import parsing
-from langchain_nebula_video.protocols.refusals import TASK_STATUS_UNKNOWN, find_request_id, parse_refusal
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import (
     Extensions,
@@ -56,6 +54,8 @@ _MEDIA_TYPES = {"image": "first_frame", "last_image": "last_frame", "audio_url":
 class _DashScope(ResponseParser):
     frame_forms = frozenset({"fields", "media"})
     supported_fields = frozenset({*_INPUT_FIELDS, *_PARAMETER_FIELDS}) | _FRAME_FIELDS
+    lone_request_id_is_task = False
+    unknown_is_own = True
     task_id_paths = ("output.task_id",)  # a reseller that counts its tasks itself puts its own id there
 
     def build_submit(
@@ -85,24 +85,6 @@ class _DashScope(ResponseParser):
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:
         return (WireRequest("GET", f"{_TASKS_PATH}/{encode_segment(task_id)}"),)
-
-    def parse_refusal(
-        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
-    ) -> RequestError | None:
-        """Also treat the status `UNKNOWN` as a refusal. On other gateways it is a temporary state."""
-        body = parsing.parse_json_object(reply.body) or {}
-        if (
-            not paid
-            and 200 <= reply.status < 300
-            and parsing.get_value(body, "output.task_status") == TASK_STATUS_UNKNOWN
-        ):
-            return RefusedError(
-                "The gateway answered that the task's status is UNKNOWN: there is none, or it is older than 24 hours.",
-                status_code=reply.status,
-                code=TASK_STATUS_UNKNOWN,
-                request_id=find_request_id(reply, body),
-            )
-        return parse_refusal(reply, paid=paid, free_refusals=free_refusals)
 
 
 class _DashScopeDirect(_DashScope):

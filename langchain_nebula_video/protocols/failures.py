@@ -8,12 +8,12 @@ from typing import Any
 
 from langchain_nebula_video.media.urls import split_url
 from langchain_nebula_video.protocols.shapes import layers
-from langchain_nebula_video.protocols.values import get_text, parse_json_object
+from langchain_nebula_video.protocols.values import as_text, get_text, get_value, parse_json_object
 
 __all__ = ["GENERIC_CODES", "find_error", "says_error"]
 
-_CODE_NAMES = ("code", "err_code", "error_code", "fail_code")
-"""`err_code`: Vidu."""
+_CODE_NAMES = ("code", "err_code", "error_code", "fail_code", "base_resp.status_code")
+"""`err_code`: Vidu. `base_resp`: MiniMax."""
 _WORDS_NAMES = (
     "message",
     "msg",
@@ -21,6 +21,7 @@ _WORDS_NAMES = (
     "error_message",
     "err_msg",
     "task_status_msg",  # Kling
+    "base_resp.status_msg",
     "detail",  # FastAPI, so LiteLLM and SGLang too: a text, or a list of objects with `msg`
 )
 _WORDS_OF_THE_TASK = ("fail_reason", "error_message", "err_msg", "task_status_msg")
@@ -71,7 +72,7 @@ def says_error(body: Mapping[str, Any]) -> bool:
 def _read_pair(holder: object) -> tuple[str | None, str | None]:
     """Return the code and the words that stand side by side in an object, or that a text consists of."""
     if not isinstance(holder, Mapping):
-        return _take_apart(None, get_text({"text": holder}, "text") if isinstance(holder, str) else None, holder)
+        return _take_apart(None, as_text(holder) if isinstance(holder, str) else None, holder)
     code = get_text(holder, *_CODE_NAMES)
     names: tuple[str, ...] = _WORDS_NAMES
     if code is not None and _is_success(code):
@@ -79,8 +80,8 @@ def _read_pair(holder: object) -> tuple[str | None, str | None]:
     elif code is not None and _HTTP_STATUS.fullmatch(code):
         code = None
     for name in names:
-        value = holder.get(name)
-        words = _join_details(value) if name == "detail" else get_text(holder, name)
+        value = get_value(holder, name)
+        words = _join_details(value) if name == "detail" else as_text(value)
         if words and words.strip().lower() not in _NO_WORDS:
             return _take_apart(code, words, value)
     return code, None
@@ -96,7 +97,7 @@ def _join_details(value: object) -> str | None:
         parts = [_join_details(item) for item in value[:5]]
         return "; ".join(part for part in parts if part) or None
     if not isinstance(value, Mapping):
-        return get_text({"text": value}, "text")
+        return as_text(value)
     where = value.get("loc")
     field = ".".join(str(part) for part in where[1:5]) if isinstance(where, list) else ""
     words = get_text(value, "msg", "message")

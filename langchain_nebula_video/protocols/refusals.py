@@ -26,6 +26,9 @@ from langchain_nebula_video.protocols.parsing import (
     parse_json_objects,
     parse_submitted,
 )
+from langchain_nebula_video.protocols.shapes import layers, values
+from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN
+from langchain_nebula_video.protocols.values import as_text, first
 from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
@@ -111,9 +114,6 @@ _UNREAD_TASK_ID = re.compile(rb'\\*"task_?id\\*"\s*:\s*(\\*"[^"\\\s]|[1-9])', re
 """A task id anywhere in a body, also in one that is cut off, or that is quoted in a text."""
 _TIMEOUT_STATUSES = frozenset({408, 499})
 """A proxy or the gateway stopped waiting. The outcome of the request is unknown."""
-
-TASK_STATUS_UNKNOWN = "UNKNOWN"
-"""DashScope's status for a task that it does not know, or no longer. `unknown` is a temporary state elsewhere."""
 
 
 def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
@@ -247,7 +247,7 @@ def find_request_id(reply: Reply, body: dict[str, Any] | None = None) -> str | N
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]
-    return get_text(body, "metadata.request_id", "request_id")
+    return first(as_text, values(layers(body), "request_id"))
 
 
 def parse_retry_after(reply: Reply) -> float | None:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.errors import RefusedError, RequestError
 from langchain_nebula_video.protocols import parsing
-from langchain_nebula_video.protocols.refusals import find_request_id, parse_refusal
+from langchain_nebula_video.protocols.addresses import find_url, url_expiry
+from langchain_nebula_video.protocols.failures import GENERIC_CODES, find_error
+from langchain_nebula_video.protocols.refusals import TASK_STATUS_UNKNOWN, find_request_id, parse_refusal
+from langchain_nebula_video.protocols.shapes import Layer, layers, values
+from langchain_nebula_video.protocols.sizes import find_resolution
+from langchain_nebula_video.protocols.statuses import find_gone_word, find_status
+from langchain_nebula_video.protocols.values import (
+    as_decimal,
+    as_flag,
+    as_positive,
+    as_prompt,
+    as_text,
+    as_time,
+    first,
+)
 from langchain_nebula_video.protocols.wire import FrameForm, Reply, Submission, TaskSnapshot
 from langchain_nebula_video.schema import TaskStatus
 
@@ -29,11 +43,19 @@ class ResponseParser:
     frame_forms: frozenset[FrameForm] = frozenset({"fields"})
     task_id_paths: tuple[str, ...] = ("task_id", "id", "data.task_id")
     """Where the answer to a fetch has the id that was asked for. The vendor's own id may stand deeper."""
+    lone_request_id_is_task = True
+    """Whether a submit's answer that has a `request_id` and nothing else names the task by it, as xAI's does. An answer
+    of DashScope has one whatever it says."""
+    unknown_is_own = False
+    """Whether `UNKNOWN` is the gateway's own word for a task that it has not. Elsewhere `unknown` is temporary."""
 
     def parse_submit(self, reply: Reply) -> Submission | None:
         """See `Protocol`."""
         body = parsing.parse_submitted(reply.body)
         task_id = parsing.find_task_id(body) if body else None
+        if body is None and self.lone_request_id_is_task and 200 <= reply.status < 300:
+            body = parsing.parse_json_object(reply.body)
+            task_id = parsing.find_lone_request_id(body) if body else None
         if body is None or task_id is None:
             return None
         return Submission(task_id=task_id, snapshot=_parse_snapshot(body, reply))
@@ -51,86 +73,101 @@ class ResponseParser:
     def parse_refusal(
         self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
     ) -> RequestError | None:
-        """See `Protocol`."""
+        """See `Protocol`. A task that the gateway has no longer is a refusal of the look."""
+        body = parsing.parse_json_object(reply.body) if not paid and 200 <= reply.status < 300 else None
+        gone = find_gone_word(body, unknown_is_own=self.unknown_is_own) if body else None
+        if gone is not None:
+            return RefusedError(
+                f"The gateway answered that the task's status is {gone[:100]}: there is none, or it is no longer kept.",
+                status_code=reply.status,
+                code=TASK_STATUS_UNKNOWN,
+                request_id=find_request_id(reply, body),
+            )
         return parse_refusal(reply, paid=paid, free_refusals=free_refusals)
 
 
-_VENDOR_STATUS_PATHS = ("metadata.output.task_status", "output.task_status")
-
-
-def _find_status(body: Mapping[str, Any]) -> TaskStatus:
-    """Return the status from the gateway's own word. The vendor's nested word separates queued from running.
-
-    An undocumented word means that the task is still running: it is paid for, and only the deadline may end the
-    wait for it.
-    """
-    vendor_status = parsing.parse_status(
-        next(filter(None, (parsing.get_value(body, path) for path in _VENDOR_STATUS_PATHS)), None)
-    )
-    words = [parsing.get_value(body, path) for path in ("data.status", "status")]
-    for status in map(parsing.parse_status, words):
-        if status is not None:
-            queued = status is TaskStatus.RUNNING and vendor_status is TaskStatus.QUEUED
-            return TaskStatus.QUEUED if queued else status
-    if vendor_status is None or (vendor_status.finished and any(isinstance(word, str) for word in words)):
-        return TaskStatus.RUNNING
-    return vendor_status
-
-
-def _find_unknown_status(body: Mapping[str, Any]) -> str | None:
-    words = (parsing.get_text(body, path) for path in ("data.status", "status", *_VENDOR_STATUS_PATHS))
-    return next((word for word in words if word and parsing.parse_status(word) is None), None)
+_SIDES = (("width", "height"), ("video_width", "video_height"))
+"""new-api's page on video tasks, `metadata`; MiniMax."""
+_QUOTA_PER_USD = 500_000
+"""new-api's unit of account; `GET /api/status` says it. Its row of a task has what was really taken."""
+_LONGEST_VIDEO = 600
+"""Seconds. A `duration` outside `usage` that is longer is how long the task took."""
 
 
 def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
-    status = _find_status(body)
+    answer = layers(body)
+    status, unknown_status = find_status(body)
     # An error together with an unfinished status is a temporary fault of the gateway's own polling.
-    code, reason = parsing.find_error(body) if status is TaskStatus.FAILED else (None, None)
-    url = parsing.find_url(body) if status is TaskStatus.SUCCEEDED else None
-    finished_at = _find_finished_at(body) if status.finished else None
+    code, reason = find_error(body) if status is TaskStatus.FAILED else (None, None)
+    url = find_url(body) if status is TaskStatus.SUCCEEDED else None
+    finished_at = first(as_time, values(answer, "finished_at")) if status.finished else None
+    seconds, billed_seconds = _find_seconds(answer)
+    resolution = find_resolution(values(answer, "resolution"), _find_sides(answer))
+    amount_usd = _find_amount(answer) if status is TaskStatus.SUCCEEDED else None
+    price_per_second = first(as_decimal, values(answer, "price_per_second"))
+    # The Nebula page: `billing_pending: false`, and beside it all that a bill is made of.
+    figures = (price_per_second, seconds, resolution)
+    is_bill = next(values(answer, "billing_pending"), None) is False and None not in figures
     return TaskSnapshot(
         status=status,
-        unknown_status=_find_unknown_status(body),
+        unknown_status=unknown_status,
         url=url,
-        expires_at=parsing.url_expiry(url, finished_at, reply.received_at) if url else None,
-        code=code,
+        expires_at=url_expiry(url, finished_at, reply.received_at) if url else None,
+        code=None if code in GENERIC_CODES else code,
         reason=reason,
-        progress=_find_progress(body),
-        submitted_at=parsing.find_time(
-            body, "metadata.output.submit_time", "output.submit_time", "data.submit_time", "created_at"
-        ),
+        progress=first(_as_share, values(answer, "progress")),
+        submitted_at=first(as_time, values(answer, "submitted_at")),
         finished_at=finished_at,
-        price_per_second=parsing.get_decimal(body, "metadata.model_price"),
-        group_ratio=parsing.get_decimal(body, "metadata.group_ratio"),
-        seconds=parsing.get_seconds(
-            body, "metadata.usage.duration", "usage.duration", "usage.video_duration", "metadata.requested_seconds"
-        ),
-        resolution=_find_resolution(body),
-        billed=parsing.get_value(body, "metadata.billing_pending") is False,
-        model=parsing.get_text(body, "model", "data.properties.origin_model_name"),
-        prompt=parsing.get_prompt(body, "metadata.output.orig_prompt", "output.orig_prompt"),
-        actual_prompt=parsing.get_text(body, "metadata.output.actual_prompt", "output.actual_prompt"),
+        price_per_second=price_per_second,
+        group_ratio=first(as_decimal, values(answer, "group_ratio")),
+        seconds=seconds,
+        billed_seconds=billed_seconds,
+        resolution=resolution,
+        sound=first(as_flag, values(answer, "sound")),
+        amount_usd=amount_usd,
+        billed=amount_usd is not None or (is_bill and status is TaskStatus.SUCCEEDED),
+        model=first(as_text, values(answer, "model")),
+        prompt=first(as_prompt, values(answer, "prompt")),
+        actual_prompt=first(as_text, values(answer, "actual_prompt")),
         request_id=find_request_id(reply, body),
         raw=body,
     )
 
 
-def _find_resolution(body: Mapping[str, Any]) -> str | None:
-    """Return Nebula's text, or DashScope's `SR`, a number of lines, as text."""
-    text = parsing.get_text(body, "metadata.usage.resolution")
-    lines = parsing.get_int(body, "usage.SR", "metadata.usage.SR")
-    return text.lower() if text else f"{lines}p" if lines else None
+def _find_seconds(answer: list[Layer]) -> tuple[Decimal | None, Decimal | None]:
+    """Return the length of the video, and the seconds that are billed if they are others."""
+    length = first(as_positive, values(answer, "seconds"))
+    billed = first(as_positive, values(answer, "billed_seconds"))
+    clip = first(as_positive, values(answer, "clip_seconds"))
+    if clip is not None and billed is not None and length == billed > clip:
+        length = billed - clip
+    if length is not None and length > _LONGEST_VIDEO and length != billed:
+        length = None
+    return length, None if billed == length else billed
 
 
-def _find_finished_at(body: Mapping[str, Any]) -> Any:
-    return parsing.find_time(body, "metadata.output.end_time", "output.end_time", "data.finish_time", "completed_at")
+def _find_sides(answer: list[Layer]) -> tuple[int | None, int | None]:
+    """Return width and height."""
+    for layer in answer:
+        for names in _SIDES:
+            sides = [first(as_positive, [layer.fields.get(name)]) for name in names]
+            if None not in sides:
+                width, height = (int(side or 0) for side in sides)
+                return width, height
+    return None, None
 
 
-def _find_progress(body: Mapping[str, Any]) -> float | None:
+def _find_amount(answer: list[Layer]) -> Decimal | None:
+    """Return what the video costs in US dollars, if the answer says it as one figure."""
+    quota = first(_as_quota, values(answer, "quota"))
+    return quota / _QUOTA_PER_USD if quota is not None else first(as_positive, values(answer, "cost"))
+
+
+def _as_quota(value: object) -> Decimal | None:
+    return as_decimal(value, below=1_000_000 * _QUOTA_PER_USD) or None
+
+
+def _as_share(value: object) -> float | None:
     """Return `progress`, such as 30 or `"30%"`, as a fraction of 1."""
-    for path in ("progress", "data.progress"):
-        value = parsing.get_value(body, path)
-        number = parsing.get_decimal({"n": value.strip().rstrip("%") if isinstance(value, str) else value}, "n")
-        if number is not None:
-            return min(float(number) / 100, 1.0)
-    return None
+    number = as_decimal(value.strip().rstrip("%") if isinstance(value, str) else value)
+    return None if number is None else min(float(number) / 100, 1.0)

@@ -1,25 +1,30 @@
-"""Read values of a JSON answer: objects, texts, numbers, times."""
+"""Read values of a JSON answer: objects, texts, numbers, times. `as_` takes a value, `get_` a body and paths."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
+    "as_decimal",
+    "as_flag",
+    "as_positive",
+    "as_prompt",
+    "as_text",
+    "as_time",
     "find_time",
+    "first",
     "get_decimal",
-    "get_int",
     "get_object",
-    "get_prompt",
-    "get_seconds",
     "get_text",
     "get_value",
     "parse_json_object",
 ]
 
+T = TypeVar("T")
 _BEIJING = timezone(timedelta(hours=8))
 _MAX_TEXT = 2000
 _MAX_PROMPT = 20_000
@@ -56,66 +61,77 @@ def get_value(body: object, path: str) -> Any:
     return body
 
 
-def get_text(body: object, *paths: str, max_length: int = _MAX_TEXT) -> str | None:
-    """Return the first of these values that is a string or an integer, as truncated valid text."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value) if abs(value) < 10**30 else None
-        if isinstance(value, str) and value:
-            return value[:max_length].encode("utf-8", "replace").decode("utf-8")
+def first(parse: Callable[[Any], T | None], found: Iterable[Any]) -> T | None:
+    """Return the first of these values that can be parsed."""
+    return next((value for raw in found if (value := parse(raw)) is not None), None)
+
+
+def as_text(value: object, *, max_length: int = _MAX_TEXT) -> str | None:
+    """Return a string or an integer as truncated valid text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**30 else None
+    if isinstance(value, str) and value:
+        return value[:max_length].encode("utf-8", "replace").decode("utf-8")
     return None
 
 
-def get_prompt(body: object, *paths: str) -> str | None:
-    """Like `get_text`, with a higher length limit: prompts are compared, not only shown."""
-    return get_text(body, *paths, max_length=_MAX_PROMPT)
+def as_prompt(value: object) -> str | None:
+    """Like `as_text`, with a higher length limit: prompts are compared, not only shown."""
+    return as_text(value, max_length=_MAX_PROMPT)
 
 
-def get_decimal(body: object, *paths: str, below: int = 1_000_000) -> Decimal | None:
-    """Return the first of these values that is 0, or between 1e-19 and a limit."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            number = Decimal(str(value))
-        except (InvalidOperation, ValueError):
-            continue
-        if number.is_finite() and 0 <= number < below and (not number or number.adjusted() > -20):
-            return number
-    return None
+def as_decimal(value: object, *, below: int = 1_000_000) -> Decimal | None:
+    """Return a number that is 0, or between 1e-19 and a limit. Some gateways send `"5"` or 5.04."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = Decimal(str(value))
+    except (InvalidOperation, ValueError):
+        return None
+    sensible = number.is_finite() and 0 <= number < below and (not number or number.adjusted() > -20)
+    return number if sensible else None
 
 
-def get_int(body: object, *paths: str) -> int | None:
-    """Return the first of these values that is a whole number above 0. Some gateways send `"5"` or 5.0."""
-    for path in paths:
-        number = get_decimal(body, path)
-        if number is not None and number == number.to_integral_value() and number > 0:
-            return int(number)
-    return None
+def as_positive(value: object) -> Decimal | None:
+    """Like `as_decimal`, but not 0."""
+    return as_decimal(value) or None
 
 
-def get_seconds(body: object, *paths: str) -> Decimal | None:
-    """Return the first of these values that is a number of seconds above 0. Some gateways send `"5"` or 5.04."""
-    return next((number for path in paths if (number := get_decimal(body, path))), None)
+def as_flag(value: object) -> bool | None:
+    """Return a truth value, also one that is written as text."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
+def as_time(value: object) -> datetime | None:
+    """Return a time: epoch seconds, epoch milliseconds, or ISO 8601."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)  # UniAll's page on Happy Horse has the epoch as text
+    if isinstance(value, int | float) and 10**9 < value < 10**13:
+        return datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        # The page names no time zone. The vendor's service runs on Beijing time.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=_BEIJING)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def get_text(body: object, *paths: str) -> str | None:
+    """Return the value at the first of these paths that is a text."""
+    return first(as_text, (get_value(body, path) for path in paths))
+
+
+def get_decimal(body: object, *paths: str) -> Decimal | None:
+    """Return the value at the first of these paths that is a sensible number."""
+    return first(as_decimal, (get_value(body, path) for path in paths))
 
 
 def find_time(body: object, *paths: str) -> datetime | None:
-    """Return the first of these values that is a time: epoch seconds, epoch milliseconds, or ISO 8601."""
-    for path in paths:
-        value = get_value(body, path)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
-            value = int(value)  # one of UniAll's examples has the epoch as text
-        if isinstance(value, int | float) and 10**9 < value < 10**13:
-            return datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
-        if isinstance(value, str):
-            try:
-                moment = datetime.fromisoformat(value.strip())
-                # The page names no time zone. The vendor's service runs on Beijing time.
-                return (moment if moment.tzinfo else moment.replace(tzinfo=_BEIJING)).astimezone(UTC)
-            except (ValueError, OverflowError):
-                continue
-    return None
+    """Return the value at the first of these paths that is a time."""
+    return first(as_time, (get_value(body, path) for path in paths))

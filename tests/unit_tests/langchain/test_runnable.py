@@ -33,6 +33,7 @@ from langchain_nebula_video import (
 )
 from tests.conftest import KEY, Gateway, jpeg, submitted, succeeded
 
+VIDEO_URL = "https://results.example.com/video.mp4"
 URL = "https://example.com/cat.jpg"
 
 
@@ -156,7 +157,7 @@ def test_an_address_alone_is_no_prompt(options: dict[str, Any], gateway: Gateway
 
 def test_an_effect_wants_no_words_of_a_model_s_picture(options: dict[str, Any], gateway: Gateway) -> None:
     gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}}]
-    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": URL}}]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": VIDEO_URL}}]
     animate = NebulaVideoRunnable(**options, gateway="dashscope", model="wanx2.1-i2v-turbo", template="flying")
     for given in (DRAWN, WISH):
         animate.invoke(given)
@@ -305,7 +306,7 @@ def test_a_video_of_text_alone_needs_no_image(options: dict[str, Any], gateway: 
 
 def test_an_effect_is_a_default_like_any_other(options: dict[str, Any], gateway: Gateway) -> None:
     gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}}]
-    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": URL}}]
+    gateway.fetches = [{"output": {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": VIDEO_URL}}]
     defaults: dict[str, Any] = {"template": "flying", "negative_prompt": "blur", "watermark": True, "duration": 4}
     animate = NebulaVideoRunnable(**options, gateway="dashscope", model="wanx2.1-i2v-turbo", **defaults)
     animate.invoke(URL)

@@ -115,10 +115,10 @@ def test_signed_urls_can_be_left_to_the_artifact(options: dict[str, Any]) -> Non
 
 
 def test_a_video_that_comes_as_a_data_uri_never_reaches_the_content(options: dict[str, Any], gateway: Gateway) -> None:
-    gateway.fetches = [{**succeeded(), "url": "data:video/mp4;base64,AAAA"}]
+    gateway.fetches = [{**succeeded(), "url": "data:video/mp4;base64,AAAAGGZ0eXBpc29t"}]
     message = NebulaVideoTool(**options).invoke(CALL)
-    assert "AAAA" not in message.content
-    assert message.artifact["video"]["base64"] == "AAAA"
+    assert "AAAAGGZ0" not in message.content
+    assert message.artifact["video"]["base64"] == "AAAAGGZ0eXBpc29t"
 
 
 @pytest.mark.parametrize("kind", [NebulaVideoTool, NebulaSubmitVideoTool, NebulaGetVideoTool, NebulaQuoteVideoTool])

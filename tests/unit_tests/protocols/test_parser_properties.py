@@ -26,7 +26,7 @@ DOCUMENTED = [body for body in DOCUMENTED if isinstance(body, dict)]
 WORDS = {
     "not_start", "submitted", "queued", "pending", "created", "queueing", "", "unknown", "in_progress", "processing",
     "running", "suspended", "success", "succeed", "succeeded", "completed", "failure", "failed", "error", "canceled",
-    "cancelled",
+    "cancelled", "in_queue", "initializing", "initialized", "preparing", "generating", "done", "fail",
 }  # fmt: skip
 
 # Names and values that the parsers look for, so that arbitrary answers reach beyond the first line.
@@ -35,7 +35,8 @@ NAMES = st.sampled_from(
         "task_id", "id", "status", "data", "metadata", "output", "error", "code", "message", "url", "video_url",
         "result_url", "fail_reason", "task_status", "progress", "model_price", "group_ratio", "usage", "duration",
         "resolution", "submit_time", "end_time", "created_at", "result", "outputs", "requested_seconds",
-        "billing_pending", "request_id", "completed_at",
+        "billing_pending", "request_id", "completed_at", "state", "video", "content", "SR", "size", "width", "height",
+        "quota", "cost", "audio", "seconds", "fail_reason", "err_code", "msg", "detail", "creations", "task_result",
     ]
 )  # fmt: skip
 TEXTS = st.text(max_size=12) | st.sampled_from(
@@ -105,7 +106,8 @@ REPLIES = st.builds(Reply, STATUSES, HEADERS, BODIES, st.just(RECEIVED))
 def check_answer(answer: TaskSnapshot) -> None:
     """What holds for whatever was understood of an answer."""
     if answer.url is not None:
-        assert answer.url[:11].lower() == "data:video/" or answer.url[:8].lower().startswith(("https://", "http://"))
+        assert answer.url[:11].lower() == "data:video/" or answer.url.lower().startswith(("https://", "http://", "/"))
+        assert answer.url[:2] != "//"
         answer.url.encode()
         assert answer.status.value == "succeeded"
     assert (answer.url is None) is (answer.expires_at is None)
@@ -116,6 +118,9 @@ def check_answer(answer: TaskSnapshot) -> None:
         assert moment is None or moment.utcoffset() is not None
     assert answer.progress is None or 0 <= answer.progress <= 1
     assert answer.seconds is None or answer.seconds > 0
+    assert answer.billed_seconds is None or answer.billed_seconds > 0
+    assert answer.amount_usd is None or answer.amount_usd > 0
+    assert not (answer.billed and answer.status.value != "succeeded")
     for text in (answer.code, answer.reason, answer.resolution, answer.actual_prompt, answer.request_id):
         assert text is None or isinstance(text, str)
     assert isinstance(answer.raw, dict)

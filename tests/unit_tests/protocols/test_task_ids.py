@@ -95,6 +95,42 @@ def test_a_refusal_that_names_no_task_stays_one(body: bytes) -> None:
             assert isinstance(protocol.parse_refusal(reply(body, status), paid=True), RefusedError)
 
 
+@each_row(("protocol", "named"), [(name, not name.startswith("dashscope")) for name in EVERY])
+def test_a_request_id_names_the_task_only_where_nothing_else_stands_beside_it(protocol: str, named: bool) -> None:
+    """The submit of xAI answers so. DashScope has a request id in every answer, so there it proves nothing."""
+    parser = PROTOCOLS[protocol]
+    submission = parser.parse_submit(reply({"request_id": "r-1"}))
+    assert (submission is not None and submission.task_id == "r-1") is named
+    for status in (400, 429, 500, 502):
+        assert parser.parse_submit(reply({"request_id": "r-1"}, status)) is None
+    bodies: list[dict[str, Any]] = [{"request_id": "r-1", "message": "ok"}, {"request_id": ""}, {"request_id": {}}, {}]
+    for body in bodies:
+        assert parser.parse_submit(reply(body)) is None
+
+
+@each_row(
+    ("body", "task_id"),
+    [
+        ({"data": {"id": "t-1"}}, "t-1"),
+        ({"data": {"id": 2347}, "code": 0}, "2347"),
+        ({"data": {"taskId": "t-1"}, "code": 200, "msg": "success"}, "t-1"),
+        ({"data": [{"task_id": "t-1"}]}, "t-1"),
+        ({"data": '{"task_id": "t-1"}'}, "t-1"),
+        ({"taskId": 7}, "7"),
+        ({"data": {"id": 9, "task_id": "t-1"}}, "t-1"),
+        ({"data": {"id": 9}, "code": "invalid_request"}, None),
+        ({"data": "t-1", "code": 400}, None),
+        ({"data": "t-1", "error": {"message": "no"}}, None),
+        ({"data": [{"task_id": "t-1"}, {"task_id": "t-2"}]}, None),
+        ({"data": {"request_id": "r-1"}, "request_id": "r-2", "status": "ok"}, None),
+    ],
+)
+def test_an_id_in_data_is_one_unless_an_error_stands_beside_it(body: dict[str, Any], task_id: str | None) -> None:
+    for protocol in PROTOCOLS.values():
+        submission = protocol.parse_submit(reply(body))
+        assert (submission and submission.task_id) == task_id
+
+
 # --- answers about another task ---
 
 OTHER: list[tuple[str, dict[str, Any]]] = [
