@@ -6,7 +6,7 @@ May import: media, errors, schema.
 
 from __future__ import annotations
 
-from langchain_nebula_video.protocols import dashscope, nebula, uniall
+from langchain_nebula_video.protocols import dashscope, litellm, nebula, newapi, uniall, videos
 from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
 from langchain_nebula_video.protocols.refusals import find_request_id, hint_for, is_unknown_task, parse_retry_after
 from langchain_nebula_video.protocols.wire import (
@@ -44,4 +44,9 @@ PROTOCOLS: dict[str, Protocol] = {
     "dashscope": dashscope.PROTOCOL,
     "dashscope-passthrough": dashscope.PASSTHROUGH,
     "uniall": uniall.PROTOCOL,
+    "newapi": newapi.PROTOCOL,
+    "videos-litellm": litellm.PROTOCOL,
+    "videos-newapi": videos.NEWAPI,
+    "videos-sglang": videos.SGLANG,
+    "videos-vllm-omni": videos.VLLM_OMNI,
 }

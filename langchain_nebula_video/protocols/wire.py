@@ -38,7 +38,7 @@ class WireRequest:
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = field(default=None, repr=False)
-    """The fields of a multipart form; `file` is sent with them."""
+    """The fields of a multipart form; `file`, if there is one, is sent after them."""
     file: tuple[str, bytes, str] | None = field(default=None, repr=False)
     """Name, content and MIME type of the form's file."""
     file_field: str = "file"

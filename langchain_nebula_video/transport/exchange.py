@@ -190,12 +190,7 @@ class Exchange:
             headers |= {"Host": destination.netloc, "Connection": "close"}
         # A little less than the total: the library cleans up after its own timeout, but not after our cancellation.
         limit = self.http.Timeout(seconds, connect=min(_CONNECT_SECONDS, 0.9 * seconds))
-        content: dict[str, Any] = {
-            "json": request.json,
-            "data": request.form,
-            "files": {request.file_field: request.file} if request.file else None,
-            "headers": headers,
-        }
+        content = {"json": request.json, "files": _parts(request), "headers": headers}
         if to_gateway:
             built = client.build_request(request.method, destination.url, timeout=limit, **content)
         else:  # a signed or redirected URL must not get what a caller's client adds by itself
@@ -274,6 +269,14 @@ class Exchange:
     def headers(self, response: Any) -> dict[str, str]:
         """Return the headers with names in lower case, and with the key redacted."""
         return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
+
+
+def _parts(request: WireRequest) -> list[tuple[str, Any]] | None:
+    """Return the parts of a multipart form: its fields, then its file. A form without a file is multipart too."""
+    if request.form is None:
+        return None
+    fields = [(name, (None, text)) for name, text in request.form.items()]
+    return [*fields, (request.file_field, request.file)] if request.file else fields
 
 
 class FailureCapture:
