@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from langchain_nebula_video.errors import (
     AuthenticationError,
@@ -22,7 +22,7 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.protocols import parsing
 from langchain_nebula_video.protocols.refusals import parse_refusal
 from langchain_nebula_video.protocols.videos import WAN_FIELDS, Form, Videos
-from langchain_nebula_video.protocols.wire import Protocol, Reply, Submission, WireRequest
+from langchain_nebula_video.protocols.wire import FrameForm, Protocol, Reply, Submission, WireRequest
 
 __all__ = ["PROTOCOL"]
 
@@ -46,7 +46,7 @@ class _LiteLLM(Videos):
         fields: Mapping[str, Any],
         images: Mapping[str, Any],
         *,
-        frames: Literal["fields", "media"] = "fields",
+        frames: FrameForm = "fields",
     ) -> WireRequest:
         """Refuse a model's name that may put a slash into the task's id: LiteLLM cannot be asked for such a task."""
         found = _UNSAFE.search(model)
@@ -79,9 +79,11 @@ class _LiteLLM(Videos):
             return answered != asked
         return super().names_other_task(reply, task_id)
 
-    def parse_refusal(self, reply: Reply, *, paid: bool) -> RequestError | None:
+    def parse_refusal(
+        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
+    ) -> RequestError | None:
         """Also tell a wrong key and an unknown task, both of which are 400, and the vendor's accounts from yours."""
-        refusal = parse_refusal(reply, paid=paid)
+        refusal = parse_refusal(reply, paid=paid, free_refusals=free_refusals)
         if refusal is None:
             return None
         body = parsing.parse_json_object(reply.body) or {}

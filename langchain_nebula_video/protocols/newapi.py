@@ -9,10 +9,10 @@ fields of the same names are not read: a body of Nebula's would be made at the d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
-from langchain_nebula_video.protocols.wire import Protocol, WireRequest
+from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
 __all__ = ["PROTOCOL"]
 
@@ -34,7 +34,7 @@ class _NewApi(ResponseParser):
     supported_fields = frozenset(
         {"prompt", "duration", "resolution", *_FRAME_FIELDS, *_INPUT_FIELDS, *_PARAMETER_FIELDS}
     )
-    frame_forms = frozenset({"fields", "media"})  # the gateway writes the vendor's list by itself
+    frame_forms: frozenset[FrameForm] = frozenset({"fields", "media"})  # the gateway writes the vendor's list by itself
 
     def build_submit(
         self,
@@ -42,7 +42,7 @@ class _NewApi(ResponseParser):
         fields: Mapping[str, Any],
         images: Mapping[str, Any],
         *,
-        frames: Literal["fields", "media"] = "fields",  # noqa: ARG002 the gateway knows the model
+        frames: FrameForm = "fields",  # noqa: ARG002 the gateway knows the model
     ) -> WireRequest:
         given = {name: value for name, value in fields.items() if value is not None}
         body: dict[str, Any] = {"model": model, "prompt": given.get("prompt", "")}

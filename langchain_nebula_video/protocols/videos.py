@@ -26,7 +26,7 @@ from urllib.parse import unquote_to_bytes
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import inspect_image
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
-from langchain_nebula_video.protocols.wire import Protocol, WireRequest
+from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
 __all__ = ["NEWAPI", "SGLANG", "VLLM_OMNI", "WAN_FIELDS", "Form", "Videos"]
 
@@ -57,12 +57,12 @@ class Videos(ResponseParser):
     """The protocol of one kind of server."""
 
     task_id_paths = ("id",)
-    frame_forms = frozenset({"fields", "media"})
 
     def __init__(self, form: Form) -> None:
         self._form = form
         last = () if form.image == "file" else ("last_image",)
         self.supported_fields = frozenset({"prompt", "image", "duration", "resolution", *last, *form.fields})
+        self.frame_forms: frozenset[FrameForm] = frozenset({"fields"} if form.image == "file" else {"fields", "media"})
 
     def build_submit(
         self,
@@ -70,7 +70,7 @@ class Videos(ResponseParser):
         fields: Mapping[str, Any],
         images: Mapping[str, Any],
         *,
-        frames: Literal["fields", "media"] = "fields",
+        frames: FrameForm = "fields",
     ) -> WireRequest:
         """See `Protocol`."""
         form = self._form
@@ -94,7 +94,7 @@ class Videos(ResponseParser):
         body |= {theirs: given[ours] for ours, theirs in form.fields.items() if _is_said(given.get(ours))}
         return WireRequest("POST", _PATH, json=body, paid=True)
 
-    def _frames(self, given: dict[str, Any], images: Mapping[str, Any], frames: str) -> dict[str, Any]:
+    def _frames(self, given: dict[str, Any], images: Mapping[str, Any], frames: FrameForm) -> dict[str, Any]:
         """Return the body's fields for the frames, and take out of `given` what went there."""
         types = self._form.media_types if frames == "media" else {}
         sources = {**{name: images[name] for name in _FRAME_FIELDS if name in images},

@@ -607,6 +607,8 @@ PATHS = {
     "dashscope": ("/api/v1/tasks/",),
     "dashscope-passthrough": ("/api/v1/tasks/",),
     "uniall": ("/v1/video/generations/", "/v1/videos/"),
+    "newapi": ("/v1/video/generations/", "/v1/videos/"),
+    **{f"videos-{kind}": ("/v1/videos/",) for kind in ("litellm", "newapi", "sglang", "vllm-omni")},
 }
 
 
