@@ -124,7 +124,7 @@ def _vendor_task(task_id: str) -> tuple[str, str] | None:
 def _describe_repeats(reply: Reply) -> str | None:
     """Return a warning if the proxy sent the submit again, or gave it to another deployment."""
     counts = {
-        what: parsing.get_int({"count": reply.headers.get(name)}, "count")
+        what: parsing.get_decimal({"count": reply.headers.get(name)}, "count")
         for what, name in (("retries", "x-litellm-attempted-retries"), ("fallbacks", "x-litellm-attempted-fallbacks"))
     }
     told = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
