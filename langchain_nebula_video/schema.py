@@ -226,6 +226,8 @@ class _TaskData(_StoredRecord):
     prompt: str | None = None
     actual_prompt: str | None = None
     """The prompt after the gateway's rewriting, if it reports one."""
+    url_needs_key: bool = False
+    """Whether `url` is on the gateway itself: it opens with the API key only, as `download` and `save_to` send it."""
     seed: int | None = None
     submitted_at: datetime
     """Aware, in UTC, like every time in this module."""
@@ -265,7 +267,7 @@ class Video(_TaskData):
     """A finished, paid video."""
 
     url: str
-    """Signed; valid until `expires_at`."""
+    """Signed, or on the gateway itself (`url_needs_key`); valid until `expires_at`."""
     expires_at: datetime
     """The expiry in the URL itself, otherwise 24 hours after the task finished."""
     finished_at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
@@ -46,8 +47,10 @@ class Gateway:
     """The shortest and the longest interval between two fetches of a task, in seconds."""
     stores_images: bool = False
     """Whether it has temporary storage to which local images are uploaded."""
-    task_hours: int | None = None
-    """Hours for which a task can be fetched. `None`: not documented."""
+    task_hours: float | None = None
+    """Hours for which a task can be fetched; `math.inf`: for ever. `None`: not documented."""
+    renews_urls: bool = True
+    """Whether a video's URL may have a new signature if its task is fetched again."""
     max_hold: float = 300.0
     """Seconds for which a server on the way may hold a submit and still deliver it. Before, the absence of its task
     proves nothing. Source of the default: Alibaba's Java client waits 300 s for an answer, so a server may take as
@@ -103,11 +106,15 @@ _NEBULA_FREE_REFUSALS = frozenset(
     }
 )
 
+# The route of OpenAI's video API, which new-api, LiteLLM, vLLM-Omni and SGLang have taken over.
+_CONTENT_PATH = "/v1/videos/{task_id}/content"
+
 GATEWAYS: dict[str, Gateway] = {
     row.name: row
     for row in [
         # Source of base URL, Bearer key, "1 USD = 7.2 CNY", images under 5 MB and a poll every 3 to 5 seconds: the
-        # gateway's page for wan2.5-i2v-preview, 2025-11-04.
+        # gateway's page for wan2.5-i2v-preview, 2025-11-04. That it keeps its tasks and signs no URL anew, and its path
+        # of the video: its published code, 2025-12 (relay/relay_task.go, router/video-router.go).
         Gateway(
             name="nebula",
             title="Nebula",
@@ -120,7 +127,9 @@ GATEWAYS: dict[str, Gateway] = {
             carries=_NEBULA,
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
-            task_hours=24,
+            task_hours=math.inf,
+            renews_urls=False,
+            content_path=_CONTENT_PATH,
             free_refusals=_NEBULA_FREE_REFUSALS,
             # "Resolution price x duration x group ratio, on completion", says the page. The gateway's published code,
             # 2025-12 to 2026-02 (controller/task_video.go): at the vendor's own duration and resolution, times the
@@ -196,6 +205,7 @@ GATEWAYS: dict[str, Gateway] = {
             carries=_UNIALL,
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024),
+            content_path=_CONTENT_PATH,
         ),
     ]
 }

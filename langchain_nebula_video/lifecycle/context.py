@@ -41,6 +41,7 @@ class Context:
         self.journal: Journal = options.journal
         self.account = options.account_id()
         self.pricing = Pricing(options)
+        self.base_url = options.resolve_base_url()
 
     # --- the gateway ---
 

@@ -16,7 +16,7 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.saving import targets
-from langchain_nebula_video.saving.save import save
+from langchain_nebula_video.saving.save import Origin, save
 from langchain_nebula_video.schema import OnProgress, Task, Video
 
 __all__ = ["Finisher"]
@@ -76,9 +76,8 @@ class Finisher:
         Raises:
             DownloadError: it could not be saved; it is still at its URL.
         """
-        refresh = partial(self._refresh, video) if video.gateway == self._context.gateway.name else None
         renew_lease = lease.renew if lease is not None else None
-        video = await save(self._context.runtime, video, save_to, refresh, renew_lease)
+        video = await save(self._context.runtime, video, save_to, self._origin_of(video), renew_lease)
         if entry is not None:
             released = lease.release_fields() if lease is not None else {}
             saved = tasks.video_to_json(video) | {"path": targets.absolute_name(str(video.path))}
@@ -112,6 +111,15 @@ class Finisher:
 
     async def _is_saved(self, video: Video) -> bool:
         return video.path is not None and await self._context.runtime.call(targets.exists, video.path)
+
+    def _origin_of(self, video: Video) -> Origin | None:
+        """Return where the video comes from; `None`: not from this client's gateway."""
+        gateway = self._context.gateway
+        if video.gateway != gateway.name:
+            return None
+        return Origin(
+            base_url=self._context.base_url, refresh=partial(self._refresh, video), renews_urls=gateway.renews_urls
+        )
 
     async def _refresh(self, video: Video) -> Video:
         """Fetch the video again: its URL may have a new signature."""

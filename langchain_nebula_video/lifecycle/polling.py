@@ -14,6 +14,8 @@ from langchain_nebula_video.lifecycle.lease import Lease, is_dead
 from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.schedule import Schedule
+from langchain_nebula_video.lifecycle.video_urls import locate_video
+from langchain_nebula_video.media.urls import needs_key
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video
 from langchain_nebula_video.transport import AnswerTooLargeError
@@ -111,7 +113,7 @@ class Poller:
                     break
             else:
                 self._route = route
-                return snapshot
+                return locate_video(snapshot, task_id, context.gateway, context.base_url, context.runtime.utcnow())
         raise min(failures, key=_evidence_of_absence)
 
     async def poll(
@@ -183,6 +185,8 @@ class Poller:
             )
         context.options.raise_group_ratio(snapshot.group_ratio)
         fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.pricing, context.runtime.utcnow())
+        if fresh.url is not None:
+            fresh = fresh.model_copy(update={"url_needs_key": needs_key(fresh.url, context.base_url)})
         if fresh.status is not task.status:
             logger.info("task %s: %s", printable(task.task_id), fresh.status)
         if entry is None:

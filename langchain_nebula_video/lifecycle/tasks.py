@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -178,8 +179,9 @@ def no_url_error(task: Task) -> TaskFailedError:
     return TaskFailedError(
         "The gateway reports success and gives no URL.",
         task=task,
-        money=Money.MAYBE,
-        hint=f"Ask again later with wait({task.task_id!r}); if it stays so, give the task id to the gateway's support.",
+        money=Money.SPENT,
+        hint=f"The video is made. Ask again later with wait({task.task_id!r}); if it stays so, take it from the "
+        "gateway's console, or give the task id to its support.",
     )
 
 
@@ -289,4 +291,6 @@ def _not_found_hint(task: Task) -> str | None:
     row = GATEWAYS.get(task.gateway)
     if row is None or row.task_hours is None:
         return None
+    if math.isinf(row.task_hours):
+        return "Check the task id, the gateway and the account: this gateway keeps its tasks."
     return f"Check the task id, the gateway and the account; a task older than {row.task_hours} hours is gone."

@@ -8,7 +8,17 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["IPAddress", "is_loopback", "is_public", "normalize_allowed_host", "split_url", "url_fingerprint"]
+__all__ = [
+    "IPAddress",
+    "gateway_address",
+    "is_loopback",
+    "is_public",
+    "needs_key",
+    "normalize_allowed_host",
+    "same_origin",
+    "split_url",
+    "url_fingerprint",
+]
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -44,6 +54,46 @@ def is_loopback(host: str | None) -> bool:
         return False
     mapped = address.ipv4_mapped if address.version == 6 else None  # Python before 3.13 does not look inside
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of a URL; `None`: it is no plain one, so it has the origin of no other.
+
+    A dot behind the host name makes another origin: servers and certificates may tell the two names apart.
+    """
+    parts = split_url(url, ("https", "http"))
+    if parts is None or "@" in parts.netloc or "\\" in url:
+        return None
+    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    with contextlib.suppress(ValueError):
+        host = str(ipaddress.ip_address(host))
+    with contextlib.suppress(UnicodeError):
+        host = host if host.isascii() else host.encode("idna").decode()
+    return (scheme, host, parts.port or (443 if scheme == "https" else 80)) if host.isascii() else None
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether two URLs have the same scheme, host and port, in any spelling of them."""
+    origin = _origin(url)
+    return origin is not None and origin == _origin(other)
+
+
+def needs_key(url: str, base_url: str) -> bool:
+    """Whether a URL is on the gateway itself, and wants its key. A signed one has its permission in the query.
+
+    Storages refuse a request with two permissions (S3: "Only one auth mechanism allowed").
+    """
+    return same_origin(url, base_url) and not _is_signed(url.partition("?")[2])
+
+
+def gateway_address(url: str, base_url: str) -> str:
+    """Return a URL on the gateway's origin, with scheme, host and port as in `base_url` and all behind them as it is.
+
+    So what reads the result later cannot take another host for it than the one that `base_url` names.
+    """
+    base, parts = urlsplit(base_url), urlsplit(url)
+    rest = url.partition("://")[2][len(parts.netloc) :].partition("#")[0]
+    return f"{base.scheme}://{base.netloc}{rest if rest[:1] == '/' else f'/{rest}'}"
 
 
 def normalize_allowed_host(text: str) -> str:
@@ -119,6 +169,10 @@ _SIGNING_PARAMETER = re.compile(
 _SIGNATURE_PARAMETER = re.compile(r"(((x-\w+|q)-)?signature|sign?|auth_key)=.|token=[\w-]{40}(:|%3A)", re.IGNORECASE)
 
 
+def _is_signed(query: str) -> bool:
+    return any(map(_SIGNATURE_PARAMETER.match, query.split("#", 1)[0].split("&")))
+
+
 def url_fingerprint(url: str) -> str:
     """Return a text that identifies the resource: equal for the same URL with another signature, and without secrets.
 
@@ -130,6 +184,6 @@ def url_fingerprint(url: str) -> str:
     host, slash, path = rest.partition("/")
     base = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
     parameters = [part for part in query.split("&") if part]
-    if any(map(_SIGNATURE_PARAMETER.match, parameters)):
+    if _is_signed(query):
         parameters = [part for part in parameters if not _SIGNING_PARAMETER.fullmatch(part.partition("=")[0])]
     return f"{base}?{hashlib.sha256('&'.join(parameters).encode()).hexdigest()[:16]}" if parameters else base

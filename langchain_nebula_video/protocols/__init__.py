@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, litellm, nebula, newapi, uniall, videos
 from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
-from langchain_nebula_video.protocols.refusals import find_request_id, hint_for, is_unknown_task, parse_retry_after
+from langchain_nebula_video.protocols.refusals import (
+    find_message,
+    find_request_id,
+    hint_for,
+    is_unknown_task,
+    parse_retry_after,
+)
+from langchain_nebula_video.protocols.responses import encode_segment
 from langchain_nebula_video.protocols.wire import (
     Extensions,
     FrameForm,
@@ -33,6 +40,8 @@ __all__ = [
     "TaskSnapshot",
     "UploadPolicy",
     "WireRequest",
+    "encode_segment",
+    "find_message",
     "find_request_id",
     "hint_for",
     "is_unknown_task",

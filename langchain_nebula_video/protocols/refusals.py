@@ -34,6 +34,7 @@ from langchain_nebula_video.protocols.wire import Reply
 __all__ = [
     "TASK_STATUS_UNKNOWN",
     "classify",
+    "find_message",
     "find_request_id",
     "hint_for",
     "is_unknown_task",
@@ -239,6 +240,11 @@ def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict
         "body": reply.body[:_MAX_BODY].decode("utf-8", "replace"),
         "retry_after": parse_retry_after(reply),
     }
+
+
+def find_message(body: bytes) -> str | None:
+    """Return the words of an error response; `None`: it has none, or is no JSON."""
+    return find_error(parse_json_object(body) or {})[1]
 
 
 def find_request_id(reply: Reply, body: dict[str, Any] | None = None) -> str | None:

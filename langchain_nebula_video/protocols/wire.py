@@ -30,11 +30,11 @@ FrameForm = Literal["fields", "media"]
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request, without the API key. The transport adds the key, for the gateway's own host only."""
+    """One HTTP request, without the API key. The transport adds the key, for the gateway's own origin only."""
 
     method: str
     target: str
-    """A path on the gateway, or an absolute URL of another host (which gets no key)."""
+    """A path on the gateway, or an absolute URL (which gets no key, unless `with_key` is set)."""
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = field(default=None, repr=False)
@@ -45,6 +45,8 @@ class WireRequest:
     """The name of the form's field that holds the file."""
     paid: bool = False
     """Whether sending it twice may cost twice. This is the only place that decides it."""
+    with_key: bool = False
+    """Whether the key goes along to an absolute URL, if scheme, host and port are the gateway's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class TaskSnapshot:
     unknown_status: str | None = None
     """A status word that no page documents. The task counts as running."""
     url: str | None = None
+    """Absolute, or a path on the gateway."""
     expires_at: datetime | None = None
     code: str | None = None
     reason: str | None = None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from langchain_nebula_video.errors import DownloadError, InvalidRequestError, NebulaVideoError, RequestError
-from langchain_nebula_video.saving.download import KeepAlive, download, write_data_uri
+from langchain_nebula_video.media.urls import needs_key
+from langchain_nebula_video.saving.download import FRESH_SECONDS, KeepAlive, Source, download, write_data_uri
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import Target, make_target
 from langchain_nebula_video.saving.trial import forget_trial
 from langchain_nebula_video.schema import Video
 from langchain_nebula_video.transport import Runtime
 
-__all__ = ["save"]
+__all__ = ["Origin", "save"]
 
 _EXPIRED = frozenset({401, 403, 404, 410})
 """What storage servers answer to a signed URL that has expired."""
@@ -22,11 +25,22 @@ _EXPIRED = frozenset({401, 403, 404, 410})
 RefreshVideo = Callable[[], Awaitable[Video]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The gateway that made the video."""
+
+    base_url: str
+    refresh: RefreshVideo
+    """Fetches the video again: its URL may have a new signature."""
+    renews_urls: bool
+    """Whether that may be so after the URL has expired."""
+
+
 async def save(
     runtime: Runtime,
     video: Video,
     save_to: str | Path,
-    refresh: RefreshVideo | None = None,
+    origin: Origin | None = None,
     keep_alive: KeepAlive | None = None,
 ) -> Video:
     """Save a video, and return it with its `path`.
@@ -35,7 +49,7 @@ async def save(
         runtime: Does all the waiting.
         video: The video to save.
         save_to: See `make_target`.
-        refresh: Fetches the video from the gateway again, because its URL may have expired.
+        origin: Its gateway; `None`: it is another one's, which cannot be asked and gets no key.
         keep_alive: Called for each chunk; it renews the lease on the video.
 
     Raises:
@@ -43,46 +57,52 @@ async def save(
     """
     try:
         target = await runtime.call(make_target, save_to, video)
-        video, name = await _save_to_target(runtime, video, target, refresh, keep_alive)
+        video, name = await _save_to_target(runtime, video, target, origin, keep_alive)
     except DownloadError:
         raise
     except NebulaVideoError as error:
-        raise _save_error(video, error.what) from None
+        raise _save_error(runtime, video, error.what) from None
     except Exception as error:  # noqa: BLE001 a full disk, a missing permission, anything that a store's package raises
         forget_trial(save_to)
         written = isinstance(error, OSError) and error.strerror
         reason = f"cannot be written: {written}" if written else f"{type(error).__name__}: {str(error)[:300]}"
-        raise _save_error(video, redact(f"{save_to} {reason}", save_to)) from None
+        raise _save_error(runtime, video, redact(f"{save_to} {reason}", save_to)) from None
     return video.model_copy(update={"path": name})
 
 
 async def _save_to_target(
-    runtime: Runtime, video: Video, target: Target, refresh: RefreshVideo | None, keep_alive: KeepAlive | None
+    runtime: Runtime, video: Video, target: Target, origin: Origin | None, keep_alive: KeepAlive | None
 ) -> tuple[Video, str]:
     part: Path | None = None
     try:
         part = await runtime.call(target.begin)
-        video = await _fetch(runtime, video, part, refresh, keep_alive)
+        video = await _fetch(runtime, video, part, origin, keep_alive)
         return video, await runtime.call(target.publish, part)
     finally:
         if part is not None:
             await runtime.call(part.unlink, missing_ok=True)
 
 
-def _save_error(video: Video, why: str, hint: str = "") -> DownloadError:
+def _save_error(runtime: Runtime, video: Video, why: str, hint: str = "") -> DownloadError:
     return DownloadError(
         f"The video was made, and saving it did not work: {why.rstrip('.')}.",
         url=video.url,
         video=video,
         task_id=video.task_id,
-        hint=f"{hint} {_how_to_finish(video)}".strip(),
+        hint=f"{hint} {_how_to_finish(video, runtime.utcnow())}".strip(),
     )
 
 
-def _how_to_finish(video: Video) -> str:
+def _how_to_finish(video: Video, now: datetime) -> str:
+    if video.expires_at <= now and video.url[:5].lower() != "data:":
+        return (
+            f"Its address expired on {video.expires_at:%Y-%m-%d %H:%M} UTC, and no other is known. If you have no "
+            f"copy, ask the gateway's support for the file of task {video.task_id}."
+        )
     gateway = "" if video.gateway == "nebula" else f" --gateway {video.gateway}"
     command = f"nebula-video wait {shlex.quote(video.task_id)}{gateway} --out PATH"
-    url = "" if video.url[:5].lower() == "data:" else f" Its URL: {video.url}"
+    key = ", which opens with your key only" if video.url_needs_key else ""
+    url = "" if video.url[:5].lower() == "data:" else f" Its URL{key}: {video.url}"
     return (
         f"It can be downloaded again until {video.expires_at:%Y-%m-%d %H:%M} UTC: "
         f"client.download(error.video, path), or {command}.{url}"
@@ -90,21 +110,29 @@ def _how_to_finish(video: Video) -> str:
 
 
 async def _fetch(
-    runtime: Runtime, video: Video, part: Path, refresh: RefreshVideo | None, keep_alive: KeepAlive | None
+    runtime: Runtime, video: Video, part: Path, origin: Origin | None, keep_alive: KeepAlive | None
 ) -> Video:
     """Download into the part. Returns the video, with a new URL if the old one had expired."""
     if video.url[:5].lower() == "data:":
         await write_data_uri(runtime, video.url, part)
         return video
-    if refresh is not None and video.expires_at <= runtime.utcnow():
-        video, refresh = await _refresh(video, refresh), None
+    refresh = None if origin is None else origin.refresh
+    if origin is not None and video.expires_at <= runtime.utcnow():
+        video = await _refresh(video, origin.refresh) if origin.renews_urls or not video.url else video
+        refresh = None
     while True:
+        age = (runtime.utcnow() - video.finished_at).total_seconds()
+        source = Source(
+            url=video.url,
+            on_gateway=origin is not None and needs_key(video.url, origin.base_url),
+            fresh_seconds=FRESH_SECONDS - age,
+        )
         try:
-            await download(runtime, video.url, part, keep_alive)
+            await download(runtime, source, part, keep_alive)
         except InvalidRequestError as error:
-            raise _save_error(video, error.what, error.hint) from None
+            raise _save_error(runtime, video, error.what, error.hint) from None
         except RequestError as error:
-            if refresh is None or error.status_code not in _EXPIRED:
+            if refresh is None or not (source.on_gateway or error.status_code in _EXPIRED):
                 raise
             fresh, refresh = await _refresh(video, refresh), None
             if fresh.url == video.url:

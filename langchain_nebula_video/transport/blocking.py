@@ -194,7 +194,7 @@ class BlockingRuntime:
                     with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
                         built.extensions["trace"] = self._tracer(request, first_byte, timed_out)
                         first_byte.check()
-                        with signed_request(signed=not request.target.startswith("/")):
+                        with signed_request(signed=not exchange.is_to_gateway(request)):
                             response = client.send(built, **options)
                     if not capture.not_connected or destination is destinations[-1] or timed_out.is_set():
                         break
@@ -204,6 +204,7 @@ class BlockingRuntime:
                         response.status_code,
                         exchange.headers(response),
                         self._chunks(response, request, timeout, timed_out, first_byte),
+                        exchange.redact,
                     )
                 finally:
                     response.close()
@@ -245,7 +246,7 @@ class BlockingRuntime:
         """Return the callback for httpcore's trace events. It notes the sockets of our own clients."""
         if self._exchange.custom_client is not None:
             return first_byte.on_event
-        sockets, slot = self._connections().sockets, _connection_slot(request)
+        sockets, slot = self._connections().sockets, _connection_slot(self._exchange, request)
 
         def trace(event: str, info: dict[str, Any]) -> None:
             first_byte.on_event(event, info)
@@ -264,7 +265,7 @@ class BlockingRuntime:
         checked between two pieces of the body only.
         """
         timed_out = threading.Event()
-        sockets, slot = self._connections().sockets, _connection_slot(request)
+        sockets, slot = self._connections().sockets, _connection_slot(self._exchange, request)
         if request.paid:
             sockets.pop(slot, None)  # it opens a new connection
 
@@ -304,8 +305,8 @@ async def _getaddrinfo(*args: Any, **kwargs: Any) -> list[Any]:
     return socket.getaddrinfo(*args, **kwargs)
 
 
-def _connection_slot(request: WireRequest) -> str:
+def _connection_slot(exchange: Exchange, request: WireRequest) -> str:
     """Return the key of a connection: a thread has at most one for each key at a time."""
     if request.paid:
         return "submit"
-    return "gateway" if request.target.startswith("/") else "/".join(request.target.split("/", 3)[:3])
+    return "gateway" if exchange.is_to_gateway(request) else "/".join(request.target.split("/", 3)[:3])

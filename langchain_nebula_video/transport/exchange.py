@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
-from langchain_nebula_video.media.urls import is_loopback
+from langchain_nebula_video.media.urls import gateway_address, is_loopback, needs_key
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
@@ -134,6 +134,8 @@ class Exchange:
         """Return where to connect, in order. The SSRF guard checks everything but the gateway itself."""
         if request.target.startswith("/"):
             return (Destination(self.endpoint.base_url + request.target),)
+        if self.is_to_gateway(request):
+            return (Destination(gateway_address(request.target, self.endpoint.base_url)),)
         return await self.ssrf_guard.destinations(request.target, getaddrinfo)
 
     def prepare(
@@ -175,15 +177,21 @@ class Exchange:
             )
         return connections.clients[key]
 
+    def is_to_gateway(self, request: WireRequest) -> bool:
+        """Whether a request goes to the gateway itself, and so with the key."""
+        if request.target.startswith("/"):
+            return True
+        return request.with_key and request.method == "GET" and needs_key(request.target, self.endpoint.base_url)
+
     def host(self, request: WireRequest) -> str:
         """Return the host of a request, for error messages."""
-        to_gateway = request.target.startswith("/")
+        to_gateway = self.is_to_gateway(request)
         return urlsplit(self.endpoint.base_url if to_gateway else request.target).hostname or "nowhere"
 
     def _build(
         self, client: Any, request: WireRequest, destination: Destination, timeout: float
     ) -> tuple[Any, dict[str, Any]]:
-        to_gateway = request.target.startswith("/")
+        to_gateway = self.is_to_gateway(request)
         seconds = max(timeout, 0.001)
         headers = {"Accept-Encoding": "identity", "User-Agent": self.endpoint.user_agent, **request.headers}
         if destination.pinned:  # the connection belongs to one name, so it must not be reused for another one

@@ -125,6 +125,8 @@ class Stream:
     status: int
     headers: dict[str, str]
     chunks: AsyncIterator[bytes]
+    redact: Callable[[bytes], bytes]
+    """Removes the key from a piece of the body, before a person reads it."""
 
 
 class RateLimiter(Protocol):

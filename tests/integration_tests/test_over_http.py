@@ -109,11 +109,13 @@ async def test_an_answer_of_100_mb_is_not_read_to_its_end(make: Callable[..., An
 
 async def test_a_poll_that_redirects_is_not_followed(make: Callable[..., Any], emulator: Emulator) -> None:
     with Emulator() as other:
-        emulator.faults.add("query", "redirect", to=f"{other.url}/v1/video/generations/x")
+        task = await settle(make().submit(**ASK))
+        emulator.faults.add("query", "redirect", times=2, to=f"{other.url}/v1/video/generations/x")
         with pytest.raises(RefusedError, match="never sent along") as caught:
-            await settle(make().generate(**ASK))
+            await settle(make().fetch(task.task_id))
+        assert (await settle(make().wait(task))).task_id == task.task_id
         assert other.requests == ()
-    assert caught.value.task_id == emulator.tasks[0].id
+    assert caught.value.task_id == task.task_id
 
 
 # --- downloads ---

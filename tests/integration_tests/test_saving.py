@@ -203,6 +203,24 @@ async def test_an_address_that_cannot_be_had_again_is_told(make: Make, tmp_path:
     assert caught.value.task_id == video.task_id
 
 
+async def test_where_an_address_is_never_signed_anew_its_end_is_told_after_one_attempt(
+    make: Make, tmp_path: Path
+) -> None:
+    clock = Ahead()
+    with Emulator(speed=SPEED) as emulator:
+        client = make(base_url=emulator.url, clock=clock)
+        video = await settle(client.generate(**ASK))
+        clock.ahead = timedelta(hours=25)
+        emulator.clock.advance(25 * 3600)
+        before = len(emulator.requests)
+        with pytest.raises(DownloadError, match=r"HTTP 403.*address expired on .* and no other is known") as caught:
+            await settle(client.download(video, tmp_path))
+        assert [request.point for request in emulator.requests[before:]] == ["download"]
+    assert caught.value.spent is True
+    assert f"ask the gateway's support for the file of task {video.task_id}" in caught.value.hint
+    assert "can be downloaded again" not in caught.value.hint
+
+
 async def test_a_video_that_was_saved_is_found_by_its_key_after_its_address_has_expired(
     make: Make, tmp_path: Path
 ) -> None:
@@ -227,7 +245,8 @@ async def test_when_the_gateway_cannot_be_asked_anew_the_old_address_is_tried(
     gateway = Storage()
     gateway.answers = [Answer(404, body=b'{"error": {"message": "task not found"}}')] * 5
     with serving(gateway):
-        saved = await settle(make(base_url=gateway.url, clock=clock).download(video, tmp_path))
+        client = make(gateway="uniall", base_url=gateway.url, clock=clock)
+        saved = await settle(client.download(video.model_copy(update={"gateway": "uniall"}), tmp_path))
     assert gateway.requests
     assert Path(saved.path).read_bytes() == MOVIE
 

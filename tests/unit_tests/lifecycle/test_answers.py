@@ -91,7 +91,7 @@ async def test_another_task_s_video_is_never_returned_however_often_it_is_answer
 async def test_an_expired_address_is_not_renewed_with_another_task_s(
     make_client: MakeClient, gateway: Gateway, clock: FakeClock, tmp_path: Path
 ) -> None:
-    client = make_client()
+    client = make_client(gateway="uniall", base_url="https://gateway.example.com")  # it may sign anew
     video = await settle(client.generate(**ASK))
     expired = video.model_copy(update={"expires_at": clock.utcnow() - timedelta(hours=1)})
     gateway.fetches = [BOBS] * 4 + [httpx.Response(200, content=MOVIE)]

@@ -191,14 +191,18 @@ async def test_a_canceled_task_ends_the_wait(make_client: MakeClient, gateway: G
 async def test_success_without_a_url_is_asked_after_again_then_reported(
     make_client: MakeClient, gateway: Gateway
 ) -> None:
-    without = {**succeeded(), "url": ""}
-    without["metadata"]["output"].pop("video_url")
-    gateway.fetches = [without, without, succeeded()]
-    assert (await settle(make_client().generate(**ASK))).url
-    gateway.fetches = [without]
+    """On a gateway that does not serve videos itself. The money is spent."""
+    done = {"task_id": "task-1", "task_status": "SUCCEEDED", "video_url": "https://results.example.com/video.mp4"}
+    without = {name: value for name, value in done.items() if name != "video_url"}
+    gateway.submits = [{"output": {"task_id": "task-1", "task_status": "PENDING"}}]
+    gateway.fetches = [{"output": without}, {"output": without}, {"output": done}]
+    client = make_client(gateway="dashscope")
+    assert (await settle(client.generate(**ASK))).url
+    gateway.fetches = [{"output": without}]
     with pytest.raises(TaskFailedError, match="no URL") as caught:
-        await settle(make_client().generate(**ASK))
-    assert caught.value.spent is None
+        await settle(client.generate(**ASK))
+    assert caught.value.spent is True
+    assert "take it from the gateway's console" in caught.value.hint
 
 
 async def test_the_deadline_ends_the_wait_and_says_how_to_go_on(
