@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from langchain_nebula_video.cli.demo import demo
+from langchain_nebula_video.cli.doctor import doctor
 from langchain_nebula_video.cli.emulator import emulate
 from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
 from langchain_nebula_video.cli.generate import generate, submit
@@ -95,6 +96,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": cancel,
     "tasks": tasks,
     "resume": resume,
+    "doctor": doctor,
     "emulator": emulate,
     "demo": demo,
 }

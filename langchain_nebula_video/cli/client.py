@@ -81,13 +81,16 @@ class ClientFactory:
             **{"download_hosts": self.download_hosts or (), **self.settings},
         )
 
+    def target_words(self) -> list[str]:
+        """Return the options of the command line that name the gateway and the model."""
+        given = {each: getattr(self.target, each.name) for each in fields(self.target)}
+        return [
+            word for each, value in given.items() if value != each.default for word in (opt.option_name(each), value)
+        ]
+
     def resume_command(self, task_id: str) -> str:
         """Return the command line that waits for a task with these options."""
-        words = ["nebula-video", "wait", task_id]
-        for each in fields(self.target):
-            value = getattr(self.target, each.name)
-            if value != each.default:
-                words += [opt.option_name(each), value]
+        words = ["nebula-video", "wait", task_id, *self.target_words()]
         if self.out not in {None, opt.DEFAULT_OUT}:
             words += ["--out", redact(self.out, self.out)]
         for host in self.download_hosts or ():

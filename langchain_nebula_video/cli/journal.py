@@ -19,9 +19,18 @@ from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats, 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal import Budget
 
-__all__ = ["VARIABLE", "CommandJournal", "interrupt_error"]
+__all__ = ["VARIABLE", "CommandJournal", "interrupt_error", "journal_url"]
 
 VARIABLE = "NEBULA_JOURNAL"
+
+
+def journal_url(given: str | None = None) -> str:
+    """Return the URL of the journal: the given one, that of the environment, or the default.
+
+    Raises:
+        InvalidRequestError: the default folder cannot be made.
+    """
+    return given or os.environ.get(VARIABLE) or _default_url()
 
 
 def _default_url() -> str:
@@ -43,11 +52,15 @@ class CommandJournal:
     """The journal that all commands share, opened on first use.
 
     It remembers which entry the current command has reserved, for `own_entry`.
+
+    Args:
+        url: Where it is; `None`: where the environment says, else in the user's data folder.
     """
 
     blocking = True
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
+        self._url = url
         self._journal: Journal | None = None
         self._own_id: str | None = None
 
@@ -65,7 +78,7 @@ class CommandJournal:
             InvalidRequestError: it cannot be opened.
         """
         if self._journal is None:
-            self._journal = SqlJournal(os.environ.get(VARIABLE) or _default_url())
+            self._journal = SqlJournal(journal_url(self._url))
         return self._journal
 
     def own_entry(self) -> Entry | None:

@@ -17,8 +17,11 @@ from langchain_nebula_video.protocols.refusals import (
 )
 from langchain_nebula_video.protocols.responses import encode_segment
 from langchain_nebula_video.protocols.wire import (
+    AccountCalls,
+    Charge,
     Extensions,
     FrameForm,
+    KeyFacts,
     ListedTask,
     Protocol,
     Reply,
@@ -31,8 +34,11 @@ from langchain_nebula_video.protocols.wire import (
 __all__ = [
     "MAX_TASK_ID",
     "PROTOCOLS",
+    "AccountCalls",
+    "Charge",
     "Extensions",
     "FrameForm",
+    "KeyFacts",
     "ListedTask",
     "Protocol",
     "Reply",

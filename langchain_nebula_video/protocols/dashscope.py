@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 
 from langchain_nebula_video.media.urls import is_loopback, split_url
 from langchain_nebula_video.protocols import parsing
+from langchain_nebula_video.protocols.account import DashScopeAccount
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import (
+    AccountCalls,
     Extensions,
     FrameForm,
     ListedTask,
@@ -93,6 +95,10 @@ class _DashScopeDirect(_DashScope):
     @property
     def extensions(self) -> Extensions:  # type: ignore[override]
         return self
+
+    @property
+    def account_calls(self) -> AccountCalls:  # type: ignore[override]
+        return DashScopeAccount(self)
 
     def build_cancel(self, task_id: str) -> WireRequest:
         return WireRequest("POST", f"{_TASKS_PATH}/{encode_segment(task_id)}/cancel")

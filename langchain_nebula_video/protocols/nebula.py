@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_nebula_video.protocols.account import NewApiAccount
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
@@ -26,6 +27,7 @@ _SUPPORTED_FIELDS = frozenset(
 
 class _Nebula(ResponseParser):
     supported_fields = _SUPPORTED_FIELDS
+    account_calls = NewApiAccount()
 
     def build_submit(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_nebula_video.protocols.account import NewApiAccount
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
@@ -31,6 +32,7 @@ _PARAMETER_FIELDS = {
 
 
 class _NewApi(ResponseParser):
+    account_calls = NewApiAccount()
     supported_fields = frozenset(
         {"prompt", "duration", "resolution", *_FRAME_FIELDS, *_INPUT_FIELDS, *_PARAMETER_FIELDS}
     )

@@ -23,7 +23,7 @@ from langchain_nebula_video.protocols.values import (
     as_time,
     first,
 )
-from langchain_nebula_video.protocols.wire import FrameForm, Reply, Submission, TaskSnapshot
+from langchain_nebula_video.protocols.wire import AccountCalls, FrameForm, Reply, Submission, TaskSnapshot
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = ["ResponseParser", "encode_segment"]
@@ -41,6 +41,7 @@ class ResponseParser:
 
     extensions = None
     frame_forms: frozenset[FrameForm] = frozenset({"fields"})
+    account_calls: AccountCalls | None = None
     task_id_paths: tuple[str, ...] = ("task_id", "id", "data.task_id")
     """Where the answer to a fetch has the id that was asked for. The vendor's own id may stand deeper."""
     lone_request_id_is_task = True

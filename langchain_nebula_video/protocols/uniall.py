@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_nebula_video.protocols.account import ModelList
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
@@ -28,6 +29,7 @@ _EXTRA_BODY_FIELDS = {"generate_audio": "audio", "seed": "seed"}
 class _UniAll(ResponseParser):
     # No resolution: it is part of the model's name.
     supported_fields = frozenset({*_PLAIN_FIELDS, *_EXTRA_BODY_FIELDS, *_IMAGE_FIELDS})
+    account_calls = ModelList()
 
     def build_submit(
         self,

@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import inspect_image
+from langchain_nebula_video.protocols.account import ModelList
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest
 
@@ -57,6 +58,7 @@ class Videos(ResponseParser):
     """The protocol of one kind of server."""
 
     task_id_paths = ("id",)
+    account_calls = ModelList()
 
     def __init__(self, form: Form) -> None:
         self._form = form

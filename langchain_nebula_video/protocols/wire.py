@@ -13,8 +13,11 @@ from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = [
+    "AccountCalls",
+    "Charge",
     "Extensions",
     "FrameForm",
+    "KeyFacts",
     "ListedTask",
     "Protocol",
     "Reply",
@@ -43,6 +46,8 @@ class WireRequest:
     """Name, content and MIME type of the form's file."""
     file_field: str = "file"
     """The name of the form's field that holds the file."""
+    key_parameter: str | None = None
+    """The query parameter that takes the key, in place of the header. Servers on the way may write addresses down."""
     paid: bool = False
     """Whether sending it twice may cost twice. This is the only place that decides it."""
     with_key: bool = False
@@ -149,6 +154,11 @@ class Protocol(typing.Protocol):
         """Optional operations. `None`: the gateway has none."""
         ...
 
+    @property
+    def account_calls(self) -> AccountCalls | None:
+        """Free questions about the key. `None`: the gateway has none."""
+        ...
+
     def build_submit(
         self, model: str, fields: Mapping[str, Any], images: Mapping[str, Any], *, frames: FrameForm = "fields"
     ) -> WireRequest:
@@ -224,4 +234,90 @@ class Extensions(typing.Protocol):
 
     def uploaded_url(self, policy: UploadPolicy, name: str) -> str:
         """Return the URL of an uploaded file, as a submit takes it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What a gateway says about the key that asks. `None` where it says nothing."""
+
+    model_list: frozenset[str] | None = None
+    """The only models that it may use."""
+    has_model_list: bool | None = None
+    expires_at: datetime | None = None
+    expires: bool | None = None
+    """Whether it ever expires."""
+    unlimited: bool | None = None
+    """Whether it has no quota of its own. The account's balance is another matter."""
+    left_usd: Decimal | None = None
+    """What is left of its own quota."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What the account paid for one task, by the log of the key that submitted it."""
+
+    task_id: str
+    charged_at: datetime
+    """When it was charged: when the gateway saw that the task had succeeded."""
+    amount_usd: Decimal
+    times: int = 1
+    """How often it was charged. The amount is the sum."""
+    model: str | None = None
+    """The gateway's name for the model."""
+    seconds: Decimal | None = None
+    resolution: str | None = None
+    group_ratio: Decimal | None = None
+    """What list prices were multiplied by: the group's ratio, and the discount of the gateway's site."""
+
+
+class AccountCalls(typing.Protocol):
+    """Free questions about a key and its account. A `build_…` returns `None` if the gateway documents no such call."""
+
+    def build_key_check(self, now: datetime) -> WireRequest:
+        """Build a request that only an accepted key gets answered."""
+        ...
+
+    def parse_models(self, reply: Reply) -> frozenset[str] | None:
+        """Return the models that its answer names; `None`: it names none."""
+        ...
+
+    def build_key_facts(self) -> WireRequest | None:
+        """Build the question about the key itself."""
+        ...
+
+    def parse_key_facts(self, reply: Reply, units_per_usd: Decimal) -> KeyFacts | None:
+        """Parse the answer; `None`: it is none."""
+        ...
+
+    def build_site(self) -> WireRequest | None:
+        """Build the question how the gateway counts money."""
+        ...
+
+    def parse_units(self, reply: Reply | None) -> Decimal:
+        """Return how many of the gateway's units a dollar has; `None`: nothing was asked."""
+        ...
+
+    def build_group_ratios(self) -> WireRequest | None:
+        """Build the question for the groups' price ratios. The answer does not say which group is the account's."""
+        ...
+
+    def parse_group_ratios(self, reply: Reply) -> dict[str, Decimal] | None:
+        """Return the ratio of each group; `None`: the answer has none."""
+        ...
+
+    def build_log(self, *, key_in_address: bool) -> WireRequest | None:
+        """Build the question for the key's log.
+
+        Args:
+            key_in_address: Whether to send the key as a part of the address and not as a header. Older versions of
+                the gateway read it there only. Servers on the way may write addresses down.
+        """
+        ...
+
+    def parse_log(self, reply: Reply, units_per_usd: Decimal) -> list[Charge] | None:
+        """Return what was charged for each task, oldest first; `None`: the log cannot be read.
+
+        A key that the gateway did not read gives an empty log, and no error.
+        """
         ...

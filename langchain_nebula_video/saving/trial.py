@@ -26,6 +26,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.names import is_file_name, is_url, target_text, to_path
 from langchain_nebula_video.saving.remote import RemoteTarget
 from langchain_nebula_video.saving.secrets import redact
+from langchain_nebula_video.transport.probe import bounded
 
 __all__ = ["expected_size", "forget_trial", "local_folder", "nearest_folder", "try_target"]
 
@@ -115,7 +116,7 @@ def _check_room(folder: Path, size: int) -> None:
 def _write_to_store(url: str) -> None:
     target = RemoteTarget(url, "video.mp4")
     try:
-        _bounded(lambda: target.write_probe(_BYTES), _STORE_SECONDS)
+        bounded(lambda: target.write_probe(_BYTES), _STORE_SECONDS, name="trial")
     except TimeoutError:
         raise _refusal(redact(url, url), f"there was no answer within {_STORE_SECONDS:.0f} s") from None
     except Exception as error:  # noqa: BLE001 a store's package may raise anything
@@ -125,31 +126,6 @@ def _write_to_store(url: str) -> None:
 
 def _refusal(where: str, why: str, hint: str = "Try again later, or name another place.") -> InvalidRequestError:
     return InvalidRequestError(f"Nothing can be saved in {where}: {why.rstrip('.')}.", hint=hint)
-
-
-def _bounded(action: Callable[[], object], seconds: float) -> None:
-    """Call it in a thread, because a store's package may wait for very long.
-
-    Raises:
-        TimeoutError: it did not end in time.
-    """
-    outcome: list[BaseException | None] = []
-
-    def run() -> None:
-        try:
-            action()
-        except BaseException as error:  # noqa: BLE001 raised again in the calling thread
-            outcome.append(error)
-        else:
-            outcome.append(None)
-
-    thread = threading.Thread(target=run, name="nebula-video-trial", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError
-    if outcome[0] is not None:
-        raise outcome[0]
 
 
 # --- how often ---

@@ -222,7 +222,7 @@ class AsyncRuntime:
                 with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
                     built.extensions["trace"] = _tracer(first_byte)
                     first_byte.check()
-                    with signed_request(signed=not exchange.is_to_gateway(request)):
+                    with signed_request(signed=exchange.has_secret_address(request)):
                         async with asyncio.timeout_at(end):
                             response = await client.send(built, **options)
                 if not capture.not_connected or destination is destinations[-1]:

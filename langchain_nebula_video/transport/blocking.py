@@ -194,7 +194,7 @@ class BlockingRuntime:
                     with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
                         built.extensions["trace"] = self._tracer(request, first_byte, timed_out)
                         first_byte.check()
-                        with signed_request(signed=not exchange.is_to_gateway(request)):
+                        with signed_request(signed=exchange.has_secret_address(request)):
                             response = client.send(built, **options)
                     if not capture.not_connected or destination is destinations[-1] or timed_out.is_set():
                         break

@@ -35,6 +35,7 @@ __all__ = [
     "Connections",
     "Exchange",
     "no_place_error",
+    "ssl_context",
 ]
 
 MAX_SUBMITS = 4
@@ -68,7 +69,8 @@ def _http_library(client: object | None) -> ModuleType:
     return importlib.import_module("httpx")
 
 
-def _ssl_context(library: ModuleType) -> Any:
+def ssl_context(library: ModuleType) -> Any:
+    """Return the TLS settings of all requests: the certificates that this machine trusts."""
     return _ssl_context_for(library, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
@@ -78,18 +80,22 @@ def _ssl_context_for(library: ModuleType, *trusted: str | None) -> Any:  # noqa:
 
 
 @functools.cache
-def _bearer(library: ModuleType) -> type:
-    class Bearer(library.Auth):  # type: ignore[misc, name-defined]
-        """Adds the key to one request. The key is a `SecretStr` in every frame but this one."""
+def _key_auth(library: ModuleType) -> type:
+    class KeyAuth(library.Auth):  # type: ignore[misc, name-defined]
+        """Adds the key to one request: a header, or in its URL. It is a `SecretStr` in every frame but this one."""
 
-        def __init__(self, secret: SecretStr) -> None:
+        def __init__(self, secret: SecretStr, parameter: str | None) -> None:
             self._secret = secret
+            self._parameter = parameter
 
         def auth_flow(self, request: Any) -> Iterator[Any]:
-            request.headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
+            if self._parameter is None:
+                request.headers["Authorization"] = f"Bearer {self._secret.get_secret_value()}"
+            else:
+                request.url = request.url.copy_set_param(self._parameter, self._secret.get_secret_value())
             yield request
 
-    return Bearer
+    return KeyAuth
 
 
 class Connections:
@@ -172,9 +178,7 @@ class Exchange:
             limits = self.http.Limits(
                 max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE_SECONDS
             )
-            connections.clients[key] = getattr(self.http, kind)(
-                verify=_ssl_context(self.http), limits=limits, **options
-            )
+            connections.clients[key] = getattr(self.http, kind)(verify=ssl_context(self.http), limits=limits, **options)
         return connections.clients[key]
 
     def is_to_gateway(self, request: WireRequest) -> bool:
@@ -182,6 +186,10 @@ class Exchange:
         if request.target.startswith("/"):
             return True
         return request.with_key and request.method == "GET" and needs_key(request.target, self.endpoint.base_url)
+
+    def has_secret_address(self, request: WireRequest) -> bool:
+        """Whether the URL of a request must not be written down: it is signed, or has the key."""
+        return request.key_parameter is not None or not self.is_to_gateway(request)
 
     def host(self, request: WireRequest) -> str:
         """Return the host of a request, for error messages."""
@@ -207,7 +215,7 @@ class Exchange:
             )
         if destination.pinned:
             built.extensions["sni_hostname"] = destination.host
-        auth = _bearer(self.http)(self.endpoint.api_key) if to_gateway else None
+        auth = _key_auth(self.http)(self.endpoint.api_key, request.key_parameter) if to_gateway else None
         return built, {"auth": auth, "stream": True, "follow_redirects": False}
 
     async def read_all(self, answer: Stream, request: WireRequest) -> Reply:

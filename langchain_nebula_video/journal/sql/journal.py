@@ -121,12 +121,21 @@ class SqlJournal:
         """See `Journal.spent`."""
         return self._store.spent(since, scope)
 
+    @property
+    def printable_url(self) -> str:
+        """The URL without its passwords."""
+        return self._store.printable_url()
+
+    def schema_version(self) -> int:
+        """Return the version of its tables, which opening it has made current, unless a newer package wrote them."""
+        return self._store.schema_version()
+
     def close(self) -> None:
         """Close its connections; it can be used again."""
         self._store.database.close()
 
     def __repr__(self) -> str:
-        return f"SqlJournal({self._store.printable_url()!r})"
+        return f"SqlJournal({self.printable_url!r})"
 
     def __copy__(self) -> SqlJournal:
         return self
@@ -140,7 +149,7 @@ class SqlJournal:
 
 def open_journal(where: str | Path) -> SqlJournal:
     """Return the journal at a URL or a path: the one that this process has already, or a new one."""
-    known = dict(_INSTANCES)
+    known = dict(_INSTANCES.items())  # dict(_INSTANCES) fails if one of them goes meanwhile
     made = SqlJournal(where if isinstance(where, Path) or "://" in where else Path(where))
     shared = known.get(made._arguments, made)  # noqa: SLF001 a constructor of its own
     _INSTANCES[made._arguments] = shared  # noqa: SLF001

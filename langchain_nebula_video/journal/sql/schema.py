@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "NewerSchemaError", "Schema", "prepare"]
+__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "VERSIONS", "NewerSchemaError", "Schema", "prepare"]
 
 _METADATA = MetaData()
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
@@ -85,7 +85,7 @@ SCOPES = Table(
 """The scopes of an entry."""
 Index("nebula_scopes_entry", SCOPES.c.entry_id, SCOPES.c.scope)
 
-_VERSIONS = Table(
+VERSIONS = Table(
     "nebula_schema",
     _METADATA,
     Column("version", Integer, nullable=False),
@@ -136,14 +136,14 @@ def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
     Raises:
         NewerSchemaError: the tables are newer, and do not say that this version may use them.
     """
-    version = select(_VERSIONS.c.version)
-    found = connection.execute(version).scalar() if inspect(connection).has_table(_VERSIONS.name) else None
+    version = select(VERSIONS.c.version)
+    found = connection.execute(version).scalar() if inspect(connection).has_table(VERSIONS.name) else None
     if found is None:
         _METADATA.create_all(connection)
-        connection.execute(insert(_VERSIONS).values(version=schema.version, oldest=schema.oldest))
+        connection.execute(insert(VERSIONS).values(version=schema.version, oldest=schema.oldest))
         return
     if found > schema.version:
-        oldest = connection.execute(select(_VERSIONS.c.oldest)).scalar()
+        oldest = connection.execute(select(VERSIONS.c.oldest)).scalar()
         if oldest is None or oldest > schema.version:
             raise NewerSchemaError(found, schema.version)
         return
@@ -151,4 +151,4 @@ def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
         return
     for step in range(found, schema.version):
         schema.steps[step](connection)
-    connection.execute(update(_VERSIONS).values(version=schema.version, oldest=schema.oldest))
+    connection.execute(update(VERSIONS).values(version=schema.version, oldest=schema.oldest))

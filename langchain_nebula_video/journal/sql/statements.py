@@ -28,7 +28,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, EntryState
 from langchain_nebula_video.journal.sql.rows import FIELDS, SCOPE_SEPARATOR
-from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES, SCOPES
+from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES, SCOPES, VERSIONS
 
 __all__ = [
     "ADOPT",
@@ -56,11 +56,13 @@ __all__ = [
     "RELEASE",
     "SWEEP_SENT",
     "SWEEP_UNSENT",
+    "VERSION",
     "list_entries",
     "sum_spent",
     "update_entry",
 ]
 
+VERSION = select(VERSIONS.c.version)
 _E = ENTRIES.c
 _separator: Any = literal_column(f"'{SCOPE_SEPARATOR}'")  # a text would be a parameter that is bound late
 _joined_scopes = (

@@ -349,6 +349,15 @@ class Store:
 
         return self.database.run(work)
 
+    def schema_version(self) -> int:
+        """See `SqlJournal.schema_version`."""
+
+        def work(_: bool) -> int:
+            with self.database.statement() as session:
+                return int(session.fetch(sql.VERSION)[0][0])
+
+        return self.database.run(work)
+
     def _spent(self, session: Session, since: datetime | None, scope: str | None) -> Decimal:
         after = None if since is None else to_microseconds(since)
         filters = {"since": after, "of_scope": None if scope is None else index_text(scope)}
