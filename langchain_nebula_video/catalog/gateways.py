@@ -55,6 +55,8 @@ class Gateway:
     """Seconds for which a server on the way may hold a submit and still deliver it. Before, the absence of its task
     proves nothing. Source of the default: Alibaba's Java client waits 300 s for an answer, so a server may take as
     long to give it (page on connection reuse, 2026-11); common proxies give up after 60 s."""
+    bytes_hint: str | None = None
+    """What to say when it refuses an image that was sent as bytes. `None`: bytes are fine there."""
     key_hint: str | None = None
     """An additional hint for a refused key."""
     free_refusals: frozenset[str] = frozenset()
@@ -131,6 +133,11 @@ GATEWAYS: dict[str, Gateway] = {
             renews_urls=False,
             content_path=_CONTENT_PATH,
             free_refusals=_NEBULA_FREE_REFUSALS,
+            # The gateway's published code, 2025-11 (relay/channel/task/ali/adaptor.go): it cuts a data: URI to its bare
+            # base64, of which Alibaba's page knows nothing, and warns above 500,000 characters. Not tried live.
+            bytes_hint="The image went as bytes. Nebula passes on only their base64, which the vendor most likely "
+            "refuses, above some 375 KB in any case: give the image's public https address, or set image_store=… "
+            "to publish it while its task needs it.",
             # "Resolution price x duration x group ratio, on completion", says the page. The gateway's published code,
             # 2025-12 to 2026-02 (controller/task_video.go): at the vendor's own duration and resolution, times the
             # site's discount, cut to whole units of 500,000 to the dollar. Neither ratio nor discount is told.

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from langchain_nebula_video.errors import JournalError, TaskNotFoundError, printable
+from langchain_nebula_video.errors import JournalError, TaskFailedError, TaskNotFoundError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.polling import Poller
+from langchain_nebula_video.lifecycle.publishing import add_bytes_hint
 from langchain_nebula_video.saving import targets
 from langchain_nebula_video.saving.save import Origin, save
 from langchain_nebula_video.schema import OnProgress, Task, Video
@@ -58,6 +59,8 @@ class Finisher:
                 with tasks.journal_errors_about(task.task_id, paid=True):
                     video = await self._save_once(video, entry, save_to, lease, deadline)
         except BaseException as error:
+            if isinstance(error, TaskFailedError):
+                add_bytes_hint(error, entry, self._context)
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
                 error.add_note(
                     f"Task {printable(task.task_id)} goes on at {task.gateway}. Go on with wait({task.task_id!r})."

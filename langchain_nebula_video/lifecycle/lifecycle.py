@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import (
     InvalidRequestError,
@@ -32,8 +33,10 @@ from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases,
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
+from langchain_nebula_video.media.urls import is_local_name
 from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoRequest
 from langchain_nebula_video.transport import Runtime
@@ -61,6 +64,7 @@ class Lifecycle:
         self.runtime = runtime
         self._context = Context(options, runtime)
         self._poller = Poller(self._context)
+        self._publisher = ImagePublisher(self._context)
         self._reconciler = Reconciler(self._context, self._poller)
         self._submitter = Submitter(self._context, self._reconciler)
         self._finisher = Finisher(self._context, self._poller)
@@ -223,7 +227,9 @@ class Lifecycle:
         save_to = self.options.save_to if save_to is None else save_to
         if save_to is not None:
             await self.runtime.call(check_target, save_to)
+        await self._publisher.check()
         offer = self.options.offer(request.model)
         folder = self.options.image_folder
-        order = await self.runtime.call(make_order, request, offer, self._context.group_ratio, folder)
+        near = is_local_name(urlsplit(self.options.resolve_base_url()).hostname)
+        order = await self.runtime.call(make_order, request, offer, self._context.group_ratio, folder, local_names=near)
         return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)

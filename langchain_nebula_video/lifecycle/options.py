@@ -3,7 +3,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +29,7 @@ from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.journal.sql.journal import open_journal
 from langchain_nebula_video.lifecycle import account
 from langchain_nebula_video.media.urls import normalize_allowed_host
+from langchain_nebula_video.saving.image_store import parse_image_store
 from langchain_nebula_video.saving.names import target_text
 from langchain_nebula_video.saving.secrets import redact, restore
 
@@ -57,6 +58,7 @@ class ClientOptions(TypedDict, total=False):
     journal: Any
     save_to: str | Path | None
     image_folder: str | Path | None
+    image_store: str | Callable[[bytes], str] | None
     download_hosts: Sequence[str]
     group_ratio: Decimal | int | str | None
     sole_account: bool
@@ -98,6 +100,10 @@ class Options(BaseModel):
     """Save each video here: a folder or a file name."""
     image_folder: Path | None = None
     """A string may name an image file in this folder. `None`: a string is never a path."""
+    image_store: Any = None
+    """Publish local images here while their task needs them, and send their signed https addresses instead of bytes:
+    a folder in S3, OSS, GCS or Azure (`"s3://bucket/prefix"`), or a function from the image's bytes to its https
+    address. `None`: images are sent as bytes, or through the gateway's own storage."""
     download_hosts: tuple[str, ...] = ()
     """Hosts outside the public internet that files may be fetched from and sent to: names (`"files.corp"`), domains
     (`".corp"`), addresses or networks (`"10.1.0.0/16"`)."""
@@ -194,6 +200,15 @@ class Options(BaseModel):
         except RuntimeError:
             raise ValueError("names a home that is not there") from None
         return target_text(value) if isinstance(value, str) else value
+
+    @field_validator("image_store", mode="before")
+    @classmethod
+    def _parse_image_store(cls, value: object) -> object:
+        return parse_image_store(value)
+
+    @field_serializer("image_store", when_used="json-unless-none")
+    def _hide_store_secrets(self, value: Any) -> str | None:
+        return redact(value, value) if isinstance(value, str) else None
 
     @field_serializer("save_to", when_used="json-unless-none")
     def _hide_secrets(self, value: str | Path) -> str:

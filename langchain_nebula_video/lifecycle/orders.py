@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.catalog.offers import Offer
-from langchain_nebula_video.media.images import WireImage, prepare_image
+from langchain_nebula_video.media.images import WireImage, check_public_name, prepare_image
 from langchain_nebula_video.protocols import Protocol, WireRequest
 from langchain_nebula_video.saving.trial import expected_size
 from langchain_nebula_video.schema import Cost, VideoRequest
@@ -58,8 +58,12 @@ class Order:
         return protocol.build_submit(offer.wire_name, fields, images, frames=offer.model.frames)
 
 
-def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None) -> Order:
+def make_order(
+    request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None, *, local_names: bool = True
+) -> Order:
     """Make the order of a request. Reads image files.
+
+    `local_names` is as for `prepare_image`.
 
     Raises:
         InvalidRequestError: the request cannot work on this gateway.
@@ -68,9 +72,12 @@ def make_order(request: VideoRequest, offer: Offer, group_ratio: Decimal, folder
     given = {name: (image,) for name in _FRAME_FIELDS if (image := getattr(request, name)) is not None}
     if request.reference_images:
         given[_REFERENCES_FIELD] = request.reference_images
+    if request.audio_url is not None and not local_names:
+        check_public_name(request.audio_url, "Give the public https address of the sound.")
     limits = offer.gateway.images
     found = {
-        name: tuple(prepare_image(image, limits, folder=folder) for image in images) for name, images in given.items()
+        name: tuple(prepare_image(image, limits, folder=folder, local_names=local_names) for image in images)
+        for name, images in given.items()
     }
     fields = request.model_dump(exclude={*_FRAME_FIELDS, _REFERENCES_FIELD})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}

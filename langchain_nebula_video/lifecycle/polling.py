@@ -13,6 +13,7 @@ from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead
 from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.lifecycle.video_urls import locate_video
 from langchain_nebula_video.media.urls import needs_key
@@ -53,6 +54,7 @@ class Poller:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._publisher = ImagePublisher(context)
         self._route = 0
         """The index of the protocol's route that worked last."""
 
@@ -172,10 +174,16 @@ class Poller:
                 raise tasks.timeout_error(task, reporter.elapsed(), fault)
 
     async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None = None) -> Task:
-        """Merge an answer into the task, and record what changed in the journal.
+        """Merge an answer into the task, record what changed in the journal, and take back images that were lent.
 
         While another call has the lease, only that one writes. A late write of this one could undo what it recorded.
         """
+        fresh = await self._record(task, entry, snapshot, holder)
+        if entry is not None and fresh.status.finished and fresh.status is not task.status:
+            await self._publisher.remove(entry)
+        return fresh
+
+    async def _record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None) -> Task:
         context = self._context
         if snapshot.unknown_status is not None:
             logger.info(

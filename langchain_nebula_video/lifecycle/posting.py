@@ -30,6 +30,7 @@ from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import keep_lease
 from langchain_nebula_video.lifecycle.orders import Order, check_time_left
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher, add_bytes_hint
 from langchain_nebula_video.lifecycle.uploads import ImageUploader
 from langchain_nebula_video.protocols import Reply, Submission, WireRequest
 from langchain_nebula_video.saving.trial import try_target
@@ -69,6 +70,7 @@ class PaidPostSender:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._uploader = ImageUploader(context)
+        self._publisher = ImagePublisher(context)
         self._in_flight: set[tuple[int, str]] = set()
         """Process ids and entry ids. A fork copies the set, not the requests."""
         self._draining = False
@@ -99,7 +101,10 @@ class PaidPostSender:
         async with keep_lease(context, entry) as lease:
             if order.save_to is not None:
                 await context.runtime.call(try_target, order.save_to, order.expected_size)
-            uploaded_urls = await self._uploader.upload(order, latest)
+            if self._publisher.is_wanted:
+                uploaded_urls = await self._publisher.publish(order, entry, latest)
+            else:
+                uploaded_urls = await self._uploader.upload(order, latest)
             await self._wait_for_limiter(latest)
             wire = order.build_submit(context.protocol, uploaded_urls)
 
@@ -158,6 +163,7 @@ class PaidPostSender:
         except NebulaVideoError as error:
             state.in_flight = isinstance(error, SubmissionUnconfirmedError)
             if not state.in_flight:  # refused or not sent: it must not count as in flight while it waits
+                add_bytes_hint(error, entry, context)
                 await self._take_back(entry, error)
             raise
         finally:

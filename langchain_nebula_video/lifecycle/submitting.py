@@ -25,6 +25,7 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, working
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE, journal_errors_cost
 from langchain_nebula_video.schema import Task, VideoRequest
@@ -43,6 +44,7 @@ class Submitter:
         self._context = context
         self._reconciler = reconciler
         self._sender = PaidPostSender(context)
+        self._publisher = ImagePublisher(context)
         self._warned = False
 
     async def drain(self, grace: float) -> bool:
@@ -209,6 +211,7 @@ class Submitter:
             )
         else:
             await context.call_journal(context.journal.forget, entry.id)
+            await self._publisher.remove(entry)
 
 
 def _mark_reused(joined: tuple[Task, Entry], key: str | None) -> tuple[Task, Entry]:

@@ -19,13 +19,21 @@ from urllib.parse import unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image, join_or, pillow_snippet
-from langchain_nebula_video.media.urls import split_url, url_fingerprint
+from langchain_nebula_video.media.urls import is_local_name, split_url, url_fingerprint
 from langchain_nebula_video.schema import is_encodable
 
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
 
-__all__ = ["ImageInfo", "WireImage", "flatten_to_rgb", "image_from_block", "inspect_image", "prepare_image"]
+__all__ = [
+    "ImageInfo",
+    "WireImage",
+    "check_public_name",
+    "flatten_to_rgb",
+    "image_from_block",
+    "inspect_image",
+    "prepare_image",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +65,16 @@ _ACCEPTED_INPUTS = (
 )
 
 
-def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = None) -> WireImage:
+def prepare_image(
+    image: object, limits: ImageLimits, *, folder: Path | None = None, local_names: bool = True
+) -> WireImage:
     """Read and check an image.
 
     Args:
         image: A URL, `data:` URI, bytes, `Path`, open binary file, PIL image or LangChain image block.
         limits: What the gateway accepts.
         folder: A string may name a file inside this folder. `None`: a string is never a path.
+        local_names: Whether the gateway can fetch from this machine and its network, because it is there itself.
 
     Raises:
         InvalidRequestError: it is no image, or the gateway does not accept it. The hint says what to do.
@@ -71,7 +82,10 @@ def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = N
     image = image_from_block(image) if isinstance(image, Mapping) else image
     if isinstance(image, str):
         text = image.strip()
-        if split_url(text, limits.schemes) is not None and is_encodable(text):
+        parts = split_url(text, limits.schemes)
+        if parts is not None and is_encodable(text):
+            if not local_names:
+                check_public_name(text, "Give a public https address, or the image itself: bytes, or a pathlib.Path.")
             return WireImage(f"url:{url_fingerprint(text)}", url=text)
         if text[:5].lower() == "data:":
             return _validate(_decode_data_uri(text, limits.max_bytes), limits)
@@ -82,6 +96,20 @@ def prepare_image(image: object, limits: ImageLimits, *, folder: Path | None = N
             )
         image = _resolve_in_folder(text, folder)
     return _validate(_read_bytes(image, limits), limits)
+
+
+def check_public_name(address: str, hint: str) -> None:
+    """Check that an address is not one of this machine or its network, by its spelling.
+
+    Raises:
+        InvalidRequestError: it is, so a gateway on the internet cannot fetch it.
+    """
+    parts = split_url(address, ("https", "http"))
+    if parts is not None and is_local_name(parts.hostname):
+        raise InvalidRequestError(
+            f"The gateway cannot fetch {_shorten(url_fingerprint(address))}: only this machine or its network can.",
+            hint=hint,
+        )
 
 
 _NON_IMAGE_BLOCKS = frozenset({"video", "audio", "text", "file"})

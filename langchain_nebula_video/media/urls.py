@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 __all__ = [
     "IPAddress",
     "gateway_address",
+    "is_local_name",
     "is_loopback",
     "is_public",
     "needs_key",
@@ -94,6 +95,24 @@ def gateway_address(url: str, base_url: str) -> str:
     base, parts = urlsplit(base_url), urlsplit(url)
     rest = url.partition("://")[2][len(parts.netloc) :].partition("#")[0]
     return f"{base.scheme}://{base.netloc}{rest if rest[:1] == '/' else f'/{rest}'}"
+
+
+_LOCAL_SUFFIXES = (".local", ".internal", ".localhost", ".localdomain", ".lan", ".home.arpa")
+
+
+def is_local_name(host: str | None) -> bool:
+    """Whether a host is this machine or one of its own network, by its spelling. Nothing is resolved.
+
+    So are loopback and private addresses, names without a dot, and names that are only used within a network
+    (RFC 6762, RFC 8375, `host.docker.internal`).
+    """
+    name = (host or "").lower().rstrip(".").strip("[]")
+    if is_loopback(name):
+        return True
+    try:
+        return not is_public(ipaddress.ip_address(name.partition("%")[0]))
+    except ValueError:
+        return "." not in name or name.endswith(_LOCAL_SUFFIXES)
 
 
 def normalize_allowed_host(text: str) -> str:

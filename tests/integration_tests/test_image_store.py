@@ -1,0 +1,198 @@
+"""Local images get an address in a store of the caller's, for as long as their task needs it. A real S3 client here."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+
+from langchain_nebula_video import (
+    InvalidRequestError,
+    NebulaVideoClient,
+    NebulaVideoTool,
+    RefusedError,
+    SqlJournal,
+    TaskFailedError,
+)
+from langchain_nebula_video.emulator import Emulator
+from tests.conftest import jpeg
+from tests.gateways import all_gateways, reached
+
+PICTURE = jpeg(1280, 720)
+ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": PICTURE, "resolution": "480p"}
+PREFIX = "s3://pictures/lent"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A private bucket; a fresh one for each test."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "example",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="pictures")
+    yield client
+    for item in names(client):
+        client.delete_object(Bucket="pictures", Key=item)
+    client.delete_bucket(Bucket="pictures")
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with all_gateways(speed=2000) as running:
+        yield running
+
+
+def names(client: Any) -> list[str]:
+    return [item["Key"] for item in client.list_objects_v2(Bucket="pictures").get("Contents", [])]
+
+
+def make(emulator: Emulator, **options: Any) -> NebulaVideoClient:
+    return NebulaVideoClient(**{**reached(emulator, "nebula"), "image_store": PREFIX, **options})
+
+
+def sent_image(emulator: Emulator) -> str:
+    return str(emulator.tasks[-1].request["image"])
+
+
+def test_a_local_image_goes_as_a_signed_address_and_is_removed_when_its_task_has_ended(
+    emulator: Emulator, bucket: Any
+) -> None:
+    with make(emulator) as client:
+        task = client.submit(**ASK)
+        (name,) = names(bucket)
+        address = urlsplit(sent_image(emulator))
+        assert address.path == f"/pictures/{name}"
+        assert name.startswith("lent/")
+        assert len(name) > len("lent/") + 32
+        lives = int(parse_qs(address.query)["Expires"][0]) - datetime.now(UTC).timestamp()
+        assert 3600 < lives < 7200
+        assert bucket.get_object(Bucket="pictures", Key=name)["Body"].read() == PICTURE
+        client.wait(task)
+    assert names(bucket) == []
+
+
+def test_an_address_of_the_caller_s_is_left_alone(emulator: Emulator, bucket: Any) -> None:
+    with make(emulator) as client:
+        client.generate(prompt="The cat blinks", image="https://example.com/cat.png", resolution="480p")
+    assert sent_image(emulator) == "https://example.com/cat.png"
+    assert names(bucket) == []
+
+
+@pytest.mark.parametrize("prompt", ["forbidden", "[fail] The cat blinks"])
+def test_an_image_is_removed_when_its_task_is_refused_or_fails(emulator: Emulator, bucket: Any, prompt: str) -> None:
+    with make(emulator) as client, pytest.raises((RefusedError, TaskFailedError)):
+        client.generate(**{**ASK, "prompt": prompt})
+    assert names(bucket) == []
+
+
+def test_another_process_with_the_journal_and_the_key_removes_the_image(
+    emulator: Emulator, bucket: Any, tmp_path: Path
+) -> None:
+    journal = f"sqlite:///{tmp_path / 'journal.db'}"
+    with make(emulator, journal=SqlJournal(journal)) as first:
+        first.submit(**ASK)
+    assert len(names(bucket)) == 1
+    with make(emulator, journal=SqlJournal(journal)) as second:
+        for task in second.resume():
+            second.wait(task)
+    assert names(bucket) == []
+
+
+def test_the_same_image_of_two_tasks_is_lent_twice(emulator: Emulator, bucket: Any) -> None:
+    with make(emulator) as client:
+        tasks = [client.submit(**ASK, key=key) for key in ("one", "two")]
+        assert len(names(bucket)) == 2
+        client.wait(tasks[0])
+        assert len(names(bucket)) == 1
+
+
+def test_a_store_that_everybody_may_list_is_refused_before_paying(emulator: Emulator, bucket: Any) -> None:
+    """The server here lists to everybody. Its address must be one that this client may ask."""
+    client = make(emulator, download_hosts=["127.0.0.1"])
+    with client, pytest.raises(InvalidRequestError, match="lists its contents to everybody"):
+        client.generate(**ASK)
+    assert not emulator.tasks
+    assert names(bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("memory://pictures", "cannot sign"),
+        ("s3://no-such-bucket/lent", "could not be put"),
+        (lambda data: "http://pictures.example.com/cat.png", "no https address"),
+        (lambda data: None, "no https address"),
+        (lambda data: 1 / 0, "ZeroDivisionError"),
+    ],
+    ids=["memory", "no bucket", "http", "nothing", "fails"],
+)
+def test_a_store_that_cannot_lend_an_address_is_refused_before_paying(
+    emulator: Emulator, bucket: Any, store: Any, says: str
+) -> None:
+    with make(emulator, image_store=store) as client, pytest.raises(InvalidRequestError, match=says) as caught:
+        client.generate(**ASK)
+    assert "Nothing was sent and nothing was spent" in str(caught.value)
+    assert not emulator.tasks
+
+
+@pytest.mark.parametrize("store", [Path("pictures"), "pictures", "file:///pictures", 7])
+def test_what_is_no_store_is_refused_when_it_is_set(emulator: Emulator, store: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="image_store"):
+        make(emulator, image_store=store)
+
+
+def test_a_function_lends_the_address(emulator: Emulator) -> None:
+    given: list[bytes] = []
+
+    def publish(data: bytes) -> str:
+        given.append(data)
+        return "https://pictures.example.com/cat.jpg"
+
+    tool = NebulaVideoTool(**reached(emulator, "nebula"), image_store=publish)
+    tool.invoke({**ASK, "image": f"data:image/jpeg;base64,{base64.b64encode(PICTURE).decode()}"})
+    assert given == [PICTURE]
+    assert sent_image(emulator) == "https://pictures.example.com/cat.jpg"
+
+
+def test_an_image_that_cannot_be_removed_costs_nobody_the_video(
+    emulator: Emulator, bucket: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make(emulator) as client:
+        task = client.submit(**ASK)
+        for name in names(bucket):
+            bucket.delete_object(Bucket="pictures", Key=name)
+        bucket.delete_bucket(Bucket="pictures")
+        with caplog.at_level(logging.WARNING):
+            assert client.wait(task).url
+        bucket.create_bucket(Bucket="pictures")
+
+
+def test_without_a_store_a_refusal_of_bytes_says_so(emulator: Emulator) -> None:
+    emulator.faults.add("submit", "status", code=400, accepted=False)
+    with make(emulator, image_store=None) as client, pytest.raises(RefusedError, match="image_store"):
+        client.generate(**ASK)
