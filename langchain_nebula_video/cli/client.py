@@ -78,7 +78,11 @@ class ClientFactory:
             group_ratio=self.payment.group_ratio,
             save_to=self.out,
             journal=self.journal,
-            **{"download_hosts": self.download_hosts or (), **self.settings},
+            **{
+                "download_hosts": self.download_hosts or (),
+                **self.settings,
+                "image_store": self.settings.get("image_store") or os.environ.get(opt.STORE_VARIABLE) or None,
+            },
         )
 
     def target_words(self) -> list[str]:

@@ -30,6 +30,7 @@ def generate(
     *,
     out: opt.Out = opt.DEFAULT_OUT,
     download_host: opt.DownloadHosts = None,
+    image_store: opt.ImageStore = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     sole_account: opt.SoleAccount = False,
@@ -37,7 +38,13 @@ def generate(
 ) -> None:
     """Make a video of an image, wait for it, and save it."""
     output = Output(as_json=as_json)
-    settings = {"timeout": timeout, "poll_interval": poll_interval, "sole_account": sole_account, **(ctx.obj or {})}
+    settings = {
+        "image_store": image_store,
+        "timeout": timeout,
+        "poll_interval": poll_interval,
+        "sole_account": sole_account,
+        **(ctx.obj or {}),
+    }
     factory = ClientFactory(target=target, payment=payment, out=out, download_hosts=download_host, settings=settings)
     with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         check_target(out)
@@ -57,13 +64,14 @@ def submit(
     payment: opt.PaymentOptions,
     target: opt.GatewayOptions,
     *,
+    image_store: opt.ImageStore = None,
     timeout: opt.Timeout = None,
     sole_account: opt.SoleAccount = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Start a video and return at once, with the task's id."""
     output = Output(as_json=as_json)
-    settings = {"timeout": timeout, "sole_account": sole_account, **(ctx.obj or {})}
+    settings = {"image_store": image_store, "timeout": timeout, "sole_account": sole_account, **(ctx.obj or {})}
     factory = ClientFactory(target=target, payment=payment, settings=settings)
     with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         client = factory.client()

@@ -40,6 +40,7 @@ __all__ = [
 
 
 DEFAULT_GATEWAY = "nebula"
+STORE_VARIABLE = "NEBULA_VIDEO_IMAGE_STORE"
 DEFAULT_OUT = "."
 NO_IMAGE = "none"
 
@@ -84,6 +85,15 @@ Out = Annotated[
         "--out",
         metavar="PLACE",
         help="Save to this folder, this .mp4 file, or a bucket (s3://…); in names: {date}, {model}, {task_id}, …",
+    ),
+]
+ImageStore = Annotated[
+    str | None,
+    typer.Option(
+        "--image-store",
+        metavar="BUCKET",
+        help="Lend local images an address in this bucket (s3://…) while their task needs them. "
+        f"Default: {STORE_VARIABLE}.",
     ),
 ]
 DownloadHosts = Annotated[

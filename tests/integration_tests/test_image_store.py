@@ -26,6 +26,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg
 from tests.gateways import all_gateways, reached
+from tests.tables import each_row
 
 PICTURE = jpeg(1280, 720)
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": PICTURE, "resolution": "480p"}
@@ -196,3 +197,32 @@ def test_without_a_store_a_refusal_of_bytes_says_so(emulator: Emulator) -> None:
     emulator.faults.add("submit", "status", code=400, accepted=False)
     with make(emulator, image_store=None) as client, pytest.raises(RefusedError, match="image_store"):
         client.generate(**ASK)
+
+
+# --- addresses that a gateway cannot fetch ---
+
+NEAR_ONLY = [
+    "http://localhost:3210/f/abc.png", "http://127.0.0.1:8188/view?filename=a.png", "http://192.168.1.20:9000/b/cat.png",
+    "https://10.0.0.5/cat.png", "http://169.254.1.1/cat.png", "http://[::1]/cat.png", "http://[fd00::5]/cat.png",
+    "http://minio:9000/b/cat.png", "http://host.docker.internal/cat.png", "http://nas.local/cat.png",
+]  # fmt: skip
+
+
+@each_row("address", NEAR_ONLY)
+@pytest.mark.parametrize("field", ["image", "audio_url"])
+def test_an_address_that_only_this_network_can_open_is_not_sent_to_a_gateway_elsewhere(
+    field: str, address: str
+) -> None:
+    fields: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
+    fields[field] = address.replace("http:", "https:") if field == "audio_url" else address
+    client = NebulaVideoClient(api_key="sk-none", base_url="https://gateway.invalid")
+    with client, pytest.raises(InvalidRequestError, match="only this machine or its network") as caught:
+        client.generate(**fields)
+    assert "Nothing was sent and nothing was spent" in str(caught.value)
+
+
+def test_a_gateway_on_this_machine_is_sent_any_address(emulator: Emulator) -> None:
+    with make(emulator, image_store=None) as client:
+        for address in NEAR_ONLY:
+            client.submit(**{**ASK, "image": address})
+            assert sent_image(emulator) == address
