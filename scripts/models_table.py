@@ -130,7 +130,12 @@ def other_fields(model: Model) -> str:
 
 def format_prices(offer: Offer) -> str:
     """Format the prices of an offer by resolution, and its other name."""
-    prices = [f"{tier} {money(each, offer.gateway.currency)}" for tier, each in offer.prices.items()]
+    currency, silent = offer.gateway.currency, offer.silent_prices
+    prices = [f"{tier} {money(each, currency)}" for tier, each in offer.prices.items()]
+    prices = [
+        f"{text} (silent {money(silent[tier], currency)})" if tier in silent else text
+        for tier, text in zip(offer.prices, prices, strict=True)
+    ]
     there = f" as {code(offer.wire_name)}" if offer.wire_name != offer.model.name else ""
     return (join_words(prices) if prices else UNKNOWN) + there
 
@@ -195,6 +200,10 @@ def fields() -> str:
     """Return the table of request fields by gateway."""
 
     def support(row: Gateway, field: str) -> str:
+        if field in row.always_on & row.carries:
+            return "always on"
+        if field == "seed" and row.min_seed and field in row.carries:
+            return f"from {row.min_seed}"
         return "required" if field in row.requires else "yes" if field in row.carries else NONE
 
     names = [name for name in VideoRequest.model_fields if name != "model"]

@@ -42,6 +42,10 @@ class Gateway:
     """The fields of a `VideoRequest` that it can pass to a model."""
     requires: frozenset[str] = frozenset()
     """The fields that it requires for every model."""
+    always_on: frozenset[str] = frozenset()
+    """The switches of a `VideoRequest` that a model gets as on, whatever the request says."""
+    min_seed: int = 0
+    """The lowest seed that reaches a model. One below it would be replaced by a random one."""
     images: ImageLimits
     steps: tuple[float, float] = (3.0, 8.0)
     """The shortest and the longest interval between two fetches of a task, in seconds."""
@@ -128,6 +132,11 @@ GATEWAYS: dict[str, Gateway] = {
             currency="USD",
             carries=_NEBULA,
             requires=frozenset({"prompt"}),
+            # The gateway's published code, 2025-12 (relay/channel/task/ali/dto.go): a switch that is off, or a seed of
+            # 0, is left out of what it sends, and the vendor then applies its own defaults. Alibaba's image-to-video
+            # page, 2025-12: rewriting is on by default, and a silent video needs an explicit `audio: false`.
+            always_on=frozenset({"smart_rewrite", "generate_audio"}),
+            min_seed=1,
             images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5 * 1024 * 1024 - 1),
             task_hours=math.inf,
             renews_urls=False,

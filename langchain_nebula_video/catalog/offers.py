@@ -72,6 +72,19 @@ class Offer:
         served = self.resolutions
         return self.model.default_resolution if self.model.default_resolution in served else served[-1]
 
+    @property
+    def always_on(self) -> frozenset[str]:
+        """The switches that the model gets as on at this gateway, whatever the request says."""
+        return self.gateway.always_on & self.model.takes
+
+    @property
+    def silent_prices(self) -> Mapping[str, Decimal]:
+        """The prices of a video without sound, by resolution, where it can be had for less."""
+        if "generate_audio" in self.always_on:
+            return {}
+        silent = {tier: self.price_per_second(tier, sound=False) for tier in self.prices}
+        return {tier: price for tier, price in silent.items() if price is not None and price != self.prices[tier]}
+
     def price_per_second(self, resolution: str | None, *, sound: bool) -> Decimal | None:
         """Return the price at a resolution; `None`: unknown. Own prices (`prices=`) hold with and without sound."""
         listed = self.model.prices.get(self.gateway.name, {}).get(resolution or "")
@@ -114,15 +127,19 @@ class Offer:
         self._check_choice("template", request.template, (None, *model.templates))
         self._check_choice("aspect_ratio", request.aspect_ratio, (None, *model.aspect_ratios))
         self._check_images(request)
-        if request.seed is not None and not 0 <= request.seed <= _MAX_SEED:
-            raise InvalidRequestError(f"seed is {request.seed}.", hint=f"Give a seed from 0 to {_MAX_SEED}, or none.")
+        lowest = self.gateway.min_seed
+        if request.seed is not None and not lowest <= request.seed <= _MAX_SEED:
+            lost = f" {self.gateway.title} would replace it by a random one." if 0 <= request.seed < lowest else ""
+            raise InvalidRequestError(
+                f"seed is {request.seed}.{lost}", hint=f"Give a seed from {lowest} to {_MAX_SEED}, or none."
+            )
         if request.audio_url is not None:
             _check_audio(request)
         return request
 
     def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
         """Return the cost of a completed request, according to the price table."""
-        sound = bool(request.generate_audio or request.audio_url)
+        sound = bool(request.generate_audio or request.audio_url or "generate_audio" in self.always_on)
         price = self.price_per_second(request.resolution, sound=sound)
         return compute_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 

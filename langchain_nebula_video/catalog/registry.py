@@ -17,6 +17,7 @@ __all__ = ["register_gateway", "register_model"]
 
 _AMOUNT_LIMIT = 1_000_000
 _REQUEST_FIELDS = frozenset(VideoRequest.model_fields) - {"model"}
+_SWITCHES = frozenset(name for name, field in VideoRequest.model_fields.items() if field.annotation is bool)
 _MANDATORY_FIELDS = frozenset({"duration", "resolution"})
 """The fields of every request. If a protocol cannot express one, the model's name does."""
 
@@ -42,6 +43,13 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     _check_supported(row, row.carries - _MANDATORY_FIELDS)
     missing = ", ".join(sorted(row.requires - row.carries))
     _check(not missing, f"{row.name} requires {missing}, which it does not carry")
+    unknown = ", ".join(sorted(row.always_on - _SWITCHES))
+    _check(not unknown, f"{row.name} has {unknown} always on: the switches are {', '.join(sorted(_SWITCHES))}")
+    _check(0 <= row.min_seed <= 2147483647, f"{row.name} has {row.min_seed!r} as its lowest seed")
+    _check(
+        row.bill_unit is None or (_is_amount(row.bill_unit) and row.bill_unit > 0),
+        f"{row.name} has bills in units of {row.bill_unit!r}, which is no sensible Decimal",
+    )
     known = get_args(Currency)
     _check(
         row.currency in known,
@@ -85,6 +93,7 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         f"{row.name} writes its frames as {row.frames!r}, which no protocol of its gateways can",
     )
     _check(row.images is None or _is_possible(row.images), f"{row.name} has limits that no image can meet")
+    _check_silent_prices(row)
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
@@ -93,6 +102,20 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
     _check(row.timeout > 0, f"{row.name} is given no time")
     MODELS[row.name] = row
     return row
+
+
+def _check_silent_prices(row: Model) -> None:
+    """Check that a video without sound can be asked for, and costs no more than one with sound."""
+    for gateway, silent in row.silent_prices.items():
+        prices = row.prices.get(gateway)
+        _check(prices is not None, f"{row.name} has silent prices for {gateway!r}, and no prices there")
+        unpriced = ", ".join(sorted(set(silent) - set(prices or ())))
+        _check(not unpriced, f"{row.name} has a silent price for {unpriced} at {gateway!r}, and no price with sound")
+        chosen = "generate_audio" in row.takes & GATEWAYS[gateway].carries
+        _check(chosen, f"{row.name} has silent prices for {gateway!r}, where generate_audio cannot be chosen")
+        _check(all(map(_is_amount, silent.values())), f"{row.name} has a silent price that is no sensible Decimal")
+        dearer = ", ".join(tier for tier, price in silent.items() if price > (prices or {})[tier])
+        _check(not dearer, f"{row.name} costs more without sound than with it: {dearer} at {gateway!r}")
 
 
 def _is_safe(url: str) -> bool:

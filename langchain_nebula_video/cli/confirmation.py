@@ -27,7 +27,8 @@ def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> 
     request, cost, budget = order.request, order.cost, payment.max_cost
     known = cost.usd is not None
     price = f"about {format_cost(cost)}" if known else "a price that is not known here"
-    sound = ", with sound" if request.generate_audio or request.audio_url else ""
+    has_sound = request.generate_audio or request.audio_url or "generate_audio" in order.offer.always_on
+    sound = ", with sound" if has_sound else ""
     output.print_message(f"{request.model}: {request.duration} s at {request.resolution}{sound}, for {price}.")
     if budget is not None and cost.usd is None:
         raise InvalidRequestError(

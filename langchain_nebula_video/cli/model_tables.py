@@ -76,7 +76,7 @@ def _table(rows: list[tuple[str, list[Offer]]], longest: int, *, timed: bool) ->
     for name, alike in rows:
         model = alike[0].model
         times = [_time_range(span for each in alike for span in each.model.typical_seconds.values())] if timed else []
-        prices = {tier: _price(offer, tier) for offer in alike for tier in offer.resolutions}
+        prices = {tier: _price_lines(offer, tier) for offer in alike for tier in offer.resolutions}
         table.add_row(
             name, _inputs(model), _format_numbers(model.durations), *times, *(prices.get(tier, "") for tier in tiers)
         )
@@ -91,6 +91,12 @@ def _pixels(tier: str) -> tuple[int, str]:
 def _price(offer: Offer, tier: str) -> str:
     price = offer.prices.get(tier)
     return "unknown" if price is None else money(price, offer.gateway.currency)
+
+
+def _price_lines(offer: Offer, tier: str) -> str:
+    """Return the price, and in a second line that of a video without sound, if it differs."""
+    silent = offer.silent_prices.get(tier)
+    return _price(offer, tier) + ("" if silent is None else f"\nsilent {money(silent, offer.gateway.currency)}")
 
 
 def _inputs(model: Model) -> str:
@@ -165,9 +171,17 @@ def _offer_facts(offer: Offer) -> Iterator[tuple[str, str]]:
         yield "  Name", f"{offer.wire_name} there; here {offer.model.name}"
     tiers = ", ".join(f"{_price(offer, tier)} at {tier}" for tier in offer.resolutions)
     yield "  Per second", tiers + _default_note(offer.default_resolution, offer.resolutions)
+    silent = [f"{money(price, gateway.currency)} at {tier}" for tier, price in offer.silent_prices.items()]
+    if silent:
+        yield "  Silent", ", ".join(silent)
     needs, takes = _fields(offer)
     yield "  Needs", ", ".join(map(opt.option_name, needs))
     yield "  Takes", ", ".join(map(opt.option_name, takes))
+    always = [each for each in fields(opt.RequestOptions) if each.name in offer.always_on]
+    if always:
+        yield "  Always on", f"{', '.join(map(opt.option_name, always))}: said or not"
+    if gateway.min_seed and offer.accepts("seed"):
+        yield "  Seeds", f"from {gateway.min_seed}"
     yield "  Images", _image_limits(gateway.images)
 
 
@@ -222,10 +236,13 @@ def _offer_as_dict(offer: Offer) -> dict[str, Any]:
         "wire_name": offer.wire_name,
         "currency": offer.gateway.currency,
         "per_second": {tier: None if price is None else str(price) for tier, price in prices.items()},
+        "silent_per_second": {tier: str(price) for tier, price in offer.silent_prices.items()},
         "resolutions": offer.resolutions,
         "default_resolution": offer.default_resolution,
         "requires": [each.name for each in needs],
         "takes": [each.name for each in takes],
+        "always_on": sorted(offer.always_on),
+        "min_seed": offer.gateway.min_seed,
         "images": asdict(offer.gateway.images),
         "key_variable": offer.gateway.key_variable,
         "default": offer.gateway.default_model == offer.model.name,

@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_OUT",
     "NO_IMAGE",
     "AsJson",
+    "Audio",
     "DownloadHosts",
     "Duration",
     "GatewayFilter",
@@ -162,7 +163,7 @@ _Template = Annotated[str | None, typer.Option("--template", help=f"An effect, i
 _AspectRatio = Annotated[
     str | None, typer.Option("--aspect-ratio", help=f"Proportions of a video without a first frame: {_proportions}.")
 ]
-_Audio = Annotated[bool, typer.Option("--audio", help="Let the model make sound.")]
+Audio = Annotated[bool, typer.Option("--audio", help="Let the model make sound.")]
 _AudioUrl = Annotated[
     str | None, typer.Option("--audio-url", help="Your own sound: the https URL of an MP3 or WAV file.")
 ]
@@ -192,7 +193,7 @@ class RequestOptions:
     aspect_ratio: _AspectRatio = None
     negative_prompt: _Negative = None
     template: _Template = None
-    generate_audio: _Audio = False
+    generate_audio: Audio = False
     audio_url: _AudioUrl = None
     smart_rewrite: _SmartRewrite = False
     seed: _Seed = None

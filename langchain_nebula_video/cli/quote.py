@@ -18,6 +18,7 @@ def quote(
     resolution: opt.Resolution = None,
     model: opt.ModelName = None,
     gateway: opt.GatewayName = opt.DEFAULT_GATEWAY,
+    generate_audio: opt.Audio = False,
     price: opt.Price = None,
     group_ratio: opt.GroupRatio = None,
     as_json: opt.AsJson = False,
@@ -32,6 +33,7 @@ def quote(
             group_ratio=Decimal(1) if group_ratio is None else group_ratio,
             duration=duration,
             resolution=resolution,
+            generate_audio=generate_audio,
         )
         output.print_result(cost.model_dump(mode="json"), _format_calculation(cost))
         if cost.usd is None:

@@ -10,16 +10,31 @@ from langchain_nebula_video.schema import money
 __all__ = ["description", "submit_description"]
 
 
+_ALWAYS_ON = {
+    "smart_rewrite": "rewrites the prompt",
+    "generate_audio": "adds sound",
+    "watermark": "puts its mark on the video",
+}
+
+
 def _price_list(offer: Offer, group_ratio: Decimal) -> str:
     if not offer.prices:
         return "It costs money; the price is not known here."
     seconds = offer.model.default_duration
-    each = ", ".join(
-        f"{money(price * seconds * group_ratio, offer.gateway.currency)} at {resolution}"
-        for resolution, price in offer.prices.items()
-    )
+
+    def amount(price: Decimal) -> str:
+        return money(price * seconds * group_ratio, offer.gateway.currency)
+
+    silent = {tier: f" ({amount(price)} without sound)" for tier, price in offer.silent_prices.items()}
+    each = ", ".join(f"{amount(price)} at {tier}{silent.get(tier, '')}" for tier, price in offer.prices.items())
     longer = "; longer videos in proportion" if len(offer.model.durations) > 1 else ""
     return f"It costs money: {seconds} seconds cost {each}{longer}."
+
+
+def _always_on(offer: Offer) -> str:
+    """Return what the service does unasked, with a blank before it, for an agent whose user wants it otherwise."""
+    done = [text for name, text in _ALWAYS_ON.items() if name in offer.always_on]
+    return f" The service always {' and '.join(done)}: that cannot be switched off." if done else ""
 
 
 def _summary(offer: Offer) -> str:
@@ -52,9 +67,9 @@ def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None
     """The description of the tool that submits and does not wait."""
     then = f"Call {asks_with} with that task_id for the video" if asks_with else "The video can be had by it"
     return (
-        f"{_summary(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at once with a "
-        f"task_id; the video takes up to {_max_wait(offer)}. {then}. Call it once for each video that is wanted, and "
-        "never again for one that was started: that would be paid for twice."
+        f"{_summary(offer)}{_always_on(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at "
+        f"once with a task_id; the video takes up to {_max_wait(offer)}. {then}. Call it once for each video that is "
+        "wanted, and never again for one that was started: that would be paid for twice."
     )
 
 
@@ -70,7 +85,7 @@ def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None
     """
     late = f" If the time is over first, go on with {asks_with}; never start it again." if asks_with else ""
     return (
-        f"{_summary(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
+        f"{_summary(offer)}{_always_on(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
         f"that is wanted. It returns when the video is ready, after up to {_max_wait(offer)}, with JSON: "
         f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
         "what the error says. When money may have been spent, do not call it again for the same video unless the "

@@ -145,12 +145,14 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             bool,
             Field(
                 default=False,
-                description="Let the service enrich a short prompt. Off keeps strictly to the prompt.",
+                description="It has no effect here: the service rewrites every prompt."
+                if "smart_rewrite" in offer.always_on
+                else "Let the service enrich a short prompt. Off keeps strictly to the prompt.",
             ),
         ),
         "generate_audio": (
             bool,
-            Field(default=False, description="Add sound that fits the picture. Without it the video is silent."),
+            Field(default=False, description=_describe_sound(offer)),
         ),
         "audio_url": (
             str | None,
@@ -165,12 +167,19 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
             int | None,
             Field(
                 default=None,
-                ge=0,
+                ge=offer.gateway.min_seed,
                 le=2147483647,
-                description="Any number; the same seed, prompt and image give a similar video. Leave it out normally.",
+                description=f"Any number from {offer.gateway.min_seed}; the same seed, prompt and image give a similar "
+                "video. Leave it out normally.",
             ),
         ),
     }
+
+
+def _describe_sound(offer: Offer) -> str:
+    if "generate_audio" in offer.always_on:
+        return "It has no effect here: every video gets sound, and only an audio_url of your own replaces it."
+    return "Add sound that fits the picture. Without it the video is silent."
 
 
 def args_schema(offer: Offer) -> type[BaseModel]:
@@ -180,7 +189,8 @@ def args_schema(offer: Offer) -> type[BaseModel]:
 
 def quote_schema(offer: Offer) -> type[BaseModel]:
     """The arguments of the quote tool: what a price depends on."""
-    fields = {name: field for name, field in _all_fields(offer).items() if name in {"duration", "resolution"}}
+    priced = {"duration", "resolution"} | ({"generate_audio"} if offer.silent_prices else set())
+    fields = {name: field for name, field in _all_fields(offer).items() if name in priced}
     arguments: type[BaseModel] = create_model("QuoteVideo", __base__=Arguments, **fields)  # type: ignore[call-overload]
     return arguments
 

@@ -69,7 +69,7 @@ class Pricing:
         request: Mapping[str, Any] = entry.request if entry else {}
         duration = request.get("duration")
         estimate = compute_cost(
-            self.find_price(model, request.get("resolution"), _asks_sound(request)),
+            self.find_price(model, request.get("resolution"), self._asks_sound(request)),
             duration if isinstance(duration, int | float) else None,
             self._gateway,
             group_ratio=self._options.current_group_ratio(),
@@ -162,6 +162,11 @@ class Pricing:
         silent = self.find_price(task.model, task.resolution, False)
         return silent is None or task.cost.price_per_second != silent
 
+    def _asks_sound(self, request: Mapping[str, Any]) -> bool:
+        """Whether a request is for a video with sound. Without a request it is: that is the higher price."""
+        asks = request.get("generate_audio") or request.get("audio_url")
+        return not request or bool(asks) or "generate_audio" in self._gateway.always_on
+
     def _raise_to(self, cost: Cost, usd: Decimal | None) -> Cost:
         """Return the cost, or an estimate of this amount if that is more."""
         if not usd or (cost.usd is not None and usd <= cost.usd):
@@ -187,11 +192,6 @@ class Pricing:
                 "basis": "estimated",
             }
         )
-
-
-def _asks_sound(request: Mapping[str, Any]) -> bool:
-    """Whether a request is for a video with sound. Without a request it is: that is the higher price."""
-    return not request or bool(request.get("generate_audio") or request.get("audio_url"))
 
 
 def _is_absurd(told_usd: Decimal | None, estimate: Cost) -> bool:

@@ -57,6 +57,7 @@ class Poller:
         self._publisher = ImagePublisher(context)
         self._route = 0
         """The index of the protocol's route that worked last."""
+        self._rewriting_noted = False
 
     async def fetch(self, task_id: str) -> Task:
         """Fetch a task once, with retries, and record its status.
@@ -199,6 +200,7 @@ class Poller:
             logger.info("task %s: %s", printable(task.task_id), fresh.status)
         if entry is None:
             return fresh
+        self._note_rewriting(entry, fresh)
         dearer = (fresh.cost.usd or 0) > max(entry.reserved_usd, task.cost.usd or 0)
         if entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED and not dearer:
             return fresh
@@ -212,6 +214,27 @@ class Poller:
                 raised = {"reserved_usd": fresh.cost.usd} if dearer else {}
                 await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason, **raised)
         return fresh
+
+    def _note_rewriting(self, entry: Entry, task: Task) -> None:
+        """Log, once per client, that the gateway rewrote a prompt although nobody asked for it."""
+        asked, made = (entry.request.get("prompt") or "").strip(), (task.actual_prompt or "").strip()
+        # A long prompt may come back cut off.
+        if self._rewriting_noted or not made or asked.startswith(made) or entry.request.get("smart_rewrite"):
+            return
+        self._rewriting_noted = True
+        gateway = self._context.gateway
+        if "smart_rewrite" in gateway.always_on:
+            logger.info(
+                "task %s: %s rewrote the prompt, as it always does: see actual_prompt",
+                printable(task.task_id),
+                gateway.name,
+            )
+        else:
+            logger.warning(
+                "task %s: %s rewrote the prompt, although smart_rewrite is off: see actual_prompt",
+                printable(task.task_id),
+                gateway.name,
+            )
 
     async def record_success(self, entry: Entry, video: Video, holder: str | None) -> None:
         """Record the video. Keep the path if it was saved meanwhile."""

@@ -147,14 +147,18 @@ def test_a_resolution_that_is_neither_text_nor_number_is_refused(resolution: obj
     refused("resolution", resolution=resolution)
 
 
-@each_row("seed", [0, 1, 12345, 2147483646, 2147483647])
+@each_row("seed", [1, 12345, 2147483646, 2147483647])
 def test_a_seed_within_the_page_s_range_is_taken(seed: int) -> None:
     assert completed(seed=seed).seed == seed
 
 
 @each_row("seed", [-1, -(10**20), 2147483648, 10**20])
 def test_a_seed_outside_the_page_s_range_is_refused(seed: int) -> None:
-    refused(f"seed is {seed}", "from 0 to 2147483647", seed=seed)
+    refused(f"seed is {seed}.", "from 1 to 2147483647", seed=seed)
+
+
+def test_a_seed_of_0_which_nebula_does_not_pass_on_is_refused_before_it_is_sent() -> None:
+    refused("seed is 0. Nebula would replace it by a random one.", "Give a seed from 1 to 2147483647, or none.", seed=0)
 
 
 @each_row("seed", [True, 1.5, "one", []])

@@ -21,6 +21,7 @@ from langchain_nebula_video import (
     Gateway,
     ImageLimits,
     InvalidRequestError,
+    MemoryJournal,
     Model,
     NebulaVideoRunnable,
     NebulaVideoTool,
@@ -33,7 +34,7 @@ from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS
 from tests.agents import animates
-from tests.conftest import KEY, MakeClient, settle, succeeded
+from tests.conftest import KEY, MakeClient, running, settle, succeeded
 from tests.conftest import Gateway as Answers
 from tests.tables import each_row
 
@@ -243,6 +244,12 @@ def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
             {"carries": FIELDS | {"watermark", "template"}},
             "The protocol 'nebula' of 'acme' has no place for template, wa",
         ),
+        (
+            {"always_on": frozenset({"seed", "smart_rewrite"})},
+            "acme has seed always on: the switches are generate_audio, smart_rewrite, watermark",
+        ),
+        ({"min_seed": -1}, "acme has -1 as its lowest seed"),
+        ({"bill_unit": Decimal(0)}, "acme has bills in units of Decimal('0'), which is no sensible Decimal"),
     ],
 )
 def test_a_gateway_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
@@ -295,6 +302,53 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
 def test_a_model_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
     register_gateway(ACME, replace=True)
     refused(told, replace(CLIP, **changed))
+
+
+def silent(**prices: Any) -> dict[str, Any]:
+    """A row of the catalog whose gateway has these prices without sound."""
+    return {"takes": CLIP.takes | {"generate_audio"}, "silent_prices": {"acme": prices}}
+
+
+@each_row(
+    ("changed", "told"),
+    [
+        ({"silent_prices": {"acne": {}}}, "acme-clip has silent prices for 'acne', and no prices there"),
+        (silent(**{"1080p": Decimal(1)}), "acme-clip has a silent price for 1080p at 'acme', and no price with sound"),
+        (silent(**{"720p": 0.01}), "acme-clip has a silent price that is no sensible Decimal"),
+        (silent(**{"720p": Decimal("0.05")}), "acme-clip costs more without sound than with it: 720p at 'acme'"),
+        (
+            {**silent(**{"720p": Decimal("0.01")}), "takes": CLIP.takes},
+            "acme-clip has silent prices for 'acme', where generate_audio cannot be chosen",
+        ),
+    ],
+)
+def test_silent_prices_are_those_of_a_choice_that_costs_no_more(changed: dict[str, Any], told: str) -> None:
+    register_gateway(replace(ACME, carries=FIELDS | {"generate_audio"}), replace=True)
+    refused(told, replace(CLIP, **changed))
+
+
+async def test_a_video_without_sound_is_quoted_reserved_and_estimated_at_its_own_price(
+    make_client: MakeClient, gateway: Answers
+) -> None:
+    register_gateway(replace(ACME, carries=FIELDS | {"generate_audio"}))
+    register_model(replace(CLIP, **silent(**{"480p": Decimal("0.01")})))
+    assert quote(gateway="acme").usd == Decimal("0.04")
+    assert quote(gateway="acme", generate_audio=True).usd == Decimal("0.08")
+    assert quote(gateway="acme", resolution="720p").usd == Decimal("0.16")
+    assert quote(gateway="acme", prices={"acme-clip": "0.03"}).usd == Decimal("0.12")
+    gateway.fetches = [running(), succeeded(billing_pending=True, model_price=None, usage={"duration": 4})]
+    for sound, usd in ((False, Decimal("0.04")), (True, Decimal("0.08"))):
+        journal = MemoryJournal()
+        client = make_client(gateway="acme", journal=journal)
+        task = await settle(client.submit(prompt="x", image=CAT, generate_audio=sound))
+        assert (journal.spent(), (await settle(client.fetch(task.task_id))).cost.usd) == (usd, usd)
+        assert (await settle(client.wait(task.task_id))).cost.usd == usd
+
+
+def test_where_sound_is_always_on_a_silent_price_is_never_counted_with() -> None:
+    register_gateway(replace(ACME, carries=FIELDS | {"generate_audio"}, always_on=frozenset({"generate_audio"})))
+    register_model(replace(CLIP, **silent(**{"480p": Decimal("0.01")})))
+    assert quote(gateway="acme").usd == Decimal("0.08")
 
 
 def test_a_price_that_is_no_number_is_refused_like_any_other_that_is_none() -> None:

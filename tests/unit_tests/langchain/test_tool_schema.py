@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_anthropic.chat_models import convert_to_anthropic_tool
@@ -22,6 +23,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer
 from langchain_nebula_video.langchain.tool_description import description
 from langchain_nebula_video.langchain.tool_schema import args_schema
@@ -33,6 +35,7 @@ ALWAYS = {"prompt", "duration", "resolution", "seed"}
 WAN = ALWAYS | {"image", "smart_rewrite"}
 SOUND = {"generate_audio", "audio_url"}
 DASHSCOPE = {"negative_prompt", "watermark"}
+WAN25 = "wan2.5-i2v-preview"
 VIDU = ALWAYS | {"generate_audio", "aspect_ratio"}
 
 
@@ -299,7 +302,39 @@ def test_where_there_is_no_choice_that_is_told() -> None:
     assert fields["duration"]["description"] == "Seconds of video: 5."
 
 
+# --- what a service does unasked ---
+
+
+def test_a_language_model_reads_what_nebula_does_whatever_it_asks_for() -> None:
+    told = "The service always rewrites the prompt and adds sound: that cannot be switched off."
+    for tool in NebulaVideoToolkit(api_key=SecretStr(KEY)).get_tools()[:2]:
+        assert f" {told} It costs money: " in tool.description
+    fields = shown("nebula", "wan2.5-i2v-preview")["properties"]
+    assert fields["smart_rewrite"]["description"] == "It has no effect here: the service rewrites every prompt."
+    assert fields["generate_audio"]["description"].startswith("It has no effect here: every video gets sound")
+    assert "Any number from 1;" in fields["seed"]["description"]
+
+
+def test_elsewhere_it_reads_that_both_are_its_choice() -> None:
+    fields = shown("dashscope", "wan2.5-i2v-preview")["properties"]
+    assert "always" not in tool_of("dashscope", "wan2.5-i2v-preview").description
+    assert fields["smart_rewrite"]["description"].endswith("Off keeps strictly to the prompt.")
+    assert fields["generate_audio"]["description"].endswith("Without it the video is silent.")
+
+
 # --- the price and the time ---
+
+
+def test_a_price_without_sound_is_told_beside_the_other_and_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = {"dashscope-intl": {"480p": Decimal("0.025"), "720p": Decimal("0.05")}}
+    monkeypatch.setitem(MODELS, WAN25, replace(MODELS[WAN25], silent_prices=silent))
+    told = "5 seconds cost $0.25 at 480p ($0.125 without sound), $0.50 at 720p ($0.25 without sound), $0.75 at 1080p;"
+    assert told in tool_of("dashscope-intl", WAN25).description
+    asks: Any = NebulaVideoToolkit(api_key=SecretStr(KEY), gateway="dashscope-intl").get_tools()[3]
+    assert set(asks.args_schema.model_fields) == {"duration", "resolution", "generate_audio"}
+    assert [json.loads(asks.invoke({"generate_audio": sound}))["cost_usd"] for sound in (False, True)] == [0.25, 0.5]
+    own = tool_of("dashscope-intl", WAN25, prices={WAN25: "0.2"}).description
+    assert "5 seconds cost $1.00 at 480p, $1.00 at 720p" in own
 
 
 @each_row(
@@ -412,7 +447,7 @@ def test_what_the_tool_reads_a_quote_reads_too(written: dict[str, Any]) -> None:
         ({"duration": True}, "duration: Choose one of: 5, 10 (given: True)."),
         ({"resolution": "4k"}, "resolution: Choose one of: 480p, 720p, 1080p (given: '4k')."),
         ({"resolution": "x" * 5000}, f"(given: '{'x' * 59}…)."),
-        ({"seed": -1}, "seed: Input should be greater than or equal to 0 (given: -1)."),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 1 (given: -1)."),
         ({"colour": "red"}, "colour: Extra inputs are not permitted (given: 'red')."),
         ({"prompt": None}, "prompt: Field required."),
     ],
@@ -450,7 +485,7 @@ def samples(gateway: str, model: str) -> list[tuple[str, Any]]:
         "prompt": ["x"],
         "duration": [*page.seconds],
         "resolution": [*tiers_of(gateway, model)],
-        "seed": [0, 2147483647, None],
+        "seed": [1 if gateway == "nebula" else 0, 2147483647, None],
         "image": [CAT, None],
         "last_image": [DOG],
         "reference_images": [[CAT], [CAT] * 4, None],
