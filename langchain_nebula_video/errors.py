@@ -226,11 +226,11 @@ class RefusedError(RequestError):
 
 
 class AuthenticationError(RefusedError):
-    """The gateway does not accept the key (HTTP 401)."""
+    """The gateway does not accept the key, or the key may not do this: another one may."""
 
 
 class QuotaError(RefusedError):
-    """The balance is too low, or the account lacks the right (HTTP 403)."""
+    """The balance or the key's own quota is too low, or the account lacks the right."""
 
 
 class ModerationError(RefusedError):

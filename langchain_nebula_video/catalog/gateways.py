@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -63,6 +64,8 @@ class Gateway:
     """What to say when it refuses an image that was sent as bytes. `None`: bytes are fine there."""
     key_hint: str | None = None
     """An additional hint for a refused key."""
+    code_hints: Mapping[str, str] = field(default_factory=dict)
+    """Additional hints for codes that mean something particular here."""
     free_refusals: frozenset[str] = frozenset()
     """Codes and types of its own error envelope after which it has no task and bills nothing, also with a 5xx status:
     such a submit may be repeated. A fact of this gateway's code, not of its protocol."""
@@ -152,6 +155,11 @@ GATEWAYS: dict[str, Gateway] = {
             # site's discount, cut to whole units of 500,000 to the dollar. Neither ratio nor discount is told.
             charges_list_price=True,
             bill_unit=Decimal("0.000002"),
+            # The same code (relay/relay_task.go): base price x 4 seconds x ratio, whatever was asked for.
+            code_hints={
+                "quota_not_enough": "Whatever the video costs, Nebula asks for a balance of $0.2952, times the ratio "
+                "of your account's group."
+            },
         ),
         # Source of hosts, keys by region and at most 20 fetches per second per account: Alibaba's page, 2025-12.
         Gateway(

@@ -79,6 +79,8 @@ class Context:
             return reply
         if isinstance(refusal, AuthenticationError) and self.gateway.key_hint:
             refusal.hint = f"{refusal.hint} {self.gateway.key_hint}"
+        if more := self.gateway.code_hints.get(refusal.code or ""):
+            refusal.hint = f"{refusal.hint} {more}"
         raise refusal
 
     def check_task(self, reply: Reply, task_id: str) -> Reply:

@@ -12,6 +12,7 @@ from langchain_nebula_video.protocols.refusals import (
     find_message,
     find_request_id,
     hint_for,
+    is_about_a_file,
     is_unknown_task,
     parse_retry_after,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "find_message",
     "find_request_id",
     "hint_for",
+    "is_about_a_file",
     "is_unknown_task",
     "parse_retry_after",
 ]

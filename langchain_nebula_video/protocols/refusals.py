@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from langchain_nebula_video.errors import (
     AuthenticationError,
-    InvalidInputError,
-    ModerationError,
+    NebulaVideoError,
     QuotaError,
     RateLimitError,
     RefusedError,
     RequestError,
     SubmissionUnconfirmedError,
 )
+from langchain_nebula_video.protocols.failures import GENERIC_CODES
 from langchain_nebula_video.protocols.parsing import (
     find_error,
     find_task_id,
     get_text,
+    get_value,
     parse_json_object,
     parse_json_objects,
     parse_submitted,
+)
+from langchain_nebula_video.protocols.refusal_rules import (
+    ACCEPTED_PERHAPS,
+    FILE_HINTS,
+    INPUT_HINT,
+    OWN_FAULTS,
+    PASSING_HINT,
+    REFUSALS_BY_STATUS,
+    VENDOR_ACCOUNT_HINT,
+    WITHOUT_WORDS_HINT,
+    Rule,
+    Said,
+    find_rule,
+    is_unknown_task_code,
+    is_unknown_task_text,
 )
 from langchain_nebula_video.protocols.shapes import layers, values
 from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN
@@ -33,72 +49,35 @@ from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
     "TASK_STATUS_UNKNOWN",
-    "classify",
     "find_message",
     "find_request_id",
     "hint_for",
+    "is_about_a_file",
     "is_unknown_task",
     "parse_refusal",
     "parse_retry_after",
 ]
 
-_KEY_HINT = "Check the key, and that it belongs to this gateway; a key whose own quota is used up is answered alike."
-_QUOTA_HINT = "Top up the account or ask for the right at the gateway, then repeat."
-_FORMAT_HINT = "Give a JPEG or PNG image: every gateway reads these."
-_SIZE_HINT = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
-_DOWNLOAD_HINT = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
-_VENDOR_ACCOUNT_HINT = "The gateway's own account at the vendor was refused, not yours: tell its support."
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    pattern: str
-    """Matched against the end of the code, because gateways mask its start (`***.DataInspection`)."""
-    error: type[RefusedError]
-    hint: str | None = None
-
-
-# Sources: the gateway's page, "Common Error Codes", and codes of new-api and DashScope that it passes through.
-# Each code proves that the task was refused, whatever the HTTP status.
-_RULES = [
-    _Rule(r"DataInspection(Failed)?|IPInfringementSuspect|content_policy_violation", ModerationError),
-    _Rule(r"(Invalid)?ImageFormat", InvalidInputError, _FORMAT_HINT),
-    _Rule(r"(Invalid)?ImageSize|InvalidImageResolution|read_request_body_failed", InvalidInputError, _SIZE_HINT),
-    _Rule(r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|(\w+_)?Download_?Failed|"
-          r"InvalidParameter\.(Image|Audio)\w*", InvalidInputError, _DOWNLOAD_HINT),
-    _Rule(r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body",
-          InvalidInputError, "Correct what the message names."),
-    _Rule(r"InvalidApiKey|invalid_api_key|access_token_invalid", AuthenticationError, _KEY_HINT),
-    _Rule(r"InsufficientQuota|quota_not_enough|insufficient_user_quota|insufficient_quota|"
-          r"pre_consume_token_quota_failed|Arrearage|(Postpaid|Prepaid)BillOverdue|CommodityNotPurchased|"
-          r"(Model\.)?AccessDenied(\.\w+)*|FreeTierOnly", QuotaError, _QUOTA_HINT),
-    _Rule(r"Throttling(\.\w+)*|RateQuota|BurstRate|AllocationQuota|rate_limit_exceeded", RateLimitError),
-    _Rule(r"UnsupportedOperation", RefusedError, "Only a task that still waits in the queue can be canceled."),
-    _Rule(r"task_not_exist|task_not_found", RefusedError, "Check the task id and the account."),
-    _Rule(r"ModelNotFound|model_not_found|model_price_error", RefusedError, "Choose a model that this gateway serves."),
-]  # fmt: skip
-_COMPILED_RULES = [(re.compile(rf"(?:^|[.*\s])(?:{rule.pattern})$", re.IGNORECASE), rule) for rule in _RULES]
-
-_RULES_BY_HTTP_STATUS: dict[int, tuple[type[RefusedError], str | None]] = {
-    401: (AuthenticationError, _KEY_HINT),
-    402: (QuotaError, _QUOTA_HINT),
-    403: (QuotaError, _QUOTA_HINT),
-    404: (RefusedError, "Check base_url: nothing answers at this path."),
-    405: (RefusedError, "Check base_url: this is not the gateway's address."),
-    413: (InvalidInputError, _SIZE_HINT),
-    429: (RateLimitError, None),
-}
-_LASTING_CODES = frozenset({"get_model_price_failed", "build_request_failed", "task_submit_failed", "invalid_request"})
-"""Codes of a gateway's own faults that a repetition does not help against."""
-_PASSING_HINT = "The gateway has a passing fault, and no task: repeat it later, that is safe."
-_LASTING_HINT = "The gateway cannot serve this request, and has no task: change it, or tell the gateway's support."
 _REDIRECT_HINT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
-_FREE_QUOTA = re.compile(r"free[\s_-]*(allocated[\s_-]*)?(quota|tier|allocation)|免费额度", re.IGNORECASE)
-_DOWNLOAD_FAILED = re.compile(r"unable to download the media resource", re.IGNORECASE)
-"""Alibaba's page on error codes, 2026-11: the content check's message for a file that it could not fetch."""
-_UNKNOWN_TASK = re.compile(
-    r"(^|[.*])(task_not_exist|task_not_found|TaskNotFound|NotFound|task_id_not_exist)$", re.IGNORECASE
+_FAULT_HINT = "The gateway has a fault: try again later."
+_OTHER = Rule(error=RefusedError, hint=INPUT_HINT)
+_MAX_BODY = 4000
+_MAX_PLAIN_TEXT = 300
+_TIMEOUT_STATUSES = frozenset({408, 499})
+"""A proxy or the gateway stopped waiting. The outcome of the request is unknown."""
+_NO_SUCH_PATH = frozenset({404, 405})
+_UNREAD_TASK_ID = re.compile(rb'\\*"task_?id\\*"\s*:\s*(\\*"[^"\\\s]|[1-9])', re.IGNORECASE)
+"""A task id anywhere in a body, also in one that is cut off, or that is quoted in a text."""
+_WRAPPED_WORDS = re.compile(r"\b\w+Exception - ")
+"""LiteLLM puts the name of an exception before what its vendor said."""
+_ERROR_CODE = re.compile(r"(?=.*[A-Za-z])[\w.*-]{3,80}|[4-9]\d\d|(?![12]0+$)\d{4,6}")
+"""A word, or a number that no interface has for success: many have 0, 1, 200, 1000, 20000."""
+_SUCCESS = re.compile(
+    r"(.*[._ -])?(success(ful(ly)?)?|succeed(ed)?|ok|accepted|created|submitted|queued|pending|running|processing|"
+    r"in_progress|completed|done|成功)",
+    re.IGNORECASE,
 )
+
 # Fields that a task response has and an error envelope does not have.
 _TASK_FIELD_PATHS = (
     "task_id",
@@ -110,32 +89,34 @@ _TASK_FIELD_PATHS = (
     "metadata.output.task_id",
     "metadata.output.task_status",
 )
-_MAX_BODY = 4000
-_UNREAD_TASK_ID = re.compile(rb'\\*"task_?id\\*"\s*:\s*(\\*"[^"\\\s]|[1-9])', re.IGNORECASE)
-"""A task id anywhere in a body, also in one that is cut off, or that is quoted in a text."""
-_TIMEOUT_STATUSES = frozenset({408, 499})
-"""A proxy or the gateway stopped waiting. The outcome of the request is unknown."""
+_MORE_WORDS_PATHS = ("errors", "error_msg", "error_description", "reason", "title")
+"""Further names of an error's words: JSON:API `errors`, OAuth `error_description`, RFC 9457 `title`."""
 
-
-def classify(code: str | None, message: str | None) -> tuple[type[RefusedError], str | None] | None:
-    """Return the error class and the hint for a documented code, otherwise `None`."""
-    for pattern, rule in _COMPILED_RULES:
-        if pattern.search((code or "").strip()):
-            if rule.error is RateLimitError and _FREE_QUOTA.search(f"{code} {message}"):
-                return QuotaError, _QUOTA_HINT  # waiting does not restore a free quota
-            if rule.error is ModerationError and _DOWNLOAD_FAILED.search(message or ""):
-                return InvalidInputError, _DOWNLOAD_HINT  # the file was not fetched, so its content was not checked
-            return rule.error, rule.hint
-    return None
+_FAILED_TASK_HINT = "Change the image or the prompt, or submit it again as a new video."
+_LATER_HINT = "The vendor had too much to do: submit it again later, as a new video."
+_ACCOUNT_HINT = (
+    "An account was refused: yours, or the gateway's own at its vendor. If yours is in order, tell its support."
+)
+_LOST_CHANNEL = re.compile(r"failed to get channel", re.IGNORECASE)
+"""The gateway's published code, 2025-12 (controller/task.go): a channel that was switched off ends its tasks."""
+_LOST_CHANNEL_HINT = (
+    "The gateway has switched off its way to the vendor: that is its fault, not the request's. Submit it again as a "
+    "new video."
+)
 
 
 def hint_for(code: str | None, message: str | None) -> str:
     """Return the hint for a task that failed with this code."""
-    rule = classify(code, message)
-    if rule is None:
-        return "Change the image or the prompt, or submit it again as a new video."
-    error, hint = rule
-    return hint or error.default_hint
+    if _LOST_CHANNEL.search(message or ""):
+        return _LOST_CHANNEL_HINT
+    rule = find_rule(Said(status=400, code=code or "", words=message or ""))
+    if rule is None or (rule.error is RefusedError and rule.proves_refusal):
+        return _FAILED_TASK_HINT
+    if rule.error is RateLimitError:
+        return _LATER_HINT
+    if rule.error in {AuthenticationError, QuotaError}:
+        return _ACCOUNT_HINT
+    return rule.hint or rule.error.default_hint
 
 
 def is_unknown_task(error: RequestError) -> bool:
@@ -143,8 +124,14 @@ def is_unknown_task(error: RequestError) -> bool:
     return (
         error.status_code == 404
         or error.code == TASK_STATUS_UNKNOWN
-        or bool(error.code and _UNKNOWN_TASK.search(error.code))
+        or bool(error.code and is_unknown_task_code(error.code))
+        or (isinstance(error, RefusedError) and is_unknown_task_text(error.what))
     )
+
+
+def is_about_a_file(error: NebulaVideoError) -> bool:
+    """Whether an error may be about the image or the sound file: its format, its size, or how it is given."""
+    return error.hint in FILE_HINTS
 
 
 def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()) -> RequestError | None:
@@ -153,8 +140,9 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
     A paid request whose response names a task was accepted, whatever its status and code say: 429, 409, a 5xx, a
     throttling code with 200. No vendor's page says otherwise: the errors on all pages read until 2026-11 name no task.
     Apart from that, outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is
-    one. A paid request that got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code
-    proves that it was refused. So it is if its response has a task id at a place that nobody knows.
+    one, and for a paid request also one with any code and no data. A paid request that got 5xx, 408 or 499 may have
+    been accepted: it is unconfirmed, unless a documented code proves that it was refused. So it is if its response has
+    a task id at a place that nobody knows.
 
     A response may hold several objects. If the last one is an error of `free_refusals`, the gateway has no task of the
     submit, even if an object before it names one.
@@ -167,35 +155,77 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
     if paid and parse_submitted(reply.body) is not None:
         return None
     refusal = _parse_refusal(reply, body, paid=paid)
-    if refusal is None or not paid or not _UNREAD_TASK_ID.search(reply.body):
+    if refusal is None or not paid:
         return refusal
-    code, message = find_error(body)
-    return SubmissionUnconfirmedError(_describe_reply(reply, code, message), **_error_details(reply, body, code))
+    if _UNREAD_TASK_ID.search(reply.body) or _find_own_code(body) in ACCEPTED_PERHAPS:
+        code, message = _find_error(reply, body)
+        return SubmissionUnconfirmedError(_describe_reply(reply, code, message), **_error_details(reply, body, code))
+    return refusal
 
 
 def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> RequestError | None:
-    code, message = find_error(body)
-    known = classify(code, message)
-    success = 200 <= reply.status < 300
-    if success and (known is None or get_text(body, *_TASK_FIELD_PATHS) is not None):
-        return None  # a task response; failed tasks have a code too
-    details = _error_details(reply, body, code)
-    summary = _describe_reply(reply, code, message)
-    if known is not None:
-        error, hint = known
-        if error in {AuthenticationError, QuotaError} and _is_wrapped_vendor_error(body):
-            error, hint = RefusedError, _VENDOR_ACCOUNT_HINT
-        return error(summary, hint=hint, **details)
-    if reply.status >= 500 or reply.status in _TIMEOUT_STATUSES:
-        if paid:
-            return SubmissionUnconfirmedError(summary, **details)
-        return RequestError(summary, hint="The gateway has a fault: try again later.", **details)
+    rule = _find_rule(reply, body)
+    proven = rule is not None and rule.proves_refusal
+    if 200 <= reply.status < 300:
+        if get_text(body, *_TASK_FIELD_PATHS) is not None:
+            return None  # a task response; failed tasks have a code too
+        return (
+            _refuse(reply, body, rule, paid=paid) if proven or (paid and _is_error_without_data(reply, body)) else None
+        )
+    if proven or (400 <= reply.status < 500 and reply.status not in _TIMEOUT_STATUSES):
+        return _refuse(reply, body, rule, paid=paid)
+    code, message = _find_error(reply, body)
+    summary, details = _describe_reply(reply, code, message), _error_details(reply, body, code)
     if 300 <= reply.status < 400:
         return RefusedError(summary, hint=_REDIRECT_HINT, **details)
-    error, hint = _RULES_BY_HTTP_STATUS.get(reply.status, (RefusedError, "Correct what the message names."))
-    if error is RateLimitError and _FREE_QUOTA.search(message or ""):
-        error, hint = QuotaError, _QUOTA_HINT
-    return error(summary, hint=hint, **details)
+    if paid:
+        return SubmissionUnconfirmedError(summary, **details)
+    return RequestError(summary, hint=_FAULT_HINT, **details)
+
+
+def _find_rule(reply: Reply, body: dict[str, Any]) -> Rule | None:
+    code, message = _find_error(reply, body)
+    kind = get_text(body, "error.type", "type") or ""
+    return find_rule(Said(status=reply.status, code=code or "", kind=kind, words=message or ""))
+
+
+def _refuse(reply: Reply, body: dict[str, Any], rule: Rule | None, *, paid: bool) -> RefusedError:
+    """Build the error for a refusal, by its rule or by its HTTP status."""
+    code, message = _find_error(reply, body)
+    wrapped = _is_wrapped_vendor_error(body)
+    if rule is None and not (wrapped and reply.status in _NO_SUCH_PATH):  # then it is a path at the vendor
+        rule = REFUSALS_BY_STATUS.get(reply.status)
+    rule = rule or _OTHER
+    error, hint = rule.error, rule.hint if paid else rule.look_hint or rule.hint
+    if hint == INPUT_HINT and not message:
+        hint = WITHOUT_WORDS_HINT
+    if wrapped and error in {AuthenticationError, QuotaError}:
+        error, hint = RefusedError, VENDOR_ACCOUNT_HINT
+    return error(_describe_reply(reply, code, message), hint=hint, **_error_details(reply, body, code))
+
+
+# --- what the gateway itself says ---
+
+
+def _find_own_code(body: dict[str, Any]) -> str | None:
+    """Return the code of the gateway's own envelope. The vendor's may stand inside."""
+    return get_text(body, "code", "error.code")
+
+
+def _is_wrapped_vendor_error(body: dict[str, Any]) -> bool:
+    """Whether the error is the vendor's, put into the gateway's own envelope."""
+    words = get_text(body, "message", "error.message") or ""
+    return _find_own_code(body) in GENERIC_CODES or _WRAPPED_WORDS.search(words) is not None
+
+
+def _is_error_without_data(reply: Reply, body: dict[str, Any]) -> bool:
+    """Whether the body is an error envelope that says that there is nothing else: a code, words, and `data: null`."""
+    if "data" not in body or body["data"] is not None:
+        return False
+    code, words = _find_own_code(body) or "", _find_error(reply, body)[1] or ""
+    return bool(_ERROR_CODE.fullmatch(code) and words) and not any(
+        map(_SUCCESS.fullmatch, (code, words.strip(" .!。")))
+    )
 
 
 def _find_free_code(body: dict[str, Any], free_refusals: frozenset[str]) -> str | None:
@@ -208,22 +238,44 @@ def _find_free_code(body: dict[str, Any], free_refusals: frozenset[str]) -> str 
 
 def _free_refusal(reply: Reply, body: dict[str, Any], own: str) -> RequestError:
     """The error for a response that proves that the gateway has no task and bills nothing."""
-    refusal = _parse_refusal(reply, body, paid=False)
-    if isinstance(refusal, RefusedError):
-        return refusal
-    code, message = find_error(body)
-    repeatable = own not in _LASTING_CODES
+    rule = _find_rule(reply, body)
+    if rule is not None or (400 <= reply.status < 500 and reply.status not in _TIMEOUT_STATUSES):
+        return _refuse(reply, body, rule, paid=True)
+    code, message = _find_error(reply, body)
+    fault = OWN_FAULTS.get(own)
     return RefusedError(
         _describe_reply(reply, code, message),
-        hint=_PASSING_HINT if repeatable else _LASTING_HINT,
-        repeatable=repeatable,
+        hint=fault.hint if fault else PASSING_HINT,
+        repeatable=fault is None or fault.repeatable,
         **_error_details(reply, body, code),
     )
 
 
-def _is_wrapped_vendor_error(body: dict[str, Any]) -> bool:
-    """Whether the code is the vendor's, wrapped into the gateway's own envelope."""
-    return get_text(body, "code") == "fail_to_fetch_task"
+# --- code and words ---
+
+
+def _find_error(reply: Reply, body: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the code and the words of an error, wherever they stand."""
+    code, message = find_error(body)
+    if not message:
+        message = next(filter(None, (_read_words(get_value(body, path)) for path in _MORE_WORDS_PATHS)), None)
+    if not body:
+        message = _read_plain_text(reply.body)
+    return code, message
+
+
+def _read_words(value: object) -> str | None:
+    """Return a text, or the words of an object, or of the first one of a list."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return get_text(value, "message", "detail", "title") if isinstance(value, Mapping) else get_text({"": value}, "")
+
+
+def _read_plain_text(body: bytes) -> str | None:
+    """Return a body that is one short text."""
+    text = body[: 4 * _MAX_PLAIN_TEXT].decode("utf-8", "replace").strip().strip('"')
+    is_text = text and len(text) <= _MAX_PLAIN_TEXT and text[0] not in "<{[" and any(char.isalpha() for char in text)
+    return text if is_text else None
 
 
 def _describe_reply(reply: Reply, code: str | None, message: str | None) -> str:

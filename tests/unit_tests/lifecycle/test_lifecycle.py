@@ -17,6 +17,7 @@ from langchain_nebula_video import (
     MemoryJournal,
     NebulaVideoClient,
     NotSentError,
+    QuotaError,
     RateLimitError,
     RefusedError,
     RequestError,
@@ -367,6 +368,20 @@ async def test_a_fault_of_the_gateways_own_that_lasts_is_sent_once(make_client: 
     with pytest.raises(RefusedError, match="Nothing was spent"):
         await settle(make_client().generate(**ASK))
     assert gateway.posts == 1
+
+
+async def test_a_low_balance_on_nebula_is_told_the_flat_sum_that_it_asks_for(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    low = {"code": "quota_not_enough", "message": "user quota is not enough", "data": None}
+    gateway.submits = [httpx.Response(403, json=low)]
+    with pytest.raises(QuotaError, match=r"Top up .* a balance of \$0\.2952") as caught:
+        await settle(make_client().generate(**ASK))
+    assert caught.value.spent is False
+    gateway.submits = [httpx.Response(403, json=low)]
+    with pytest.raises(QuotaError) as elsewhere:
+        await settle(make_client(gateway="uniall", base_url="https://uniall.example").generate(**ASK))
+    assert "0.2952" not in str(elsewhere.value)
 
 
 async def test_a_connection_that_never_opened_is_tried_again(make_client: MakeClient, gateway: Gateway) -> None:

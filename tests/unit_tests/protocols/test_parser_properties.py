@@ -166,6 +166,8 @@ PROOFS = (
     "quota_not_enough", "insufficient_user_quota", "pre_consume_token_quota_failed", "arrearage", "invalid_request",
     "missing_model", "read_request_body_failed", "accessdenied", "invalidurl", "invalidimage", "invalidfile",
     "invalidparameter", "connectionrefused", "unsupportedoperation", "billoverdue", "commoditynotpurchased",
+    "invalid_seconds", "plugin_request_invalid", "plugin_usage_invalid", "invalid_multipart_form",
+    "rate_limit_exceeded", "upstream_load_saturated", "content_policy_violation", "moderation_blocked",
 )  # fmt: skip
 
 

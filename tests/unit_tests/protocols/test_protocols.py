@@ -22,7 +22,6 @@ from langchain_nebula_video.protocols import (
     Submission,
     TaskSnapshot,
     WireRequest,
-    hint_for,
     is_unknown_task,
 )
 from tests.tables import each_row
@@ -374,49 +373,6 @@ def test_a_long_answer_is_kept_bounded() -> None:
     assert refusal is not None
     assert len(refusal.body or "") <= 4000
     assert len(str(refusal)) < 1000
-
-
-UNREACHED = "Unable to download the media resource during the data inspection process."
-
-
-@each_row(
-    ("code", "message"),
-    [
-        ("InvalidParameter.DataInspection", UNREACHED),
-        ("InvalidParameter.DataInspection", "unable to download the media resource"),
-        ("***.DataInspection", UNREACHED),
-        ("DataInspectionFailed", UNREACHED),
-        ("image_download_failed", "no"),
-        ("image_download_failed", None),
-        ("audio_download_failed", None),
-        ("InvalidParameter.DownloadFailed", None),
-    ],
-)
-def test_a_picture_that_could_not_be_fetched_is_asked_for_at_a_public_address(code: str, message: str | None) -> None:
-    """Another picture, which is what a content check asks for, would not help."""
-    assert "give a public https address" in hint_for(code, message)
-    refusal = NEBULA.parse_refusal(reply({"code": code, "message": message or ""}, status=400), paid=True)
-    assert type(refusal) is errors.InvalidInputError
-    assert "give a public https address" in refusal.hint
-
-
-@each_row("message", [None, "", "Input data may contain inappropriate content.", "Unable to download"])
-def test_a_picture_that_was_looked_at_is_to_be_changed(message: str | None) -> None:
-    assert hint_for("InvalidParameter.DataInspection", message) == errors.ModerationError.default_hint
-
-
-@each_row(
-    ("code", "part"),
-    [
-        ("InvalidParameter.ImageFormat", "JPEG or PNG"),
-        ("***.ImageSize", "5 MB"),
-        ("DataInspectionFailed", "Change the image or the prompt"),
-        ("SomethingNew", "as a new video"),
-        (None, "as a new video"),
-    ],
-)
-def test_a_failed_task_comes_with_what_to_do(code: str | None, part: str) -> None:
-    assert part in hint_for(code, None)
 
 
 # --- what is sent ---
