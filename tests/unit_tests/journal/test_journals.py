@@ -76,7 +76,7 @@ async def test_a_failed_task_fails_the_same_way_under_its_key(make_client: MakeC
 
 async def test_a_key_that_was_refused_is_free_again(make_client: MakeClient, gateway: Gateway) -> None:
     gateway.submits = [
-        httpx.Response(400, json={"code": "InvalidParameter.DataInspection", "message": "no", "data": None}),
+        httpx.Response(400, json={"code": "DataInspectionFailed", "message": "no", "data": None}),
         submitted(),
     ]
     client = make_client()

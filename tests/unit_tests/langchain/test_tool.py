@@ -180,13 +180,13 @@ async def test_unhandled_it_is_the_typed_error_that_nobody_repeats(
 
 
 def test_an_unhandled_error_can_be_pickled(options: dict[str, Any], gateway: Gateway) -> None:
-    gateway.submits = [httpx.Response(400, json={"code": "InvalidParameter.DataInspection", "message": "no"})]
+    gateway.submits = [httpx.Response(400, json={"code": "DataInspectionFailed", "message": "no"})]
     with pytest.raises(ModerationError) as caught:
         NebulaVideoTool(**options, handle_tool_error=False).invoke(CALL)
     copied = pickle.loads(pickle.dumps(caught.value))
     assert type(copied) is type(caught.value)
     assert str(copied) == str(caught.value)
-    assert copied.code == "InvalidParameter.DataInspection"
+    assert copied.code == "DataInspectionFailed"
 
 
 def test_an_unknown_keyword_is_refused(options: dict[str, Any]) -> None:
