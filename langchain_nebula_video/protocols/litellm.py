@@ -12,25 +12,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from langchain_nebula_video.errors import (
-    AuthenticationError,
-    InvalidRequestError,
-    QuotaError,
-    RefusedError,
-    RequestError,
-)
+from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.protocols import parsing
-from langchain_nebula_video.protocols.refusals import parse_refusal
 from langchain_nebula_video.protocols.videos import WAN_FIELDS, Form, Videos
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, Reply, Submission, WireRequest
 
 __all__ = ["PROTOCOL"]
-
-_MASTER_KEY_HINT = "Without a database the proxy knows its master key alone: give that one."
-_VENDOR_ACCOUNT_HINT = "The proxy's own account at the vendor was refused, not yours: tell its operator."
-_VENDOR_ERROR = re.compile(r"\w+Exception - ")
-"""Where the vendor's own answer begins in a message."""
-_UNKNOWN_TASK = re.compile(r"Exception - Task not found")
 
 _TASK_ID = re.compile(
     r"litellm:custom_llm_provider:(?P<provider>[^;]*);model_id:.*?;video_id:(?P<vendor>[^;]*)", re.DOTALL
@@ -78,34 +65,6 @@ class _LiteLLM(Videos):
         if answered is not None and asked is not None:
             return answered != asked
         return super().names_other_task(reply, task_id)
-
-    def parse_refusal(
-        self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
-    ) -> RequestError | None:
-        """Also tell a wrong key and an unknown task, both of which are 400, and the vendor's accounts from yours."""
-        refusal = parse_refusal(reply, paid=paid, free_refusals=free_refusals)
-        if refusal is None:
-            return None
-        body = parsing.parse_json_object(reply.body) or {}
-        message = parsing.get_text(body, "error.message") or ""
-        kind: type[RefusedError] | None = None
-        hint, code = refusal.hint, refusal.code
-        if parsing.get_text(body, "error.type") == "no_db_connection":
-            kind, hint = AuthenticationError, _MASTER_KEY_HINT
-        elif not paid and _UNKNOWN_TASK.search(message):
-            kind, hint, code = RefusedError, "Check the task id and the account.", "task_not_found"
-        elif isinstance(refusal, AuthenticationError | QuotaError) and _VENDOR_ERROR.search(message):
-            kind, hint = RefusedError, _VENDOR_ACCOUNT_HINT
-        if kind is None:
-            return refusal
-        return kind(
-            refusal.what,
-            hint=hint,
-            status_code=refusal.status_code,
-            code=code,
-            request_id=refusal.request_id,
-            body=refusal.body,
-        )
 
 
 def _vendor_task(task_id: str) -> tuple[str, str] | None:

@@ -119,6 +119,8 @@ class Rule:
     words: str = ""
     """Searched in the words, and in the type of the envelope."""
     statuses: frozenset[int] = field(default=frozenset())
+    stands_for: str | None = None
+    """The code to report if the error has none."""
 
     @property
     def proves_refusal(self) -> bool:
@@ -219,7 +221,8 @@ _RULES = (
     Rule(code=r"UnsupportedOperation", error=RefusedError,
          hint="Only a task that still waits in the queue can be canceled."),
     Rule(code=r"task_not_exist|task_not_found", error=RefusedError, hint=_TASK_HINT),
-    Rule(words=_NO_SUCH_TASK, statuses=_REFUSED, error=RefusedError, hint=_TASK_HINT),
+    Rule(words=_NO_SUCH_TASK, statuses=_REFUSED, error=RefusedError, hint=_TASK_HINT,
+         stands_for="task_not_found"),
     Rule(code=r"ModelNotFound|model_not_found|model_price_error", error=RefusedError, hint=_MODEL_HINT),
     Rule(words=r"请求上游地址失败", statuses=_REFUSED, error=RefusedError, hint=_HIDDEN_WORDS_HINT),
     Rule(words=_NOT_FETCHED, statuses=_REFUSED, error=RefusedError, hint=_DOWNLOAD_HINT),

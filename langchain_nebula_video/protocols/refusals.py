@@ -201,7 +201,8 @@ def _refuse(reply: Reply, body: dict[str, Any], rule: Rule | None, *, paid: bool
         hint = WITHOUT_WORDS_HINT
     if wrapped and error in {AuthenticationError, QuotaError}:
         error, hint = RefusedError, VENDOR_ACCOUNT_HINT
-    return error(_describe_reply(reply, code, message), hint=hint, **_error_details(reply, body, code))
+    details = _error_details(reply, body, code or rule.stands_for)
+    return error(_describe_reply(reply, code, message), hint=hint, **details)
 
 
 # --- what the gateway itself says ---

@@ -397,6 +397,7 @@ def test_a_proxy_that_rests_is_waited_for(paid: bool) -> None:
 def test_a_task_that_the_vendor_does_not_know_is_unknown_at_400() -> None:
     look = refused(400, litellm("litellm.BadRequestError: DashscopeException - Task not found", 400), paid=False)
     assert is_unknown_task(look)
+    assert look.code == "task_not_found"
     assert "Check the task id" in look.hint
     other = refused(400, litellm("litellm.BadRequestError: DashscopeException - no such resolution", 400), paid=False)
     assert not is_unknown_task(other)
