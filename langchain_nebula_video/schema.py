@@ -234,6 +234,8 @@ class _TaskData(_StoredRecord):
     request_id: str | None = None
     reused: bool = False
     """Whether an earlier identical request has paid for it: this call joined its task, and nothing was paid again."""
+    warning: str | None = None
+    """What to know of the money besides the cost: for example that the gateway may have made a second task."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The gateway's last response, unchanged."""
 

@@ -9,7 +9,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.limits import ImageLimits
-from langchain_nebula_video.media.urls import is_loopback, split_url
+from langchain_nebula_video.media.urls import split_url
 from langchain_nebula_video.protocols import PROTOCOLS, FrameForm
 from langchain_nebula_video.schema import Currency, VideoRequest
 
@@ -35,7 +35,7 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     _check(row.name not in GATEWAYS or replace, f"There is a gateway {row.name!r} already")
     _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
     _check(
-        row.base_url is None or _is_safe(row.base_url), f"{row.base_url!r} is no https address that paths can follow"
+        row.base_url is None or _is_address(row.base_url), f"{row.base_url!r} is no web address that paths can follow"
     )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
@@ -118,12 +118,10 @@ def _check_silent_prices(row: Model) -> None:
         _check(not dearer, f"{row.name} costs more without sound than with it: {dearer} at {gateway!r}")
 
 
-def _is_safe(url: str) -> bool:
-    """Whether the URL is https, or http on this machine. Over plain http others could read the key."""
+def _is_address(url: str) -> bool:
+    """Whether paths can follow the URL. Plain http is for a client to allow, since only it has a key: `allow_http`."""
     parts = split_url(url, ("https", "http"))
-    if parts is None or "@" in parts.netloc or "?" in url or "#" in url or url.endswith("/"):
-        return False
-    return parts.scheme.lower() == "https" or is_loopback(parts.hostname)
+    return parts is not None and "@" not in parts.netloc and not any(char in url for char in "?#") and url[-1] != "/"
 
 
 def _is_possible(limits: ImageLimits) -> bool:

@@ -53,6 +53,7 @@ class Checkup:
     offer: Offer
     base_url: str | None
     """What the command line says; `None`: it says nothing."""
+    allow_http: bool
     settings: Mapping[str, Any]
     """More keyword arguments for the client."""
     open_journal: Callable[[], SqlJournal]
@@ -106,7 +107,7 @@ class Checkup:
         yield Finding("address", Level.OK, f"{printable(self._url())} ({source})")
 
     def _url(self) -> str:
-        return resolve_base_url(self.offer.gateway, self.base_url)
+        return resolve_base_url(self.offer.gateway, self.base_url, allow_http=self.allow_http)
 
     def _check_key(self) -> Iterator[Finding]:
         variable = self.offer.gateway.key_variable
@@ -141,7 +142,8 @@ class Checkup:
         if not usable:
             yield Finding("connection", Level.UNKNOWN, "not tried: it needs an address and a key")
             return
-        given = {"base_url": self.base_url, "group_ratio": self.group_ratio, **self.settings}
+        address = {"base_url": self.base_url, "allow_http": self.allow_http}
+        given = {**address, "group_ratio": self.group_ratio, **self.settings}
         options = LifecycleOptions(gateway=self.offer.gateway.name, **given)
         context = Context(options, options.blocking_lifecycle().runtime)
         yield from check_account(context, self.offer, group_ratio=self.group_ratio, key_in_address=self.key_in_address)

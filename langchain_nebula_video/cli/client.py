@@ -74,6 +74,7 @@ class ClientFactory:
             gateway=target.gateway,
             model=target.model,
             base_url=target.base_url,
+            allow_http=target.allow_http,
             prices=price_table(target, self.payment.price),
             group_ratio=self.payment.group_ratio,
             save_to=self.out,
@@ -87,10 +88,12 @@ class ClientFactory:
 
     def target_words(self) -> list[str]:
         """Return the options of the command line that name the gateway and the model."""
-        given = {each: getattr(self.target, each.name) for each in fields(self.target)}
-        return [
-            word for each, value in given.items() if value != each.default for word in (opt.option_name(each), value)
-        ]
+        words = []
+        for each in fields(self.target):
+            value = getattr(self.target, each.name)
+            if value != each.default:
+                words += [opt.option_name(each), *([] if value is True else [value])]
+        return words
 
     def resume_command(self, task_id: str) -> str:
         """Return the command line that waits for a task with these options."""

@@ -78,6 +78,7 @@ def doctor(
         checkup = Checkup(
             offer=offer,
             base_url=target.base_url,
+            allow_http=target.allow_http,
             settings=factory.settings,
             open_journal=lambda: SqlJournal(journal_url(journal), patience=_PATIENCE),
             group_ratio=payment.group_ratio,

@@ -79,7 +79,13 @@ def submit(
         resume = factory.resume_command(task.task_id)
         joined = JOINED if task.reused else None
         output.print_fields(
-            {"Task": task.task_id, "Cost": describe_cost(task.cost), "Reused": joined, "Go on with": resume}
+            {
+                "Task": task.task_id,
+                "Cost": describe_cost(task.cost),
+                "Reused": joined,
+                "Warning": task.warning,
+                "Go on with": resume,
+            }
         )
         output.print_result(as_dict(task), "" if sys.stdout.isatty() else printable(task.task_id))
 

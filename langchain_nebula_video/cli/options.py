@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_GATEWAY",
     "DEFAULT_OUT",
     "NO_IMAGE",
+    "AllowHttp",
     "AsJson",
     "Audio",
     "DownloadHosts",
@@ -174,6 +175,13 @@ _MaxCost = Annotated[
     Budget | None,
     typer.Option("--max-cost", parser=_budget, metavar="USD", help="Send nothing if the estimate is higher."),
 ]
+AllowHttp = Annotated[
+    bool,
+    typer.Option(
+        "--allow-http",
+        help="Allow plain http to a gateway on another host: everybody on that network can then read the key.",
+    ),
+]
 _BaseUrl = Annotated[
     str | None, typer.Option("--base-url", help="The gateway's base URL. It wins over the variable and the default.")
 ]
@@ -217,6 +225,7 @@ class GatewayOptions:
     gateway: GatewayName = DEFAULT_GATEWAY
     model: ModelName = None
     base_url: _BaseUrl = None
+    allow_http: AllowHttp = False
 
 
 def option_name(field: Field[Any]) -> str:

@@ -160,6 +160,7 @@ def print_video(output: Output, video: Video) -> None:
             "Saved": video.path,
             "Cost": describe_cost(video.cost),
             "Reused": JOINED if video.reused else None,
+            "Warning": video.warning,
             "URL": video.url,
             "Works until": f"{video.expires_at:%Y-%m-%d %H:%M} UTC",
             "Task": video.task_id,

@@ -31,6 +31,7 @@ def resume(
     out: opt.Out = opt.DEFAULT_OUT,
     download_host: opt.DownloadHosts = None,
     gateway: opt.GatewayFilter = None,
+    allow_http: opt.AllowHttp = False,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
     sole_account: opt.SoleAccount = False,
@@ -49,7 +50,7 @@ def resume(
         failed: list[dict[str, Any]] = []
         for name in _open_gateways(journal, gateway):
             factory = ClientFactory(
-                target=opt.GatewayOptions(gateway=name),
+                target=opt.GatewayOptions(gateway=name, allow_http=allow_http),
                 out=out,
                 download_hosts=download_host,
                 settings=settings,

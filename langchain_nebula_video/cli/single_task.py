@@ -70,6 +70,7 @@ def _print_task(output: Output, task: Task, factory: ClientFactory) -> None:
         "Why": ": ".join(part for part in (task.code, task.reason) if part) or None,
         "Progress": None if task.progress is None else f"{task.progress:.0%}",
         "Cost": describe_cost(task.cost),
+        "Warning": task.warning,
         "URL": task.url,
         "Works until": task.expires_at and f"{task.expires_at:%Y-%m-%d %H:%M} UTC",
     }

@@ -95,7 +95,8 @@ class Entry:
     video: Mapping[str, Any] | None = field(default=None, repr=False)
     """The finished video as plain data."""
     reason: str | None = None
-    """Why the task failed. While the submit is unconfirmed: the request id that an incomplete answer had."""
+    """Why the task failed. While the submit is unconfirmed: the request id that an incomplete answer had. While the
+    task is under way: a warning about its money, if the answer to the submit gave cause for one."""
     sent_at: datetime | None = None
     """When the POST left; written before it leaves."""
     lost_at: datetime | None = None

@@ -49,6 +49,7 @@ class ClientOptions(TypedDict, total=False):
 
     api_key: str | SecretStr | None
     gateway: str
+    allow_http: bool
     base_url: str | None
     model: str | None
     prices: Mapping[str, Any] | None
@@ -78,9 +79,12 @@ class Options(BaseModel):
     """The gateway's key. `None`: from the gateway's environment variable, `NEBULA_API_KEY` for Nebula."""
     gateway: str = "nebula"
     """The row of `GATEWAYS` to use."""
+    allow_http: bool = False
+    """Allow plain http to a gateway on another host, such as `http://litellm:4000` between containers. Everybody on
+    that network, and every proxy on the way, can then read the key and the videos. Without it, http is for loopback."""
     base_url: str | None = None
-    """The gateway's URL: https, or http on loopback. `None`: from its environment variable, `NEBULA_BASE_URL` for
-    Nebula, else from its row."""
+    """The gateway's URL: https, or http on loopback, or elsewhere with `allow_http`. `None`: from its environment
+    variable, `NEBULA_BASE_URL` for Nebula, else from its row."""
     model: str = ""
     """The model for requests that name none. `None`: the gateway's default, mostly `wan2.5-i2v-preview`."""
     prices: dict[str, dict[str, Decimal]] | None = None
@@ -175,8 +179,8 @@ class Options(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        row = GATEWAYS.get(info.data.get("gateway", ""))
-        return None if value is None else account.parse_url(value, "base_url", row)
+        row, allow_http = GATEWAYS.get(info.data.get("gateway", "")), info.data.get("allow_http", False)
+        return None if value is None else account.parse_url(value, "base_url", row, allow_http=allow_http)
 
     @field_validator("api_key")
     @classmethod
@@ -267,7 +271,7 @@ class Options(BaseModel):
                     hint=f"Set {row.key_variable} or pass api_key=….",
                 )
             object.__setattr__(self, "api_key", found)
-        self.resolve_base_url()
+        account.warn_of_plain_http(self.resolve_base_url())
         return self
 
     @property
@@ -285,7 +289,7 @@ class Options(BaseModel):
 
     def resolve_base_url(self) -> str:
         """Return the URL that the protocol's paths are appended to, without a slash at its end."""
-        return account.resolve_base_url(self.gateway_row, self.base_url)
+        return account.resolve_base_url(self.gateway_row, self.base_url, allow_http=self.allow_http)
 
     def resolve_api_key(self) -> SecretStr:
         """Return the key. A pickle leaves the key behind; then it is read from the environment.

@@ -212,7 +212,8 @@ class Poller:
             now = await context.find_entry(fresh.task_id) or entry
             if now.state is not EntryState.SUCCEEDED and not self._is_held_elsewhere(now, holder):
                 raised = {"reserved_usd": fresh.cost.usd} if dearer else {}
-                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=fresh.reason, **raised)
+                reason = fresh.reason if fresh.status.finished else fresh.warning
+                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=reason, **raised)
         return fresh
 
     def _note_rewriting(self, entry: Entry, task: Task) -> None:

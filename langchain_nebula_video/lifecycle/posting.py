@@ -173,9 +173,15 @@ class PaidPostSender:
         reserved = max(entry.reserved_usd, task.cost.usd or Decimal(0))
         with tasks.journal_errors_about(task.task_id):
             entry = await context.update_entry(
-                entry, task_id=task.task_id, state=EntryState.SUBMITTED, reserved_usd=reserved
+                entry,
+                task_id=task.task_id,
+                state=EntryState.SUBMITTED,
+                reserved_usd=reserved,
+                reason=submission.warning,
             )
         logger.info("task %s submitted to %s: %s", printable(task.task_id), context.gateway.name, task.cost)
+        if submission.warning is not None:
+            logger.warning("task %s: %s", printable(task.task_id), printable(submission.warning))
         return task, entry
 
     async def _take_back(self, entry: Entry, error: NebulaVideoError) -> None:
@@ -199,6 +205,7 @@ class PaidPostSender:
                 "status": snapshot.status if not snapshot.status.finished else TaskStatus.QUEUED,
                 "progress": snapshot.progress,
                 "request_id": snapshot.request_id,
+                "warning": submission.warning,
                 "raw": snapshot.raw,
             }
         )

@@ -71,6 +71,7 @@ def task_from_entry(task_id: str, entry: Entry | None, gateway: Gateway, model: 
         now: The present, in UTC.
     """
     request: Mapping[str, Any] = entry.request if entry else {}
+    under_way = entry is not None and entry.state in {EntryState.SUBMITTED, EntryState.RUNNING}
     return Task(
         task_id=task_id,
         gateway=gateway.name,
@@ -83,6 +84,7 @@ def task_from_entry(task_id: str, entry: Entry | None, gateway: Gateway, model: 
         prompt=request.get("prompt"),
         seed=request.get("seed"),
         submitted_at=entry.created_at if entry else now,
+        warning=entry.reason if entry and under_way else None,
     )
 
 

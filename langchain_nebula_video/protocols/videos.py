@@ -87,8 +87,8 @@ class Videos(ResponseParser):
             body["size"] = _size(given["resolution"], file[1] if file else None)
         if form.image == "file":
             body |= {theirs: given[ours] for ours, theirs in form.fields.items() if ours in given}
-            if file is None and form.image_url is not None and "image" in images:
-                body[form.image_url] = images["image"]
+            if file is None and "image" in images:
+                body |= self._image_url(images["image"])
             return WireRequest(
                 "POST", _PATH, form=_form_texts(body), file=file, file_field="input_reference", paid=True
             )
@@ -96,9 +96,18 @@ class Videos(ResponseParser):
         body |= {theirs: given[ours] for ours, theirs in form.fields.items() if _is_said(given.get(ours))}
         return WireRequest("POST", _PATH, json=body, paid=True)
 
+    def _image_url(self, url: str) -> dict[str, Any]:
+        """Return the form's field for the URL of an image."""
+        if self._form.image_url is None:
+            raise InvalidRequestError(
+                "This server takes an image as a file, and not as a URL.", hint="Give the image's bytes or its path."
+            )
+        return {self._form.image_url: url}
+
     def _frames(self, given: dict[str, Any], images: Mapping[str, Any], frames: FrameForm) -> dict[str, Any]:
         """Return the body's fields for the frames, and take out of `given` what went there."""
-        types = self._form.media_types if frames == "media" else {}
+        # Of the models behind these servers, only those that know a list have a last frame.
+        types = self._form.media_types if frames == "media" or "last_image" in images else {}
         sources = {**{name: images[name] for name in _FRAME_FIELDS if name in images},
                    **{name: given[name] for name in types if given.get(name)}}  # fmt: skip
         if sources.keys() & types.keys() - {"image"}:
@@ -140,20 +149,32 @@ def _decode_file(uri: str) -> tuple[str, bytes, str] | None:
     return f"image.{mime.rpartition('/')[2]}", data, mime
 
 
-# The pixels of each tier, at 16:9 and at the sides that Wan's open models were trained with.
+# The sides of the tiers at 16:9, as Wan's open models were trained with them.
 _SIDES = {"480p": (832, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
+_LINES = re.compile(r"(\d{2,4})p")
 _SIDE_STEP = 16
 """Both sides of Wan's open models are multiples of this."""
 
 
 def _size(resolution: str, image: bytes | None) -> str:
     """Return width and height: as many pixels as the tier has, in the shape of the image if its bytes are known."""
-    width, height = _SIDES[resolution]
+    width, height = _SIDES.get(resolution) or _sides_of_lines(resolution)
     if image is not None:
         shape = inspect_image(image)
         area, ratio = width * height, shape.width / shape.height
         width, height = (_snap(math.sqrt(area * ratio)), _snap(math.sqrt(area / ratio)))
     return f"{width}x{height}"
+
+
+def _sides_of_lines(resolution: str) -> tuple[int, int]:
+    found = _LINES.fullmatch(resolution)
+    if found is None:
+        raise InvalidRequestError(
+            f"The resolution {resolution!r} is no number of lines, of which a size could be made.",
+            hint='Name it like "720p" in the row of the model.',
+        )
+    lines = int(found[1])
+    return _snap(lines * 16 / 9), _snap(lines)
 
 
 def _snap(side: float) -> int:

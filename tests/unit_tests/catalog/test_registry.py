@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS
 from tests.agents import animates
-from tests.conftest import KEY, MakeClient, running, settle, succeeded
+from tests.conftest import KEY, MakeClient, jpeg, running, settle, succeeded
 from tests.conftest import Gateway as Answers
 from tests.tables import each_row
 
@@ -256,10 +257,20 @@ def test_a_gateway_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[
     refused(told, replace(ACME, **changed))
 
 
-@each_row("url", ["http://api.acme.example", "http://10.0.0.1", "ftp://api.acme.example", "acme", ""])
-def test_a_gateway_that_would_send_the_key_in_the_clear_is_refused(url: str) -> None:
-    """As it is where the address comes from `base_url` or a variable."""
-    refused(f"'{url}' is no https address", replace(ACME, base_url=url))
+@each_row("url", ["ftp://api.acme.example", "acme", "", "https://api.acme.example/", "https://me@api.acme.example"])
+def test_a_gateway_without_an_address_that_paths_can_follow_is_refused(url: str) -> None:
+    refused(f"'{url}' is no web address", replace(ACME, base_url=url))
+
+
+@each_row("url", ["http://api.acme.example", "http://10.0.0.1", "http://litellm:4000"])
+def test_a_gateway_over_plain_http_needs_its_client_s_leave(url: str) -> None:
+    """As it does where the address comes from `base_url` or a variable."""
+    register_gateway(replace(ACME, base_url=url), replace=True)
+    register_model(CLIP, replace=True)
+    with pytest.raises(InvalidRequestError, match="The address of 'acme' is plain http") as caught:
+        Options(gateway="acme", api_key=SecretStr(KEY))
+    assert "allow_http=True" in caught.value.hint
+    assert Options(gateway="acme", api_key=SecretStr(KEY), allow_http=True).resolve_base_url() == url
 
 
 @each_row("url", ["http://localhost:8000", "http://127.0.0.1:8000", "https://api.acme.example/v", None])
@@ -389,11 +400,17 @@ UNSUPPORTED = [
 ]
 
 
+FILE = f"data:image/jpeg;base64,{base64.b64encode(jpeg()).decode()}"
+TIERS = {"nebula": '"333p"', "videos-sglang": '"592x336"', "videos-vllm-omni": '"592x336"'}
+"""What 333p is called in a submit; elsewhere in capitals."""
+
+
 def sent(protocol: str, fields: frozenset[str]) -> str:
     """The submit with these fields; the last frame comes with a first one."""
-    images = {name: GIVEN[name] for name in IMAGES & fields}
+    images = {name: FILE if protocol == "videos-vllm-omni" else GIVEN[name] for name in IMAGES & fields}
     plain = {name: GIVEN[name] for name in fields - IMAGES}
-    return json.dumps(PROTOCOLS[protocol].build_submit("clip", plain, images).json, sort_keys=True)
+    wire = PROTOCOLS[protocol].build_submit("clip", plain, images)
+    return json.dumps([wire.json, wire.form, repr(wire.file)], sort_keys=True)
 
 
 @each_row(("protocol", "field"), [(name, field) for name, row in PROTOCOLS.items() for field in GIVEN
@@ -402,8 +419,10 @@ def test_each_field_that_a_protocol_has_a_place_for_is_sent(protocol: str, field
     fields = PROTOCOLS[protocol].supported_fields
     every, without = sent(protocol, fields), sent(protocol, fields - {field})
     assert every != without
-    value = json.dumps(GIVEN[field])
-    assert (value.upper() if field == "resolution" and protocol.startswith("dash") else value) in every
+    if field == "resolution":  # alone: of an image, a size takes its shape
+        assert TIERS.get(protocol, '"333P"') in sent(protocol, frozenset({field}))
+    elif (protocol, field) != ("videos-vllm-omni", "image"):
+        assert json.dumps(GIVEN[field]) in every
 
 
 @each_row("protocol", PROTOCOLS)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from langchain_nebula_video import Budget, InvalidRequestError, MemoryJournal
 from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.lifecycle import account
 from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 from tests.conftest import KEY
 from tests.tables import each_row
@@ -185,7 +186,37 @@ def test_an_address_is_https_or_http_on_this_machine(url: str, address: str) -> 
      "http://localhost.example.com", "http://127.0.0.1.example.com", "http://[2001:db8::1]", "http://127.1"],
 )  # fmt: skip
 def test_plain_http_to_elsewhere_is_refused(url: str) -> None:
-    refused("base_url is plain http", "can read the key", "Use https", base_url=url)
+    refused("base_url is plain http", "can read the key", "allow_http=True", base_url=url)
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No host was warned of yet."""
+    monkeypatch.setattr(account, "_warned_hosts", set())
+
+
+def test_plain_http_to_elsewhere_can_be_allowed_and_a_warning_says_who_can_read_the_key(
+    forgotten: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = made(base_url="http://new-api:3000/v1", allow_http=True)
+    assert allowed.resolve_base_url() == "http://new-api:3000"
+    monkeypatch.setenv("NEBULA_BASE_URL", "http://new-api:3000/")
+    assert made(allow_http=True).resolve_base_url() == "http://new-api:3000"
+    (warning,) = caplog.messages
+    assert "new-api over plain http" in warning
+    assert "everybody on that network can read it" in warning
+
+
+@each_row("url", ["http://localhost:8000", "http://127.0.0.1", "https://example.com", None])
+def test_what_no_other_machine_can_read_is_not_warned_of(
+    forgotten: None, caplog: pytest.LogCaptureFixture, url: str | None
+) -> None:
+    made(base_url=url, allow_http=True)
+    assert caplog.messages == []
+
+
+def test_allowing_http_allows_no_other_scheme() -> None:
+    refused("base_url is no web address", base_url="ftp://example.com", allow_http=True)
 
 
 BAD_URLS = [
