@@ -8,8 +8,8 @@
 | a price, a ratio or an amount before the bill      | if it raises the estimate, to less than a hundred times it   |
 | our price x seconds x ratio                        | as the estimate                                              |
 
-A ratio is known if the caller passed it, or if an answer told the very one that is counted with. A gateway may hide the
-account's ratio or discount, so a ratio that nobody named is a guess, and its product an estimate.
+A ratio is known if the caller passed it and no answer contradicts it. A gateway may hide the account's ratio and a
+site's discount, so a ratio that nobody passed is a guess, and its product an estimate.
 """
 
 from __future__ import annotations

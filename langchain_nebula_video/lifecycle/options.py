@@ -330,17 +330,15 @@ class Options(BaseModel):
     def known_group_ratio(self) -> Decimal | None:
         """Return the ratio that a bill is certain to have; `None`: gateways may hide it, and nobody has told it.
 
-        It is certain if the caller passed it, or if an answer told the very one that is counted with. An answer that
-        contradicts the caller leaves it uncertain.
+        It is certain only if the caller passed it and no answer contradicts that. What an answer tells is the group's
+        ratio, and a discount of the site may come on top.
         """
-        counted = self.current_group_ratio()
         try:
             told = self._group_ratios.get(self.account_id())
         except InvalidRequestError:
             told = None
-        if told is None:
-            return counted if "group_ratio" in self.model_fields_set else None
-        return told if told == counted else None
+        passed = "group_ratio" in self.model_fields_set
+        return self.group_ratio if passed and told in {None, self.group_ratio} else None
 
     def record_group_ratio(self, ratio: Decimal) -> None:
         """Count with the group ratio of the gateway's answer from now on, if it is believed."""
