@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from . import control
-from .dialects import dispatch, nebula, nebula_free, vidu
+from .dialects import content, dispatch, nebula, nebula_free, vidu
 from .dialects.dashscope import SERVICES
 from .dialects.error_envelopes import unknown_path_response
 from .enums import Dialect
@@ -94,6 +94,7 @@ def build_app(state: State, faults: Faults) -> Starlette:
         ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
         ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
         ("GET", vidu.VIDEOS_PATH, "query", dispatch.videos, dispatch.refuse, Dialect.VIDU),
+        ("GET", content.CONTENT_PATH, "content", content.content, content.refuse, None),
         *(
             (method, path, "account", handler, nebula_free.refuse, Dialect.NEBULA)
             for method, path, handler in nebula_free.routes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from langchain_nebula_video.errors import RequestError, printable
+from langchain_nebula_video.errors import RequestError, TaskError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
@@ -76,12 +76,24 @@ class Poller:
         context = self._context
         entry = await context.find_entry(task_id)
         known = context.task_from_entry(task_id, entry)
+        self._check_reachable(known)
         deadline = context.runtime.now() + FETCH_SECONDS
         try:
             snapshot = await retry(context.runtime, partial(self.request_status, task_id, deadline), deadline=deadline)
         except RequestError as error:
             raise tasks.task_error(error, known) from None
         return await self.record(known, entry, snapshot)
+
+    def _check_reachable(self, task: Task) -> None:
+        """Check that a task of this id can be fetched.
+
+        Raises:
+            TaskError: it never can. Asking for it would look as if there were no such task.
+        """
+        reason = self._context.protocol.describe_unreachable(task.task_id)
+        if reason is not None:
+            what, _, hint = reason.partition(". ")
+            raise TaskError(f"{what}.", task=task, hint=f"{hint} Do not submit it again before that.")
 
     async def request_status(self, task_id: str, deadline: float, refused: int = 0) -> TaskSnapshot:
         """Request a task's status once. If there are several routes, try each until one tells of the task.
@@ -136,6 +148,7 @@ class Poller:
             RequestError: the gateway refused the request.
         """
         context, runtime = self._context, self._context.runtime
+        self._check_reachable(task)
         model = context.model(task.model)
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or context.gateway.steps)

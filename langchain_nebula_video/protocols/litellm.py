@@ -51,11 +51,22 @@ class _LiteLLM(Videos):
             return None
         # The proxy's list price of what was asked for. It is 0 on errors, and absent if no price is known.
         amount = parsing.get_decimal({"usd": reply.headers.get("x-litellm-response-cost")}, "usd")
-        warnings = filter(None, (_describe_repeats(reply), _describe_unreachable(submission.task_id)))
+        warnings = filter(None, (_describe_repeats(reply), self.describe_unreachable(submission.task_id)))
         return replace(
             submission,
             snapshot=replace(submission.snapshot, amount_usd=amount or None),
             warning=" ".join(warnings) or None,
+        )
+
+    def describe_unreachable(self, task_id: str) -> str | None:
+        """Tell of an id with a slash: LiteLLM cannot be asked for it, raw or percent-encoded."""
+        if "/" not in task_id:
+            return None
+        vendor = _vendor_task(task_id)
+        where = f"{vendor[0]}, where it is {vendor[1]}" if vendor else "the vendor"
+        return (
+            "LiteLLM gave this paid task an id with a slash, which it cannot be asked for. Take the video from "
+            f"{where}, and let the model be renamed in plain ASCII, without a question mark."
         )
 
     def names_other_task(self, reply: Reply, task_id: str) -> bool:
@@ -92,18 +103,6 @@ def _describe_repeats(reply: Reply) -> str | None:
     return (
         f"LiteLLM sent this submit more than once ({told}): perhaps a second paid task exists, of which nobody has the "
         "id. Let its operator set num_retries: 0 and no fallbacks for video models."
-    )
-
-
-def _describe_unreachable(task_id: str) -> str | None:
-    """Return a warning if an id has a slash: LiteLLM cannot be asked for it, raw or percent-encoded."""
-    if "/" not in task_id:
-        return None
-    vendor = _vendor_task(task_id)
-    where = f"{vendor[0]}, where it is {vendor[1]}" if vendor else "the vendor"
-    return (
-        "LiteLLM gave this paid task an id with a slash, which it cannot be asked for. Take the video from "
-        f"{where}, and let the model be renamed in plain ASCII, without a question mark."
     )
 
 

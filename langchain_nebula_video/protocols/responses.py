@@ -50,6 +50,10 @@ class ResponseParser:
     unknown_is_own = False
     """Whether `UNKNOWN` is the gateway's own word for a task that it has not. Elsewhere `unknown` is temporary."""
 
+    def describe_unreachable(self, task_id: str) -> str | None:  # noqa: ARG002 others' ids tell
+        """See `Protocol`."""
+        return None
+
     def parse_submit(self, reply: Reply) -> Submission | None:
         """See `Protocol`."""
         body = parsing.parse_submitted(reply.body)

@@ -177,6 +177,10 @@ class Protocol(typing.Protocol):
         """Build the fetch of a task. Several requests are tried in order on 401, 403, 404 and 405."""
         ...
 
+    def describe_unreachable(self, task_id: str) -> str | None:
+        """Return why a task of this id can never be fetched, in sentences. `None`: it can."""
+        ...
+
     def parse_submit(self, reply: Reply) -> Submission | None:
         """Parse the response to a submit. `None`: it names no task."""
         ...

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Play = Callable[Concatenate[Exchange, Handler, ...], Awaitable[None]]
 
-POINTS = ("submit", "query", "download", "list", "cancel", "policy", "upload", "account")
+POINTS = ("submit", "query", "download", "content", "list", "cancel", "policy", "upload", "account")
 _JSON_POINTS = ("submit", "query")
 _MEGABYTE = 1_000_000
 _CHUNK = 64 * 1024

@@ -15,6 +15,7 @@ from langchain_nebula_video import (
     NebulaVideoError,
     RefusedError,
     RequestError,
+    TaskError,
     TaskNotFoundError,
     TaskTimeoutError,
 )
@@ -317,3 +318,20 @@ def test_of_two_faults_the_one_that_says_least_against_the_task_is_told(
     with pytest.raises(RequestError) as caught:
         TwoWays([first], [second]).client(clock).fetch("task-1")
     assert caught.value.status_code == told.status_code
+
+
+# --- an id that cannot be asked for ---
+
+
+@pytest.mark.parametrize("verb", ["fetch", "wait"])
+async def test_a_task_whose_id_can_never_be_asked_for_is_told_at_once_and_is_not_called_missing(
+    make_client: MakeClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """LiteLLM has no path to a task whose id has a slash."""
+    monkeypatch.setitem(PROTOCOLS, "nebula", PROTOCOLS["videos-litellm"])
+    with pytest.raises(TaskError, match="id with a slash") as caught:
+        await settle(getattr(make_client(), verb)("video_a/b="))
+    assert type(caught.value) is TaskError
+    assert (caught.value.task_id, caught.value.spent) == ("video_a/b=", None)
+    assert caught.value.hint.startswith("Take the video from the vendor")
+    assert gateway.requests == []

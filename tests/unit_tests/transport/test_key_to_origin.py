@@ -8,12 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from langchain_nebula_video import AsyncNebulaVideoClient, DownloadError, NebulaVideoClient, TaskStatus, Video
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.lifecycle.video_urls import locate_video
 from langchain_nebula_video.media.urls import gateway_address, needs_key, same_origin
-from langchain_nebula_video.protocols import TaskSnapshot
+from langchain_nebula_video.protocols import TaskSnapshot, WireRequest
+from langchain_nebula_video.transport import Endpoint
+from langchain_nebula_video.transport.exchange import Exchange
 from tests.conftest import KEY, FakeClock, Gateway, settle, submitted, succeeded
 from tests.storage import MOVIE
 from tests.tables import each_row
@@ -125,6 +128,25 @@ def test_scheme_host_and_port_are_those_of_base_url_whatever_the_answer_spells(
     base_url: str, url: str, sent_to: str
 ) -> None:
     assert gateway_address(url, base_url) == sent_to
+
+
+def exchange(base_url: str) -> Exchange:
+    return Exchange(Endpoint(base_url, SecretStr(KEY), "test"), None, FakeClock())
+
+
+@each_row(("base_url", "url"), OTHER)
+def test_the_transport_itself_gives_no_other_address_the_key(base_url: str, url: str) -> None:
+    if not url.startswith("/"):  # behind base_url, a path is one on the gateway, however it begins
+        assert not exchange(base_url).is_to_gateway(WireRequest("GET", url, with_key=True))
+
+
+@each_row(("base_url", "url"), SAME)
+def test_the_transport_gives_the_gateway_s_own_address_the_key_only_if_told_to_and_only_to_read(
+    base_url: str, url: str
+) -> None:
+    assert exchange(base_url).is_to_gateway(WireRequest("GET", url, with_key=True))
+    assert not exchange(base_url).is_to_gateway(WireRequest("GET", url))
+    assert not exchange(base_url).is_to_gateway(WireRequest("POST", url, with_key=True))
 
 
 @pytest.mark.parametrize("blocking", [True, False], ids=["sync", "async"])
