@@ -43,7 +43,7 @@ from langchain_nebula_video.protocols.refusal_rules import (
     is_unknown_task_text,
 )
 from langchain_nebula_video.protocols.shapes import layers, values
-from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN
+from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN, is_about_task
 from langchain_nebula_video.protocols.values import as_text, first
 from langchain_nebula_video.protocols.wire import Reply
 
@@ -76,18 +76,6 @@ _SUCCESS = re.compile(
     r"(.*[._ -])?(success(ful(ly)?)?|succeed(ed)?|ok|accepted|created|submitted|queued|pending|running|processing|"
     r"in_progress|completed|done|成功)",
     re.IGNORECASE,
-)
-
-# Fields that a task response has and an error envelope does not have.
-_TASK_FIELD_PATHS = (
-    "task_id",
-    "status",
-    "data.task_id",
-    "data.status",
-    "output.task_id",
-    "output.task_status",
-    "metadata.output.task_id",
-    "metadata.output.task_status",
 )
 _MORE_WORDS_PATHS = ("errors", "error_msg", "error_description", "reason", "title")
 """Further names of an error's words: JSON:API `errors`, OAuth `error_description`, RFC 9457 `title`."""
@@ -167,7 +155,7 @@ def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> Request
     rule = _find_rule(reply, body)
     proven = rule is not None and rule.proves_refusal
     if 200 <= reply.status < 300:
-        if get_text(body, *_TASK_FIELD_PATHS) is not None:
+        if is_about_task(body):
             return None  # a task response; failed tasks have a code too
         return (
             _refuse(reply, body, rule, paid=paid) if proven or (paid and _is_error_without_data(reply, body)) else None

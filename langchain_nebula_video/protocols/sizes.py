@@ -10,6 +10,7 @@ __all__ = ["find_resolution"]
 
 _LINES = re.compile(r"\s*(\d{3,4})\s*[pP]?\s*")
 _SIDES = re.compile(r"\s*(\d{3,4})\s*[*xX\u00d7]\s*(\d{3,4})\s*")
+_MAX_LINES = 4320
 # Name -> pixels of a picture of 16:9. Alibaba's page on Wan text-to-video, 2025-12: the sizes of one tier have about as
 # many pixels, for example 1280*720, 960*960 and 1088*832. A picture's own shape is kept in the same way: 4:3 at 720P
 # gave 1108x830.
@@ -29,7 +30,7 @@ def find_resolution(values: Iterable[object], sides: tuple[int | None, int | Non
     """Return the first resolution in the values, otherwise the one of these sides, such as `"720p"`."""
     for value in values:
         text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-        if lines := _LINES.fullmatch(text):
+        if (lines := _LINES.fullmatch(text)) and int(lines[1]) <= _MAX_LINES:
             return f"{int(lines[1])}p"
         if size := _SIDES.fullmatch(text):
             return _nearest_tier(int(size[1]), int(size[2]))

@@ -10,7 +10,7 @@ from langchain_nebula_video.protocols.shapes import OWN, Layer, layers, values
 from langchain_nebula_video.protocols.values import get_text
 from langchain_nebula_video.schema import TaskStatus
 
-__all__ = ["TASK_STATUS_UNKNOWN", "find_gone_word", "find_status", "parse_status"]
+__all__ = ["TASK_STATUS_UNKNOWN", "find_gone_word", "find_status", "is_about_task", "parse_status"]
 
 # Status words, in lower case. A gateway reports `""` and `unknown` before its own first poll of the vendor, or
 # when that poll failed. Both are temporary.
@@ -32,6 +32,8 @@ _GONE_WORDS = frozenset({"expired", "not_found"})
 TASK_STATUS_UNKNOWN = "UNKNOWN"
 """DashScope's status for a task that it does not know, or no longer. `unknown` is a temporary state elsewhere."""
 
+_TASK_NAMES = ("task_id", "status", "state", "task_status")
+
 # From the gateway's own word and the vendor's beneath it to the status. All other pairs: the gateway's own.
 _REFINED = {
     (TaskStatus.RUNNING, TaskStatus.QUEUED): TaskStatus.QUEUED,
@@ -45,6 +47,11 @@ _SENTENCES = {"任务已取消": "CANCELED", "任务不存在或状态未知": T
 def parse_status(word: object) -> TaskStatus | None:
     """Return the status for a status word, or `None` if the word is undocumented."""
     return _STATUS_BY_WORD.get(word.strip().lower()) if isinstance(word, str) else None
+
+
+def is_about_task(body: Mapping[str, Any]) -> bool:
+    """Return whether a body has a field that an answer about a task has, and that an error envelope has not."""
+    return any(get_text(layer.fields, *_TASK_NAMES) is not None for layer in layers(body))
 
 
 def find_status(body: Mapping[str, Any]) -> tuple[TaskStatus, str | None]:

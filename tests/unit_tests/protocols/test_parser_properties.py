@@ -166,6 +166,9 @@ PROOFS = (
     "quota_not_enough", "insufficient_user_quota", "pre_consume_token_quota_failed", "arrearage", "invalid_request",
     "missing_model", "read_request_body_failed", "accessdenied", "invalidurl", "invalidimage", "invalidfile",
     "invalidparameter", "connectionrefused", "unsupportedoperation", "billoverdue", "commoditynotpurchased",
+    "allocationquota", "freetieronly", "ratequota", "burstrate", "rate_limit_exceeded", "insufficient_quota",
+    "invalid_api_key", "access_token_invalid", "invalid_parameter", "badrequest", "bad_request_body", "downloadfailed",
+    "download_failed", "content_policy_violation", "task_not_found",
     "invalid_seconds", "plugin_request_invalid", "plugin_usage_invalid", "invalid_multipart_form",
     "rate_limit_exceeded", "upstream_load_saturated", "content_policy_violation", "moderation_blocked",
 )  # fmt: skip
