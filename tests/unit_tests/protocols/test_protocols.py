@@ -546,7 +546,7 @@ def test_uniall_takes_references_with_a_mix_model() -> None:
 
 
 def test_seed_nought_is_a_seed() -> None:
-    assert (build(seed=0).json or {})["seed"] == 0
+    assert (build("dashscope", seed=0).json or {})["parameters"]["seed"] == 0
 
 
 @each_row("gateway", sorted(GATEWAYS))
