@@ -84,6 +84,11 @@ _HIDDEN_WORDS_HINT = (
 WITHOUT_WORDS_HINT = "The gateway does not say why: it may be the image, the prompt or a parameter."
 INPUT_HINT = "Correct what the message names."
 _MODEL_HINT = "Choose a model that this gateway serves."
+_CHANNEL_HINT = (
+    "The gateway has no way to this model for your key's group: choose another model, or give the key another group; "
+    "it may also be out of order for a while."
+)
+_VENDOR_FAULT_HINT = "The vendor has a fault: repeat it later, that is safe."
 _TASK_HINT = "Check the task id and the account."
 PASSING_HINT = "The gateway has a passing fault, and no task: repeat it later, that is safe."
 FILE_HINTS = frozenset({_FORMAT_HINT, _FILE_FORMAT_HINT, _SIZE_HINT, _DOWNLOAD_HINT, _INSPECTION_HINT,
@@ -223,7 +228,9 @@ _RULES = (
     Rule(code=r"task_not_exist|task_not_found", error=RefusedError, hint=_TASK_HINT),
     Rule(words=_NO_SUCH_TASK, statuses=_REFUSED, error=RefusedError, hint=_TASK_HINT,
          stands_for="task_not_found"),
-    Rule(code=r"ModelNotFound|model_not_found|model_price_error", error=RefusedError, hint=_MODEL_HINT),
+    Rule(code=r"model_not_found", error=RefusedError, hint=_CHANNEL_HINT),
+    Rule(code=r"ModelNotFound|model_price_error", error=RefusedError, hint=_MODEL_HINT),
+    Rule(code=r"InternalError(\.\w+)*", statuses=_REFUSED, error=RefusedError, hint=_VENDOR_FAULT_HINT),
     Rule(words=r"请求上游地址失败", statuses=_REFUSED, error=RefusedError, hint=_HIDDEN_WORDS_HINT),
     Rule(words=_NOT_FETCHED, statuses=_REFUSED, error=RefusedError, hint=_DOWNLOAD_HINT),
 )  # fmt: skip

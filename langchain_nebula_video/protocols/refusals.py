@@ -246,6 +246,9 @@ def _free_refusal(reply: Reply, body: dict[str, Any], own: str) -> RequestError:
 def _find_error(reply: Reply, body: dict[str, Any]) -> tuple[str | None, str | None]:
     """Return the code and the words of an error, wherever they stand."""
     code, message = find_error(body)
+    request_id = find_request_id(reply, body)
+    if message and request_id:  # it is told beside the words
+        message = message.replace(f"(request id: {request_id})", "").strip()
     if not message:
         message = next(filter(None, (_read_words(get_value(body, path)) for path in _MORE_WORDS_PATHS)), None)
     if not body:
