@@ -277,9 +277,12 @@ class Video(_TaskData):
     """Where the video was saved, if it was."""
 
     def _repr_html_(self) -> str:
-        """Return a video player for notebooks."""
+        """Return a video player for notebooks. A browser has no key, so there is none for a URL that needs it."""
         source = html.escape(self.url, quote=True)
         note = html.escape(f"{self.model}, {self.cost}, until {self.expires_at:%Y-%m-%d %H:%M} UTC")
+        if self.url_needs_key:
+            where = f"saved: {self.path}" if self.path else "opens with your key only: client.download(video, path)"
+            return f"<p>{note}, {html.escape(where)}</p>"
         return f'<video src="{source}" controls loop style="max-width:100%"></video><p>{note}</p>'
 
 

@@ -19,7 +19,7 @@ from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError, printable
 from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
-__all__ = ["JOINED", "Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
+__all__ = ["JOINED", "NEEDS_KEY", "Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
 
 _CENT = Decimal("0.01")
 _RESUMABLE = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})
@@ -153,6 +153,10 @@ JOINED = "an earlier identical request paid for it; nothing was paid again"
 """What a result says that joined an earlier request."""
 
 
+NEEDS_KEY = "with your key only, not in a browser"
+"""What a result says of a URL on the gateway itself."""
+
+
 def print_video(output: Output, video: Video) -> None:
     """Print a finished video. Through a pipe, stdout gets the file's name alone."""
     output.print_fields(
@@ -162,6 +166,7 @@ def print_video(output: Output, video: Video) -> None:
             "Reused": JOINED if video.reused else None,
             "Warning": video.warning,
             "URL": video.url,
+            "Opens": NEEDS_KEY if video.url_needs_key else None,
             "Works until": f"{video.expires_at:%Y-%m-%d %H:%M} UTC",
             "Task": video.task_id,
         }

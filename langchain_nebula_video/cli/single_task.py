@@ -7,7 +7,7 @@ import typer
 
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.client import ClientFactory
-from langchain_nebula_video.cli.output import Output, as_dict, describe_cost, print_video
+from langchain_nebula_video.cli.output import NEEDS_KEY, Output, as_dict, describe_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
 from langchain_nebula_video.errors import TaskError, printable
 from langchain_nebula_video.saving.targets import check_target
@@ -72,6 +72,7 @@ def _print_task(output: Output, task: Task, factory: ClientFactory) -> None:
         "Cost": describe_cost(task.cost),
         "Warning": task.warning,
         "URL": task.url,
+        "Opens": NEEDS_KEY if task.url_needs_key else None,
         "Works until": task.expires_at and f"{task.expires_at:%Y-%m-%d %H:%M} UTC",
     }
     output.print_result(as_dict(task), fields)

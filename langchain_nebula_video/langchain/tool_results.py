@@ -24,6 +24,7 @@ def video_result(video: Video, save_error: str | None = None, *, url_in_content:
         video: What was made.
         save_error: Why it could not be saved.
         url_in_content: Whether the language model reads the URL. A `data:` URL is left out always: it is the file.
+            So is one that opens with the key only: the model would give a user a link that is dead.
     """
     facts: dict[str, Any] = {
         "status": "succeeded",
@@ -43,8 +44,10 @@ def video_result(video: Video, save_error: str | None = None, *, url_in_content:
         facts["warning"] = video.warning
     if video.reused:
         facts |= _reused_facts(video)
+    if video.url_needs_key:
+        facts |= _no_link_facts(video)
     embedded = video.url[:5].lower() == "data:"
-    left_out = {"url"} if embedded or not url_in_content else set()
+    left_out = {"url"} if embedded or video.url_needs_key or not url_in_content else set()
     content = {name: value for name, value in facts.items() if name not in left_out}
     return to_json(content), {**facts, "video": _video_block(video.url, embedded=embedded)}
 
@@ -66,6 +69,16 @@ def task_result(task: Task, **more: Any) -> ToolResult:
         facts |= _reused_facts(task)
     facts = {name: value for name, value in facts.items() if value is not None}
     return to_json(facts), facts
+
+
+def _no_link_facts(video: Video) -> dict[str, Any]:
+    where = (
+        "The file is at path."
+        if video.path is not None
+        else f"Whoever runs this program can save it: with save_to=…, or nebula-video wait {printable(video.task_id)} "
+        "--out PATH."
+    )
+    return {"no_link": f"The video is on the gateway and opens with its API key only, so there is no link. {where}"}
 
 
 def _reused_facts(result: Task | Video) -> dict[str, Any]:

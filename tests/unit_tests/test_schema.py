@@ -175,6 +175,14 @@ def test_a_video_plays_in_a_notebook() -> None:
     assert "wan2.5-i2v-preview, $0.369 (estimated), until 2026-01-02 00:00 UTC" in shown
 
 
+@each_row(("path", "told"), [(None, "client.download(video, path)"), ("videos/a.mp4", "saved: videos/a.mp4")])
+def test_a_video_that_only_the_key_opens_has_no_player_that_stays_black(path: str | None, told: str) -> None:
+    shown = VIDEO.model_copy(update={"url_needs_key": True, "path": path})._repr_html_()
+    assert "<video" not in shown
+    assert VIDEO.url not in shown
+    assert told in shown
+
+
 def test_nothing_of_a_video_can_break_out_of_its_player() -> None:
     shown = VIDEO.model_copy(update={"url": 'https://x/"><script>', "model": "<b>"})._repr_html_()
     assert "<script>" not in shown

@@ -753,6 +753,17 @@ def test_wait_saves_the_video_of_a_task(run: Run, gateway: Gateway) -> None:
     assert gateway.posts == 0
 
 
+def test_a_url_that_only_the_key_opens_is_not_told_as_a_link(run: Run, gateway: Gateway) -> None:
+    done = {"task_id": "task-1", "status": "completed"}
+    for command, *more in (["status"], ["wait", "--out", "cat.mp4"]):
+        gateway.fetches = [done, httpx.Response(200, content=MP4)]
+        result = run(command, "task-1", *more)
+        assert result.exit_code == 0
+        shown = " ".join([*result.stderr.split(), *result.stdout.split()])
+        assert "/v1/videos/task-1/content" in shown
+        assert "Opens with your key only, not in a browser" in shown
+
+
 def test_status_looks_once(run: Run, gateway: Gateway) -> None:
     """Whatever the status, the question was answered."""
     gateway.fetches = [failed()]

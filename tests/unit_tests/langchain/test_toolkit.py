@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import ToolMessage
@@ -17,6 +19,7 @@ from langchain_nebula_video import (
     TaskTimeoutError,
 )
 from tests.conftest import Gateway, failed, running, succeeded
+from tests.storage import MOVIE
 
 ASK = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
 
@@ -185,6 +188,25 @@ def test_signed_addresses_can_be_kept_from_the_model(options: dict[str, Any], ga
         assert "url" not in facts(message)
         assert facts(message)["task_id"] == "task-1"
         assert message.artifact["url"].startswith("https://")
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_model_is_given_no_link_that_only_the_key_opens(
+    options: dict[str, Any], gateway: Gateway, tmp_path: Path, saved: bool
+) -> None:
+    """It would present it to a user, whose browser has no key."""
+    gateway.fetches = [{"task_id": "task-1", "status": "completed"}, httpx.Response(200, content=MOVIE)]
+    toolkit = NebulaVideoToolkit(**options, save_to=tmp_path if saved else None)
+    for name, arguments in (("nebula_image_to_video", ASK), ("nebula_get_video", {"task_id": "task-1"})):
+        tool = next(tool for tool in toolkit.get_tools() if tool.name == name)
+        message = tool.invoke({"type": "tool_call", "id": "1", "name": name, "args": arguments})
+        told = json.loads(message.content)
+        assert "url" not in told
+        assert "/content" not in message.content
+        assert "opens with its API key only, so there is no link" in told["no_link"]
+        assert ("save_to=" in told["no_link"]) is ("path" not in told)
+        assert message.artifact["url"].endswith("/v1/videos/task-1/content")
+        gateway.fetches = [{"task_id": "task-1", "status": "completed"}]
 
 
 def test_an_id_that_the_gateway_does_not_know_is_an_error_that_says_so(tools: dict[str, Any], gateway: Gateway) -> None:
