@@ -169,7 +169,7 @@ class _StoredRecord(_Record):
 
 
 class Cost(_StoredRecord):
-    """The cost of one video: price per second x seconds x group ratio, in exact decimals."""
+    """The cost of one video in exact decimals: price per second x seconds x group ratio, or an amount that was told."""
 
     usd: Decimal | None
     """US dollars; `None` if no price is known. If prices are in yuan: converted, and rounded to a millionth."""
@@ -178,14 +178,16 @@ class Cost(_StoredRecord):
     currency: Currency = "USD"
     """The currency of the gateway's prices. The amount in this currency is exact."""
     price_per_second: Decimal | None
-    """In `currency`, per second of video."""
+    """In `currency`, per second of video. `None`: unknown, or the gateway told the whole amount, which is no product of
+    a known price."""
     seconds: int | Decimal | None
     """The seconds that are counted. A finished video may have a fraction of a second more than was asked for."""
     group_ratio: Decimal
     """The price multiplier of the account's group; 1 for most accounts."""
     basis: Basis
-    """`billed`: from the gateway's own figures after billing, including its price. `estimated`: from the price table;
-    for a finished video, with the duration and resolution that the gateway reported."""
+    """`billed`: the gateway's bill. Its answer has it, or its rule is known: price x reported seconds x a `group_ratio`
+    that you passed. `estimated`: from the price table; for a finished video, with the duration and resolution that the
+    gateway reported."""
 
     @field_validator("currency", mode="before")
     @classmethod

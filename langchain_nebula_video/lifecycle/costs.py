@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -125,18 +126,20 @@ class Pricing:
         return self._whole(usd, product)
 
     def _estimate(self, task: Task, snapshot: TaskSnapshot) -> Cost:
+        own, _ = self._price(task, replace(snapshot, price_per_second=None))
         price, _ = self._price(task, snapshot)
         seconds = snapshot.billed_seconds or snapshot.seconds
         asked = None if task.duration is None else Decimal(str(task.duration))
         if seconds is None or (asked and seconds >= _ABSURD * asked):
             seconds = asked
         ratio = task.cost.group_ratio
+        expected = compute_cost(own, seconds, self._gateway, group_ratio=ratio)
         if snapshot.group_ratio is not None:
             ratio = max(ratio, self._options.believed_group_ratio(snapshot.group_ratio))
         estimate = compute_cost(price, seconds, self._gateway, group_ratio=ratio)
         told = task.cost.usd if task.cost.price_per_second is None else None
         raised = self._raise_to(estimate, told)
-        return raised if _is_absurd(snapshot.amount_usd, estimate) else self._raise_to(raised, snapshot.amount_usd)
+        return raised if _is_absurd(snapshot.amount_usd, expected) else self._raise_to(raised, snapshot.amount_usd)
 
     def _price(self, task: Task, snapshot: TaskSnapshot) -> tuple[Decimal | None, bool]:
         """Return the price per second of what was made, and whether the answer agrees with it.

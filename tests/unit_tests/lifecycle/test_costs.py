@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langchain_nebula_video.journal import Entry
 from langchain_nebula_video.lifecycle.costs import Pricing
@@ -201,6 +203,39 @@ def test_the_journal_s_bill_is_what_the_task_costs() -> None:
 
 
 # --- before the bill ---
+
+AMOUNTS = st.none() | st.decimals(0, 10**6, places=4)
+ANSWERS = st.builds(
+    TaskSnapshot,
+    status=st.sampled_from([TaskStatus.QUEUED, TaskStatus.RUNNING, TaskStatus.SUCCEEDED]),
+    price_per_second=AMOUNTS,
+    group_ratio=AMOUNTS,
+    amount_usd=AMOUNTS,
+    seconds=st.none() | st.decimals("0.1", 600, places=2),
+    resolution=st.sampled_from([None, *PRICE]),
+    billed=st.booleans(),
+    raw=st.just({}),
+)
+
+
+@settings(deadline=None)
+@given(ANSWERS, st.sampled_from(sorted(PRICE)), st.sampled_from([None, "0.5", 1, 3]))
+def test_whatever_an_answer_says_an_estimate_is_never_below_our_own_nor_a_bill_without_a_ground(
+    answer: TaskSnapshot, resolution: str, ratio: Any
+) -> None:
+    prices = pricing(group_ratio=ratio)
+    cost = prices.cost_of_answer(asked(prices, resolution), answer)
+    assert cost.usd is not None
+    seconds = answer.seconds if answer.seconds and answer.seconds < 500 else 5
+    own = PRICE[answer.resolution or resolution] * seconds * Decimal(ratio or 1)
+    if cost.basis == "estimated":
+        assert cost.usd >= own
+        highest = max(100 * 100 * own, PRICE[resolution] * 5)
+        assert cost.usd < highest
+    else:
+        assert answer.status is TaskStatus.SUCCEEDED
+        passed = ratio is not None and answer.price_per_second is None and answer.group_ratio is None
+        assert answer.billed or (passed and abs(cost.usd - own) < Decimal("0.000002"))
 
 
 def test_the_amount_of_a_submit_is_the_estimate_and_no_later_answer_loses_it() -> None:
