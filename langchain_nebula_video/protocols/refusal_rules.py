@@ -196,7 +196,7 @@ _RULES = (
     Rule(words=r"令牌.*已过期|token has expired", statuses=_KEY, error=AuthenticationError, hint=_KEY_EXPIRED_HINT),
     Rule(words=r"令牌.*状态不可用|token status is unavailable", statuses=_KEY, error=AuthenticationError,
          hint=_KEY_OFF_HINT),
-    Rule(words=r"\bIP\b.{0,4}不在|客户端 IP|\bIP\b.* not .*allow", statuses=_KEY, error=AuthenticationError,
+    Rule(words=r"\bIP\b.{0,4}不在|客户端 IP|\bIP\b.{0,40} not .{0,40}allow", statuses=_KEY, error=AuthenticationError,
          hint=_KEY_ADDRESS_HINT),
     Rule(words=r"用户已被封禁|user has been (banned|disabled)", statuses=_KEY, error=AuthenticationError,
          hint=_ACCOUNT_BANNED_HINT),

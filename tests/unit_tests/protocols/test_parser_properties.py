@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import RefusedError, RequestError, SubmissionUnconfirmedError
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.protocols import PROTOCOLS, Protocol, Reply, TaskSnapshot, is_unknown_task
 
+FREE = GATEWAYS["nebula"].free_refusals
 NEBULA = PROTOCOLS["nebula"]
 EVERY: list[Protocol] = list(PROTOCOLS.values())
 RECEIVED = datetime(2025, 11, 4, 11, 20, tzinfo=UTC)
@@ -147,8 +149,8 @@ def test_a_look_s_answer_is_understood_or_none_and_never_an_accident(reply: Repl
 
 @given(REPLIES)
 def test_a_refusal_is_none_or_an_error_that_can_be_shown(reply: Reply) -> None:
-    for protocol, paid in itertools.product(EVERY, (True, False)):
-        refusal = protocol.parse_refusal(reply, paid=paid)
+    for protocol, paid, free in itertools.product(EVERY, (True, False), (frozenset(), FREE)):
+        refusal = protocol.parse_refusal(reply, paid=paid, free_refusals=free)
         assert refusal is None or isinstance(refusal, RequestError)
         if not 200 <= reply.status < 300:
             assert refusal is not None or (paid and protocol.parse_submit(reply) is not None)
@@ -188,6 +190,29 @@ def test_a_paid_request_that_broke_off_is_unconfirmed_unless_a_documented_code_p
         else:
             assert type(refusal) is SubmissionUnconfirmedError
             assert refusal.spent is None
+
+
+@given(BODIES, st.sampled_from(sorted(FREE)), st.sampled_from(["e1", "e2"]), st.sampled_from([200, 400, 408, 500, 504]))
+def test_a_code_of_the_gateways_own_proves_a_refusal_only_as_the_last_word_and_only_where_the_row_says_so(
+    body: bytes, code: str, form: str, status: int
+) -> None:
+    error = {"code": code, "message": "no", "data": None}
+    last = json.dumps(error if form == "e1" else {"error": error}).encode()
+    for protocol in EVERY:
+        reply = Reply(status, {}, last, RECEIVED)
+        refusal = protocol.parse_refusal(reply, paid=True, free_refusals=FREE)
+        assert isinstance(refusal, RefusedError)
+        assert refusal.spent is False
+        if status >= 500 and code not in PROOFS:
+            assert type(protocol.parse_refusal(reply, paid=True)) is SubmissionUnconfirmedError
+        task = Reply(status, {}, last + b'{"task_id": "t-1"}', RECEIVED)
+        assert protocol.parse_refusal(task, paid=True, free_refusals=FREE) is None
+        lost = Reply(status, {}, b'{"task_id": "t-1"}' + last, RECEIVED)
+        assert isinstance(protocol.parse_refusal(lost, paid=True, free_refusals=FREE), RefusedError)
+        assert protocol.parse_refusal(lost, paid=True) is None
+        any_answer = protocol.parse_refusal(Reply(status, {}, body, RECEIVED), paid=True, free_refusals=FREE)
+        if any_answer is not None and any_answer.repeatable:
+            assert any(code.encode() in body for code in FREE)
 
 
 @given(BODIES, st.sampled_from([408, *range(500, 505)]))
