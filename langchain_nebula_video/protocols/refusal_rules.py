@@ -143,9 +143,9 @@ class Rule:
     def matches(self, said: Said) -> bool:
         """Whether the rule is about this error."""
         return (
-            (not self.code or self._code.search(said.code.strip()) is not None)
+            (not self.statuses or said.status in self.statuses)
+            and (not self.code or self._code.search(said.code.strip()) is not None)
             and (not self.words or self._words.search(f"{said.words}\n{said.kind}") is not None)
-            and (not self.statuses or said.status in self.statuses)
         )
 
 
@@ -196,7 +196,7 @@ _RULES = (
     Rule(words=r"令牌.*已过期|token has expired", statuses=_KEY, error=AuthenticationError, hint=_KEY_EXPIRED_HINT),
     Rule(words=r"令牌.*状态不可用|token status is unavailable", statuses=_KEY, error=AuthenticationError,
          hint=_KEY_OFF_HINT),
-    Rule(words=r"\bIP\b.{0,4}不在|客户端 IP|\bIP\b.{0,40} not .{0,40}allow", statuses=_KEY, error=AuthenticationError,
+    Rule(words=r"\bIP\b.{0,4}不在|客户端 IP|\bIP (address )?(is )?not .{0,20}allow", statuses=_KEY, error=AuthenticationError,
          hint=_KEY_ADDRESS_HINT),
     Rule(words=r"用户已被封禁|user has been (banned|disabled)", statuses=_KEY, error=AuthenticationError,
          hint=_ACCOUNT_BANNED_HINT),

@@ -74,6 +74,7 @@ KEYS: list[tuple[int, str, type[RefusedError], str]] = [
     (401, "该令牌状态不可用", AuthenticationError, "switched off"),
     (401, "This token status is unavailable", AuthenticationError, "switched off"),
     (403, "您的 IP 不在令牌允许访问的列表中", AuthenticationError, "IP addresses"),
+    (403, "Your IP is not in the list of allowed addresses", AuthenticationError, "IP addresses"),
     (403, "无法解析客户端 IP 地址", AuthenticationError, "IP addresses"),
     (403, "用户已被封禁", AuthenticationError, "banned"),
     (403, "User has been banned", AuthenticationError, "banned"),
