@@ -77,9 +77,7 @@ def warn_of_plain_http(base_url: str) -> None:
     if base_url[:5].lower() == "http:" and not is_loopback(host) and host not in _warned_hosts:
         _warned_hosts.add(host)
         logger.warning(
-            "the key goes to %s over plain http, as allow_http says: everybody on that network can read it, and a "
-            "proxy that the environment names",
-            host,
+            "the key goes to %s over plain http, as allow_http says: everybody on that network can read it", host
         )
 
 

@@ -81,7 +81,7 @@ class Options(BaseModel):
     """The row of `GATEWAYS` to use."""
     allow_http: bool = False
     """Allow plain http to a gateway on another host, such as `http://litellm:4000` between containers. Everybody on
-    that network, and every proxy on the way, can then read the key and the videos. Without it, http is for loopback."""
+    that network can then read the key and the videos. Without it, http is for loopback."""
     base_url: str | None = None
     """The gateway's URL: https, or http on loopback, or elsewhere with `allow_http`. `None`: from its environment
     variable, `NEBULA_BASE_URL` for Nebula, else from its row."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
-from langchain_nebula_video.media.urls import gateway_address, is_loopback, needs_key
+from langchain_nebula_video.media.urls import gateway_address, needs_key
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
-from langchain_nebula_video.transport.proxies import redact_proxies
+from langchain_nebula_video.transport.proxies import goes_direct, redact_proxies
 from langchain_nebula_video.transport.redaction import KeyRedactor, redact_log
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, SendWindow, Stream
 
@@ -170,8 +170,8 @@ class Exchange:
             name, options = "external", {"proxy": destination.proxy, "trust_env": False}
         else:  # a paid request gets a new connection
             name = "fresh" if request.paid else "pooled"
-            if is_loopback(urlsplit(destination.url).hostname):  # a proxy elsewhere would read the key, and go astray
-                name, options = f"{name}, loopback", {"trust_env": False}
+            if goes_direct(destination.url):
+                name, options = f"{name}, direct", {"trust_env": False}
         key = (name, destination.proxy or "")
         if key not in connections.clients:
             keep = MAX_REQUESTS if name.startswith("pooled") else 0

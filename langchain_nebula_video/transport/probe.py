@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from langchain_nebula_video.media.urls import is_loopback
 from langchain_nebula_video.transport.exchange import ssl_context
+from langchain_nebula_video.transport.proxies import goes_direct
 
 __all__ = ["Certificate", "EnvironmentProxy", "bounded", "find_proxy", "peek_certificate", "resolve_name"]
 
@@ -74,7 +74,7 @@ def find_proxy(url: str) -> EnvironmentProxy | None:
     parts = urlsplit(url)
     proxies, scheme, host = urllib.request.getproxies(), parts.scheme.lower(), parts.hostname or ""
     name = next((name for name in (scheme, "all") if proxies.get(name)), None)
-    if name is None or is_loopback(host) or urllib.request.proxy_bypass(host):
+    if name is None or goes_direct(url) or urllib.request.proxy_bypass(host):
         return None
     proxy = proxies[name] if "://" in proxies[name] else f"http://{proxies[name]}"
     spellings = (f"{name}_proxy", f"{name}_proxy".upper())

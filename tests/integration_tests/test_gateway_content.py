@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import socketserver
 import threading
 import time
@@ -167,6 +168,26 @@ async def test_another_port_of_the_same_host_never_gets_the_key(
     there = video.model_copy(update={"url": f"{files.url}/v1/videos/{video.task_id}/content"})
     await settle(client.download(there, tmp_path))
     assert [headers.get("authorization") for _, headers in files.requests] == [None]
+
+
+async def test_over_plain_http_no_proxy_gets_to_see_the_key(
+    make: Make, silent: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens where the proxies of the environment are: a request that went there would fail."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return real("127.0.0.1" if host in {"gateway.test", b"gateway.test"} else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = f"http://gateway.test:{silent.url.rpartition(':')[2]}"
+    video = await settle(make(base_url=url, allow_http=True, save_to=tmp_path).generate(**ASK))
+    assert video.url.startswith(url)
+    assert Path(video.path).stat().st_size > 10_000
 
 
 # --- a gateway that fetches the whole file first ---
