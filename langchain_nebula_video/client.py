@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -12,7 +12,16 @@ from langchain_nebula_video.catalog.offers import build_request, find_offer, par
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
-from langchain_nebula_video.schema import Cost, OnProgress, RequestFields, Task, Video, VideoFields, VideoRequest
+from langchain_nebula_video.schema import (
+    Cost,
+    OnProgress,
+    Reconciliation,
+    RequestFields,
+    Task,
+    Video,
+    VideoFields,
+    VideoRequest,
+)
 from langchain_nebula_video.transport import run_sync
 
 if TYPE_CHECKING:
@@ -176,6 +185,25 @@ class NebulaVideoClient:
         """
         return run_sync(self._lifecycle.resume())
 
+    def reconcile(self, *, key_in_address: bool = False, take: Sequence[str] = ()) -> Reconciliation:
+        """Compare the journal with the log of the key at the gateway. Costs nothing.
+
+        The log has the bill of each task of this key that has succeeded, and the tasks of lost submits among them. A
+        lost submit takes the only task that has its prompt and its moment, if `sole_account` is set. Otherwise a
+        person decides: the result names the tasks, and `take` takes one.
+
+        Args:
+            key_in_address: Whether the key may be sent as a part of an address, which servers on the way may log.
+                Nebula reads it there only. Otherwise it is sent as a header alone, as newer gateways of its kind
+                take it.
+            take: Ids of tasks that you have recognized as those of lost submits.
+
+        Raises:
+            InvalidRequestError: the gateway documents no log, or a task cannot be taken.
+            RequestError: the log cannot be read.
+        """
+        return run_sync(self._lifecycle.reconcile(key_in_address=key_in_address, take=take))
+
     def drain(self, grace: float = 30.0) -> bool:
         """Prepare for the end of the process: refuse new submits, and give running ones `grace` seconds.
 
@@ -264,6 +292,10 @@ class AsyncNebulaVideoClient:
     async def resume(self) -> list[Task]:
         """See `NebulaVideoClient.resume`."""
         return await self._lifecycle.resume()
+
+    async def reconcile(self, *, key_in_address: bool = False, take: Sequence[str] = ()) -> Reconciliation:
+        """See `NebulaVideoClient.reconcile`."""
+        return await self._lifecycle.reconcile(key_in_address=key_in_address, take=take)
 
     async def drain(self, grace: float = 30.0) -> bool:
         """See `NebulaVideoClient.drain`."""

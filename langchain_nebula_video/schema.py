@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = [
     "Cost",
+    "LostSubmit",
     "OnProgress",
+    "Reconciliation",
     "RequestFields",
     "Task",
     "TaskStatus",
@@ -286,6 +288,34 @@ class Video(_TaskData):
             where = f"saved: {self.path}" if self.path else "opens with your key only: client.download(video, path)"
             return f"<p>{note}, {html.escape(where)}</p>"
         return f'<video src="{source}" controls loop style="max-width:100%"></video><p>{note}</p>'
+
+
+@dataclass(frozen=True, slots=True)
+class LostSubmit:
+    """A submit whose answer was lost, and of which nobody can say yet what became of it."""
+
+    submitted_at: datetime
+    model: str
+    reserved_usd: Decimal
+    """What may have been spent, in US dollars."""
+    candidates: tuple[str, ...]
+    """Tasks of that moment that nobody here owns, and that it may be. Looking at them is free."""
+    reason: str
+    """Why it stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What a comparison of the journal with the gateway's own records has settled."""
+
+    found: tuple[Task, ...]
+    """The tasks of lost submits, which the journal has now. Pass each to `wait`."""
+    billed: tuple[Task, ...]
+    """Tasks whose bill was not in the journal, with that bill as their `cost`."""
+    open: tuple[LostSubmit, ...]
+    """Lost submits that stay open. A person decides."""
+    group_ratio: Decimal | None
+    """What the last bill multiplied list prices by; `None`: there is no bill. Pass it as `group_ratio`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from langchain_nebula_video.cli.generate import generate, submit
 from langchain_nebula_video.cli.models import models
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.quote import quote
+from langchain_nebula_video.cli.reconcile import reconcile
 from langchain_nebula_video.cli.resume import resume
 from langchain_nebula_video.cli.single_task import cancel, status, wait
 from langchain_nebula_video.cli.tasks import tasks
@@ -96,6 +97,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": cancel,
     "tasks": tasks,
     "resume": resume,
+    "reconcile": reconcile,
     "doctor": doctor,
     "emulator": emulate,
     "demo": demo,

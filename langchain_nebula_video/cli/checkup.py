@@ -22,12 +22,12 @@ from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import findings
 from langchain_nebula_video.cli.findings import Finding, Level
 from langchain_nebula_video.cli.gateway_check import check_account, check_way
+from langchain_nebula_video.cli.reconcile import find_lost_hint
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError, printable
 from langchain_nebula_video.journal import EntryState, SqlJournal
 from langchain_nebula_video.lifecycle.account import environment_key, parse_key, resolve_base_url
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
-from langchain_nebula_video.protocols import PROTOCOLS
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import absolute_name, check_target
 from langchain_nebula_video.saving.trial import expected_size, try_target
@@ -160,16 +160,7 @@ class Checkup:
         seen = f"{printable(journal.printable_url)} opens and can be written, schema {version}"
         yield Finding("journal", Level.OK, seen)
         entries = journal.entries(states=_OPEN)
-        yield from findings.judge_tasks(entries, self.offer.gateway, searchable=self._search_hint())
-
-    def _search_hint(self) -> str:
-        protocol = PROTOCOLS[self.offer.gateway.protocol]
-        if protocol.extensions is not None:
-            return "nebula-video resume looks for them in the gateway's list of tasks."
-        calls = protocol.account_calls
-        if calls is not None and calls.build_log(key_in_address=False) is not None:
-            return "nebula-video reconcile looks for them in the key's log."
-        return "Look for them in the gateway's console."
+        yield from findings.judge_tasks(entries, self.offer.gateway, searchable=find_lost_hint(self.offer.gateway))
 
     def _check_saving(self) -> Iterator[Finding]:
         model = self.offer.model

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.cli.output import Output
     from langchain_nebula_video.lifecycle.orders import Order
 
-__all__ = ["confirm_price"]
+__all__ = ["ask", "confirm_price"]
 
 
 def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> bool:
@@ -43,11 +43,26 @@ def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> 
         )
     if payment.yes:
         return True
+    return ask(output, f"Pay for it{'' if known else ', whatever it costs'}?", "this costs money", "to pay")
+
+
+def ask(output: Output, question: str, why: str, purpose: str) -> bool:
+    """Ask a question that is answered by yes or no.
+
+    Args:
+        output: Where to ask.
+        question: The question.
+        why: Why it is asked, for the error if nobody can be asked.
+        purpose: What `--yes` is for, for the same error.
+
+    Raises:
+        InvalidRequestError: there is no terminal to ask on.
+    """
     if output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        why = "With --json nobody is asked" if output.as_json else "There is no terminal to ask on"
-        raise InvalidRequestError(f"{why}, and this costs money.", hint="Add --yes to pay without being asked.")
+        where = "With --json nobody is asked" if output.as_json else "There is no terminal to ask on"
+        raise InvalidRequestError(f"{where}, and {why}.", hint=f"Add --yes {purpose} without being asked.")
     # Not input(): its prompt may go to stdout, which holds the result alone.
-    output.console.print(f"Pay for it{'' if known else ', whatever it costs'}? [y/N] ", end="")
+    output.console.print(f"{question} [y/N] ", end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         output.print_message()

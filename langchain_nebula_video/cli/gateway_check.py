@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import findings
 from langchain_nebula_video.cli.findings import Finding, Level
-from langchain_nebula_video.errors import NotSentError, RequestError, printable
+from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, printable
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.key_log import KeyLog
 from langchain_nebula_video.protocols import AccountCalls, Reply, WireRequest, is_unknown_task
@@ -149,10 +149,8 @@ class _Account:
         if wire is None:
             return Finding("group ratio", Level.UNKNOWN, "not told by this gateway")
         charges = ratios = None
-        with suppress(RequestError):
+        with suppress(RequestError, InvalidRequestError):
             charges, _ = run_sync(self._log().read(key_in_address=self.key_in_address))
-        if not charges and not self.key_in_address:
-            charges = None  # the gateway may not have read the key
         with suppress(RequestError):
             ratios = self.calls.parse_group_ratios(self._ask(wire))
         log = "" if self.key_in_address else _READ_LOG
@@ -163,7 +161,7 @@ class _Account:
         return run_sync(self._log().units_per_usd())
 
     def _log(self) -> KeyLog:
-        return KeyLog(self.context, self.calls)
+        return KeyLog(self.context, seconds=_REQUEST_SECONDS)
 
     def _ask(self, wire: WireRequest) -> Reply:
         """Return an answer that is no refusal."""

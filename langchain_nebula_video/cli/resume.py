@@ -7,14 +7,17 @@ from typing import Any
 
 import typer
 
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.cli.reconcile import find_lost_hint
 from langchain_nebula_video.cli.tasks import entry_as_dict
 from langchain_nebula_video.errors import NebulaVideoError, printable
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.protocols import PROTOCOLS
 from langchain_nebula_video.saving.targets import check_target, exists
 from langchain_nebula_video.schema import Video, dollars
 
@@ -63,7 +66,7 @@ def resume(
             stake = f"{dollars(entry.reserved_usd)} may have been spent" if entry.reserved_usd else "it may be paid for"
             output.print_message(
                 f"Unconfirmed: {entry.model} at {entry.gateway}, {entry.created_at:%Y-%m-%d %H:%M:%S} UTC; {stake}. "
-                "Look for it in the gateway's console.",
+                f"{_next_step(entry)}",
                 style="yellow",
             )
         data = {
@@ -77,6 +80,13 @@ def resume(
         raise typer.Exit(Exit.FAILURE)
     if unconfirmed:
         raise typer.Exit(Exit.UNCONFIRMED)
+
+
+def _next_step(entry: Entry) -> str:
+    """Return what a person can do about an unconfirmed submit, after the gateway's list was searched."""
+    row = GATEWAYS.get(entry.gateway)
+    listed = row is not None and PROTOCOLS[row.protocol].extensions is not None
+    return "Look for it in the gateway's console." if listed else find_lost_hint(row)
 
 
 def _open_gateways(journal: CommandJournal, wanted: str | None) -> list[str]:

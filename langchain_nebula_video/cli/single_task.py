@@ -67,6 +67,7 @@ def _print_task(output: Output, task: Task, factory: ClientFactory) -> None:
     fields: dict[str, object] = {
         "Task": task.task_id,
         "Status": task.status,
+        "Prompt": task.prompt,
         "Why": ": ".join(part for part in (task.code, task.reason) if part) or None,
         "Progress": None if task.progress is None else f"{task.progress:.0%}",
         "Cost": describe_cost(task.cost),

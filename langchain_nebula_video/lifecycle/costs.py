@@ -96,12 +96,13 @@ class Pricing:
         """Return what a task costs according to an answer about it. A failed task costs nothing."""
         if snapshot.status in {TaskStatus.FAILED, TaskStatus.CANCELED}:
             return compute_cost(Decimal(0), 0, self._gateway, billed=True)
+        known = task.cost if task.cost.basis == "billed" and task.cost.usd else None
+        if known is not None and not snapshot.billed:  # the key's log may have told it, which knows more
+            return known
         bill = self._bill(task, snapshot) if snapshot.status is TaskStatus.SUCCEEDED else None
         if bill is not None and bill.usd:  # nothing is what a gateway says before it has counted
             return bill
-        if task.cost.basis == "billed" and task.cost.usd:
-            return task.cost
-        return self._estimate(task, snapshot)
+        return known or self._estimate(task, snapshot)
 
     def _bill(self, task: Task, snapshot: TaskSnapshot) -> Cost | None:
         """Return the bill of a succeeded task; `None`: the answer does not tell it."""

@@ -6,6 +6,7 @@ The code is `async`, and awaits only its `Runtime`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from langchain_nebula_video.lifecycle.arguments import (
     check_task_id,
     check_timeout,
 )
+from langchain_nebula_video.lifecycle.bookkeeping import Bookkeeper
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.finishing import Finisher
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
@@ -38,7 +40,7 @@ from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
 from langchain_nebula_video.media.urls import is_local_name
 from langchain_nebula_video.saving.targets import check_target
-from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoRequest
+from langchain_nebula_video.schema import OnProgress, Reconciliation, Task, TaskStatus, Video, VideoRequest
 from langchain_nebula_video.transport import Runtime
 from langchain_nebula_video.transport.retry import retry
 
@@ -68,6 +70,7 @@ class Lifecycle:
         self._reconciler = Reconciler(self._context, self._poller)
         self._submitter = Submitter(self._context, self._reconciler)
         self._finisher = Finisher(self._context, self._poller)
+        self._bookkeeper = Bookkeeper(self._context, self._poller, self._reconciler)
 
     async def generate(
         self,
@@ -193,6 +196,11 @@ class Lifecycle:
             lost = [e for e in free if not e.unfinished]
             until = self.runtime.now() + _SEARCH_SECONDS
             return running + (await self._reconciler.resolve_all(lost, until) if lost else [])
+
+    async def reconcile(self, *, key_in_address: bool, take: Sequence[str]) -> Reconciliation:
+        """See `Bookkeeper.reconcile`."""
+        async with self.runtime.session():
+            return await self._bookkeeper.reconcile(key_in_address=key_in_address, take=take)
 
     def _known_task(self, entry: Entry) -> Task | None:
         """Return the task of an entry; `None`: the entry cannot be read, and is logged."""

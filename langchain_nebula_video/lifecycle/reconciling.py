@@ -30,8 +30,9 @@ from langchain_nebula_video.errors import JournalError, RequestError, Submission
 from langchain_nebula_video.journal import Entry
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.listing import GatewayTaskList, delivery_end
 from langchain_nebula_video.lifecycle.polling import Poller
-from langchain_nebula_video.lifecycle.searching import Finding, TaskSearch, delivery_end
+from langchain_nebula_video.lifecycle.searching import Finding, TaskSearch
 from langchain_nebula_video.schema import Task
 
 __all__ = ["Reconciler"]
@@ -84,26 +85,39 @@ class Reconciler:
             until: When to stop asking, on the runtime's clock.
         """
         found: list[Task] = []
-        outcomes = await TaskSearch(self._context, self._poller).examine(entries, until)
+        outcomes = await self._search().examine(entries, until)
         for entry in entries:
-            error = _unconfirmed_error(entry)
             try:
-                outcome = outcomes[entry.id]
-                if isinstance(outcome, Finding):
-                    task_id = self._decide(entry, outcome, lagging=False)
-                    settled = await self._settle(entry, task_id, error)
-                    found += [] if settled is None else [settled[0]]
-                else:
-                    self._explain(entry, error, outcome)
-            except _Undecided as undecided:
-                self._explain(entry, error, undecided.reason)
+                settled = await self.settle(entry, outcomes[entry.id])
+                found += [] if settled is None else [settled[0]]
             except SubmissionUnconfirmedError as unconfirmed:
-                logger.warning("a submit stays unconfirmed: %s", printable(unconfirmed.what))
+                logger.warning(
+                    "a submit is unconfirmed: %s may have been spent. %s",
+                    tasks.amount_at_risk(entry),
+                    printable(" ".join([unconfirmed.what, *getattr(unconfirmed, "__notes__", ())])),
+                )
             except JournalError:
                 raise
             except Exception:  # one entry that cannot be read must not hide the others' tasks
                 logger.exception("the journal entry %s cannot be settled; it stays as it is", entry.id)
         return found
+
+    async def settle(self, entry: Entry, outcome: Finding | RequestError) -> tuple[Task, Entry] | None:
+        """Record what one examination of a list has shown of an entry; `None`: there is no task, and it is forgotten.
+
+        Raises:
+            SubmissionUnconfirmedError: the outcome stays unknown, and the entry stays.
+        """
+        error = _unconfirmed_error(entry)
+        try:
+            if isinstance(outcome, Finding):
+                return await self._settle(entry, self._decide(entry, outcome, lagging=False), error)
+        except _Undecided as undecided:
+            outcome = undecided.reason
+        raise _merge(error, outcome)
+
+    def _search(self) -> TaskSearch:
+        return TaskSearch(self._context, self._poller, GatewayTaskList(self._context))
 
     async def _search_until(self, entry: Entry, until: float) -> str | None:
         """Return the id of the entry's task; `None`: there is none.
@@ -113,7 +127,7 @@ class Reconciler:
             RequestError: the gateway does not answer.
         """
         runtime = self._context.runtime
-        search, begun = TaskSearch(self._context, self._poller), runtime.now()
+        search, begun = self._search(), runtime.now()
         while True:
             outcome = (await search.examine([entry], until))[entry.id]
             if not isinstance(outcome, Finding):
@@ -176,11 +190,16 @@ class Reconciler:
     ) -> SubmissionUnconfirmedError:
         """Return the error with what the search showed, and log what may have been spent."""
         logger.warning("a submit is unconfirmed: %s may have been spent", tasks.amount_at_risk(entry))
-        if isinstance(failure, SubmissionUnconfirmedError):  # keeps what `error` says of the submit itself
-            error.what, error.hint = f"{error.what} {failure.what}", failure.hint
-        else:
-            error.add_note(failure.what)
-        return error
+        return _merge(error, failure)
+
+
+def _merge(error: SubmissionUnconfirmedError, failure: RequestError) -> SubmissionUnconfirmedError:
+    """Return the error with what the search showed."""
+    if isinstance(failure, SubmissionUnconfirmedError):  # keeps what `error` says of the submit itself
+        error.what, error.hint = f"{error.what} {failure.what}", failure.hint
+    else:
+        error.add_note(failure.what)
+    return error
 
 
 class _Undecided(Exception):  # noqa: N818 a signal between two methods, never seen by a caller

@@ -162,8 +162,13 @@ def _parse_row(row: Any) -> Charge | None:
         model=values.get_text(row, "model_name"),
         seconds=values.as_positive(values.get_value(other, "video_seconds")),
         resolution=_parse_resolution(other),
-        group_ratio=None if ratio is None else ratio * (discount or 1),
+        group_ratio=None if ratio is None else _tidy(ratio * (discount or 1)),
     )
+
+
+def _tidy(number: Decimal) -> Decimal:
+    """Return a number without zeros at its end: 0.80 is 0.8, and 10 stays 10."""
+    return Decimal(f"{number.normalize():f}")
 
 
 def _parse_resolution(other: object) -> str | None:

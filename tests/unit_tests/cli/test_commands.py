@@ -29,7 +29,7 @@ from tests.tables import each_row
 
 COMMANDS = [
     *("cancel", "demo", "doctor", "emulator", "generate", "models", "quote"),
-    *("resume", "status", "submit", "tasks", "wait"),
+    *("reconcile", "resume", "status", "submit", "tasks", "wait"),
 ]
 MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
 URL = "https://example.com/cat.jpg"
