@@ -10,17 +10,23 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import Offer, offers
+from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import VideoRequest, money
 
 DOCS = Path(__file__).parents[1] / "docs"
 NONE = "\N{EN DASH}"
 UNKNOWN = "not documented"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+_MANY = 3
+"""From more names on, a common prefix stands for them."""
+_SOURCE = re.compile(r"(.+), (\d{4}-\d\d(?:-\d\d)?|\d{4}); ([ABC])")
 
 Row = Sequence[str]
 
@@ -53,20 +59,40 @@ def has_tier_in_name(model: Model) -> bool:
 def group_names(names: Sequence[str]) -> str:
     """Format the names of models that share a row.
 
-    A common prefix is enough if no other model has it. Otherwise each name is listed, and names that differ in their
-    resolution alone are one name with braces.
+    A common prefix is enough for many names if no other model has it. Otherwise each name is listed, and names that
+    differ in their resolution alone are one name with braces.
     """
-    start = names[0][: next((n for n, same in enumerate(zip(*names, strict=False)) if len(set(same)) > 1), 0)]
-    if len(start) > 3 and sorted(name for name in MODELS if name.startswith(start)) == sorted(names):
-        return f"`{start}…` (all {len(names)})"
+    words: list[str] = []
+    rest = list(names)
+    for family in map(find_family, names):
+        if len(family) > _MANY and set(family) <= set(rest):
+            words.append(f"`{common_start(family)}…` (all {len(family)})")
+            rest = [name for name in rest if name not in family]
     patterns: dict[str, list[str]] = {}
-    for name in names:
+    for name in rest:
         tier = MODELS[name].resolutions[0] if has_tier_in_name(MODELS[name]) else ""
         patterns.setdefault(name.replace(tier, "\0") if tier else name, []).append(tier)
     return join_words(
-        code(pattern.replace("\0", "{" + ",".join(tiers) + "}" if len(tiers) > 1 else tiers[0]))
-        for pattern, tiers in patterns.items()
+        [
+            *words,
+            *(
+                code(pattern.replace("\0", "{" + ",".join(tiers) + "}" if len(tiers) > 1 else tiers[0]))
+                for pattern, tiers in patterns.items()
+            ),
+        ]
     )
+
+
+def common_start(names: Sequence[str]) -> str:
+    """Return the letters that all names begin with."""
+    pairs = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in pairs)
+
+
+def find_family(name: str) -> list[str]:
+    """Return all models whose names have the same letters in front."""
+    letters = re.match(r"[a-z]*", name)
+    return [other for other in MODELS if letters and other.startswith(letters[0])]
 
 
 def merge_rows(cells: Callable[[Model], Row]) -> list[Row]:
@@ -91,16 +117,21 @@ def format_inputs(model: Model) -> str:
     """Format the images that the model needs or takes."""
     if "reference_images" in model.requires:
         return f"1 to {model.max_references} `reference_images`"
-    needs = [code(name) for name in ("image", "last_image") if name in model.requires]
-    if needs:
-        return join_words(needs, " and ")
-    return "the prompt alone, `image`, or `image` and `last_image`" if "last_image" in model.takes else "the prompt"
+    image, both = code("image"), f"{code('image')} and {code('last_image')}"
+    if "last_image" in model.requires:
+        return both
+    ways = [] if "image" in model.requires else ["the prompt alone"]
+    ways += [image] if "image" in model.takes | model.requires else []
+    ways += [both] if "last_image" in model.takes else []
+    ways += [f"1 to {model.max_references} `reference_images`"] if model.max_references else []
+    return join_words(ways, ", or ")
 
 
 def format_sound(model: Model) -> str:
     """Format where the sound of a video comes from."""
     kinds = {"generate_audio": "generated", "audio_url": "yours"}
-    return join_words((kind for name, kind in kinds.items() if name in model.takes), " or ")
+    chosen = join_words((kind for name, kind in kinds.items() if name in model.takes), " or ")
+    return chosen if not model.always_sound else "always" if chosen == NONE else f"always, or {chosen}"
 
 
 def format_time(seconds: float) -> str:
@@ -138,6 +169,13 @@ def format_prices(offer: Offer) -> str:
     ]
     there = f" as {code(offer.wire_name)}" if offer.wire_name != offer.model.name else ""
     return (join_words(prices) if prices else UNKNOWN) + there
+
+
+def format_sides(limits: ImageLimits) -> str:
+    """Format the lengths of sides and their proportions."""
+    low, high = limits.sides or (None, None)
+    sides = UNKNOWN if low is None else f"{low} or more" if high is None else f"{low} to {high}"
+    return sides + (f", 1:{limits.max_ratio:g} to {limits.max_ratio:g}:1" if limits.max_ratio else "")
 
 
 def format_bytes(limit: int) -> str:
@@ -184,20 +222,20 @@ def models() -> str:
 
 
 def prices() -> str:
-    """Return the table of prices by gateway."""
+    """Return the table of prices by gateway. Gateways without any price share the last column."""
     served = {name: {offer.model.name: offer for offer in offers(row)} for name, row in GATEWAYS.items()}
-    return table(
-        ["Model", *map(code, GATEWAYS)],
-        merge_rows(
-            lambda model: [
-                format_prices(there[model.name]) if model.name in there else NONE for there in served.values()
-            ]
-        ),
-    )
+    priced = [name for name, there in served.items() if any(offer.prices for offer in there.values())]
+
+    def cells(model: Model) -> Row:
+        known = [format_prices(served[name][model.name]) if model.name in served[name] else NONE for name in priced]
+        others = [code(name) for name in served if name not in priced and model.name in served[name]]
+        return [*known, join_words(others)]
+
+    return table(["Model", *map(code, priced), f"Price {UNKNOWN}"], merge_rows(cells))
 
 
 def fields() -> str:
-    """Return the table of request fields by gateway."""
+    """Return the table of request fields by gateway. Equal columns are one."""
 
     def support(row: Gateway, field: str) -> str:
         if field in row.always_on & row.carries:
@@ -207,10 +245,24 @@ def fields() -> str:
         return "required" if field in row.requires else "yes" if field in row.carries else NONE
 
     names = [name for name in VideoRequest.model_fields if name != "model"]
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for row in GATEWAYS.values():
+        columns.setdefault(tuple(support(row, name) for name in names), []).append(code(row.name))
     return table(
-        ["Field", *map(code, GATEWAYS)],
-        [[code(name), *(support(row, name) for row in GATEWAYS.values())] for name in names],
+        ["Field", *map(join_words, columns.values())],
+        [[code(name), *cells] for name, *cells in zip(names, *columns, strict=True)],
     )
+
+
+def sources() -> str:
+    """Return the table of sources, and how many of them agree."""
+    agreement = {"A": "three or more", "B": "two", "C": "one, or they differ"}
+
+    def cells(model: Model) -> Row:
+        found = _SOURCE.fullmatch(model.source)
+        return [found[1], found[2], agreement[found[3]]] if found else [model.source, NONE, NONE]
+
+    return table(["Model", "Source", "As of", "Sources that agree"], merge_rows(cells))
 
 
 def effects() -> str:
@@ -222,21 +274,28 @@ def effects() -> str:
 
 
 def images() -> str:
-    """Return the table of image limits."""
+    """Return the table of image limits: of each gateway, and of models with limits of their own."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for row in GATEWAYS.values():
+        schemes = join_words(code(f"{scheme}://") for scheme in row.images.schemes)
+        rows.setdefault((*format_limits(row.images), schemes), []).append(code(row.name))
+    for model in MODELS.values():
+        if model.images:
+            rows.setdefault((*format_limits(model.images), "the gateway's"), []).append(code(model.name))
     return table(
-        ["Gateway", "Formats", "Bytes", "Sides in pixels", "PNG with alpha", "Addresses"],
-        [
-            [
-                code(name),
-                join_words(row.images.formats),
-                format_bytes(row.images.max_bytes),
-                "{} to {}".format(*row.images.sides) if row.images.sides else UNKNOWN,
-                "yes" if row.images.alpha else "no",
-                join_words(code(f"{scheme}://") for scheme in row.images.schemes),
-            ]
-            for name, row in GATEWAYS.items()
-        ],
+        ["Gateway, or model", "Formats", "Bytes", "Sides in pixels", "PNG with alpha", "Addresses"],
+        [[join_words(names), *cells] for cells, names in rows.items()],
     )
+
+
+def format_limits(limits: ImageLimits) -> Row:
+    """Format everything but the schemes."""
+    return [
+        join_words(limits.formats),
+        format_bytes(limits.max_bytes),
+        format_sides(limits),
+        "yes" if limits.alpha else "no",
+    ]
 
 
 def gateways() -> str:
@@ -247,8 +306,8 @@ def gateways() -> str:
             [
                 code(name),
                 code(row.key_variable),
-                code(row.url_variable),
-                code(row.base_url) if row.base_url else "yours: always needed",
+                join_words(map(code, (row.url_variable, *row.other_url_variables))),
+                code(row.base_url or row.url_form or "") if row.base_url or row.url_form else "yours: always needed",
                 code(row.default_model),
                 row.currency,
             ]
@@ -257,7 +316,7 @@ def gateways() -> str:
     )
 
 
-TABLES = {table_.__name__: table_ for table_ in (models, prices, fields, effects, images, gateways)}
+TABLES = {table_.__name__: table_ for table_ in (models, prices, fields, effects, images, gateways, sources)}
 
 
 def render_page(text: str) -> str:

@@ -1,4 +1,4 @@
-"""All five gateways on one emulator, and clocks on which nobody waits long."""
+"""All gateways on one emulator, and clocks on which nobody waits long."""
 
 from __future__ import annotations
 
@@ -24,14 +24,22 @@ SPEED = 20_000.0
 INTERVAL = 0.02
 """Seconds between two polls."""
 BEIJING, SINGAPORE = "sk-beijing-0123456789", "sk-singapore-0123456789"
+REGIONS = {
+    "dashscope": ("beijing", BEIJING),
+    "dashscope-intl": ("singapore", SINGAPORE),
+    "dashscope-us": ("virginia", "sk-virginia-0123456789"),
+    "dashscope-eu": ("frankfurt", "sk-frankfurt-0123456789"),
+    "dashscope-hk": ("hongkong", "sk-hongkong-0123456789"),
+}
+"""The emulator's region of each of DashScope's rows, and the key there."""
 
 
 @contextmanager
 def all_gateways(**settings: Any) -> Iterator[Emulator]:
     """An emulator with an account in each region besides the gateways' own."""
     with Emulator(**{"speed": SPEED, **settings}) as emulator:
-        emulator.add_account(BEIJING, region="beijing")
-        emulator.add_account(SINGAPORE, region="singapore")
+        for region, key in REGIONS.values():
+            emulator.add_account(key, region=region)
         yield emulator
 
 
@@ -39,8 +47,7 @@ def reached(emulator: Emulator, gateway: str) -> dict[str, Any]:
     """The keywords that reach a gateway there."""
     places = {
         "nebula": (emulator.url, emulator.api_key),
-        "dashscope": (emulator.dashscope_url("beijing"), BEIJING),
-        "dashscope-intl": (emulator.dashscope_url("singapore"), SINGAPORE),
+        **{name: (emulator.dashscope_url(region), key) for name, (region, key) in REGIONS.items()},
         "dashscope-passthrough": (emulator.passthrough_url, emulator.api_key),
         "uniall": (emulator.url, emulator.api_key),
     }

@@ -29,10 +29,19 @@ class Gateway:
     """Inserted before each of the protocol's paths."""
     api_root: str = "/v1"
     """The start of all of the protocol's paths. A `base_url` that ends with it is accepted too."""
+    other_roots: tuple[str, ...] = ()
+    """The paths of its other APIs. A `base_url` that ends with one of them is accepted too."""
+    region: str | None = None
+    """A key of `REGIONS`, if the row is one region of several. A `base_url` of another region is refused, because keys
+    and prices are those of the region."""
     key_variable: str
     """The environment variable that holds the key."""
     url_variable: str
     """The environment variable that overrides `base_url`."""
+    other_url_variables: tuple[str, ...] = ()
+    """More names of that variable, which the vendor's own tools read. The first one that is set counts."""
+    url_form: str | None = None
+    """How a `base_url` looks, if `base_url` is `None`."""
     default_model: str
     """The model, if the caller names none."""
     currency: Literal["USD", "CNY"]
@@ -83,14 +92,57 @@ class Gateway:
 
 _COMMON = frozenset({"prompt", "image", "duration", "resolution", "generate_audio", "seed"})
 _NEBULA = _COMMON | {"smart_rewrite", "audio_url"}
-_DASHSCOPE = _NEBULA | {"last_image", "negative_prompt", "template", "watermark"}
-_UNIALL = _COMMON | {"last_image", "reference_images", "aspect_ratio"}
+_DASHSCOPE = _NEBULA | {"last_image", "negative_prompt", "template", "watermark", "aspect_ratio"}
+_UNIALL = _COMMON | {"last_image", "reference_images", "aspect_ratio", "negative_prompt"}
 
 # Alibaba's image-to-video page, 2025-12: formats, "PNG without alpha", sides of 360 to 2000 pixels, at most 10 MB.
 _DASHSCOPE_IMAGES = ImageLimits(
     formats=("JPEG", "PNG", "BMP", "WEBP"), max_bytes=10 * 1024 * 1024, sides=(360, 2000), alpha=False
 )
-_REGIONS = "Keys of Beijing and Singapore are not interchangeable: if it is one of {}, use gateway={!r}."
+# Alibaba's pages on regions and token plans, 2026: keys by region; keys of a plan work at its own address.
+_KEY_HINT = (
+    "A key works in one region only: if it is of another one, use the gateway of that region ({}). A key that begins "
+    "with sk-sp- is of a token plan and needs the plan's own address as base_url: "
+    "https://token-plan.REGION.maas.aliyuncs.com."
+)
+# Alibaba's addresses for its other APIs, which are often in DASHSCOPE_BASE_URL: its SDK 2.0.2 and LiteLLM 1.110.2.
+_OTHER_ROOTS = ("/compatible-mode/v1", "/apps/anthropic")
+_BEIJING = Gateway(
+    name="dashscope",
+    title="Alibaba DashScope, Beijing",
+    base_url="https://dashscope.aliyuncs.com",
+    region="cn-beijing",
+    protocol="dashscope",
+    api_root="/api/v1",
+    other_roots=_OTHER_ROOTS,
+    key_variable="DASHSCOPE_API_KEY",
+    url_variable="DASHSCOPE_BASE_URL",
+    other_url_variables=("DASHSCOPE_HTTP_BASE_URL",),
+    default_model="wan2.5-i2v-preview",
+    currency="CNY",
+    carries=_DASHSCOPE,
+    # URLs of its temporary storage are accepted too, "in the Beijing region only": the international page on
+    # uploading local files, 2026-03-23.
+    images=replace(_DASHSCOPE_IMAGES, schemes=("https", "http", "oss")),
+    stores_images=True,
+    steps=(5.0, 15.0),
+    key_hint=_KEY_HINT.format("gateway='dashscope-intl' for Singapore"),
+    task_hours=24,
+)
+_SINGAPORE = replace(
+    _BEIJING,
+    name="dashscope-intl",
+    title="Alibaba DashScope, Singapore",
+    base_url="https://dashscope-intl.aliyuncs.com",
+    region="ap-southeast-1",
+    key_variable="DASHSCOPE_INTL_API_KEY",
+    url_variable="DASHSCOPE_INTL_BASE_URL",
+    other_url_variables=(),
+    currency="USD",
+    images=_DASHSCOPE_IMAGES,
+    stores_images=False,
+    key_hint=_KEY_HINT.format("gateway='dashscope' for Beijing"),
+)
 
 # The gateway's published code, 2025-12 (relay/relay_task.go, controller/relay.go, service/error.go): it bills from the
 # row of a task alone, and it writes a row only after it had the vendor's task id. These codes come before the row, or
@@ -161,41 +213,40 @@ GATEWAYS: dict[str, Gateway] = {
                 "of your account's group."
             },
         ),
-        # Source of hosts, keys by region and at most 20 fetches per second per account: Alibaba's page, 2025-12.
-        Gateway(
-            name="dashscope",
-            title="Alibaba DashScope, Beijing",
-            base_url="https://dashscope.aliyuncs.com",
-            protocol="dashscope",
-            api_root="/api/v1",
-            key_variable="DASHSCOPE_API_KEY",
-            url_variable="DASHSCOPE_BASE_URL",
-            default_model="wan2.5-i2v-preview",
-            currency="CNY",
-            carries=_DASHSCOPE,
-            # URLs of its temporary storage are accepted too, "in the Beijing region only": the international page on
-            # uploading local files, 2026-03-23.
-            images=replace(_DASHSCOPE_IMAGES, schemes=("https", "http", "oss")),
-            stores_images=True,
-            steps=(5.0, 15.0),
-            key_hint=_REGIONS.format("Singapore", "dashscope-intl"),
-            task_hours=24,
+        # Sources: Alibaba's page, 2025-12: hosts, keys by region, at most 20 fetches per second per account. Its pages
+        # on regions, 2026: the rows after Singapore. No price of theirs is known.
+        _BEIJING,
+        _SINGAPORE,
+        replace(
+            _SINGAPORE,
+            name="dashscope-us",
+            title="Alibaba DashScope, Virginia",
+            region="us-east-1",
+            base_url="https://dashscope-us.aliyuncs.com",
+            key_variable="DASHSCOPE_US_API_KEY",
+            url_variable="DASHSCOPE_US_BASE_URL",
+            default_model="wan2.6-i2v-us",
         ),
-        Gateway(
-            name="dashscope-intl",
-            title="Alibaba DashScope, Singapore",
-            base_url="https://dashscope-intl.aliyuncs.com",
-            protocol="dashscope",
-            api_root="/api/v1",
-            key_variable="DASHSCOPE_INTL_API_KEY",
-            url_variable="DASHSCOPE_INTL_BASE_URL",
-            default_model="wan2.5-i2v-preview",
-            currency="USD",
-            carries=_DASHSCOPE,
-            images=_DASHSCOPE_IMAGES,
-            steps=(5.0, 15.0),
-            key_hint=_REGIONS.format("Beijing", "dashscope"),
-            task_hours=24,
+        replace(
+            _SINGAPORE,
+            name="dashscope-eu",
+            title="Alibaba DashScope, Frankfurt",
+            region="eu-central-1",
+            base_url=None,
+            url_form="https://WORKSPACE.eu-central-1.maas.aliyuncs.com",
+            key_variable="DASHSCOPE_EU_API_KEY",
+            url_variable="DASHSCOPE_EU_BASE_URL",
+            default_model="wan2.6-i2v",
+        ),
+        replace(
+            _SINGAPORE,
+            name="dashscope-hk",
+            title="Alibaba DashScope, Hong Kong",
+            region="cn-hongkong",
+            base_url="https://cn-hongkong.dashscope.aliyuncs.com",
+            key_variable="DASHSCOPE_HK_API_KEY",
+            url_variable="DASHSCOPE_HK_BASE_URL",
+            default_model="wan3.0-video",
         ),
         # Source: the page of a reseller (doc.aimanyi.top, read 2025-12). It has the vendor's body under a prefix, and
         # no prices. It documents no task list, no cancellation and no upload.
@@ -206,6 +257,7 @@ GATEWAYS: dict[str, Gateway] = {
             protocol="dashscope-passthrough",
             prefix="/alibailian",
             api_root="/api/v1",
+            other_roots=_OTHER_ROOTS,
             key_variable="DASHSCOPE_PASSTHROUGH_API_KEY",
             url_variable="DASHSCOPE_PASSTHROUGH_BASE_URL",
             default_model="wan2.5-i2v-preview",
@@ -215,12 +267,13 @@ GATEWAYS: dict[str, Gateway] = {
             steps=(5.0, 15.0),
             task_hours=24,
         ),
-        # Source: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03. It has no base URL and no prices,
-        # and says of images only that they are URLs. Formats and size come from Vidu's own pages.
+        # Sources: UniAll's page "Vidu video generation", docs.uniall.ai, 2026-06-03, and its pages on other models; the
+        # address: two articles of its own, 2026-05-30. Of images they say only that they are URLs. Formats and size
+        # come from Vidu's own pages.
         Gateway(
             name="uniall",
             title="UniAll",
-            base_url=None,
+            base_url="https://api.uniall.ai",
             protocol="uniall",
             key_variable="UNIALL_API_KEY",
             url_variable="UNIALL_BASE_URL",

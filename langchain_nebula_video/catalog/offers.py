@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model, find_model
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.media.urls import split_url
 from langchain_nebula_video.schema import Cost, VideoRequest, is_encodable
 
@@ -39,6 +40,8 @@ _MAX_SUGGESTIONS = 6
 _DEFAULTS = {name: field.get_default() for name, field in VideoRequest.model_fields.items()}
 _CHECKED_SEPARATELY = frozenset({"model", "prompt"})
 _IMAGE_REFERENCE = re.compile(r"@Image(\d+)")
+_CJK = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+"""Chinese, Japanese and Korean characters, with their punctuation."""
 _HINTS = {
     "image": "Give an https or http URL, a data: URI, bytes, a pathlib.Path, an open file or a PIL image.",
     "last_image": "Give the last frame, in any form that image has.",
@@ -84,6 +87,12 @@ class Offer:
             return {}
         silent = {tier: self.price_per_second(tier, sound=False) for tier in self.prices}
         return {tier: price for tier, price in silent.items() if price is not None and price != self.prices[tier]}
+
+    @property
+    def images(self) -> ImageLimits:
+        """What is accepted as an image: the model's limits, if it has its own, with the gateway's schemes."""
+        own, gateway = self.model.images, self.gateway.images
+        return gateway if own is None else replace(own, schemes=gateway.schemes)
 
     def price_per_second(self, resolution: str | None, *, sound: bool) -> Decimal | None:
         """Return the price at a resolution; `None`: unknown. Own prices (`prices=`) hold with and without sound."""
@@ -139,7 +148,8 @@ class Offer:
 
     def estimate(self, request: VideoRequest, group_ratio: Decimal) -> Cost:
         """Return the cost of a completed request, according to the price table."""
-        sound = bool(request.generate_audio or request.audio_url or "generate_audio" in self.always_on)
+        sound = request.generate_audio or request.audio_url or self.model.always_sound
+        sound = bool(sound or "generate_audio" in self.always_on)
         price = self.price_per_second(request.resolution, sound=sound)
         return compute_cost(price, request.duration, self.gateway, group_ratio=group_ratio)
 
@@ -155,7 +165,8 @@ class Offer:
             "last_image": "-",
             "reference_images": ("-",) * self.model.max_references,
         }
-        missing = {name: value for name, value in dummies.items() if self.requires(name) and not getattr(request, name)}
+        needed = {name for name in dummies if self.requires(name)} | (set() if request.template else {"prompt"})
+        missing = {name: value for name, value in dummies.items() if name in needed and not getattr(request, name)}
         return self.estimate(self.complete(request.model_copy(update=missing)), group_ratio)
 
     def _check_presence(self, name: str, value: Any, default: object) -> None:
@@ -178,13 +189,15 @@ class Offer:
             raise InvalidRequestError("The prompt is empty.", hint="Say what should happen in the video.")
         limits = {"prompt": self.model.max_prompt, "negative_prompt": self.model.max_negative_prompt}
         for name, limit in limits.items():
-            length = len(getattr(request, name) or "")
+            text = getattr(request, name) or ""
+            length = len(text) + (self.model.cjk_weight - 1) * len(_CJK.findall(text) if name == "prompt" else ())
             if limit is not None and length > limit:
                 label = name.replace("_", " ")
-                raise InvalidRequestError(
-                    f"The {label} has {length} characters; {self.model.name} reads {limit} and drops the rest.",
-                    hint="Shorten it.",
-                )
+                counted = "" if length == len(text) else f", where a Chinese one counts as {self.model.cjk_weight}"
+                what = f"The {label} has {length} characters{counted}; {self.model.name} reads {limit}"
+                raise InvalidRequestError(f"{what} and drops the rest.", hint="Shorten it.")
+        if not (request.prompt.strip() or request.template or request.image is not None or request.reference_images):
+            raise InvalidRequestError("There is neither a prompt nor an image.", hint="Say what the video should show.")
         if request.template and request.prompt.strip():
             warnings.warn("template is given, so the model ignores the prompt.", UserWarning, stacklevel=2)
 
@@ -200,6 +213,10 @@ class Offer:
         if request.last_image is not None and request.image is None:
             raise InvalidRequestError(
                 "There is a last_image and no image.", hint="Give the first frame too, or leave the last one out."
+            )
+        if request.reference_images and request.image is not None:
+            raise InvalidRequestError(
+                "There are frames and reference images.", hint="Give the one or the other: a video is made of either."
             )
         count = len(request.reference_images)
         if count > self.model.max_references:

@@ -7,6 +7,7 @@ from typing import get_args
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.catalog.regions import REGIONS
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.media.urls import split_url
@@ -36,6 +37,10 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
     _check(row.protocol in PROTOCOLS, f"There is no protocol {row.protocol!r}: there are {', '.join(PROTOCOLS)}")
     _check(
         row.base_url is None or _is_address(row.base_url), f"{row.base_url!r} is no web address that paths can follow"
+    )
+    _check(
+        row.region is None or row.region in REGIONS,
+        f"There is no region {row.region!r}: there are {', '.join(REGIONS)}",
     )
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
@@ -125,8 +130,9 @@ def _is_address(url: str) -> bool:
 
 
 def _is_possible(limits: ImageLimits) -> bool:
-    low, high = limits.sides or (1, 1)
-    return bool(limits.formats) and limits.max_bytes > 0 and 0 < low <= high
+    low, high = limits.sides or (1, None)
+    fits = (limits.max_ratio is None or limits.max_ratio >= 1) and low > 0 and (high is None or low <= high)
+    return fits and bool(limits.formats) and limits.max_bytes > 0
 
 
 def _is_amount(value: object) -> bool:

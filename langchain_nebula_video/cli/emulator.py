@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["emulate", "require_emulator_extra"]
 
 _PORT = 8788
-_REGIONS = {"dashscope": "beijing", "dashscope-intl": "singapore"}
+_REGIONS = {
+    "dashscope": "beijing",
+    "dashscope-intl": "singapore",
+    "dashscope-us": "virginia",
+    "dashscope-eu": "frankfurt",
+    "dashscope-hk": "hongkong",
+}
 """Gateways whose keys work in one region only."""
 
 
@@ -43,7 +49,7 @@ def emulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _PORT,
     speed: Annotated[float, typer.Option(min=0.01, help="How many times faster than the gateway it works.")] = 1.0,
     api_key: Annotated[
-        str, typer.Option(help="The key that it accepts. For DashScope, add -beijing or -singapore.")
+        str, typer.Option(help="The key that it accepts. For DashScope, add the region, like -beijing.")
     ] = "sk-emulator",
     balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
     behaviour: Annotated[

@@ -15,6 +15,7 @@ from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.media.formats import join_or
+from langchain_nebula_video.media.images import describe_dimensions
 from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import money
 
@@ -24,6 +25,8 @@ _CURRENCIES = {"USD": "US dollars", "CNY": "yuan"}
 _TIER = "TIER"
 _WIDE = 100
 """From this width on, the table has room for the usual times."""
+_COMMON_NAME = 22
+"""Characters of a name for which each table has room, so that columns align. A longer name widens its own table."""
 _PADDING = (0, 2, 0, 0)
 
 
@@ -37,7 +40,7 @@ def model_tables(found: Sequence[Offer], width: int) -> Group:
         found: The offers, those of a gateway side by side.
         width: Columns of the terminal.
     """
-    longest = max((len(name) for name, _ in _group_rows(found)), default=0)
+    longest = min(max((len(name) for name, _ in _group_rows(found)), default=0), _COMMON_NAME)
     parts: list[Table | Text] = []
     for gateway, served in groupby(found, key=lambda offer: offer.gateway):
         rows = _group_rows(list(served))
@@ -182,7 +185,7 @@ def _offer_facts(offer: Offer) -> Iterator[tuple[str, str]]:
         yield "  Always on", f"{', '.join(map(opt.option_name, always))}: said or not"
     if gateway.min_seed and offer.accepts("seed"):
         yield "  Seeds", f"from {gateway.min_seed}"
-    yield "  Images", _image_limits(gateway.images)
+    yield "  Images", _image_limits(offer.images)
 
 
 def _fields(offer: Offer) -> tuple[list[Field[Any]], list[Field[Any]]]:
@@ -193,7 +196,7 @@ def _fields(offer: Offer) -> tuple[list[Field[Any]], list[Field[Any]]]:
 
 def _image_limits(limits: ImageLimits) -> str:
     parts = [join_or(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
-    parts += [f"sides of {limits.sides[0]} to {limits.sides[1]} pixels"] if limits.sides else []
+    parts += list(filter(None, [describe_dimensions(limits)]))
     parts += [] if limits.alpha else ["without transparency"]
     return ", ".join([*parts, f"or an address ({join_or(limits.schemes)})"])
 
@@ -243,7 +246,7 @@ def _offer_as_dict(offer: Offer) -> dict[str, Any]:
         "takes": [each.name for each in takes],
         "always_on": sorted(offer.always_on),
         "min_seed": offer.gateway.min_seed,
-        "images": asdict(offer.gateway.images),
+        "images": asdict(offer.images),
         "key_variable": offer.gateway.key_variable,
         "default": offer.gateway.default_model == offer.model.name,
     }

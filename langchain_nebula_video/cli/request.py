@@ -61,7 +61,7 @@ def build_order(output: Output, options: opt.RequestOptions, factory: ClientFact
     if options.template is not None and options.prompt:
         output.print_message("--template wins over the prompt.")
         request["prompt"] = ""
-    request["image"] = read_first_frame(options.image, offer.gateway.images.max_bytes)
+    request["image"] = read_first_frame(options.image, offer.images.max_bytes)
     request["last_image"] = None if options.last_image is None else parse_image(options.last_image)
     request["reference_images"] = tuple(map(parse_image, options.reference_images or ()))
     ratio = factory.payment.group_ratio

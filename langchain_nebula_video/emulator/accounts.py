@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _CURRENCIES: Mapping[Region | None, Currency] = {
     None: Currency.USD,
+    **dict.fromkeys(Region, Currency.USD),
     Region.BEIJING: Currency.CNY,
-    Region.SINGAPORE: Currency.USD,
 }
 
 

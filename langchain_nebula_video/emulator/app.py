@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from . import control
-from .dialects import content, dispatch, nebula, nebula_free, vidu
+from .dialects import content, dispatch, nebula, nebula_free, uniall
 from .dialects.dashscope import SERVICES
 from .dialects.error_envelopes import unknown_path_response
 from .enums import Dialect
@@ -90,10 +90,12 @@ class Endpoint:
 def build_app(state: State, faults: Faults) -> Starlette:
     """Build the app of one emulator. A new dialect adds rows to the table."""
     table: list[tuple[str, str, str, Handler, RefusalHandler, Dialect | None]] = [
-        # `dispatch` sends a request to Vidu if its model says so.
+        # `dispatch` sends a request to UniAll if its model says so.
         ("POST", nebula.SUBMIT_PATH, "submit", dispatch.submit, dispatch.refuse, Dialect.NEBULA),
         ("GET", nebula.QUERY_PATH, "query", dispatch.query, dispatch.refuse, Dialect.NEBULA),
-        ("GET", vidu.VIDEOS_PATH, "query", dispatch.videos, dispatch.refuse, Dialect.VIDU),
+        ("GET", uniall.VIDEOS_PATH, "query", dispatch.videos, dispatch.refuse, Dialect.VIDU),
+        ("POST", uniall.OTHER_SUBMIT_PATH, "submit", uniall.submit, uniall.refuse, Dialect.VIDU),
+        ("GET", uniall.OTHER_QUERY_PATH, "query", uniall.videos, uniall.refuse, Dialect.VIDU),
         ("GET", content.CONTENT_PATH, "content", content.content, content.refuse, None),
         *(
             (method, path, "account", handler, nebula_free.refuse, Dialect.NEBULA)

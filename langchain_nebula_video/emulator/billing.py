@@ -43,7 +43,7 @@ class Billing:
 
     def cost(self, account: Account, spec: TaskSpec) -> Decimal:
         """Return what a task costs if it succeeds, in its model's currency."""
-        return spec.model.prices[spec.resolution] * spec.seconds * account.group_ratio
+        return spec.price * spec.seconds * account.group_ratio
 
     def due_at(self, task: Task) -> float:
         """Return when a task that succeeds is charged, as things stand."""

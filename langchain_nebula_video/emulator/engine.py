@@ -196,7 +196,7 @@ class Engine:
             spec=spec,
             account=account,
             seed=seed,
-            price=spec.model.prices[spec.resolution],
+            price=spec.price,
             group_ratio=account.group_ratio,
             cost=self._billing(spec).cost(account, spec),
             accepted_at=now,

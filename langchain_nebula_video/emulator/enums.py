@@ -23,7 +23,7 @@ class Dialect(StrEnum):
     PASSTHROUGH = "passthrough"
     """DashScope's API at a gateway's address, with a gateway's key."""
     VIDU = "vidu"
-    """Vidu models, at a path shared with Nebula."""
+    """UniAll's API, at a path shared with Nebula: models of Vidu and others."""
 
 
 class Behaviour(StrEnum):
@@ -36,10 +36,13 @@ class Behaviour(StrEnum):
 
 
 class Region(StrEnum):
-    """DashScope's two regions. Each has its own addresses, keys, model names and prices."""
+    """DashScope's regions. Each has its own addresses, keys, model names and prices."""
 
     BEIJING = "beijing"
     SINGAPORE = "singapore"
+    VIRGINIA = "virginia"
+    FRANKFURT = "frankfurt"
+    HONG_KONG = "hongkong"
 
 
 class Currency(StrEnum):

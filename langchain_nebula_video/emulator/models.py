@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ class Model:
     """The shortest and longest processing time in seconds, by length of video on offer."""
     default_seconds: int
     currency: Currency = Currency.USD
+    silent_prices: Mapping[str, Decimal] = field(default_factory=dict)
+    """What a video without sound costs per second, if that is less."""
     max_parallel_tasks: int | None = None
     """How many tasks of one account run at once; the rest wait. Applies with documented limits only."""
 

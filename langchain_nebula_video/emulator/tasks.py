@@ -47,6 +47,17 @@ class TaskSpec:
     forwarded: Mapping[str, Any] | None = None
     """What a gateway made of the request body for the vendor behind it, if that is played."""
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether the video has sound."""
+        return self.generate_audio or self.audio is not None
+
+    @property
+    def price(self) -> Decimal:
+        """The price per second, in the model's currency."""
+        price = self.model.prices[self.resolution]
+        return price if self.has_sound else self.model.silent_prices.get(self.resolution, price)
+
 
 @dataclass(slots=True)
 class Task:

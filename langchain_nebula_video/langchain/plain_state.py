@@ -13,6 +13,7 @@ from langchain_nebula_video.langchain.image_values import is_url
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.media.images import prepare_image
+from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.schema import VideoRequest
 
 __all__ = ["check_plain", "to_plain"]
@@ -30,10 +31,11 @@ def to_plain(request: Any, options: Options) -> Any:
         request = {name: getattr(request, name) for name in request.model_fields_set}
     if not isinstance(request, Mapping):
         return request
+    limits = options.offer(request.get("model")).images
     return {
-        name: [_plain_image(image, options) for image in value]
+        name: [_plain_image(image, options, limits) for image in value]
         if isinstance(value, list | tuple)
-        else _plain_image(value, options)
+        else _plain_image(value, options, limits)
         if name in IMAGE_FIELDS
         else value
         for name, value in request.items()
@@ -61,12 +63,12 @@ def _is_plain(image: Any, options: Options) -> bool:
     return image is None or isinstance(image, bytes | Mapping)
 
 
-def _plain_image(image: Any, options: Options) -> Any:
+def _plain_image(image: Any, options: Options, limits: ImageLimits) -> Any:
     if _is_plain(image, options):
         return image
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
-    wire = prepare_image(image, options.gateway_row.images, folder=options.image_folder)
+    wire = prepare_image(image, limits, folder=options.image_folder)
     block = {"type": "image", "data": wire.data, "mime_type": wire.mime}
     name = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None)
     if isinstance(name, str | os.PathLike):

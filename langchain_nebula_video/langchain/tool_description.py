@@ -45,7 +45,7 @@ def _summary(offer: Offer) -> str:
             "says what happens."
         )
     if not offer.accepts("image"):
-        return f"Makes a short MP4 video with {title}: the prompt says what is seen and what happens."
+        return f"Makes a short MP4 video with {title}: the prompt says what is seen and what happens.{_sound(offer)}"
     frames = "the image is the first frame"
     if offer.requires("last_image"):
         frames = "image is the first frame, last_image the last"
@@ -54,8 +54,12 @@ def _summary(offer: Offer) -> str:
         alone = " Where neither the call nor the conversation has an image, the video is made of the prompt alone."
     return (
         f"Animates one still image into a short MP4 video with {title}: {frames}, the prompt says what then "
-        f"happens.{alone}"
+        f"happens.{alone}{_sound(offer)}"
     )
+
+
+def _sound(offer: Offer) -> str:
+    return " The video always has sound." if offer.model.always_sound else ""
 
 
 def _max_wait(offer: Offer) -> str:

@@ -29,12 +29,15 @@ def resolve_images(
         InvalidRequestError: there is no image of that number, or the model needs an image and there is none.
     """
     refused = {name for name in IMAGE_FIELDS if not offer.requires(name) and _says_none(fields.get(name))}
-    resolved = {name: given for name, given in fields.items() if name not in refused}
+    unset = {"reference_images"} if fields.get("reference_images") is None else set()
+    resolved = {name: given for name, given in fields.items() if name not in refused | unset}
     for name in IMAGE_FIELDS:
         if given := resolved.get(name):
             resolved[name] = _resolve(given, messages, files_allowed=files_allowed)
     main = "reference_images" if offer.requires("reference_images") else "image"
     if main in refused or not offer.accepts(main) or resolved.get(main):
+        return resolved
+    if resolved.get("reference_images") and not offer.requires(main):  # a video is made of frames or of references
         return resolved
     last = resolved.get("last_image")
     newest = newest_image(messages, besides=[] if last is None else [last])

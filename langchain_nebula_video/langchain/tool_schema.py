@@ -69,12 +69,13 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
     """All fields, by name. `args_schema` drops those that the offer does not accept."""
     model = offer.model
     limit = f"; at most {model.max_prompt} characters" if model.max_prompt else ""
+    limit += f", of which a Chinese one counts as {model.cjk_weight}" if model.cjk_weight > 1 else ""
     named = " Name the reference images as @Image1, @Image2 and so on." if model.max_references else ""
     wish = (
         "What happens in the video: the subject's movement, the camera, the mood. One to three concrete sentences "
         f"work best{limit}.{named}"
     )
-    formats = " or ".join(offer.gateway.images.formats[:2])
+    formats = " or ".join(offer.images.formats[:2])
     alone = "" if offer.requires("image") else ' Write "none" for a video of the prompt alone.'
     sharper = "Higher is sharper and costs more." if len(offer.resolutions) > 1 else f"Only {offer.resolutions[0]}."
     grows = " The cost grows in proportion." if len(model.durations) > 1 else ""

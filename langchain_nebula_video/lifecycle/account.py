@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from langchain_nebula_video.catalog.gateways import Gateway
+from langchain_nebula_video.catalog.regions import REGIONS, region_of_host
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.urls import is_loopback, split_url
 
@@ -42,19 +43,24 @@ def resolve_base_url(gateway: Gateway, option: str | None, *, allow_http: bool =
     Raises:
         InvalidRequestError: there is none, or it cannot be one.
     """
-    found = option or os.environ.get(gateway.url_variable)
-    if found:
-        found = parse_url(found, "base_url" if option else gateway.url_variable, gateway, allow_http=allow_http)
+    variables = (gateway.url_variable, *gateway.other_url_variables)
+    named = next(((name, url) for name in variables if (url := os.environ.get(name))), None)
+    if option or named:
+        name, url = ("base_url", option) if option else named or ("", "")
+        found = parse_url(url, name, gateway, allow_http=allow_http)
+        _check_region(found, name, gateway)
     elif gateway.base_url is not None:
         found = parse_url(gateway.base_url, f"The address of {gateway.name!r}", gateway, allow_http=allow_http)
     else:
+        like = f", like {gateway.url_form}" if gateway.url_form else ""
         raise InvalidRequestError(
             f"The gateway {gateway.name!r} has no address of its own.",
-            hint=f"Set {gateway.url_variable} or pass base_url=….",
+            hint=f"Set {gateway.url_variable} or pass base_url=…{like}.",
         )
-    # Vendors' clients want a URL that ends in `api_root`. Here the protocols' paths begin with it.
+    # Vendors' clients want a URL that ends in the path of an API. Here the protocols' paths begin with it.
     scheme, slashes, rest = found.partition("://")
-    return scheme + slashes + rest.removesuffix(gateway.api_root).removesuffix(gateway.prefix) + gateway.prefix
+    root = next((root for root in (gateway.api_root, *gateway.other_roots) if rest.endswith(root)), "")
+    return scheme + slashes + rest.removesuffix(root).removesuffix(gateway.prefix) + gateway.prefix
 
 
 def account_id(base_url: str, api_key: SecretStr) -> str:
@@ -71,6 +77,25 @@ def parse_key(key: str, name: str) -> SecretStr:
     return SecretStr(key)
 
 
+def _check_region(url: str, name: str, gateway: Gateway) -> None:
+    """Check that a URL is not that of another region: keys and prices there are others.
+
+    Raises:
+        InvalidRequestError: it is.
+    """
+    parts = split_url(url, ("https", "http"))
+    found = region_of_host(parts.hostname) if parts else None
+    if gateway.region is None or found is None or found is REGIONS[gateway.region]:
+        return
+    here = REGIONS[gateway.region].title
+    use = f"Use gateway={found.gateway!r}" if found.gateway else f"Use an address of {here}"
+    raise InvalidRequestError(
+        f"{name} is an address in {found.title}, and gateway={gateway.name!r} stands for {here}: there, keys, models "
+        "and prices are others.",
+        hint=f"{use}, or take the address out.",
+    )
+
+
 def warn_of_plain_http(base_url: str) -> None:
     """Warn, once for each host, if the key goes over plain http to another machine."""
     host = urlsplit(base_url).hostname or ""
@@ -85,7 +110,7 @@ def parse_url(url: str, name: str, gateway: Gateway | None, *, allow_http: bool 
     """Return a base URL without a slash at its end; `name` is the option or variable it comes from."""
     parts = split_url(url, ("https", "http"))
     if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
-        like = (gateway and gateway.base_url) or "https://gateway.example.com"
+        like = (gateway and (gateway.base_url or gateway.url_form)) or "https://gateway.example.com"
         raise InvalidRequestError(f"{name} is no web address.", hint=f"Give one like {like}.")
     if parts.scheme.lower() == "http" and not (allow_http or is_loopback(parts.hostname)):
         raise InvalidRequestError(

@@ -74,7 +74,7 @@ def make_order(
         given[_REFERENCES_FIELD] = request.reference_images
     if request.audio_url is not None and not local_names:
         check_public_name(request.audio_url, "Give the public https address of the sound.")
-    limits = offer.gateway.images
+    limits = offer.images
     found = {
         name: tuple(prepare_image(image, limits, folder=folder, local_names=local_names) for image in images)
         for name, images in given.items()

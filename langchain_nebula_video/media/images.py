@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import io
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -294,19 +295,33 @@ def _too_large_error(max_bytes: int, size: int | None = None) -> InvalidRequestE
 
 
 def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
-    """Check both dimensions against `limits.sides`. The hint says how to scale or pad the image."""
+    """Check both dimensions against `limits`. The hint says how to scale or pad the image."""
     short, long = min(width, height), max(width, height)
-    low, high = limits.sides or (0, long)
-    if not short or (low <= short and long <= high):  # for a PIL image without pixels, the encoder raises the error
-        return
-    factor = max(low / short, min(1.0, high / long))
+    low, high = limits.sides or (0, None)
+    most, ratio = long if high is None else high, limits.max_ratio or math.inf
+    if not short or (low <= short and long <= most and long <= short * ratio):
+        return  # for a PIL image without pixels, the encoder raises the error
+    factor = max(low / short, min(1.0, most / long))
     scaled = round(width * factor), round(height * factor)
-    size = min(max(scaled[0], low), high), min(max(scaled[1], low), high)
+    longest = max(scaled) if high is None else high
+    least = max(low, math.ceil(min(max(scaled), longest) / ratio))
+    size = min(max(scaled[0], least), longest), min(max(scaled[1], least), longest)
     image_format = limits.formats[0]
     if size == scaled:
         hint = f"Scale it, {pillow_snippet(image_format, f'{{}}.resize({size})')}"
     else:
         hint = f"Scaling alone does not do it: pad it, {pillow_snippet(image_format, f'ImageOps.pad({{}}, {size})')}"
     raise InvalidRequestError(
-        f"The image has {width} x {height} pixels; the model reads sides of {low} to {high} pixels.", hint=hint
+        f"The image has {width} x {height} pixels; the model reads {describe_dimensions(limits)}.", hint=hint
     )
+
+
+def describe_dimensions(limits: ImageLimits) -> str:
+    """Return the allowed dimensions in words; an empty text if none are documented."""
+    parts = []
+    if limits.sides:
+        low, high = limits.sides
+        parts.append(f"sides of {low} pixels or more" if high is None else f"sides of {low} to {high} pixels")
+    if limits.max_ratio:
+        parts.append(f"one side at most {limits.max_ratio:g} times the other")
+    return ", ".join(parts)

@@ -15,8 +15,10 @@ class ImageLimits:
     """Some of `"JPEG"`, `"PNG"`, `"BMP"`, `"WEBP"`."""
     max_bytes: int
     """The largest accepted file size."""
-    sides: tuple[int, int] | None = None
+    sides: tuple[int, int | None] | None = None
     """Minimum and maximum of both width and height, in pixels. `None`: not documented."""
+    max_ratio: float | None = None
+    """The longer side divided by the shorter one, at most. `None`: not documented."""
     alpha: bool = True
     """Whether a PNG may be transparent."""
     schemes: tuple[str, ...] = ("https", "http")

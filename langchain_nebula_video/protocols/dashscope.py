@@ -45,6 +45,7 @@ _PARAMETER_FIELDS = {
     "generate_audio": "audio",
     "watermark": "watermark",
     "seed": "seed",
+    "aspect_ratio": "ratio",
 }
 _FRAME_FIELDS = frozenset({"image", "last_image"})
 _BOTH_FRAMES_FIELDS = {"image": "first_frame_url", "last_image": "last_frame_url"}

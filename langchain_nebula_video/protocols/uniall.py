@@ -1,7 +1,8 @@
-"""UniAll's protocol for Vidu models: `POST /v1/video/generations` with an `extra_body`.
+"""UniAll's protocol: `POST /v1/video/generations` with an `extra_body`.
 
 Sources: UniAll's page "create a video task (old)", docs.uniall.ai, 2026-03, which does not say how to fetch a task.
-Its page "Vidu Video Generation", 2026-06, names one path and a second, compatible one.
+Its page "Vidu Video Generation", 2026-06, names one path and a second, compatible one. Its pages on Wan 2.6 and
+Happy-Horse, 2026-06, name the second one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _PLAIN_FIELDS = (
     "aspect_ratio",
     "duration",
 )  # duration: the page's table says text, all its examples are numbers
-_EXTRA_BODY_FIELDS = {"generate_audio": "audio", "seed": "seed"}
+_EXTRA_BODY_FIELDS = {"generate_audio": "audio", "seed": "seed", "negative_prompt": "negative_prompt"}
+# The pages on Wan and Happy-Horse have no switches for sound. Happy-Horse has its seed beside the prompt.
+_PLAIN_SEED = "happy-horse-"
 
 
 class _UniAll(ResponseParser):
@@ -44,11 +47,13 @@ class _UniAll(ResponseParser):
             "model": model,
             **{name: given[name] for name in _PLAIN_FIELDS if name in given},
             **{theirs: images[ours] for ours, theirs in _IMAGE_FIELDS.items() if ours in images},
-            "extra_body": {
-                "bgm": False,
-                **{theirs: given[ours] for ours, theirs in _EXTRA_BODY_FIELDS.items() if ours in given},
-            },
         }
+        if model.startswith(_PLAIN_SEED) and "seed" in given:
+            body["seed"] = given.pop("seed")
+        extra = {"bgm": False} if "generate_audio" in given else {}
+        extra |= {theirs: given[ours] for ours, theirs in _EXTRA_BODY_FIELDS.items() if ours in given}
+        if extra:
+            body["extra_body"] = extra
         return WireRequest("POST", _SUBMIT_PATH, json=body, paid=True)
 
     def build_fetch(self, task_id: str) -> tuple[WireRequest, ...]:

@@ -43,6 +43,7 @@ from langchain_nebula_video.journal import EntryState
 from tests.conftest import settle
 from tests.gateways import (
     BEIJING,
+    REGIONS,
     SINGAPORE,
     EmulatedClock,
     HurriedClock,
@@ -55,7 +56,9 @@ CAT = "https://example.com/cat.png"
 PHOTOGRAPH = images.sample("a photograph", (640, 480))
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": CAT}
 EVERY = sorted(GATEWAYS)
-LISTING = ["dashscope", "dashscope-intl"]
+LISTING = sorted(REGIONS)
+UNPRICED = {"uniall", "dashscope-us", "dashscope-eu", "dashscope-hk"}
+"""There the emulator knows no price of the default model."""
 
 
 @pytest.fixture
@@ -229,7 +232,7 @@ def test_a_key_that_nobody_knows_is_refused(emulator: Emulator, gateway: str) ->
         client.generate(**ASK)
 
 
-@pytest.mark.parametrize("gateway", sorted({*EVERY} - {"uniall"}))  # there the emulator knows no price
+@pytest.mark.parametrize("gateway", sorted({*EVERY} - UNPRICED))
 def test_an_empty_account_is_refused(gateway: str) -> None:
     with Emulator(balance=0) as poor:
         poor.add_account(BEIJING, region="beijing", balance=0)
@@ -353,9 +356,10 @@ def test_the_task_of_another_program_is_never_taken(emulator: Emulator, sole: bo
 @pytest.mark.parametrize("kind", [NebulaVideoClient, AsyncNebulaVideoClient])
 @pytest.mark.parametrize("gateway", LISTING)
 async def test_a_task_that_waits_can_be_taken_back_and_costs_nothing(gateway: str, kind: Any) -> None:
+    model = GATEWAYS[gateway].default_model
     with all_gateways(speed=1) as emulator:
         journal = MemoryJournal()
-        client = kind(**reached(emulator, gateway), journal=journal, budget="1")
+        client = kind(**reached(emulator, gateway), journal=journal, budget="1", prices={model: "0.05"})
         first = await settle(client.submit(**ASK))
         second = await settle(client.submit(prompt="Another", image=CAT))
         taken = await settle(client.cancel(second))

@@ -117,6 +117,7 @@ def test_a_line_for_several_models_holds_for_each_of_them() -> None:
                 assert f"**{model.default_resolution}**" in row["Resolutions"]
             assert row["fps"] == str(model.fps)
             assert row["Prompt"] == (str(model.max_prompt) if model.max_prompt else "not documented")
+            assert ("always" in row["Sound"]) is model.always_sound
             assert ("generated" in row["Sound"]) is ("generate_audio" in model.takes)
             assert ("yours" in row["Sound"]) is ("audio_url" in model.takes)
             fields = model.takes | model.requires
@@ -129,16 +130,22 @@ def test_a_line_for_several_models_holds_for_each_of_them() -> None:
 def test_every_price_is_that_of_a_quote() -> None:
     for row in rows("prices"):
         for name, gateway in product(named(row["Model"]), GATEWAYS):
-            cell = row[f"`{gateway}`"]
-            if gateway not in MODELS[name].prices:
-                assert cell == NONE
+            cell, served = row.get(f"`{gateway}`"), gateway in MODELS[name].prices
+            if cell is None:
+                assert (f"`{gateway}`" in row["Price not documented"]) is served
+                cell = "not documented"
+            if not served:
+                assert cell in {NONE, "not documented"}
                 continue
             told: dict[str, Any] = dict(re.findall(r"(\d+p) (\S+?)(?:,|$| )", cell))
+            silent: dict[str, Any] = dict(re.findall(r"(\d+p) \S+ \(silent (\S+)\)", cell))
             assert (cell == "not documented") is (told == {})
             for tier in told or MODELS[name].resolutions:
-                cost = quote(gateway=gateway, model=name, resolution=tier)
-                each = cost.price_per_second
-                assert told.get(tier) == (None if each is None else money(each, cost.currency))
+                for sound in {False, bool(silent)}:
+                    cost = quote(gateway=gateway, model=name, resolution=tier, generate_audio=sound)
+                    each = cost.price_per_second
+                    expected = told.get(tier) if sound or not silent else silent[tier]
+                    assert expected == (None if each is None else money(each, cost.currency))
 
 
 def test_every_field_of_a_request_is_in_the_table() -> None:
@@ -147,7 +154,16 @@ def test_every_field_of_a_request_is_in_the_table() -> None:
     ]
     for row in rows("fields"):
         for gateway in GATEWAYS.values():
-            assert (row[f"`{gateway.name}`"] != NONE) is (row["Field"].strip("`") in gateway.carries)
+            (cell,) = [cell for head, cell in row.items() if f"`{gateway.name}`" in head]
+            assert (cell != NONE) is (row["Field"].strip("`") in gateway.carries)
+
+
+def test_every_row_tells_its_source_a_date_and_how_many_agree() -> None:
+    told = {name: row for row in rows("sources") for name in named(row["Model"])}
+    assert sorted(told) == sorted(MODELS)
+    for name, row in told.items():
+        assert re.fullmatch(r"\d{4}-\d\d(-\d\d)?", row["As of"]), name
+        assert MODELS[name].source.startswith(f"{row['Source']}, {row['As of']}; ")
 
 
 def test_every_dependency_of_every_extra_is_in_the_table_of_licences() -> None:

@@ -1,7 +1,6 @@
-"""DashScope's API, served three times.
+"""DashScope's API, served once for each region, and once by a gateway that passes the same API through.
 
-Beijing and Singapore are the vendor's own regions. The third service is a gateway that passes the
-same API through. The services differ in their path prefix, valid keys, models and error bodies.
+The services differ in their path prefix, valid keys, models and error bodies.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from langchain_nebula_video.emulator.serving.responses import json_response
 from langchain_nebula_video.emulator.serving.storage import signed_url
 
 from . import dashscope_list
-from .dashscope_models import DASHSCOPE_MODELS, TaskType, UsageFormat
+from .dashscope_families import DASHSCOPE_MODELS
+from .dashscope_models import TaskType, UsageFormat
 from .dashscope_request import check_resolvable, model_of, read_task_spec
 from .dashscope_uploads import RequestFiles, policy_response
 from .error_envelopes import (
@@ -31,13 +31,15 @@ from .error_envelopes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_nebula_video.emulator.accounts import Account
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.serving.exchange import Exchange, Handler
     from langchain_nebula_video.emulator.serving.responses import Response
     from langchain_nebula_video.emulator.tasks import Task
+
+    from .dashscope_models import Features
 
 DAY = 86_400.0
 QUERIES_PER_SECOND = 20
@@ -137,7 +139,7 @@ class DashscopeService:
         if state.clock.now() >= record.accepted_at + DAY:
             return self._response(exchange, _unknown_task(task_id))
         return self._response(
-            exchange, _describe(exchange, task, record, DASHSCOPE_MODELS[self.region][record.model].usage)
+            exchange, _describe(exchange, task, record, DASHSCOPE_MODELS[self.region][record.model].features)
         )
 
     async def list_tasks(self, exchange: Exchange) -> Response:
@@ -174,7 +176,7 @@ class DashscopeService:
         body = await exchange.body()
         models, name = DASHSCOPE_MODELS[self.region], model_of(body)
         if name in models:
-            state.rate_limiter.check((account.name, name), models[name].submits_per_second)
+            state.rate_limiter.check((account.name, name), models[name].features.submits_per_second)
         resolves_oss = exchange.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
         check_resolvable(body, resolved=resolves_oss and self.key_region is not None)
 
@@ -211,6 +213,9 @@ class DashscopeService:
 SERVICES = (
     DashscopeService("", Dialect.DASHSCOPE, Region.BEIJING, Region.BEIJING, NATIVE_ERRORS),
     DashscopeService("/singapore", Dialect.DASHSCOPE, Region.SINGAPORE, Region.SINGAPORE, NATIVE_ERRORS),
+    DashscopeService("/virginia", Dialect.DASHSCOPE, Region.VIRGINIA, Region.VIRGINIA, NATIVE_ERRORS),
+    DashscopeService("/frankfurt", Dialect.DASHSCOPE, Region.FRANKFURT, Region.FRANKFURT, NATIVE_ERRORS),
+    DashscopeService("/hongkong", Dialect.DASHSCOPE, Region.HONG_KONG, Region.HONG_KONG, NATIVE_ERRORS),
     DashscopeService("/alibailian", Dialect.PASSTHROUGH, Region.BEIJING, None, PASSTHROUGH_ERRORS),
 )
 
@@ -224,7 +229,7 @@ def _unknown_task(task_id: str) -> dict[str, Any]:
     return {"output": {"task_id": task_id, "task_status": "UNKNOWN"}}
 
 
-def _describe(exchange: Exchange, task: Task, record: TaskRecord, usage: UsageFormat) -> dict[str, Any]:
+def _describe(exchange: Exchange, task: Task, record: TaskRecord, features: Features) -> dict[str, Any]:
     status = exchange.status_override or record.status
     output: dict[str, Any] = {
         "task_id": task.id,
@@ -242,18 +247,32 @@ def _describe(exchange: Exchange, task: Task, record: TaskRecord, usage: UsageFo
     prompts = {"orig_prompt": task.spec.request["input"].get("prompt"), "actual_prompt": task.spec.actual_prompt}
     output |= {name: text for name, text in prompts.items() if text is not None}
     output["video_url"] = signed_url(exchange, record)
-    return {"output": output, "usage": USAGE_WRITERS[usage](record)}
+    return {"output": output, "usage": USAGE_WRITERS[features.usage](task, record)}
 
 
-USAGE_WRITERS = {
-    UsageFormat.RESOLUTION: lambda record: {
-        "duration": record.seconds,
+def _resolution_usage(_: Task, record: TaskRecord) -> dict[str, Any]:
+    return {"duration": record.seconds, "video_count": 1, "SR": int(record.resolution.removesuffix("P"))}
+
+
+def _ratio_usage(_: Task, record: TaskRecord) -> dict[str, Any]:
+    return {"video_duration": record.seconds, "video_ratio": "standard", "video_count": 1}
+
+
+def _output_usage(task: Task, record: TaskRecord) -> dict[str, Any]:
+    return {
+        # Billed are the seconds of input and output. Java's SDK reads a fraction.
+        "duration": float(record.seconds),
+        "input_video_duration": 0,
+        "output_video_duration": record.seconds,
         "video_count": 1,
         "SR": int(record.resolution.removesuffix("P")),
-    },
-    UsageFormat.RATIO: lambda record: {
-        "video_duration": record.seconds,
-        "video_ratio": "standard",
-        "video_count": 1,
-    },
+        "fps": task.spec.model.frame_rate,
+        "audio": task.spec.has_sound,
+    }
+
+
+USAGE_WRITERS: Mapping[UsageFormat, Callable[[Task, TaskRecord], dict[str, Any]]] = {
+    UsageFormat.RESOLUTION: _resolution_usage,
+    UsageFormat.RATIO: _ratio_usage,
+    UsageFormat.OUTPUT: _output_usage,
 }

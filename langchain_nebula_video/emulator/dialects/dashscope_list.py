@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 DEFAULT_SIZE = 10
 MAX_SIZE = 100
-_REGIONS: Mapping[Region | None, str] = {Region.BEIJING: "cn-beijing", Region.SINGAPORE: "ap-southeast-1"}
+_REGIONS: Mapping[Region | None, str] = {
+    Region.BEIJING: "cn-beijing",
+    Region.SINGAPORE: "ap-southeast-1",
+    Region.VIRGINIA: "us-east-1",
+    Region.FRANKFURT: "eu-central-1",
+    Region.HONG_KONG: "cn-hongkong",
+}
 _TIME_FORMAT = "%Y%m%d%H%M%S"
 
 

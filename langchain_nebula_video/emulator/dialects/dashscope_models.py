@@ -1,29 +1,35 @@
-"""DashScope's models, from the vendor's pages: one row for each model, with names and prices by region."""
+"""DashScope's models: what a row says, and the rows of each region."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.emulator.enums import Currency, Region
 from langchain_nebula_video.emulator.models import Model
+from langchain_nebula_video.emulator.rendering.limits import AudioLimits, ImageLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+Prices = tuple[str | None, str | None, str | None]
+"""Per second, for 480P, 720P and 1080P; None: not on offer."""
+
+RESOLUTIONS = ("480P", "720P", "1080P")
 # The page: "Usually one to five minutes", for every model.
 _PROCESSING_TIME = (60.0, 300.0)
+_DEFAULT_SECONDS = 5
 
-_SHARED_TEMPLATES = (
-    *("squish", "rotation", "poke", "inflate", "dissolve", "carousel", "singleheart"),
-    *("flying", "rose", "crystalrose", "hug", "frenchkiss", "coupleheart"),
+IMAGE_LIMITS = ImageLimits(
+    formats=("JPEG", "PNG", "BMP", "WEBP"),
+    max_bytes=10 * 1024 * 1024,
+    max_bytes_text="it must not exceed 10MB",
+    side_range=(360, 2000),
+    alpha=False,
 )
-_PLUS_TEMPLATES = (
-    *("melt", "icecream", "dance1", "dance2", "dance3", "dance4", "dance5"),
-    *("mermaid", "graduation", "dragon", "money", "jellyfish", "pupil"),
-)
+AUDIO_LIMITS = AudioLimits(3, 30)
 
 
 class UsageFormat(Enum):
@@ -31,6 +37,7 @@ class UsageFormat(Enum):
 
     RESOLUTION = "duration, video_count, SR"
     RATIO = "video_duration, video_count, video_ratio"
+    OUTPUT = "duration, input_video_duration, output_video_duration, video_count, SR, fps, audio"
 
 
 class TaskType(Enum):
@@ -40,113 +47,90 @@ class TaskType(Enum):
     FIRST_AND_LAST_FRAME = "image2video"
 
 
+class Sound(Enum):
+    """Whether a model's videos have sound."""
+
+    NEVER = "never"
+    SWITCH = "parameters.audio, on by default"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What a model takes, in every region."""
+
+    prompt_limit: int = 800
+    """Characters; the rest of the prompt is cut off."""
+    cjk_weight: int = 1
+    """How many characters a Chinese, Japanese or Korean one counts as."""
+    submits_per_second: int = 2
+    parallel_tasks: int = 2
+    """The number of tasks that run at once."""
+    usage: UsageFormat = UsageFormat.RESOLUTION
+    sound: Sound = Sound.NEVER
+    takes_audio: bool = False
+    """Whether a request may bring its own sound: `input.audio_url`, or `driving_audio` among the media."""
+    rewrites: bool = True
+    """Whether it has ``prompt_extend``, which is on by default."""
+    watermark: bool = False
+    """The default of ``watermark``."""
+    shot_types: tuple[str, ...] = ()
+    ratios: tuple[str, ...] = ()
+    """The first is the default: that of the image, or 16:9 without one."""
+    templates: tuple[str, ...] = ()
+    least_seed: int = 0
+    fits: bool = False
+    """Whether a duration of -1 lets the model choose."""
+    task_type: TaskType = TaskType.FIRST_FRAME
+    media: tuple[frozenset[str], ...] = ()
+    """The combinations of types in ``input.media``. Empty: frames and sound have fields of their own."""
+    images: ImageLimits = IMAGE_LIMITS
+    audio: AudioLimits = AUDIO_LIMITS
+
+
 @dataclass(frozen=True, slots=True)
 class DashscopeModel:
     """One model in one region."""
 
     model: Model
-    prompt_limit: int
-    """Characters; the rest of the prompt is cut off."""
-    submits_per_second: int
-    usage: UsageFormat
-    has_audio: bool = False
-    templates: tuple[str, ...] = ()
-    task_type: TaskType = TaskType.FIRST_FRAME
+    features: Features
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily:
-    """One model in all regions: its names, and its prices per second for 480P, 720P and 1080P."""
+    """One model in all regions: its names, and its prices."""
 
     names: Mapping[Region, str]
-    prices: Mapping[Region, tuple[str | None, str | None, str | None]]
+    prices: Mapping[Region, Prices]
+    silent_prices: Mapping[Region, Prices] = field(default_factory=dict)
+    """What a video without sound costs, if that is less."""
     default_resolution: str
-    seconds: tuple[int, ...] = (5,)
+    seconds: Iterable[int] = (5,)
     frame_rate: int = 30
-    prompt_limit: int = 800
-    submits_per_second: int = 2
-    """Also the number of tasks that run at once."""
-    usage: UsageFormat = UsageFormat.RESOLUTION
-    has_audio: bool = False
-    templates: tuple[str, ...] = ()
-    task_type: TaskType = TaskType.FIRST_FRAME
+    features: Features = field(default_factory=Features)
 
 
-def _same_name(name: str) -> Mapping[Region, str]:
-    return dict.fromkeys(Region, name)
+_CURRENCIES = dict.fromkeys(Region, Currency.USD) | {Region.BEIJING: Currency.CNY}
 
 
-_FAMILIES = (
-    ModelFamily(
-        names=_same_name("wan2.5-i2v-preview"),
-        prices={Region.BEIJING: ("0.3", "0.6", "1"), Region.SINGAPORE: ("0.05", "0.10", "0.15")},
-        default_resolution="1080P",
-        seconds=(5, 10),
-        frame_rate=24,
-        prompt_limit=1500,
-        submits_per_second=5,
-        has_audio=True,
-    ),
-    ModelFamily(
-        names=_same_name("wan2.2-i2v-flash"),
-        prices={Region.BEIJING: ("0.10", "0.20", "0.48"), Region.SINGAPORE: ("0.015", "0.036", None)},
-        default_resolution="720P",
-    ),
-    ModelFamily(
-        names=_same_name("wan2.2-i2v-plus"),
-        prices={Region.BEIJING: ("0.14", None, "0.70"), Region.SINGAPORE: ("0.02", None, "0.10")},
-        default_resolution="1080P",
-    ),
-    ModelFamily(
-        names={Region.BEIJING: "wanx2.1-i2v-plus", Region.SINGAPORE: "wan2.1-i2v-plus"},
-        prices={Region.BEIJING: (None, "0.70", None), Region.SINGAPORE: (None, "0.10", None)},
-        default_resolution="720P",
-        usage=UsageFormat.RATIO,
-        templates=_SHARED_TEMPLATES + _PLUS_TEMPLATES,
-    ),
-    ModelFamily(
-        names={Region.BEIJING: "wanx2.1-i2v-turbo", Region.SINGAPORE: "wan2.1-i2v-turbo"},
-        prices={Region.BEIJING: ("0.24", "0.24", None), Region.SINGAPORE: ("0.036", "0.036", None)},
-        default_resolution="720P",
-        seconds=(3, 4, 5),
-        usage=UsageFormat.RATIO,
-        templates=_SHARED_TEMPLATES,
-    ),
-    # Only its price in Beijing is known, so only Beijing offers it.
-    ModelFamily(
-        names={Region.BEIJING: "wan2.2-kf2v-flash"},
-        prices={Region.BEIJING: ("0.10", "0.20", "0.48")},
-        default_resolution="720P",
-        task_type=TaskType.FIRST_AND_LAST_FRAME,
-    ),
-)
-_CURRENCIES = {Region.BEIJING: Currency.CNY, Region.SINGAPORE: Currency.USD}
-_RESOLUTIONS = ("480P", "720P", "1080P")
-
-
-def _model(family: ModelFamily, region: Region) -> DashscopeModel:
-    prices = zip(_RESOLUTIONS, family.prices[region], strict=True)
+def model_in(family: ModelFamily, region: Region) -> DashscopeModel:
+    """Return a family's model in one of its regions."""
     return DashscopeModel(
         model=Model(
             name=family.names[region],
             frame_rate=family.frame_rate,
-            prices={resolution: Decimal(price) for resolution, price in prices if price is not None},
+            prices=_price_table(family.prices[region]),
+            silent_prices=_price_table(family.silent_prices.get(region, (None, None, None))),
             default_resolution=family.default_resolution,
             processing_time=dict.fromkeys(family.seconds, _PROCESSING_TIME),
-            default_seconds=5,
+            default_seconds=_DEFAULT_SECONDS,
             currency=_CURRENCIES[region],
-            max_parallel_tasks=family.submits_per_second,
+            max_parallel_tasks=family.features.parallel_tasks,
         ),
-        prompt_limit=family.prompt_limit,
-        submits_per_second=family.submits_per_second,
-        usage=family.usage,
-        has_audio=family.has_audio,
-        templates=family.templates,
-        task_type=family.task_type,
+        features=family.features,
     )
 
 
-DASHSCOPE_MODELS: Mapping[Region, Mapping[str, DashscopeModel]] = {
-    region: {family.names[region]: _model(family, region) for family in _FAMILIES if region in family.names}
-    for region in Region
-}
+def _price_table(prices: Prices) -> dict[str, Decimal]:
+    pairs = zip(RESOLUTIONS, prices, strict=True)
+    return {resolution: Decimal(price) for resolution, price in pairs if price is not None}

@@ -1,4 +1,4 @@
-"""The paths that Nebula and the Vidu gateway share. The model decides which of them answers."""
+"""The paths that Nebula and UniAll share. The model decides which of them answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from langchain_nebula_video.emulator.enums import Behaviour, Dialect
 from langchain_nebula_video.emulator.refusals import Refusal
 
-from . import nebula, nebula_source, vidu
-from .vidu_request import is_vidu
+from . import nebula, nebula_source, uniall
+from .uniall_request import is_uniall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +32,9 @@ _NEBULA: Mapping[Behaviour, _NebulaDialect] = {Behaviour.PAGE: nebula, Behaviour
 
 async def submit(exchange: Exchange) -> Response:
     """``POST /v1/video/generations``."""
-    if is_vidu(await exchange.body()):
+    if is_uniall(await exchange.body()):
         exchange.dialect = Dialect.VIDU
-        return await vidu.submit(exchange)
+        return await uniall.submit(exchange)
     return await _nebula(exchange).submit(exchange)
 
 
@@ -42,7 +42,7 @@ async def query(exchange: Exchange) -> Response:
     """``GET /v1/video/generations/{task_id}``."""
     if _dialect_of_task(exchange) is Dialect.VIDU:
         exchange.dialect = Dialect.VIDU
-        return await vidu.query(exchange)
+        return await uniall.query(exchange)
     # Nebula owns the path, so it answers for unknown tasks.
     return await _nebula(exchange).query(exchange)
 
@@ -52,12 +52,12 @@ async def videos(exchange: Exchange) -> Response:
     if exchange.state.behaviour is Behaviour.SOURCE and _dialect_of_task(exchange) is Dialect.NEBULA:
         exchange.dialect = Dialect.NEBULA
         return await nebula_source.query(exchange)
-    return await vidu.videos(exchange)
+    return await uniall.videos(exchange)
 
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
     """Turn a refusal into an error response of the dialect that was chosen."""
-    refuse_it = vidu.refuse if exchange.dialect is Dialect.VIDU else _nebula(exchange).refuse
+    refuse_it = uniall.refuse if exchange.dialect is Dialect.VIDU else _nebula(exchange).refuse
     return refuse_it(exchange, refusal)
 
 

@@ -16,7 +16,7 @@ from .nebula_keys import authenticate
 from .nebula_models import NEBULA_MODELS
 from .nebula_records import CONSUMED, charges_of, group_of, log_rows, task_rows
 from .nebula_refusals import NebulaRefusal, error_response
-from .vidu_models import VIDU_MODELS
+from .uniall_models import UNIALL_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ UNLIMITED = 100_000_000
 # (requests, seconds) of one address: on all routes under /api, and on those that the code calls critical.
 LIMITS: Mapping[str, tuple[int, float]] = {"api": (180, 180.0), "critical": (20, 1200.0)}
 PAGE_SIZE, MAX_PAGE_SIZE = 10, 100
-_MODELS = (*NEBULA_MODELS, *VIDU_MODELS)
+_MODELS = (*NEBULA_MODELS, *UNIALL_MODELS)
 
 
 class ConsoleRefusal(Exception):  # noqa: N818 - as `Refusal`

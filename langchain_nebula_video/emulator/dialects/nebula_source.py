@@ -18,7 +18,8 @@ from langchain_nebula_video.emulator.table import ROW_STATUSES, Row
 
 from . import media, nebula_source_answers
 from .dashscope import NATIVE_ERRORS, SERVICES
-from .dashscope_models import DASHSCOPE_MODELS, TaskType
+from .dashscope_families import DASHSCOPE_MODELS
+from .dashscope_models import TaskType
 from .dashscope_request import check_resolvable, read_task_spec
 from .error_envelopes import gateway_response
 from .nebula_keys import authenticate, check_model

@@ -78,11 +78,11 @@ def replace_surrogates(value: Any) -> Any:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def check_seed(seed: int | None) -> None:
+def check_seed(seed: int | None, *, least: int = 0) -> None:
     """Check the range of a seed.
 
     Raises:
         Refusal: The seed is out of range.
     """
-    if seed is not None and not 0 <= seed <= MAX_SEED:
-        raise Refusal(Reason.PARAMETER, f"seed must be between 0 and {MAX_SEED}")
+    if seed is not None and not least <= seed <= MAX_SEED:
+        raise Refusal(Reason.PARAMETER, f"seed must be between {least} and {MAX_SEED}")

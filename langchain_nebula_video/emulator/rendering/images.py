@@ -67,9 +67,15 @@ def _find_problem(content: bytes, limits: ImageLimits) -> tuple[Reason, str] | N
             image.load()
             if limits.side_range is not None:
                 low, high = limits.side_range
-                if not all(low <= side <= high for side in image.size):
-                    details = f"{image.width}x{image.height}: each side must have {low} to {high} pixels"
+                if not all(low <= side <= (high or side) for side in image.size):
+                    limit = f"{low} to {high}" if high else f"at least {low}"
+                    details = f"{image.width}x{image.height}: each side must have {limit} pixels"
                     return Reason.IMAGE_SIZE, f"Image size exceeds limit: {details}"
+            if limits.max_aspect_ratio and max(image.size) > min(image.size) * limits.max_aspect_ratio:
+                details = (
+                    f"{image.width}x{image.height}: one side must be at most {limits.max_aspect_ratio} times the other"
+                )
+                return Reason.IMAGE_SIZE, f"Image size exceeds limit: {details}"
             if not limits.alpha and image.format == "PNG" and image.has_transparency_data:
                 return Reason.IMAGE_FORMAT, "Image format not supported: a PNG must not have an alpha channel"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

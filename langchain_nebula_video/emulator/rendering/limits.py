@@ -14,8 +14,10 @@ class ImageLimits:
     max_bytes: int
     max_bytes_text: str
     """The size limit in the page's words."""
-    side_range: tuple[int, int] | None = None
+    side_range: tuple[int, int | None] | None = None
     """The minimum and maximum length of a side, in pixels."""
+    max_aspect_ratio: float | None = None
+    """The longer side divided by the shorter one, at most."""
     alpha: bool = True
     """Whether a PNG may have an alpha channel."""
 

@@ -211,7 +211,8 @@ def test_a_model_is_named_in_the_request_beside_it_or_left_to_the_gateway() -> N
 def test_every_model_has_a_quote_without_prompt_and_images(gateway: str) -> None:
     for offer in offers(GATEWAYS[gateway]):
         cost = quote(gateway=gateway, model=offer.model.name)
-        assert (cost.basis == "estimated") is (gateway in {"nebula", "dashscope", "dashscope-intl"}), offer.model.name
+        known = gateway in {"nebula", "dashscope", "dashscope-intl"} or offer.model.name.startswith("happy-horse-")
+        assert (cost.basis == "estimated") is known, offer.model.name
         assert cost.seconds == 5
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -49,31 +49,83 @@ class Page:
     """Given as an address."""
     singapore: tuple[str, ...] | None = None
     """The tiers that have a price there, if they are others."""
+    needs: frozenset[str] = frozenset({"image"})
+    frames: frozenset[str] = frozenset({"image"})
+    """The frames that it takes."""
+    references: int = 0
+    ratios: bool = False
+    besides: frozenset[str] = frozenset({"smart_rewrite", "negative_prompt", "watermark"})
+    """What else it takes where the gateway has a place for it."""
+    cjk: int = 1
+    """What a Chinese character of the prompt counts as."""
+    media: bool = False
+    """Frames and sound go into a list."""
 
 
+BOTH, NONE = frozenset({"image", "last_image"}), frozenset[str]()
 WAN: dict[str, Page] = {
     "wan2.5-i2v-preview": Page((5, 10), ("480p", "720p", "1080p"), 1500, sound=True, own_sound=True),
     "wan2.2-i2v-flash": Page((5,), ("480p", "720p", "1080p"), 800, singapore=("480p", "720p")),
     "wan2.2-i2v-plus": Page((5,), ("480p", "1080p"), 800),
     "wanx2.1-i2v-plus": Page((5,), ("720p",), 800, effects=(*EFFECTS, *PLUS)),
     "wanx2.1-i2v-turbo": Page((3, 4, 5), ("480p", "720p"), 800, effects=tuple(EFFECTS)),
-    "wan2.2-kf2v-flash": Page((5,), ("480p", "720p", "1080p"), 800),
+    "wan2.2-kf2v-flash": Page((5,), ("480p", "720p", "1080p"), 800, needs=BOTH, frames=BOTH),
 }
+HD, TO_15 = ("720p", "1080p"), tuple(range(2, 16))
+WAN_2_7 = Page(TO_15, HD, 5000, own_sound=True, frames=BOTH, media=True)
+WAN_3 = Page(
+    tuple(range(2, 31)), ("480p", "720p", "1080p"), 20_000, sound=True, needs=NONE, frames=BOTH, ratios=True,
+    besides=frozenset({"smart_rewrite", "watermark"}), media=True,
+)  # fmt: skip
+HAPPYHORSE = Page(tuple(range(3, 16)), HD, 5000, besides=frozenset({"watermark"}), cjk=2, media=True)
+NEWER: dict[str, Page] = {
+    "wan2.6-i2v": Page(TO_15, HD, 1500, own_sound=True),
+    "wan2.6-i2v-flash": Page(TO_15, HD, 1500, sound=True, own_sound=True),
+    "wan2.7-i2v": WAN_2_7,
+    "wan2.7-i2v-2026-04-25": WAN_2_7,
+    "wan3.0-video": WAN_3,
+    "wan3.0-video-prime": WAN_3,
+    "happyhorse-1.0-i2v": HAPPYHORSE,
+    "happyhorse-1.1-i2v": HAPPYHORSE,
+}
+VIRGINIA = {"wan2.6-i2v-us": Page((5, 10, 15), HD, 1500, own_sound=True)}
 VIDU = {
-    f"{family}{mix}-{tier}{pace}": Page(tuple(range(1, 17)), (tier,), None, sound=True)
+    f"{family}{mix}-{tier}{pace}": Page(
+        tuple(range(1, 17)), (tier,), None, sound=True, ratios=True, besides=NONE,
+        needs=frozenset({"reference_images"}) if mix else NONE, frames=NONE if mix else BOTH,
+        references=0 if pace and not mix else 4,
+    )
     for family in ("viduq3p", "viduq3t")
     for mix in ("", "-mix")
     for tier in ("540p", "720p", "1080p")
     for pace in ("", "-offpeak")
+}  # fmt: skip
+_ON_UNIALL = Page((5, 10, 15), HD, 1500, needs=NONE, besides=frozenset({"negative_prompt"}))
+UNIALL = {
+    **{f"wan2.6-video-{tier}": replace(_ON_UNIALL, tiers=(tier,)) for tier in HD},
+    **{
+        f"wan2.6-i2v-flash-{tier}-{sound}": replace(
+            _ON_UNIALL, seconds=tuple(range(5, 16)), tiers=(tier,), needs=frozenset({"image"})
+        )
+        for tier in HD
+        for sound in ("audio", "silent")
+    },
+    **{
+        f"happy-horse-{tier}": Page(tuple(range(3, 16)), (tier,), 2500, needs=NONE, besides=NONE, ratios=True)
+        for tier in HD
+    },
 }
 SERVED = {
     "nebula": ["wan2.5-i2v-preview"],
-    "dashscope": list(WAN),
-    "dashscope-intl": [name for name in WAN if name != "wan2.2-kf2v-flash"],
-    "dashscope-passthrough": [name for name in WAN if name != "wan2.2-kf2v-flash"],
-    "uniall": list(VIDU),
+    "dashscope": [*WAN, *NEWER],
+    "dashscope-intl": [name for name in (*WAN, *NEWER) if name != "wan2.2-kf2v-flash"],
+    "dashscope-us": ["wan2.6-i2v-us", "wan3.0-video", "wan3.0-video-prime", "happyhorse-1.0-i2v"],
+    "dashscope-eu": ["wan2.6-i2v", "happyhorse-1.0-i2v"],
+    "dashscope-hk": ["wan3.0-video", "wan3.0-video-prime"],
+    "dashscope-passthrough": [name for name in (*WAN, *NEWER) if name != "wan2.2-kf2v-flash"],
+    "uniall": [*VIDU, *UNIALL],
 }
-PAGES = {**WAN, **VIDU}
+PAGES = {**WAN, **NEWER, **VIRGINIA, **VIDU, **UNIALL}
 OFFERS = [(gateway, model) for gateway, models in SERVED.items() for model in models]
 each_offer = each_row(("gateway", "model"), OFFERS, ids=[f"{gateway}-{model}" for gateway, model in OFFERS])
 
@@ -86,19 +138,22 @@ def tiers_of(gateway: str, model: str) -> tuple[str, ...]:
 
 # What the pages call our fields, and where it stands; the rest is called the same and stands at the top.
 _FRAMES = {"image": "first_frame_url", "last_image": "last_frame_url"}
+_MEDIA = {"image": "first_frame", "last_image": "last_frame", "audio_url": "driving_audio"}
 _DASHSCOPE = {
     **{name: f"input.{name}" for name in ("prompt", "negative_prompt", "template", "audio_url")},
     "image": "input.img_url",
     **{name: f"parameters.{name}" for name in ("resolution", "duration", "watermark", "seed")},
     "smart_rewrite": "parameters.prompt_extend",
     "generate_audio": "parameters.audio",
+    "aspect_ratio": "parameters.ratio",
 }
 WIRE: dict[str, dict[str, str]] = {
     "nebula": {},
     "uniall": {
         "reference_images": "reference_image_urls", "generate_audio": "extra_body.audio", "seed": "extra_body.seed",
+        "negative_prompt": "extra_body.negative_prompt",
     },
-    **dict.fromkeys(("dashscope", "dashscope-intl", "dashscope-passthrough"), _DASHSCOPE),
+    **dict.fromkeys([name for name in SERVED if name.startswith("dashscope")], _DASHSCOPE),
 }  # fmt: skip
 WIRE_NAMES = {
     ("dashscope-intl", "wanx2.1-i2v-plus"): "wan2.1-i2v-plus",
@@ -126,14 +181,8 @@ class Desk:
 
     def ask(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The smallest request of the model, and these fields."""
-        asked: dict[str, Any] = {"prompt": "A boat"}
-        if "-mix" in self.model:
-            asked["reference_images"] = [CAT]
-        elif not self.model.startswith("vidu"):
-            asked["image"] = CAT
-        if "kf2v" in self.model:
-            asked["last_image"] = CAT
-        return {**asked, **fields}
+        least = {name: [CAT] if name == "reference_images" else CAT for name in PAGES[self.model].needs}
+        return {"prompt": "A boat", **least, **fields}
 
     def takes(self, **fields: Any) -> None:
         """It is sent, and each of the fields is there."""
@@ -152,7 +201,12 @@ class Desk:
         where = WIRE[self.gateway].get(name, name)
         if "kf2v" in self.model and name in _FRAMES:
             where = f"input.{_FRAMES[name]}"
+        if self.model.startswith("happy-horse") and name == "seed":
+            where = name
         found: Any = sent
+        if PAGES[self.model].media and name in _MEDIA:
+            found = {each["type"]: each["url"] for each in sent["input"].get("media", [])}
+            where = _MEDIA[name]
         for step in where.split("."):
             found = found.get(step)
         if name == "resolution" and self.gateway != "nebula":
@@ -186,7 +240,7 @@ def test_each_documented_duration_is_made_and_no_other(gateway: str, model: str)
     for duration in {seconds[0], seconds[len(seconds) // 2], seconds[-1]}:
         desk.takes(duration=duration)
     assert find_offer(model, GATEWAYS[gateway]).model.durations == tuple(seconds)
-    for duration in {-5, 0, *range(1, 19), 20, 60} - {*seconds}:
+    for duration in {-5, -1, 0, *range(1, 19), 20, 31, 60} - {*seconds}:
         desk.refuses(f"duration is {duration}; {model} makes ", duration=duration)
 
 
@@ -201,44 +255,50 @@ def test_each_documented_resolution_is_made_and_no_other(gateway: str, model: st
 
 @each_offer
 def test_what_the_vendor_would_cut_off_a_prompt_is_refused(gateway: str, model: str) -> None:
-    desk, limit = Desk(gateway, model), PAGES[model].prompt
+    desk, limit, cjk = Desk(gateway, model), PAGES[model].prompt, PAGES[model].cjk
     if limit is None:
         desk.takes(prompt="x" * 5000)
-    else:
-        desk.takes(prompt="猫" * limit)
-        for letter in "x猫":
-            desk.refuses(f"prompt has {limit + 1} characters; {model} reads {limit}", prompt=letter * (limit + 1))
+        return
+    for letter, counts in (("x", 1), ("猫", cjk)):
+        desk.takes(prompt=letter * (limit // counts))
+        told = f"; {model} reads {limit}"
+        desk.refuses(f"prompt has {limit + counts} characters", told, prompt=letter * (limit // counts + 1))
 
 
 @each_offer
 def test_a_prompt_may_be_left_out_where_the_gateway_s_page_says_so(gateway: str, model: str) -> None:
+    """A video is made of a prompt or of an image at least."""
     desk = Desk(gateway, model)
-    if gateway.startswith("dashscope"):
+    if not gateway.startswith("dashscope"):
+        desk.refuses("The prompt is empty", prompt="")
+    elif PAGES[model].needs:
         desk.takes(prompt="")
     else:
-        desk.refuses("The prompt is empty", prompt="")
+        desk.refuses("There is neither a prompt nor an image", prompt="")
+        desk.takes(prompt="", image=CAT)
 
 
 @each_offer
-def test_negative_prompts_of_500_characters_and_watermarks_are_dashscope_s(gateway: str, model: str) -> None:
+def test_a_negative_prompt_of_500_characters_is_taken_where_there_is_a_place_for_it(gateway: str, model: str) -> None:
     desk = Desk(gateway, model)
-    if gateway.startswith("dashscope"):
-        desk.takes(negative_prompt="猫" * 500, watermark=True)
+    if gateway != "nebula" and "negative_prompt" in PAGES[model].besides:
+        desk.takes(negative_prompt="猫" * 500)
         desk.refuses(f"negative prompt has 501 characters; {model} reads 500", negative_prompt="x" * 501)
     else:
         desk.refuses("negative_prompt", negative_prompt="x")
-        desk.refuses("watermark", watermark=True)
 
 
 @each_offer
-def test_prompts_are_rewritten_by_wan_alone(gateway: str, model: str) -> None:
-    """And only when asked to: the vendor's own default is to rewrite."""
+def test_rewriting_and_watermarks_are_said_either_way(gateway: str, model: str) -> None:
+    """The vendor's own default is to rewrite, and HappyHorse's to add its watermark."""
     desk = Desk(gateway, model)
-    if model.startswith("vidu"):
-        desk.refuses("smart_rewrite", smart_rewrite=True)
-        return
-    desk.takes(smart_rewrite=True)
-    desk.takes(smart_rewrite=False)
+    places = {"nebula": {"smart_rewrite"}, "uniall": set[str]()}.get(gateway, {"smart_rewrite", "watermark"})
+    for name in ("smart_rewrite", "watermark"):
+        if name in PAGES[model].besides & places:
+            desk.takes(**{name: True})
+            desk.takes(**{name: False})
+        else:
+            desk.refuses(name, **{name: True})
 
 
 @each_offer
@@ -256,7 +316,7 @@ def test_an_effect_beside_a_prompt_warns_which_one_wins() -> None:
 
 
 @each_offer
-def test_sound_is_made_by_wan_2_5_and_vidu_and_taken_from_the_caller_by_wan_2_5(gateway: str, model: str) -> None:
+def test_sound_is_switched_or_taken_from_the_caller_where_the_page_says_so(gateway: str, model: str) -> None:
     desk, page = Desk(gateway, model), PAGES[model]
     if page.sound:
         desk.takes(generate_audio=True)
@@ -280,43 +340,44 @@ def test_a_seed_has_31_bits(gateway: str, model: str) -> None:
 
 
 @each_offer
-def test_wan_needs_a_first_frame_kf2v_a_last_one_too_and_vidu_none(gateway: str, model: str) -> None:
-    desk = Desk(gateway, model)
-    if "-mix" in model:
-        desk.refuses("image", model, image=CAT)
-        desk.refuses("image", model, image=CAT, last_image=DOG)
-    elif model.startswith("vidu"):
+def test_the_frames_that_a_model_needs_and_takes_are_the_pages(gateway: str, model: str) -> None:
+    desk, page = Desk(gateway, model), PAGES[model]
+    if page.frames:
         desk.takes(image=CAT)
-        desk.takes(image=CAT, last_image=DOG)
-        desk.takes(image=None, last_image=None)
-        desk.refuses("a last_image and no image", last_image=DOG)
-    elif "kf2v" in model:
-        desk.takes(image=CAT, last_image=DOG)
-        desk.refuses("There is no image", image=None)
-        desk.refuses("There is no last_image", last_image=None)
     else:
-        desk.takes(image=CAT)
-        desk.refuses("There is no image", image=None)
-        desk.refuses("last_image", model, last_image=DOG)
+        desk.refuses("image", model, image=CAT)
+    if "last_image" in page.frames:
+        desk.takes(image=CAT, last_image=DOG)
+        if not page.needs:
+            desk.refuses("a last_image and no image", last_image=DOG)
+    else:
+        desk.refuses("image", model, image=CAT, last_image=DOG)
+    for name in page.needs - {"reference_images"}:
+        desk.refuses(f"There is no {name}", **{name: None})
+    if not page.needs:
+        desk.takes(image=None, last_image=None)
 
 
 @each_offer
-def test_one_to_four_references_are_taken_by_the_mix_models(gateway: str, model: str) -> None:
-    desk = Desk(gateway, model)
+def test_one_to_four_references_are_taken_where_the_page_says_so(gateway: str, model: str) -> None:
+    desk, page = Desk(gateway, model), PAGES[model]
     four = [f"https://example.com/{number}.jpg" for number in range(4)]
-    if "-mix" not in model:
+    if not page.references:
         desk.refuses("reference_images", model, reference_images=four[:1])
         return
     for count in range(1, 5):
         desk.takes(reference_images=four[:count])
     desk.refuses(f"reference_images holds 5; {model} takes 4", reference_images=[*four, CAT])
-    desk.refuses("There is no reference_images", reference_images=[])
+    if "reference_images" in page.needs:
+        desk.refuses("There is no reference_images", reference_images=[])
+    else:
+        desk.refuses("There are frames and reference images", reference_images=four, image=CAT)
 
 
 @each_offer
 def test_a_prompt_names_no_more_references_than_there_are(gateway: str, model: str) -> None:
     desk = Desk(gateway, model)
-    if "-mix" not in model:
+    if not PAGES[model].references:
         desk.takes(prompt="@Image1 is written on the wall")  # a text like any other
         return
     for count in range(1, 5):
@@ -327,10 +388,10 @@ def test_a_prompt_names_no_more_references_than_there_are(gateway: str, model: s
 
 
 @each_offer
-def test_proportions_are_asked_of_vidu_alone(gateway: str, model: str) -> None:
+def test_proportions_are_asked_of_the_models_that_need_no_image(gateway: str, model: str) -> None:
     desk = Desk(gateway, model)
     for ratio in PROPORTIONS:
-        if gateway == "uniall":
+        if PAGES[model].ratios:
             desk.takes(aspect_ratio=ratio)
         else:
             desk.refuses("aspect_ratio", model, aspect_ratio=ratio)
@@ -348,7 +409,7 @@ async def test_either_client_sends_nothing_that_is_refused_and_then_what_is_not(
     gateway.submits = [PENDING]
     model = GATEWAYS[gateway_name].default_model
     client = make_client(gateway=gateway_name, base_url="https://gateway.example.com", model=model)
-    for fields in ({"duration": 17}, {"resolution": "540p"}, {"seed": -1}, {"image": b"no image"}, {"image": "/cat"}):
+    for fields in ({"duration": 99}, {"resolution": "540p"}, {"seed": -1}, {"image": b"no image"}, {"image": "/cat"}):
         with pytest.raises(InvalidRequestError, match="Nothing was sent"):
             await settle(client.submit({"prompt": "A boat", "image": CAT, **fields}))
         assert gateway.requests == []

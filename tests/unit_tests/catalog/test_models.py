@@ -336,7 +336,7 @@ class TestEveryRow:
         assert not row.requires & row.takes
         assert "prompt" in row.takes
         assert bool(row.templates) is ("template" in row.takes)
-        assert bool(row.max_references) is ("reference_images" in row.requires)
+        assert bool(row.max_references) is ("reference_images" in row.requires | row.takes)
         assert bool(row.aspect_ratios) is ("aspect_ratio" in row.takes)
 
     @each_model

@@ -25,9 +25,10 @@ each_offer = each_row("offer", EVERY, ids=[f"{offer.gateway.name}-{offer.model.n
 
 
 def smallest(offer: Offer) -> VideoRequest:
-    """A request with what this offer requires and nothing else."""
+    """A request with what this offer requires and nothing else: a prompt at least."""
     given = {"prompt": "A boat", "image": CAT, "last_image": CAT, "reference_images": (CAT,)}
-    return VideoRequest.model_validate({name: value for name, value in given.items() if offer.requires(name)})
+    needed = {name for name in given if offer.requires(name)} or {"prompt"}
+    return VideoRequest.model_validate({name: value for name, value in given.items() if name in needed})
 
 
 def refused(offer: Offer, *parts: str, **fields: Any) -> str:
@@ -56,10 +57,19 @@ def test_every_model_is_served_somewhere_and_every_offer_is_found_by_its_name() 
         assert find_offer(offer.model.name, offer.gateway) == offer
 
 
-def test_there_are_thirty_models_on_five_gateways() -> None:
+def test_there_are_47_models_on_eight_gateways() -> None:
     served = {gateway.name: len(offers(gateway)) for gateway in GATEWAYS.values()}
-    assert served == {"nebula": 1, "dashscope": 6, "dashscope-intl": 5, "dashscope-passthrough": 5, "uniall": 24}
-    assert len(MODELS) == 30
+    assert served == {
+        "nebula": 1,
+        "dashscope": 14,
+        "dashscope-intl": 13,
+        "dashscope-us": 4,
+        "dashscope-eu": 2,
+        "dashscope-hk": 2,
+        "dashscope-passthrough": 13,
+        "uniall": 32,
+    }
+    assert len(MODELS) == 47
 
 
 def test_a_model_of_another_gateway_is_refused_with_what_there_is_here_and_where_it_is() -> None:
@@ -67,7 +77,7 @@ def test_a_model_of_another_gateway_is_refused_with_what_there_is_here_and_where
         find_offer("viduq3p-720p", NEBULA)
     assert "The gateway 'nebula' does not serve 'viduq3p-720p'" in str(caught.value)
     assert caught.value.hint == "It serves wan2.5-i2v-preview; 'viduq3p-720p' is served by 'uniall'."
-    with pytest.raises(InvalidRequestError, match=r"and 18 more; 'wan2.5-i2v-preview' is served by 'nebula', 'dash"):
+    with pytest.raises(InvalidRequestError, match=r"and 26 more; 'wan2.5-i2v-preview' is served by 'nebula', 'dash"):
         find_offer("wan2.5-i2v-preview", UNIALL)
 
 
@@ -207,7 +217,7 @@ def test_every_field_is_taken_or_refused_by_its_name(offer: Offer) -> None:
         if offer.accepts(name):
             fields = {"image": CAT, name: value} if name == "last_image" else {name: value}
             fields |= {"prompt": ""} if name == "template" else {}
-            fields |= {"prompt": "A boat"} if offer.requires("prompt") else {}
+            fields |= {"prompt": "A boat"} if offer.requires("prompt") or not offer.model.requires else {}
             completed = offer.complete(build_request(smallest(offer), fields))
             assert {name: getattr(completed, name) for name in fields} == fields
         else:

@@ -461,7 +461,7 @@ async def test_a_small_row_on_uniall_s_protocol_makes_videos(make_client: MakeCl
     register_gateway(replace(ACME, protocol="uniall", carries=FIELDS - {"prompt"}))
     register_model(replace(CLIP, requires=frozenset({"image"}), prices={"acme": {"480p": Decimal("0.02")}}))
     await settle(make_client(gateway="acme").generate(image=CAT))
-    assert gateway.bodies == [{"model": "clip-v7", "image": CAT, "duration": 4, "extra_body": {"bgm": False}}]
+    assert gateway.bodies == [{"model": "clip-v7", "image": CAT, "duration": 4}]
 
 
 # --- money ---

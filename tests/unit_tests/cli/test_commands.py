@@ -213,7 +213,8 @@ def test_models_lists_every_row_of_every_gateway_within_the_terminal(width: int)
         block = shown.partition(f"{gateway.name}: {gateway.title}, in ")[2].partition("\n\n")[0]
         names = [line.split()[0] for line in block.splitlines()]
         for row in MODELS.values():
-            written = row.name.replace(row.resolutions[0], "TIER") if "vidu" in row.name else row.name
+            tier = row.resolutions[0]
+            written = row.name.replace(tier, "TIER") if f"-{tier}" in row.name else row.name
             assert (written in names) is (gateway.name in row.prices)
     assert ("Usually takes" in shown) is (width == 120)
 
@@ -487,7 +488,8 @@ def test_max_cost_holds_nothing_whose_price_is_unknown(run: Run, gateway: Gatewa
         (["--last-image", "-"], "There is no file '-'."),
         (["--last-image", "text.txt"], "The bytes are no image"),
         (["--model", "viduq3p-mix-720p", "--reference", URL], "viduq3p-mix-720p takes no image."),
-        (["--reference", URL], "viduq3p-720p takes no reference_images."),
+        (["--model", "viduq3p-720p-offpeak", "--reference", URL], "viduq3p-720p-offpeak takes no reference_images."),
+        (["--reference", URL], "There are frames and reference images."),
         (["--aspect-ratio", "2:1"], "aspect_ratio is 2:1"),
         (["--template", "squish"], "viduq3p-720p takes no template."),
         (["--model", "wan2.5-i2v-preview"], "does not serve"),
@@ -560,7 +562,7 @@ def test_a_missing_key_is_told_with_its_gateways_variable(name: str, command: st
     assert f"export {GATEWAYS[name].key_variable}=" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["uniall", "dashscope-passthrough"])
+@pytest.mark.parametrize("name", ["dashscope-eu", "dashscope-passthrough"])
 def test_a_missing_address_is_told_with_its_variable(name: str, run: Run) -> None:
     """Every deployment has its own."""
     result = run("submit", URL, "x", "--yes", "--gateway", name)

@@ -171,7 +171,7 @@ def test_an_odd_answer_ends_one_check_and_not_the_others(
         (["--journal", "sqlite:////proc/no/journal.db"], "journal", "fault"),
         (["--out", "/proc/videos"], "saving", "fault"),
         (["--gateway", "uniall", "--base-url", "https://uniall.example.com"], "model", "warning"),
-        (["--gateway", "uniall"], "address", "fault"),
+        (["--gateway", "dashscope-eu"], "address", "fault"),
         (["--gateway", "dashscope-passthrough", "--base-url", "https://r.example.com"], "connection", "unknown"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from langchain_nebula_video.emulator import Clock, Currency, Dialect, Emulator, Region, Status
-from langchain_nebula_video.emulator.dialects.dashscope_models import DASHSCOPE_MODELS
+from langchain_nebula_video.emulator.dialects.dashscope_families import DASHSCOPE_MODELS
 from tests.tables import each_row
 
 if TYPE_CHECKING:

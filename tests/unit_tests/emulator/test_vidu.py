@@ -157,8 +157,9 @@ async def test_other_names_have_no_channel(http: httpx.AsyncClient, model: str) 
         ({"image": FIRST}, (True, False, 0)),
         ({"image": FIRST, "last_image": LAST}, (True, True, 0)),
         ({"model": MIX, "reference_image_urls": REFERENCES[:4]}, (False, False, 4)),
-        # Only a mix model looks at them.
-        ({"reference_image_urls": REFERENCES}, (False, False, 0)),
+        ({"reference_image_urls": REFERENCES[:4]}, (False, False, 4)),
+        # The names of the old page look at them in a mix model only.
+        ({"model": f"{MODEL}-offpeak", "reference_image_urls": REFERENCES}, (False, False, 0)),
     ],
 )
 async def test_fields_decide_the_mode(

@@ -32,21 +32,21 @@ from tests.tables import each_row
 from tests.unit_tests.catalog.test_limits import CAT, DOG, EFFECTS, PAGES, PLUS, PROPORTIONS, each_offer, tiers_of
 
 ALWAYS = {"prompt", "duration", "resolution", "seed"}
-WAN = ALWAYS | {"image", "smart_rewrite"}
-SOUND = {"generate_audio", "audio_url"}
-DASHSCOPE = {"negative_prompt", "watermark"}
 WAN25 = "wan2.5-i2v-preview"
-VIDU = ALWAYS | {"generate_audio", "aspect_ratio"}
+# The fields that a gateway has a place for, where not every one has.
+DASHSCOPE = {"smart_rewrite", "negative_prompt", "watermark"}
+PLACES = {"nebula": {"smart_rewrite"}, "uniall": {"negative_prompt"}}
 
 
 def fields_of(gateway: str, model: str) -> set[str]:
     """What the pages let a request of this model hold at this gateway."""
-    if model.startswith("vidu"):
-        return VIDU | ({"reference_images"} if "-mix" in model else {"image", "last_image"})
-    fields = WAN | (DASHSCOPE if gateway.startswith("dashscope") else set())
-    fields |= SOUND if model == "wan2.5-i2v-preview" else set()
-    fields |= {"template"} if model.startswith("wanx2.1") else set()
-    return fields | ({"last_image"} if "kf2v" in model else set())
+    page = PAGES[model]
+    fields = ALWAYS | page.frames | (page.besides & PLACES.get(gateway, DASHSCOPE))
+    given = {
+        "generate_audio": page.sound, "audio_url": page.own_sound, "template": page.effects,
+        "aspect_ratio": page.ratios, "reference_images": page.references,
+    }  # fmt: skip
+    return fields | {name for name, taken in given.items() if taken}
 
 
 def required_of(model: str) -> set[str]:
@@ -105,7 +105,7 @@ def test_the_schema_has_the_choices_that_there_are(gateway: str, model: str) -> 
     assert seconds_in(fields["duration"]) == [*page.seconds]
     assert choices(fields["resolution"]) == [*tiers_of(gateway, model)]
     assert choices(fields.get("template", {})) == [*page.effects]
-    assert choices(fields.get("aspect_ratio", {})) == ([*PROPORTIONS] if gateway == "uniall" else [])
+    assert choices(fields.get("aspect_ratio", {})) == ([*PROPORTIONS] if PAGES[model].ratios else [])
     assert fields["duration"]["default"] in page.seconds
     assert fields["resolution"]["default"] in choices(fields["resolution"])
 
@@ -133,7 +133,7 @@ def test_whatever_is_not_taken_does_not_fit_the_schema(gateway: str, model: str)
                   "generate_audio": True, "aspect_ratio": "16:9", "reference_images": [CAT], "last_image": CAT,
                   "smart_rewrite": True, "colour": "red", "model": model}  # fmt: skip
     wrong: list[dict[str, Any]] = [{name: value} for name, value in everything.items() if name not in taken]
-    wrong += [{"duration": seconds} for seconds in (0, 2, 17) if seconds not in page.seconds]
+    wrong += [{"duration": seconds} for seconds in (-1, 0, 2, 17, 31) if seconds not in page.seconds]
     wrong += [{"resolution": tier} for tier in ("480p", "540p", "1080p", "4k") if tier not in tiers_of(gateway, model)]
     wrong += [{"seed": -1}, {"seed": 2147483648}]
     wrong += [{"template": effect} for effect in PLUS if "template" in taken and effect not in page.effects]
@@ -188,12 +188,13 @@ PROVIDERS: dict[str, Callable[[BaseTool], dict[str, Any]]] = {
 @each_offer
 def test_every_provider_s_own_package_takes_the_tools_and_shows_what_is_the_model_s(gateway: str, model: str) -> None:
     where: dict[str, Any] = {"gateway": gateway, "base_url": "https://gateway.example.com", "model": model}
+    silent = find_offer(model, GATEWAYS[gateway]).silent_prices
     makes, submits, gets, quotes = NebulaVideoToolkit(api_key=SecretStr(KEY), **where).get_tools()
     for provider, converted in PROVIDERS.items():
         for tool, fields in (
             *((tool, fields_of(gateway, model)) for tool in (makes, submits)),
             (gets, {"task_id", "wait_seconds"}),
-            (quotes, {"duration", "resolution"}),
+            (quotes, {"duration", "resolution"} | ({"generate_audio"} if silent else set())),
         ):
             properties = converted(tool)["properties"]
             assert set(properties) == fields, (provider, tool.name)
@@ -221,7 +222,7 @@ def test_the_limit_of_a_prompt_is_told_where_there_is_one(gateway: str, model: s
     told = shown(gateway, model)["properties"]["prompt"]["description"]
     limit = PAGES[model].prompt
     assert re.findall(r"\d+ characters", told) == ([f"{limit} characters"] if limit else [])
-    assert ("@Image1" in told) is ("-mix" in model)
+    assert ("@Image1" in told) is (PAGES[model].references > 0)
 
 
 # --- those of the pages that differ most ---

@@ -242,7 +242,7 @@ def test_an_address_in_the_environment_is_checked_alike(url: str, monkeypatch: p
 @each_row(
     ("gateway", "like"),
     [
-        *[(name, row.base_url or "https://gateway.example.com") for name, row in GATEWAYS.items()],
+        *[(name, row.base_url or row.url_form or "https://gateway.example.com") for name, row in GATEWAYS.items()],
         ("no such gateway", "https://gateway.example.com"),
     ],
 )
@@ -263,8 +263,11 @@ GATEWAY_FACTS = [
     ("nebula", "wan2.5-i2v-preview", "NEBULA", "https://llm.ai-nebula.com"),
     ("dashscope", "wan2.5-i2v-preview", "DASHSCOPE", "https://dashscope.aliyuncs.com"),
     ("dashscope-intl", "wan2.5-i2v-preview", "DASHSCOPE_INTL", "https://dashscope-intl.aliyuncs.com"),
+    ("dashscope-us", "wan2.6-i2v-us", "DASHSCOPE_US", "https://dashscope-us.aliyuncs.com"),
+    ("dashscope-eu", "wan2.6-i2v", "DASHSCOPE_EU", None),
+    ("dashscope-hk", "wan3.0-video", "DASHSCOPE_HK", "https://cn-hongkong.dashscope.aliyuncs.com"),
     ("dashscope-passthrough", "wan2.5-i2v-preview", "DASHSCOPE_PASSTHROUGH", None),
-    ("uniall", "viduq3p-720p", "UNIALL", None),
+    ("uniall", "viduq3p-720p", "UNIALL", "https://api.uniall.ai"),
 ]
 each_gateway = pytest.mark.parametrize(
     ("gateway", "model", "variable", "address"), GATEWAY_FACTS, ids=[str(row[0]) for row in GATEWAY_FACTS]

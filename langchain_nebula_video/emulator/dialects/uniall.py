@@ -1,4 +1,4 @@
-"""The API of a gateway with Vidu models: it shares the submit path with Nebula but has other responses."""
+"""The API of UniAll: it shares the submit path with Nebula but has other models and other responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from langchain_nebula_video.emulator.refusals import Reason
 from langchain_nebula_video.emulator.serving.storage import signed_url
 
 from .error_envelopes import ErrorFormat, distributor_error, gateway_response, refusal_response, unknown_path_response
-from .vidu_request import read_task_spec
+from .uniall_models import UNIALL_MODELS
+from .uniall_request import read_task_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.tasks import Task
 
 VIDEOS_PATH = "/v1/videos/{task_id}"
+# The pages on Happy Horse disagree about the paths: these are the second ones.
+OTHER_SUBMIT_PATH = "/v1/videos/generations"
+OTHER_QUERY_PATH = "/v1/videos/generations/{task_id}"
 
 ERROR_FORMATS: Mapping[Reason, ErrorFormat] = {
     Reason.MALFORMED: ErrorFormat(400, "invalid_request"),
@@ -49,7 +53,7 @@ _STATUS_WORDS: Mapping[Status, str] = {
 
 
 async def submit(exchange: Exchange) -> Response:
-    """``POST /v1/video/generations`` with a Vidu model."""
+    """``POST /v1/video/generations`` with one of these models, and ``POST /v1/videos/generations``."""
     state = exchange.state
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
     body = await exchange.body()
@@ -61,13 +65,19 @@ async def submit(exchange: Exchange) -> Response:
 
 
 async def query(exchange: Exchange) -> Response:
-    """``GET /v1/video/generations/{task_id}``, unless `Emulator.vidu_query_refusal` moves it elsewhere."""
+    """``GET /v1/video/generations/{task_id}``, unless `Emulator.vidu_query_refusal` moves it elsewhere.
+
+    Only the page on Vidu names this path.
+    """
     refusal = exchange.state.vidu_query_refusal
+    task, _ = exchange.state.engine.find(exchange.path_params["task_id"], dialects=(Dialect.VIDU,))
+    if not UNIALL_MODELS[task.spec.model.name].query_at_submit_path:
+        refusal = 404
     return await videos(exchange) if refusal is None else unknown_path_response(exchange, refusal)
 
 
 async def videos(exchange: Exchange) -> Response:
-    """``GET /v1/videos/{task_id}``."""
+    """``GET /v1/videos/{task_id}`` and ``GET /v1/videos/generations/{task_id}``."""
     state = exchange.state
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
     task, record = state.engine.find(exchange.path_params["task_id"], account, (Dialect.VIDU,))
@@ -105,7 +115,9 @@ def _progress_percent(record: TaskRecord, status: Status, now: float) -> int:
 def _describe_outcome(exchange: Exchange, task: Task, record: TaskRecord, status: Status) -> dict[str, Any]:
     if status is Status.SUCCEEDED:
         url = signed_url(exchange, record)
-        return {"result": {"outputs": [url], "video_url": url}, "video_url": url}
+        told = {"result": {"outputs": [url], "video_url": url}, "video_url": url}
+        # Not the length of the video: how long the task took.
+        return told | {"duration": round(record.finished_at - record.accepted_at), "thumbnail_url": None}
     problem = task.spec.problem
     if status is Status.FAILED and problem is not None:
         return {"error": {"code": problem.code, "message": problem.message}}
