@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.errors import RequestError, TaskError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
@@ -32,6 +33,7 @@ _LOOK_SECONDS, _STALL_SECONDS = 120.0, 30.0
 """The most seconds for one look, and between two pieces of its answer, which may hold the video itself."""
 _MAX_WITHOUT_URL = 3
 """How often a task may have succeeded without a URL before it is believed."""
+_FETCHES_PER_BEAT = 3
 _LAST_POLL_SECONDS = 2.0
 """The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
@@ -47,6 +49,12 @@ def _evidence_of_absence(failure: RequestError) -> int:
     if is_unknown_task(failure):
         return 2 if failure.code else 3
     return 4
+
+
+def _steps(gateway: Gateway) -> tuple[float, float]:
+    """Return the shortest and the longest interval between two fetches. Between two beats nothing changes."""
+    shortest, longest = gateway.steps
+    return max(shortest, (gateway.beat_seconds or 0.0) / _FETCHES_PER_BEAT), longest
 
 
 class Poller:
@@ -151,7 +159,7 @@ class Poller:
         self._check_reachable(task)
         model = context.model(task.model)
         earliest, latest = model.typical(task.duration)
-        schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or context.gateway.steps)
+        schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or _steps(context.gateway))
         reporter = ProgressReporter(runtime, task, latest, on_progress)
         pause = 0.0
         if task.raw or entry:  # nothing is known yet of a task that another process submitted

@@ -19,7 +19,7 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.media.mp4 import find_mp4_defect
 from langchain_nebula_video.media.urls import needs_key, split_url
-from langchain_nebula_video.protocols import WireRequest, find_message
+from langchain_nebula_video.protocols import Reply, WireRequest, find_message, parse_retry_after
 from langchain_nebula_video.transport import Runtime, Stream
 from langchain_nebula_video.transport.retry import backoff
 
@@ -207,8 +207,11 @@ class _Transfer:
         if ranged and answer.status < 500:
             raise RequestError("the storage gave something else than the rest of the file")
         if self._source.on_gateway:
-            raise await _gateway_error(answer)
-        raise RequestError(_REFUSED.get(answer.status, f"HTTP {answer.status}"), status_code=answer.status)
+            error = await _gateway_error(answer)
+        else:
+            error = RequestError(_REFUSED.get(answer.status, f"HTTP {answer.status}"), status_code=answer.status)
+        error.retry_after = parse_retry_after(Reply(answer.status, answer.headers, b"", self._runtime.utcnow()))
+        raise error
 
     def _rewind(self) -> None:
         self.file.seek(0)

@@ -117,8 +117,9 @@ async def _fetch(
         await write_data_uri(runtime, video.url, part)
         return video
     refresh = None if origin is None else origin.refresh
-    if origin is not None and video.expires_at <= runtime.utcnow():
-        video = await _refresh(video, origin.refresh) if origin.renews_urls or not video.url else video
+    moved = origin is not None and video.url_needs_key and not needs_key(video.url, origin.base_url)
+    if origin is not None and (moved or video.expires_at <= runtime.utcnow()):
+        video = await _refresh(video, origin.refresh) if moved or origin.renews_urls or not video.url else video
         refresh = None
     while True:
         age = (runtime.utcnow() - video.finished_at).total_seconds()

@@ -109,6 +109,26 @@ async def test_a_video_that_is_not_there_yet_is_waited_for(
     assert points(silent).count("content") == 2
 
 
+async def test_a_gateway_that_asks_for_patience_gets_it(make: Make, silent: Emulator, tmp_path: Path) -> None:
+    """As LiteLLM does for five seconds, to looks and to downloads, after its vendor has refused something."""
+    words: dict[str, Any] = {"code": 429, "error_code": "all_deployments_in_cooldown", "retry_after": 5}
+    silent.faults.add("content", "status", times=2, body="distributor", **words)
+    began = time.monotonic()
+    video = await settle(make(save_to=tmp_path).generate(**ASK))
+    assert Path(video.path).stat().st_size > 10_000
+    assert time.monotonic() - began >= 2 * 5 / 50  # the clock is fifty times as fast
+
+
+async def test_a_video_of_a_gateway_that_has_moved_is_asked_for_anew(
+    make: Make, silent: Emulator, tmp_path: Path
+) -> None:
+    video = await settle(make().generate(**ASK))
+    before = video.model_copy(update={"url": f"https://old.example.com/v1/videos/{video.task_id}/content"})
+    saved = await settle(make().download(before, tmp_path))
+    assert saved.url == video.url
+    assert saved.path is not None
+
+
 async def test_a_path_that_is_not_there_ends_with_the_gateway_s_words_and_the_money_is_spent(
     make: Make, silent: Emulator, tmp_path: Path
 ) -> None:
@@ -165,7 +185,8 @@ async def test_another_port_of_the_same_host_never_gets_the_key(
 ) -> None:
     client = make()
     video = await settle(client.generate(**ASK))
-    there = video.model_copy(update={"url": f"{files.url}/v1/videos/{video.task_id}/content"})
+    url = f"{files.url}/v1/videos/{video.task_id}/content"
+    there = video.model_copy(update={"url": url, "url_needs_key": False})
     await settle(client.download(there, tmp_path))
     assert [headers.get("authorization") for _, headers in files.requests] == [None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from langchain_nebula_video import (
     VideoProgress,
     VideoRequest,
 )
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
 from tests.tables import each_row
 
@@ -125,6 +127,23 @@ async def test_a_task_that_waits_in_the_queue_is_asked_after_less_often_than_one
     gateway.fetches = [running("PENDING")] * 3 + [succeeded()]
     await settle(make_client().generate(**ASK))
     assert all(pause >= 8 for pause in clock.sleeps[1:])
+
+
+@pytest.mark.parametrize(("beat", "shortest"), [(15.0, 5), (None, 3)])
+async def test_a_gateway_that_updates_its_tasks_by_a_beat_is_not_asked_in_between(
+    make_client: MakeClient,
+    gateway: Gateway,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    beat: float | None,
+    shortest: float,
+) -> None:
+    """Nebula's beat is 15 s. Three looks in that time lose nothing."""
+    assert GATEWAYS["nebula"].beat_seconds == 15
+    monkeypatch.setitem(GATEWAYS, "nebula", replace(GATEWAYS["nebula"], beat_seconds=beat))
+    gateway.fetches = [running()] * 20 + [succeeded()]
+    await settle(make_client().generate(**ASK))
+    assert shortest <= min(clock.sleeps[1:]) <= 1.15 * shortest
 
 
 async def test_a_status_may_fall_back_from_running_to_queued(make_client: MakeClient, gateway: Gateway) -> None:
