@@ -12,19 +12,18 @@ from langchain_nebula_video.protocols.values import as_text, get_text, get_value
 
 __all__ = ["GENERIC_CODES", "find_error", "says_error"]
 
-_CODE_NAMES = ("code", "err_code", "error_code", "fail_code", "base_resp.status_code")
+_CODE_NAMES = ("code", "err_code", "fail_code", "base_resp.status_code")
 """`err_code`: Vidu. `base_resp`: MiniMax."""
 _WORDS_NAMES = (
     "message",
     "msg",
     "fail_reason",  # new-api's row of a task, and from its task plugins on the answer itself
     "error_message",
-    "err_msg",
     "task_status_msg",  # Kling
     "base_resp.status_msg",
     "detail",  # FastAPI, so LiteLLM and SGLang too: a text, or a list of objects with `msg`
 )
-_WORDS_OF_THE_TASK = ("fail_reason", "error_message", "err_msg", "task_status_msg")
+_WORDS_OF_THE_TASK = ("fail_reason", "error_message", "task_status_msg")
 _TEXT_IN_PLACE_OF_URL = ("data.result_url", "result_url")
 """Newer versions of new-api put the words of a failed task here."""
 
@@ -33,9 +32,9 @@ _HTTP_STATUS = re.compile("[1-5][0-9]{2}")
 """In place of a code it says nothing: Nebula's gateway gives 400 for every failed task."""
 GENERIC_CODES = frozenset({"fail_to_fetch_task", "task_submit_failed", "ali_api_error", "task_failed"})
 """Codes that gateways of the family put around every error of the vendor. The vendor's own code is in the words."""
-_NO_WORDS = frozenset({"任务执行失败", "任务已取消", "任务不存在或状态未知"}) | _SUCCESS_WORDS
-"""The sentences that Nebula's gateway has for any failed, canceled or unknown task (its published code, 2025-12,
-relay/channel/task/ali/adaptor.go), and what stands beside a success."""
+_NO_WORDS = frozenset({"任务执行失败"}) | _SUCCESS_WORDS
+"""What Nebula's gateway says of any failed task (its published code, 2025-12, relay/channel/task/ali/adaptor.go), and
+what stands beside a success."""
 
 # "task submit failed: code=InvalidURL, message=The image could not be downloaded": the same code.
 _NAMED_PARTS = re.compile(r"\bcode=([^\s,;]{1,100})\s*[,;]\s*message=(.*)", re.DOTALL | re.IGNORECASE)

@@ -96,7 +96,7 @@ _SIDES = (("width", "height"), ("video_width", "video_height"))
 _QUOTA_PER_USD = 500_000
 """new-api's unit of account; `GET /api/status` says it. Its row of a task has what was really taken."""
 _LONGEST_VIDEO = 600
-"""Seconds. A `duration` outside `usage` that is longer is how long the task took."""
+"""Seconds. A longer one is how long the task took, or milliseconds."""
 
 
 def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
@@ -141,14 +141,17 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
 
 def _find_seconds(answer: list[Layer]) -> tuple[Decimal | None, Decimal | None]:
     """Return the length of the video, and the seconds that are billed if they are others."""
-    length = first(as_positive, values(answer, "seconds"))
+    length = first(_as_length, values(answer, "seconds"))
     billed = first(as_positive, values(answer, "billed_seconds"))
     clip = first(as_positive, values(answer, "clip_seconds"))
     if clip is not None and billed is not None and length == billed > clip:
         length = billed - clip
-    if length is not None and length > _LONGEST_VIDEO and length != billed:
-        length = None
     return length, None if billed == length else billed
+
+
+def _as_length(value: object) -> Decimal | None:
+    seconds = as_positive(value)
+    return None if seconds is None or seconds > _LONGEST_VIDEO else seconds
 
 
 def _find_sides(answer: list[Layer]) -> tuple[int | None, int | None]:

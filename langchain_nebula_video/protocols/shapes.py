@@ -80,7 +80,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     # Numbers of lines, or width and height. `video_ratio` of older Wan models is "1280*720", or "standard".
     "resolution": (
         Field(_USAGE, ("SR", "resolution", "video_resolution", "size", "video_size", "video_ratio")),
-        Field(_ANYWHERE, ("resolution", "size", "video_size", "video_resolution", "SR")),
+        Field(_ANYWHERE, ("resolution", "size")),
     ),
     "sound": (Field(_USAGE, ("audio",)),),
     "price_per_second": (Field(_METADATA, ("model_price", "video_price_per_second")),),  # that of 720p

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import TaskStatus
-from langchain_nebula_video.protocols import PROTOCOLS, Reply, TaskSnapshot
+from langchain_nebula_video.protocols import PROTOCOLS, Reply, TaskSnapshot, is_unknown_task
 from tests.tables import each_row
 
 RECEIVED = datetime(2026, 11, 27, tzinfo=UTC)
@@ -292,6 +292,34 @@ def test_what_is_no_resolution_is_none(told: object) -> None:
 
 
 @each_row(
+    ("body", "seconds", "billed_seconds", "resolution"),
+    [
+        ({"usage": {"duration": 5, "SR": 720}, "seconds": 4, "size": "480p"}, 5, None, "720p"),
+        ({"usage": {"SR": 720, "size": "1920*1080"}}, None, None, "720p"),
+        ({"usage": {"resolution": "720P", "video_ratio": "832*480"}}, None, None, "720p"),
+        ({"usage": {"video_resolution": "720p"}, "size": "832x480"}, None, None, "720p"),
+        ({"usage": {"size": "1280*720"}, "resolution": "480p"}, None, None, "720p"),
+        ({"usage": {"video_size": "1280*720"}, "resolution": "480p"}, None, None, "720p"),
+        ({"resolution": "adaptive", "width": 1280, "height": 720}, None, None, "720p"),
+        ({"usage": {"duration": 12, "output_video_duration": 5, "input_video_duration": 7}}, 5, 12, None),
+        ({"usage": {"duration": 12, "input_video_duration": 7}}, 5, 12, None),
+        ({"usage": {"duration": 5, "input_video_duration": 0}}, 5, None, None),
+        ({"usage": {"duration": 5, "input_video_duration": 7}}, 5, None, None),
+        ({"usage": {"duration": "5.04", "output_video_duration": 5.04}}, 5.04, None, None),
+        ({"metadata": {"usage": {"video_duration": 5}, "actual_seconds": 7}}, 5, 7, None),
+        ({"duration": 63_000, "seconds": "5"}, 5, None, None),
+        ({"duration": 63_000, "metadata": {"duration": 5}}, 5, None, None),
+    ],
+)
+def test_what_was_made_beats_what_was_asked_for_and_the_bill_may_count_a_clip_too(
+    body: Body, seconds: float | None, billed_seconds: float | None, resolution: str | None
+) -> None:
+    answer = fetched({"status": "succeeded", **body})
+    told = [None if value is None else float(value) for value in (answer.seconds, answer.billed_seconds)]
+    assert (*told, answer.resolution) == (seconds, billed_seconds, resolution)
+
+
+@each_row(
     ("size", "resolution"),
     [
         ("1280*720", "720p"), ("720x1280", "720p"), ("1280 \u00d7 720", "720p"), ("832*480", "480p"),
@@ -310,6 +338,7 @@ def test_width_and_height_are_the_nearest_tier(size: str, resolution: str) -> No
     [
         ({"data": {"status": "SUCCESS", "quota": 369000}}, "0.738"),
         ({"status": "SUCCESS", "quota": "92250"}, "0.1845"),
+        ({"status": "SUCCESS", "actual_quota": 92250}, "0.1845"),
         ({"status": "succeeded", "metadata": {"actual_quota": 5_000_000}}, "10"),
         ({"status": "completed", "usage": {"cost": 0.32}}, "0.32"),
         ({"status": "completed", "outputs": {"cost": 0.45}}, "0.45"),
@@ -345,7 +374,9 @@ def test_a_page_s_bill_is_one_only_with_all_of_its_figures(metadata: Body, bille
 @each_row("body", [{"url": "data:video/mp4;base64,"}, {"url": "data:video/mp4;base64,AAAA"},
                    {"url": "data:video/mp4,x"},
                    {"url": "data:video/mp4;base64,!!!!"}, {"url": "data:video/mp4;base64,iVBORw0KGgoAAAANSUhEUg"},
-                   {"url": "https://x.example.com/cover.PNG?x=1"}, {"url": ""}, {"url": [None, 7]}, {}])  # fmt: skip
+                   *({"url": f"https://x.example.com/cover.{name}?x=1"}
+                     for name in ("PNG", "jpg", "jpeg", "webp", "gif", "bmp")),
+                   {"url": ""}, {"url": [None, 7]}, {}])  # fmt: skip
 def test_what_is_no_video_is_passed_over_for_the_video(body: Body) -> None:
     assert fetched({"status": "succeeded", **body}).url is None
     better = {"status": "succeeded", **body, "metadata": {"output": {"video_url": Facts().url}}}
@@ -362,3 +393,99 @@ def test_what_is_no_video_is_passed_over_for_the_video(body: Body) -> None:
 def test_an_inline_video_is_one_by_its_first_bytes(head: str) -> None:
     uri = f"data:video/mp4;base64,{head}"
     assert fetched({"status": "succeeded", "url": uri}).url == uri
+
+
+@each_row("word", ["expired", " EXPIRED", "not_found"])
+@each_row("envelope", WRAPPED)
+def test_a_task_that_is_no_longer_kept_is_an_error_and_no_state(word: str, envelope: str) -> None:
+    answer = reply(WRAPPED[envelope]({"id": "t-1", "status": word}, Facts()))
+    for protocol in PROTOCOLS.values():
+        refusal = protocol.parse_refusal(answer, paid=False)
+        assert refusal is not None
+        assert is_unknown_task(refusal)
+        assert word.strip() in refusal.what
+
+
+@each_row("envelope", WRAPPED)
+def test_unknown_is_an_end_behind_a_failure_and_passes_elsewhere(envelope: str) -> None:
+    vendor = {"output": {"task_id": "t-1", "task_status": "UNKNOWN"}}
+    behind = WRAPPED[envelope]({"task_id": "t-1", "status": "failed", "metadata": vendor}, Facts())
+    refusal = NEBULA.parse_refusal(reply(behind), paid=False)
+    assert refusal is not None
+    assert is_unknown_task(refusal)
+    for body in ({"task_id": "t-1", "status": "unknown", "metadata": vendor}, {"id": "t-1", "status": "UNKNOWN"}):
+        assert fetched(WRAPPED[envelope](body, Facts())).status is TaskStatus.QUEUED
+    told = {"task_id": "t-1", "status": "failed", "metadata": {"output": {**vendor["output"], "code": "InternalError"}}}
+    assert fetched(WRAPPED[envelope](told, Facts())).status is TaskStatus.FAILED
+
+
+@each_row(
+    ("body", "code", "reason"),
+    [
+        ({"code": "success", "message": "success"}, None, None),
+        ({"code": 0, "message": "the query has succeeded"}, None, None),
+        ({"code": "OK", "msg": "fine"}, None, None),
+        ({"code": "succeeded", "message": "x"}, None, None),
+        ({"code": "SUCCEED", "message": "x"}, None, None),
+        ({"code": 200, "message": "x", "fail_reason": "too dark"}, None, "too dark"),
+        ({"code": 200, "message": "x", "error_message": "too dark"}, None, "too dark"),
+        ({"code": 0, "message": "x", "task_status_msg": "too dark"}, None, "too dark"),
+        ({"message": "success"}, None, None),
+        ({"message": "OK"}, None, None),
+        ({"data": {"fail_code": "E7", "fail_reason": "too dark"}}, "E7", "too dark"),
+        ({"result_url": "too dark"}, None, "too dark"),
+        ({"data": {"result_url": "https://x.example.com/v.mp4"}}, None, None),
+        (
+            {"error": {"code": "task_failed", "message": "DataInspectionFailed: too dark"}},
+            "DataInspectionFailed",
+            "too dark",
+        ),
+        ({"error": {"code": "fail_to_fetch_task", "message": "too dark"}}, None, "too dark"),
+        ({"error": {"code": "ali_api_error", "message": "Throttling: too many"}}, "Throttling", "too many"),
+        ({"error": {"code": "E7", "message": "InvalidURL: too dark"}}, "E7", "InvalidURL: too dark"),
+        ({"error": {"message": "***.DataInspection: too dark"}}, "***.DataInspection", "too dark"),
+        ({"error": {"message": "upstream_error: too dark"}}, "upstream_error", "too dark"),
+        ({"error": {"message": "Failed: too dark"}}, None, "Failed: too dark"),
+        (
+            {"error": {"message": "https://x.example.com/cat.jpg: too dark"}},
+            None,
+            "https://x.example.com/cat.jpg: too dark",
+        ),
+        ({"error": {"message": "任务已取消。"}}, None, "任务已取消。"),
+        ({"error": {"code": "502", "message": "bad gateway"}}, None, "bad gateway"),
+        ({"error": {"code": 1301, "message": "too dark"}}, "1301", "too dark"),
+        ({"error": ["too dark"]}, None, None),
+        ({"error": {"code": "E7"}, "fail_reason": "too dark"}, "E7", "too dark"),
+    ],
+)
+def test_a_reason_is_the_vendor_s_and_never_a_word_of_the_envelope(
+    body: Body, code: str | None, reason: str | None
+) -> None:
+    answer = fetched({"task_id": "t-1", "status": "failed", **body})
+    assert (answer.status, answer.code, answer.reason) == (TaskStatus.FAILED, code, reason)
+
+
+def test_a_video_with_the_vendor_s_mark_is_better_than_none() -> None:
+    marked = "https://x.example.com/marked.mp4"
+    assert fetched({"output": {"task_status": "SUCCEEDED", "watermark_video_url": marked}}).url == marked
+    both = {"output": {"task_status": "SUCCEEDED", "watermark_video_url": marked}, "data": {"video_url": Facts().url}}
+    assert fetched(both).url == Facts().url
+
+
+def test_a_failed_task_is_no_refusal_of_the_look_also_in_vidu_s_words() -> None:
+    answer = fetched({"id": "t-1", "state": "failed", "err_code": "DataInspectionFailed", "creations": []})
+    assert (answer.status, answer.code) == (TaskStatus.FAILED, "DataInspectionFailed")
+
+
+@each_row(
+    ("body", "prompt"),
+    [
+        ({"prompt": "a cat"}, "a cat"),
+        ({"data": {"prompt": "a cat"}}, "a cat"),
+        ({"metadata": {"output": {"orig_prompt": "a cat", "actual_prompt": "A small cat"}}, "prompt": "b"}, "a cat"),
+        ({"data": {"data": {"output": {"orig_prompt": "a cat"}}}}, "a cat"),
+        ({"metadata": {"prompt": "not the gateway's own word"}}, None),
+    ],
+)
+def test_the_prompt_is_the_one_that_was_submitted(body: Body, prompt: str | None) -> None:
+    assert fetched({"status": "in_progress", **body}).prompt == prompt

@@ -117,6 +117,7 @@ def test_a_request_id_names_the_task_only_where_nothing_else_stands_beside_it(pr
         ({"data": [{"task_id": "t-1"}]}, "t-1"),
         ({"data": '{"task_id": "t-1"}'}, "t-1"),
         ({"taskId": 7}, "7"),
+        ({"data": {"output": {"task_id": "t-1"}}}, "t-1"),
         ({"data": {"id": 9, "task_id": "t-1"}}, "t-1"),
         ({"data": {"id": 9}, "code": "invalid_request"}, None),
         ({"data": "t-1", "code": 400}, None),
@@ -149,6 +150,13 @@ THIS: list[tuple[str, dict[str, Any]]] = [
     *((name, {"id": "t-1", "task_id": "u-1"}) for name in ("nebula", "uniall")),
     *((name, {"data": {"id": 4711, "task_id": "t-1", "data": {"output": {"task_id": "u-1"}}}}) for name in EVERY),
     ("nebula", {"task_id": "t-1", "metadata": {"output": {"task_id": "u-1"}}}),
+    *(
+        ("nebula", {"task_id": "row-9", "data": inner})
+        for inner in (
+            {"data": {"task_id": "t-1"}}, {"data": {"id": "t-1"}}, {"data": {"output": {"task_id": "t-1"}}},
+            {"output": {"task_id": "t-1"}}, {"metadata": {"output": {"task_id": "t-1"}}}, {"id": "t-1"},
+        )
+    ),
     # the vendor's own id, and no word of the gateway's
     ("nebula", {"metadata": {"output": {"task_id": "u-1"}}, "status": "succeeded"}),
     ("nebula", {"output": {"task_id": "u-1"}}),
@@ -156,7 +164,7 @@ THIS: list[tuple[str, dict[str, Any]]] = [
     ("dashscope-passthrough", {"task_id": "t-1", "output": {"task_id": "u-1"}}),
     ("dashscope", {"id": "row-9", "output": {"task_id": "t-1"}}),
     *((name, {"task_id": None, "id": "", "output": {"task_id": {}}}) for name in EVERY),
-]
+]  # fmt: skip
 
 
 @each_row(("protocol", "body"), OTHER)
