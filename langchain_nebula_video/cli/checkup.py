@@ -22,16 +22,19 @@ from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import findings
 from langchain_nebula_video.cli.findings import Finding, Level
 from langchain_nebula_video.cli.gateway_check import check_account, check_way
+from langchain_nebula_video.cli.options import STORE_VARIABLE
 from langchain_nebula_video.cli.reconcile import find_lost_hint
+from langchain_nebula_video.cli.sample_image import make_sample_image
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError, printable
 from langchain_nebula_video.journal import EntryState, SqlJournal
 from langchain_nebula_video.lifecycle.account import environment_key, parse_key, resolve_base_url
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import absolute_name, check_target
 from langchain_nebula_video.saving.trial import expected_size, try_target
-from langchain_nebula_video.transport import SystemClock
+from langchain_nebula_video.transport import SystemClock, run_sync
 from langchain_nebula_video.transport.probe import bounded
 
 __all__ = ["Checkup"]
@@ -42,6 +45,7 @@ _ALL = "all"
 """The extra that holds all others."""
 _JOURNAL_SECONDS = 20.0
 _STORE_SECONDS = 45.0
+_STORE_HINT = "Give the image's public https address, or --image-store to lend it one."
 _OPEN = (EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED)
 _HOLDER = "nebula-video doctor"
 
@@ -73,6 +77,7 @@ class Checkup:
             "account": self._check_account,
             "journal": self._check_journal,
             "saving": self._check_saving,
+            "image store": self._check_image_store,
         }
         for name, check in checks.items():
             try:
@@ -135,18 +140,27 @@ class Checkup:
         return now
 
     def _check_account(self) -> Iterator[Finding]:
-        try:
-            usable = self._key() is not None and bool(self._url())
-        except InvalidRequestError:  # it is a finding already
-            usable = False
-        if not usable:
+        context = self._context()
+        if context is None:
             yield Finding("connection", Level.UNKNOWN, "not tried: it needs an address and a key")
             return
-        address = {"base_url": self.base_url, "allow_http": self.allow_http}
-        given = {**address, "group_ratio": self.group_ratio, **self.settings}
-        options = LifecycleOptions(gateway=self.offer.gateway.name, **given)
-        context = Context(options, options.blocking_lifecycle().runtime)
         yield from check_account(context, self.offer, group_ratio=self.group_ratio, key_in_address=self.key_in_address)
+
+    def _context(self) -> Context | None:
+        """Return what requests need; `None`: there is no usable key or no address, which is a finding already."""
+        try:
+            usable = self._key() is not None and bool(self._url())
+        except InvalidRequestError:
+            return None
+        if not usable:
+            return None
+        address = {"base_url": self.base_url, "allow_http": self.allow_http}
+        given = {**address, "group_ratio": self.group_ratio, **self.settings, "image_store": self._image_store()}
+        options = LifecycleOptions(gateway=self.offer.gateway.name, **given)
+        return Context(options, options.blocking_lifecycle().runtime)
+
+    def _image_store(self) -> Any:
+        return self.settings.get("image_store") or os.environ.get(STORE_VARIABLE) or None
 
     # --- what is kept ---
 
@@ -169,6 +183,31 @@ class Checkup:
         bounded(lambda: try_target(self.save_to, size), _STORE_SECONDS, name="saving")
         place = redact(absolute_name(self.save_to), self.save_to)
         yield Finding("saving", Level.OK, f"{printable(place)} takes a file")
+
+    def _check_image_store(self) -> Iterator[Finding]:
+        store, context = self._image_store(), self._context()
+        if store is None:
+            hint = self.offer.gateway.bytes_hint
+            seen = "none: local images go inside the request" + (", and may be refused" if hint else "")
+            yield Finding("image store", Level.UNKNOWN if hint else Level.OK, seen, _STORE_HINT if hint else "")
+            return
+        if context is None or not isinstance(store, str):
+            why = "it is a function of your own" if context is not None else "it needs an address and a key"
+            yield Finding("image store", Level.UNKNOWN, f"not tried: {why}")
+            return
+        deadline = context.runtime.now() + _STORE_SECONDS
+        publisher = ImagePublisher(context)
+        works = bounded(
+            lambda: run_sync(publisher.try_out(make_sample_image(), "image/png", deadline)),
+            _STORE_SECONDS,
+            name="image store",
+        )
+        place = printable(redact(store, store))
+        if works:
+            yield Finding("image store", Level.OK, f"{place} takes an image and signs an address that works")
+        else:
+            todo = "If the gateway can reach the store, it is fine. Otherwise name a public one."
+            yield Finding("image store", Level.WARNING, f"{place}: its address gave no image from here", todo)
 
 
 def _find_extras() -> dict[str, bool]:

@@ -21,6 +21,7 @@ from langchain_nebula_video.cli.findings import Finding, Level
 from langchain_nebula_video.cli.journal import VARIABLE, CommandJournal, interrupt_error, journal_url
 from langchain_nebula_video.cli.output import Output, as_dict, format_cost, print_video
 from langchain_nebula_video.cli.progress_bar import TaskProgressBar
+from langchain_nebula_video.cli.request import parse_image
 from langchain_nebula_video.cli.sample_image import make_sample_image
 from langchain_nebula_video.errors import NebulaVideoError
 from langchain_nebula_video.journal import SqlJournal
@@ -50,6 +51,10 @@ _Journal = Annotated[
 ]
 
 
+_Image = Annotated[
+    str | None,
+    typer.Option("--image", help="The first frame for --live: a file, an https URL. Default: a test image, as bytes."),
+]
 _Live = Annotated[
     bool, typer.Option("--live", help="Then make the cheapest video, which costs money. Asks first, without --yes.")
 ]
@@ -62,6 +67,9 @@ def doctor(
     payment: opt.PaymentOptions,
     *,
     out: opt.Out = opt.DEFAULT_OUT,
+    image: _Image = None,
+    image_store: opt.ImageStore = None,
+    download_host: opt.DownloadHosts = None,
     journal: _Journal = None,
     key_log: _KeyLog = False,
     live: _Live = False,
@@ -70,7 +78,14 @@ def doctor(
     """Check options, key, network, journal and where videos are saved, and say what to do. Free, without --live."""
     output = Output(as_json=as_json)
     own_journal = CommandJournal(journal)
-    factory = ClientFactory(target=target, payment=payment, out=out, settings=ctx.obj or {}, journal=own_journal)
+    factory = ClientFactory(
+        target=target,
+        payment=payment,
+        out=out,
+        download_hosts=download_host,
+        settings={"image_store": image_store, **(ctx.obj or {})},
+        journal=own_journal,
+    )
     with output.report_errors(
         resume=factory.resume_command, interrupted=partial(_interruption, own_journal, live=live)
     ):
@@ -79,7 +94,7 @@ def doctor(
             offer=offer,
             base_url=target.base_url,
             allow_http=target.allow_http,
-            settings=factory.settings,
+            settings={"download_hosts": download_host or (), **factory.settings},
             open_journal=lambda: SqlJournal(journal_url(journal), patience=_PATIENCE),
             group_ratio=payment.group_ratio,
             save_to=out,
@@ -87,7 +102,7 @@ def doctor(
         )
         found = list(checkup.run())
         faults = [each for each in found if each.level is Level.FAULT]
-        order = _cheapest_order(factory)
+        order = _cheapest_order(factory, image)
         report = _to_data(found, order)
         if not (live and as_json and not faults):
             output.print_result(report, _table(found, output.console.width))
@@ -106,10 +121,10 @@ def _interruption(journal: CommandJournal, *, live: bool) -> NebulaVideoError | 
     return interrupt_error(journal) if live else None
 
 
-def _cheapest_order(factory: ClientFactory) -> Order:
-    """Return the order of the cheapest video of the model, of a test image that is sent as bytes."""
+def _cheapest_order(factory: ClientFactory, frame: str | None) -> Order:
+    """Return the order of the cheapest video of the model, of a first frame or of a test image as bytes."""
     offer = factory.offer()
-    image = make_sample_image()
+    image = make_sample_image() if frame is None else parse_image(frame)
     given: dict[str, Any] = {name: image for name in ("image", "last_image") if offer.requires(name)}
     if offer.requires("reference_images"):
         given["reference_images"] = (image,)
@@ -136,7 +151,7 @@ def _make_video(output: Output, factory: ClientFactory, order: Order, report: di
     if output.as_json:
         output.print_result({**report, "video": as_dict(video)})
         return
-    output.print_message("It works: a test image was sent as bytes, and the video was made and saved.", style="green")
+    output.print_message("It works: the video was made and saved.", style="green")
     print_video(output, video)
 
 

@@ -69,7 +69,8 @@ def find_lost_hint(gateway: Gateway | None) -> str:
 
 
 def _may_send_key(output: Output, target: opt.GatewayOptions) -> bool:
-    host = urlsplit(resolve_base_url(find_gateway(target.gateway), target.base_url)).hostname or ""
+    row = find_gateway(target.gateway)
+    host = urlsplit(resolve_base_url(row, target.base_url, allow_http=target.allow_http)).hostname or ""
     output.print_message(
         f"The key may have to be sent to {printable(host)} as a part of an address, over the same connection as "
         "always. Servers on the way may log addresses."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import uuid
 from collections.abc import Mapping
 
 from langchain_nebula_video.errors import (
@@ -34,6 +35,7 @@ logger = logging.getLogger("langchain_nebula_video")
 _EXTRA_SECONDS = 3600.0
 """How much longer than the caller waits an address works: the vendor may queue the task before it reads the image."""
 _LIST_SECONDS = 10.0
+_TRIAL_SECONDS = 600.0
 _ADDRESS_PREFIX = "url:"
 
 
@@ -94,6 +96,43 @@ class ImagePublisher:
         local = {image.digest: image for images in order.images.values() for image in images if image.data is not None}
         return {digest: await self._publish(image, order, entry, deadline) for digest, image in local.items()}
 
+    async def try_out(self, image: bytes, mime: str, deadline: float) -> bool:
+        """Publish an image in the store, look at its address as a stranger does, and remove it again.
+
+        Args:
+            image: An image of no worth.
+            mime: Its MIME type.
+            deadline: On the runtime's clock.
+
+        Returns:
+            Whether the address gave the image. It may work for the gateway all the same.
+
+        Raises:
+            InvalidRequestError: the store cannot be used.
+        """
+        await self.check()
+        context, store, name = self._context, self._opened, f"trial-{uuid.uuid4().hex}"
+        assert store is not None  # noqa: S101 the caller has a store, and no function of its own
+        try:
+            address = await context.runtime.call(store.publish, name, image, mime, _TRIAL_SECONDS)
+            await self._check_private(self._checked(address), deadline)
+            return await self._fetch(address, deadline) == image
+        finally:
+            await context.runtime.call(store.remove, name)
+
+    async def _fetch(self, address: str, deadline: float) -> bytes | None:
+        """Return what an address gives, as a stranger sees it; `None`: it is out of reach from here."""
+        try:
+            timeout = self._context.clamp_timeout(_LIST_SECONDS, deadline)
+            return (await self._context.runtime.send(WireRequest("GET", address), timeout=timeout)).body
+        except NebulaVideoError as error:
+            logger.debug("an address of the image store is out of reach: %s", printable(error.what))
+            return None
+
+    def _checked(self, address: object) -> str:
+        base_url = split_url(self._context.options.resolve_base_url(), ("https", "http"))
+        return check_address(address, near=is_loopback(base_url.hostname if base_url else None))
+
     async def _publish(self, image: WireImage, order: Order, entry: Entry, deadline: float) -> str:
         context = self._context
         assert image.data is not None  # noqa: S101 for the type checker
@@ -104,8 +143,7 @@ class ImagePublisher:
             name = self._name(entry, image.digest)
             mime = image.mime or "image/jpeg"
             address = await context.runtime.call(self._opened.publish, name, image.data, mime, seconds)
-        near = is_loopback(getattr(split_url(context.options.resolve_base_url(), ("https", "http")), "hostname", None))
-        checked = check_address(address, near=near)
+        checked = self._checked(address)
         if self._opened is not None and not self._is_private:
             await self._check_private(checked, deadline)
         return checked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,9 +12,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import fsspec
 import pytest
 import s3fs
+from fsspec.implementations.memory import MemoryFileSystem
 from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
 from langchain_nebula_video import (
     InvalidRequestError,
@@ -23,9 +27,13 @@ from langchain_nebula_video import (
     SqlJournal,
     TaskFailedError,
 )
+from langchain_nebula_video.cli.app import app
+from langchain_nebula_video.cli.exit_codes import Exit
+from langchain_nebula_video.cli.sample_image import make_sample_image
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg
 from tests.gateways import all_gateways, reached
+from tests.storage import Storage
 from tests.tables import each_row
 
 PICTURE = jpeg(1280, 720)
@@ -226,3 +234,44 @@ def test_a_gateway_on_this_machine_is_sent_any_address(emulator: Emulator) -> No
         for address in NEAR_ONLY:
             client.submit(**{**ASK, "image": address})
             assert sent_image(emulator) == address
+
+
+# --- the check-up ---
+
+
+class Signing(MemoryFileSystem):  # type: ignore[misc]
+    """A store that signs addresses on another server."""
+
+    protocol = "signing"
+    where = ""
+
+    def sign(self, path: str, expiration: int | None = None, **_: Any) -> str:
+        return f"{self.where}/{path.rpartition('/')[2]}?Expires={expiration}"
+
+
+def test_the_check_up_stores_a_small_image_looks_at_its_address_and_removes_it(
+    emulator: Emulator, bucket: Any, files: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = reached(emulator, "nebula")
+    args = ["doctor", "--json", "--base-url", there["base_url"], "--image-store"]
+
+    def look(store: str, *more: str) -> tuple[int, str, str]:
+        settings = {"api_key": there["api_key"]}
+        result = CliRunner().invoke(app, [*args, store, *more], obj=settings, catch_exceptions=False)
+        (found,) = [each for each in json.loads(result.stdout)["checks"] if each["check"] == "image store"]
+        return result.exit_code, found["level"], found["seen"]
+
+    fsspec.register_implementation("signing", Signing, clobber=True)
+    monkeypatch.setattr(Signing, "where", files.url)
+    files.content = make_sample_image()
+    assert look("signing://lent", "--download-host", "127.0.0.1")[:2] == (Exit.OK, "ok")
+    files.content = b"a page that asks for a password"
+    assert look("signing://lent", "--download-host", "127.0.0.1")[:2] == (Exit.OK, "warning")
+    assert Signing.store == {}
+    assert look(PREFIX)[:2] == (Exit.OK, "warning")  # its address is not on the public internet
+    assert "lists its contents to everybody" in look(PREFIX, "--download-host", "127.0.0.1")[2]
+    assert names(bucket) == []
+    code, level, seen = look("s3://nowhere/lent")
+    assert (code, level) == (Exit.INVALID, "fault")
+    assert "could not be put into the image store s3://nowhere/lent" in seen
