@@ -53,7 +53,8 @@ def emulate(
     ] = "sk-emulator",
     balance: Annotated[int, typer.Option(min=0, help="Play money in each account, in its currency.")] = 100,
     behaviour: Annotated[
-        str, typer.Option(help="What Nebula is played from: page, the vendor's page, or source, its published code.")
+        str,
+        typer.Option(help="What Nebula is played from: its page, or its published code (source, source-older)."),
     ] = "page",
 ) -> None:
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""

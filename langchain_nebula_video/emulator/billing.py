@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,7 @@ class LoopBilling(Billing):
         Raises:
             Refusal: The balance is too low.
         """
-        price = model.prices[self._CHECKED_RESOLUTION]
-        if account.balance < _whole_quota(price * self._CHECKED_SECONDS * account.group_ratio * self._discount):
+        if account.balance < self._flat_price(account, model):
             raise Refusal(Reason.QUOTA, "user quota is not enough")
 
     def check(self, account: Account, task: Task) -> None:
@@ -96,6 +96,25 @@ class LoopBilling(Billing):
         if row is None or row.status is RowStatus.FAILURE:
             return False
         return True if row.status is RowStatus.SUCCESS else None
+
+    def _flat_price(self, account: Account, model: Model) -> Decimal:
+        price = model.prices[self._CHECKED_RESOLUTION] * self._CHECKED_SECONDS
+        return _whole_quota(price * account.group_ratio * self._discount)
+
+
+class LookBilling(LoopBilling):
+    """As Nebula's code did in 2025-11 (relay/relay_task.go): the first look that sees success is charged.
+
+    It knows no resolution and no length, so it charges for what the check asks for.
+    """
+
+    def cost(self, account: Account, spec: TaskSpec) -> Decimal:
+        """Return the flat price."""
+        return self._flat_price(account, spec.model)
+
+    def due_at(self, task: Task) -> float:  # noqa: ARG002 - no task has one
+        """Return no moment: without a look nothing is charged."""
+        return math.inf
 
 
 def to_quota(usd: Decimal) -> int:

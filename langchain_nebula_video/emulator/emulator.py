@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from .accounts import Accounts
 from .app import build_app
-from .billing import LoopBilling
+from .billing import LookBilling, LoopBilling
 from .clock import Clock
 from .dialects.dashscope import prefix_for
 from .engine import Engine, checked_speed
@@ -97,7 +97,7 @@ class Emulator:
             vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
                 the path of the submit answers too.
             behaviour: What Nebula is played from: ``page`` is the vendor's page, ``source`` the gateway's
-                published code.
+                published code, ``source-older`` the same code a month before.
             bytes_accepted: With ``source``: whether Alibaba takes an image as the bare base64 that the
                 gateway makes of a `data:` URI. No page documents that, so the default refuses it.
             site_discount: With ``source``: the factor of the site on every price.
@@ -111,8 +111,9 @@ class Emulator:
         self.clock: Clock = _as_clock(clock)
         """The emulator's clock; it can be paused and advanced."""
         behaviour, site_discount = Behaviour(behaviour), Decimal(site_discount)
-        loop = Loop(self.clock.now(), BEAT / checked_speed(speed)) if behaviour is Behaviour.SOURCE else None
+        loop = None if behaviour is Behaviour.PAGE else Loop(self.clock.now(), BEAT / checked_speed(speed))
         table = Table(loop)
+        billing = (LookBilling if behaviour is Behaviour.OLDER_SOURCE else LoopBilling)(table, site_discount)
         self._state = State(
             clock=self.clock,
             table=table,
@@ -123,7 +124,7 @@ class Emulator:
                 clock=self.clock,
                 speed=speed,
                 loop=loop,
-                billings={Dialect.NEBULA: LoopBilling(table, site_discount)} if loop else {},
+                billings={Dialect.NEBULA: billing} if loop else {},
                 max_concurrent_tasks=max_concurrent_tasks,
                 documented_limits=documented_limits,
             ),

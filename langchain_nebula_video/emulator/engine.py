@@ -121,6 +121,15 @@ class Engine:
             self._settle()
             self._billings.get(dialect, _BY_THE_PAGE).check_before(account, model)
 
+    def charge(self, task: Task) -> None:
+        """Charge now for a task that has succeeded, unless it was."""
+        with self._lock:
+            now = self._settle()
+            if any(each is task for *_, each in self._uncharged):
+                self._uncharged = [entry for entry in self._uncharged if entry[2] is not task]
+                heapq.heapify(self._uncharged)
+                self._charge(task, now)
+
     def fail(self, task: Task, problem: Problem) -> None:
         """Let a task fail at its end."""
         with self._lock:

@@ -33,6 +33,8 @@ class Behaviour(StrEnum):
     """The vendor's page."""
     SOURCE = "source"
     """The gateway's published code, 2025-12."""
+    OLDER_SOURCE = "source-older"
+    """The same code of 2025-11, around the page's date: the first look after success is charged."""
 
 
 class Region(StrEnum):

@@ -27,7 +27,11 @@ class _NebulaDialect(Protocol):
     def refuse(self, exchange: Exchange, refusal: Refusal) -> Response: ...
 
 
-_NEBULA: Mapping[Behaviour, _NebulaDialect] = {Behaviour.PAGE: nebula, Behaviour.SOURCE: nebula_source}
+_NEBULA: Mapping[Behaviour, _NebulaDialect] = {
+    Behaviour.PAGE: nebula,
+    Behaviour.SOURCE: nebula_source,
+    Behaviour.OLDER_SOURCE: nebula_source,
+}
 
 
 async def submit(exchange: Exchange) -> Response:
@@ -49,7 +53,7 @@ async def query(exchange: Exchange) -> Response:
 
 async def videos(exchange: Exchange) -> Response:
     """``GET /v1/videos/{task_id}``. Nebula's code answers it, and its page does not name it."""
-    if exchange.state.behaviour is Behaviour.SOURCE and _dialect_of_task(exchange) is Dialect.NEBULA:
+    if exchange.state.behaviour is not Behaviour.PAGE and _dialect_of_task(exchange) is Dialect.NEBULA:
         exchange.dialect = Dialect.NEBULA
         return await nebula_source.query(exchange)
     return await uniall.videos(exchange)

@@ -11,10 +11,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.enums import Dialect, Region
+from langchain_nebula_video.emulator.enums import Behaviour, Dialect, Region
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.serving.responses import html_response
-from langchain_nebula_video.emulator.table import ROW_STATUSES, Row
+from langchain_nebula_video.emulator.table import ROW_STATUSES, Row, RowStatus
 
 from . import media, nebula_source_answers
 from .dashscope import NATIVE_ERRORS, SERVICES
@@ -62,7 +62,7 @@ async def submit(exchange: Exchange) -> Response:
 
 
 async def query(exchange: Exchange) -> Response:
-    """``GET /v1/video/generations/{task_id}`` and ``GET /v1/videos/{task_id}``. It reads the row and starts nothing."""
+    """``GET /v1/video/generations/{task_id}`` and ``/v1/videos/{task_id}``: the row. The older code charges, too."""
     state, key = exchange.state, authenticate(exchange)
     check_model(key, "")
     try:
@@ -74,6 +74,10 @@ async def query(exchange: Exchange) -> Response:
         raise NebulaRefusal("task_not_exist")
     if exchange.status_override is not None:
         row = Row(ROW_STATUSES[exchange.status_override], exchange.status_override)
+    if state.behaviour is Behaviour.OLDER_SOURCE:
+        if row.status is RowStatus.SUCCESS:
+            state.engine.charge(task)
+        return gateway_response(exchange, nebula_source_answers.describe_older(exchange, task, record, row))
     return gateway_response(exchange, nebula_source_answers.describe(exchange, task, record, row))
 
 

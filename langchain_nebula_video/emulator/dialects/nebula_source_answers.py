@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from langchain_nebula_video.emulator.billing import to_quota
 from langchain_nebula_video.emulator.clock import format_beijing_time
 from langchain_nebula_video.emulator.enums import Status
 from langchain_nebula_video.emulator.serving.storage import signed_url
@@ -48,16 +49,27 @@ def describe_submitted(task: Task) -> dict[str, Any]:
 def describe(exchange: Exchange, task: Task, record: TaskRecord, row: Row) -> dict[str, Any]:
     """Return the answer to a look."""
     metadata = _metadata(exchange, task, record, row)
-    answer = {
-        "task_id": task.id,
-        "status": _STATUS_WORDS[row.status],
-        "url": metadata["output"].get("video_url", "") if row.status is RowStatus.SUCCESS else "",
-        "format": "mp4",
-        "metadata": metadata,
+    url = metadata["output"].get("video_url", "") if row.status is RowStatus.SUCCESS else ""
+    return _frame(task, row, url) | {"metadata": metadata}
+
+
+def describe_older(exchange: Exchange, task: Task, record: TaskRecord, row: Row) -> dict[str, Any]:
+    """Return the answer of the older code. It tells nothing before success, and then everything it has noted.
+
+    It does not know where Alibaba has the address, which therefore stands in the vendor's part alone.
+    """
+    answer = _frame(task, row, "")
+    if row.status is not RowStatus.SUCCESS:
+        return answer
+    noted = {
+        "model_price": float(task.spec.model.prices[_NOTED_RESOLUTION] * exchange.state.site_discount),
+        "group_ratio": float(task.group_ratio),
+        "billing_pending": True,
+        "billing_processed": True,
+        "actual_quota": to_quota(task.cost),
+        "token_id": task.key.number if task.key else 0,
     }
-    if row.status is RowStatus.FAILURE:
-        answer["error"] = {"code": _FAILED_CODE, "message": row.reason}
-    return answer
+    return answer | {"metadata": _metadata(exchange, task, record, row) | noted}
 
 
 def vendor_answer(exchange: Exchange, task: Task, record: TaskRecord, row: Row) -> dict[str, Any]:
@@ -85,6 +97,12 @@ def vendor_answer(exchange: Exchange, task: Task, record: TaskRecord, row: Row) 
     lines = int(record.resolution.removesuffix("p"))
     usage = {"duration": record.seconds, "SR": lines, "video_count": 1}
     return {"request_id": str(uuid.uuid4()), "output": output, "usage": usage}
+
+
+def _frame(task: Task, row: Row, url: str) -> dict[str, Any]:
+    answer = {"task_id": task.id, "status": _STATUS_WORDS[row.status], "url": url, "format": "mp4"}
+    failed = {"error": {"code": _FAILED_CODE, "message": row.reason}} if row.status is RowStatus.FAILURE else {}
+    return answer | failed
 
 
 def _metadata(exchange: Exchange, task: Task, record: TaskRecord, row: Row) -> dict[str, Any]:

@@ -38,9 +38,10 @@ def clock() -> Clock:
     return Clock(START, running=False)
 
 
-def made(clock: Clock, **settings: Any) -> Emulator:
+def made(clock: Clock, *, older: bool = False, **settings: Any) -> Emulator:
     known = {"https://example.com/cat.jpg": PICTURE}
-    return Emulator(clock=clock, behaviour="source", known_images=known, **settings)
+    behaviour = "source-older" if older else "source"
+    return Emulator(clock=clock, behaviour=behaviour, known_images=known, **settings)
 
 
 @pytest.fixture
@@ -588,6 +589,37 @@ async def test_a_body_beyond_any_use_meets_the_proxy(http: httpx.AsyncClient) ->
     assert (answer.status_code, answer.headers["content-type"]) == (413, "text/html")
 
 
-def test_behaviour_is_one_of_two() -> None:
+# --- The older code ---
+
+
+async def test_the_older_code_charges_the_first_look_that_sees_success(clock: Clock) -> None:
+    emulator = made(clock, older=True)
+    async with connect(emulator) as http:
+        task_id = await submit(http, resolution="1080p", duration=10)
+        assert (await look(http, task_id)).keys() == {"task_id", "status", "url", "format"}
+        clock.advance(LONGEST)
+        assert emulator.bill.lines == ()
+        bodies = [await look(http, task_id) for _ in range(2)]
+    assert emulator.bill.usd == emulator.tasks[0].cost == Decimal("0.2952")
+    assert len(emulator.bill.lines) == 1
+    metadata = bodies[0]["metadata"]
+    assert bodies[0]["url"] == ""
+    assert metadata["output"]["video_url"].startswith("http://127.0.0.1/results/")
+    assert (metadata["model_price"], metadata["group_ratio"], metadata["billing_pending"]) == (0.0738, 1, True)
+    assert metadata["actual_quota"] == 147_600
+
+
+async def test_the_older_code_hides_why_a_task_failed_and_does_not_charge_it(clock: Clock) -> None:
+    emulator = made(clock, older=True)
+    async with connect(emulator) as http:
+        task_id = await submit(http, prompt="a cat [fail]")
+        clock.advance(LONGEST)
+        body = await look(http, task_id)
+    assert body["error"] == {"code": 400, "message": "任务执行失败"}
+    assert "metadata" not in body
+    assert emulator.bill.lines == ()
+
+
+def test_behaviour_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="'guess' is not a valid Behaviour"):
         Emulator(behaviour="guess")
