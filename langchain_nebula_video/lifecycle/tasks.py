@@ -23,7 +23,14 @@ from langchain_nebula_video.errors import (
 )
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.costs import Pricing
-from langchain_nebula_video.protocols import Reply, TaskSnapshot, find_request_id, hint_for, is_unknown_task
+from langchain_nebula_video.protocols import (
+    TASK_STATUS_UNKNOWN,
+    Reply,
+    TaskSnapshot,
+    find_request_id,
+    hint_for,
+    is_unknown_task,
+)
 from langchain_nebula_video.schema import Cost, Task, TaskStatus, Video, dollars
 
 __all__ = [
@@ -56,6 +63,8 @@ ENTRY_STATES = {
     TaskStatus.FAILED: EntryState.FAILED,
     TaskStatus.CANCELED: EntryState.CANCELED,
 }
+_VENDOR_HOURS = 24
+"""How long Alibaba answers for a task: its page, 2025-12."""
 _STATUSES = {state: status for status, state in ENTRY_STATES.items()}
 
 
@@ -241,7 +250,7 @@ def task_error(error: RequestError, task: Task) -> Exception:
     """
     if is_unknown_task(error):
         return TaskNotFoundError(
-            f"The gateway does not know the task: {error.what}", task=task, hint=_not_found_hint(task)
+            f"The gateway does not know the task: {error.what}", task=task, hint=_not_found_hint(task, error.code)
         )
     error.task_id = task.task_id
     end = outcome(task)
@@ -288,11 +297,13 @@ def journal_errors_cost(money: Money, *, always: bool = False) -> Iterator[None]
         raise
 
 
-def _not_found_hint(task: Task) -> str | None:
-    """Return a hint with the retention time of tasks, if the gateway documents one."""
+def _not_found_hint(task: Task, code: str | None) -> str | None:
+    """Return a hint with the retention time of tasks, if the gateway documents one. `code`: the gateway's."""
     row = GATEWAYS.get(task.gateway)
     if row is None or row.task_hours is None:
         return None
     if math.isinf(row.task_hours):
+        if code == TASK_STATUS_UNKNOWN:  # the vendor's word; the gateway itself knows the task
+            return f"The vendor behind the gateway has forgotten it, as after {_VENDOR_HOURS} hours: submit it again."
         return "Check the task id, the gateway and the account: this gateway keeps its tasks."
     return f"Check the task id, the gateway and the account; a task older than {row.task_hours} hours is gone."

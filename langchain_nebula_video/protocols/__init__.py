@@ -9,6 +9,7 @@ from __future__ import annotations
 from langchain_nebula_video.protocols import dashscope, litellm, nebula, newapi, uniall, videos
 from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
 from langchain_nebula_video.protocols.refusals import (
+    TASK_STATUS_UNKNOWN,
     find_message,
     find_request_id,
     hint_for,
@@ -35,6 +36,7 @@ from langchain_nebula_video.protocols.wire import (
 __all__ = [
     "MAX_TASK_ID",
     "PROTOCOLS",
+    "TASK_STATUS_UNKNOWN",
     "AccountCalls",
     "Charge",
     "Extensions",
