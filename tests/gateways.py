@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
+
+import pytest
 
 from langchain_nebula_video.emulator import Clock, Emulator
 
@@ -32,6 +35,19 @@ REGIONS = {
     "dashscope-hk": ("hongkong", "sk-hongkong-0123456789"),
 }
 """The emulator's region of each of DashScope's rows, and the key there."""
+
+
+BOTH = pytest.mark.parametrize("behaviour", ["page", "source"], indirect=True)
+"""On a journey that has to end alike whether Nebula does as its page says or as its published code does."""
+
+
+@contextmanager
+def played_from(behaviour: str) -> Iterator[None]:
+    """Let every emulator that is made inside play Nebula so, whoever makes it: a fixture, a page of the docs."""
+    # If the vendor refused bytes, most journeys would end there.
+    settings = {} if behaviour == "page" else {"behaviour": behaviour, "bytes_accepted": True}
+    with mock.patch.dict(Emulator.__init__.__kwdefaults__, settings):
+        yield
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import encoder
 from langchain_nebula_video.emulator.rendering.scene import Scene
 from tests.conftest import settle
-from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make
+from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make, played_from
 from tests.pgbouncer import Pool, find_pgbouncer
 from tests.postgres import Server, programs_folder
 from tests.storage import Storage, serving
@@ -83,6 +83,14 @@ def pool(server: Server) -> Iterator[Pool]:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(autouse=True)
+def behaviour(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What Nebula is played from; see `BOTH`. `NEBULA_BEHAVIOUR=source` says so for every test that does not."""
+    named = getattr(request, "param", os.environ.get("NEBULA_BEHAVIOUR", "page"))
+    with played_from(named):
+        yield named
 
 
 @pytest.fixture

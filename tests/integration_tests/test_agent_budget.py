@@ -32,6 +32,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.middleware import VideoBudgetMiddleware
 from tests.agents import ScriptedModel
+from tests.gateways import BOTH
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 GO: dict[str, Any] = {"messages": [("user", "Go")]}
@@ -134,6 +135,7 @@ def test_whatever_an_own_tool_pays_with_counts(
         assert f"$0.131 of the budget of $0.50 per {per} is left" in answers[2]
 
 
+@BOTH
 @MEANS
 def test_what_a_thread_has_paid_for_counts_in_its_next_run(
     emulator: Emulator, options: dict[str, Any], means: Any
@@ -171,6 +173,7 @@ def test_a_batch_inside_a_tool_is_held_to_it(emulator: Emulator, options: dict[s
     assert len(emulator.tasks) == 2
 
 
+@BOTH
 async def test_async_clients_count_too(emulator: Emulator, options: dict[str, Any], journal: Any) -> None:
     async def film(number: int) -> str:
         """Makes a film."""

@@ -21,7 +21,7 @@ from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conversations import PRODUCERS, Producer, answering, encoded
-from tests.gateways import SPEED
+from tests.gateways import BOTH, SPEED
 
 SMALL = (32, 32)
 SHORT: dict[str, Any] = {"duration": 1, "seed": 1}
@@ -105,6 +105,7 @@ def decoy() -> HumanMessage:
     return HumanMessage([{"type": "image", "base64": encoded(PICTURES[DECOY]), "mime_type": "image/png"}])
 
 
+@BOTH
 @each_producer
 def test_an_agent_animates_the_newest_picture_whoever_made_it(
     emulator: Emulator, quick: NebulaVideoTool, number: int

@@ -29,7 +29,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conftest import settle
-from tests.gateways import SPEED, HurriedClock
+from tests.gateways import BOTH, SPEED, HurriedClock
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
 Caller = Callable[[dict[str, Any]], Any]
@@ -116,13 +116,17 @@ LOSSES = [("reset after acceptance", caller) for caller in CALLERS[2:]]
 LOSSES += [("reset before acceptance", caller) for caller in CALLERS[2:]]
 LOSSES += [(fault, caller) for fault in LOST for caller in CLIENTS]
 """Each fault for the two transports; each caller above them for a task that is there and for one that is not."""
+PLAYED = [(*loss, "page") for loss in LOSSES]
+PLAYED += [("reset after acceptance", caller, "source") for caller in (*CLIENTS, tool_sync, retried_tool_async)]
+PLAYED += [("502 in HTML", caller, "source") for caller in CLIENTS]
+"""And some of them where Nebula does as its published code."""
 
 
 def by_name(value: Any) -> str:
     return value if isinstance(value, str) else str(value.__name__)
 
 
-@pytest.mark.parametrize(("fault", "caller"), LOSSES, ids=by_name)
+@pytest.mark.parametrize(("fault", "caller", "behaviour"), PLAYED, ids=by_name, indirect=["behaviour"])
 async def test_a_lost_answer_means_one_post(
     emulator: Emulator, options: dict[str, Any], fault: str, caller: Caller
 ) -> None:
@@ -249,6 +253,7 @@ async def test_a_callers_own_client_of_either_library_is_treated_alike(
     assert sum(request.point == "submit" for request in emulator.requests) == 4
 
 
+@BOTH
 def test_a_submit_opens_its_own_connection_and_polls_share_one(emulator: Emulator, options: dict[str, Any]) -> None:
     emulator.speed = 400
     with NebulaVideoClient(**options) as client:

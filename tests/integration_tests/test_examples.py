@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import run_script
+from tests.gateways import played_from
+from tests.processes import fork, run_script
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -44,12 +47,37 @@ def test_every_example_is_here() -> None:
     assert {path.name for path in EXAMPLES.glob("[!_]*.py")} == set(TELLING)
 
 
+def offline() -> dict[str, str]:
+    """The environment without anybody's settings."""
+    settings = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "LANG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+
+
 @pytest.mark.parametrize("name", TELLING)
 def test_an_example_runs_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
-    settings = ("NEBULA_", "DASHSCOPE_", "UNIALL_", "LANG")
-    offline = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
-    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=offline)
+    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=offline())
     told = ended.stderr.decode()
     assert ended.returncode == 0, told
     assert TELLING[name] in ended.stdout.decode()
     assert told == ""
+
+
+def run_as_the_code(path: Path) -> None:
+    """Run an example whose emulator plays Nebula's published code."""
+    with played_from("source"):
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["agent.py", "approval.py", "chain_after_image.py", "crash_and_resume.py", "five_gateways.py", "lost_answer.py"],
+)
+def test_an_example_shows_the_same_where_nebula_does_as_its_code(name: str, tmp_path: Path) -> None:
+    """But for what the code leaves an estimate, and for what it does unasked."""
+    ended = fork(run_as_the_code, EXAMPLES / name, cwd=tmp_path, env=offline())
+    told = ended.stderr.decode()
+    assert ended.returncode == 0, told
+    shown, documented = (text.replace(" (estimated)", "") for text in (ended.stdout.decode(), TELLING[name]))
+    assert documented in shown
+    assert all("rewritten" in line for line in told.splitlines()), told

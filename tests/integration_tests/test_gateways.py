@@ -59,6 +59,9 @@ EVERY = sorted(GATEWAYS)
 LISTING = sorted(REGIONS)
 UNPRICED = {"uniall", "dashscope-us", "dashscope-eu", "dashscope-hk"}
 """There the emulator knows no price of the default model."""
+PLAYED = [*((gateway, "page") for gateway in EVERY), ("nebula", "source")]
+"""Every gateway as its page has it, and Nebula as its published code."""
+played = pytest.mark.parametrize(("gateway", "behaviour"), PLAYED, indirect=["behaviour"])
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def chain(emulator: Emulator, gateway: str) -> Runnable[Any, Video]:
     return draw | NebulaVideoRunnable(gateway=gateway, duration=5, resolution="720p", **where)
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_the_same_chain_runs_on_every_gateway(emulator: Emulator, gateway: str) -> None:
     video = chain(emulator, gateway).invoke("The cat")
     assert (video.gateway, video.duration, video.resolution) == (gateway, 5, "720p")
@@ -91,13 +94,13 @@ def test_the_same_chain_runs_on_every_gateway(emulator: Emulator, gateway: str) 
     assert emulator.violations == ()
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 async def test_the_same_chain_runs_async_on_every_gateway(emulator: Emulator, gateway: str) -> None:
     video = await chain(emulator, gateway).ainvoke("The cat")
     assert video.gateway == gateway
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_an_agent_s_tool_call_works_on_every_gateway(emulator: Emulator, gateway: str) -> None:
     tool = NebulaVideoTool(**reached(emulator, gateway), handle_tool_error=False)
     call = {"name": tool.name, "args": ASK, "id": "1", "type": "tool_call"}
@@ -208,7 +211,7 @@ def test_the_key_goes_to_no_storage(emulator: Emulator, tmp_path: Path) -> None:
 # --- refusals and failures, in each dialect ---
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_a_failed_task_says_why_and_that_it_was_free(emulator: Emulator, gateway: str) -> None:
     with pytest.raises(TaskFailedError) as caught:
         NebulaVideoClient(**reached(emulator, gateway)).generate(prompt="[fail]", image=CAT)
@@ -217,7 +220,7 @@ def test_a_failed_task_says_why_and_that_it_was_free(emulator: Emulator, gateway
     assert caught.value.task.reason
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_a_forbidden_prompt_is_refused_as_such(emulator: Emulator, gateway: str) -> None:
     with pytest.raises(RefusedError) as caught:
         NebulaVideoClient(**reached(emulator, gateway)).generate(prompt="forbidden", image=CAT)
@@ -225,7 +228,7 @@ def test_a_forbidden_prompt_is_refused_as_such(emulator: Emulator, gateway: str)
     assert caught.value.spent is False
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_a_key_that_nobody_knows_is_refused(emulator: Emulator, gateway: str) -> None:
     client = NebulaVideoClient(**{**reached(emulator, gateway), "api_key": "sk-wrong-0123456789"})
     with pytest.raises(AuthenticationError):
@@ -241,7 +244,7 @@ def test_an_empty_account_is_refused(gateway: str) -> None:
             NebulaVideoClient(**reached(poor, gateway)).generate(**ASK)
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_a_task_that_nobody_knows_is_not_found(emulator: Emulator, gateway: str) -> None:
     with pytest.raises(TaskNotFoundError) as caught:
         NebulaVideoClient(**reached(emulator, gateway)).fetch("no-such-task")
@@ -260,7 +263,7 @@ def test_a_task_is_gone_after_a_day(emulator: Emulator, gateway: str) -> None:
     assert caught.value.task_id == task.task_id
 
 
-@pytest.mark.parametrize("gateway", EVERY)
+@played
 def test_a_rate_limit_is_waited_out(emulator: Emulator, gateway: str) -> None:
     emulator.faults.add("submit", "status", times=2, code=429)
     clock = HurriedClock()

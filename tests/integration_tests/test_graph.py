@@ -21,7 +21,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import approval_node, submit_node, video_graph, wait_node
 from tests.conftest import png
-from tests.gateways import ASK, HurriedClock
+from tests.gateways import ASK, BOTH, HurriedClock
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 THREAD: Any = {"configurable": {"thread_id": "1"}}
@@ -38,6 +38,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> InMemorySaver:
     return InMemorySaver(serde=JsonPlusSerializer(pickle_fallback=False))
 
 
+@BOTH
 def test_a_graph_submits_waits_and_saves(
     emulator: Emulator, options: dict[str, Any], tmp_path: Path, strict: InMemorySaver
 ) -> None:
@@ -49,6 +50,7 @@ def test_a_graph_submits_waits_and_saves(
     assert os.environ["LANGGRAPH_STRICT_MSGPACK"] == "true"
 
 
+@BOTH
 async def test_an_async_graph_submits_waits_and_saves(
     options: dict[str, Any], tmp_path: Path, strict: InMemorySaver
 ) -> None:
@@ -133,6 +135,7 @@ def test_the_nodes_fit_into_another_graph(options: dict[str, Any]) -> None:
     assert (done["title"], done["video"]["resolution"]) == ("Cat", "480p")
 
 
+@BOTH
 def test_ten_images_at_once_keep_to_one_budget(
     emulator: Emulator, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +164,7 @@ def test_a_person_sees_the_price_and_nothing_is_sent_before(emulator: Emulator, 
     assert submits(emulator) == 0
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("answer", "made"), [(True, "480p"), ({"resolution": "720p"}, "720p"), (False, None), ("Too dear", None)]
 )

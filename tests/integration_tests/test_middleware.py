@@ -33,7 +33,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
-from tests.gateways import INTERVAL, SPEED
+from tests.gateways import BOTH, INTERVAL, SPEED
 from tests.processes import barrier, fork
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
@@ -113,6 +113,7 @@ def test_a_person_reads_the_price_before_anything_is_sent(emulator: Emulator, op
     assert submits(emulator) == 0
 
 
+@BOTH
 def test_an_approved_call_is_made(emulator: Emulator, options: dict[str, Any]) -> None:
     graph = asking(options)
     graph.invoke(GO, THREAD)
@@ -252,6 +253,7 @@ async def test_calls_at_the_same_time_in_an_async_run_cannot_overdraw_a_budget(
     assert float(emulator.bill.usd) == pytest.approx(3 * EACH)
 
 
+@BOTH
 def test_each_video_tells_the_model_what_is_left(options: dict[str, Any]) -> None:
     graph = agent(options, calls(ASK), middleware=[VideoBudgetMiddleware(usd="0.60")])
     (message,) = told(graph.invoke(GO, THREAD))
@@ -287,6 +289,7 @@ def test_a_day_counts_everything_in_the_journal(emulator: Emulator, options: dic
     journal.close()
 
 
+@BOTH
 def test_a_failure_that_may_be_paid_for_counts_and_one_that_is_free_does_not(
     emulator: Emulator, options: dict[str, Any]
 ) -> None:

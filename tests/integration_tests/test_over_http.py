@@ -32,7 +32,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from tests.conftest import jpeg, settle
-from tests.gateways import ASK, HurriedClock
+from tests.gateways import ASK, BOTH, HurriedClock
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -64,12 +64,14 @@ async def test_refusals_are_told_apart_and_free(
     assert emulator.tasks == ()
 
 
+@BOTH
 async def test_an_empty_account_is_a_quota_error(make: Callable[..., Any], emulator: Emulator) -> None:
     emulator.add_account("sk-poor", balance=Decimal("0.10"))
     with pytest.raises(QuotaError, match="Top up"):
         await settle(make(api_key="sk-poor").generate(**ASK))
 
 
+@BOTH
 async def test_an_image_that_the_gateway_cannot_read_fails_the_task_for_free(
     make: Callable[..., Any], emulator: Emulator
 ) -> None:
@@ -121,8 +123,9 @@ async def test_a_poll_that_redirects_is_not_followed(make: Callable[..., Any], e
 # --- downloads ---
 
 
+@BOTH
 async def test_a_video_is_saved_whole_and_plays(make: Callable[..., Any], emulator: Emulator, tmp_path: Path) -> None:
-    video = await settle(make(save_to=tmp_path / "new" / "folder").generate(**{**ASK, "image": jpeg(320, 180)}))
+    video = await settle(make(save_to=tmp_path / "new" / "folder").generate(**{**ASK, "image": jpeg(640, 360)}))
     assert video.path == str(tmp_path / "new" / "folder" / f"{video.task_id}.mp4")
     with av.open(video.path) as movie:
         assert movie.streams.video[0].frames == 120
@@ -130,6 +133,7 @@ async def test_a_video_is_saved_whole_and_plays(make: Callable[..., Any], emulat
     assert emulator.violations == ()
 
 
+@BOTH
 async def test_a_download_that_breaks_off_is_begun_again(
     make: Callable[..., Any], emulator: Emulator, tmp_path: Path
 ) -> None:

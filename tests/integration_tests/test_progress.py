@@ -16,7 +16,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.langchain.progress import EVENT
 from tests.agents import animates
-from tests.gateways import EmulatedClock, standing_clock
+from tests.gateways import BOTH, EmulatedClock, standing_clock
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 STEPS = ["queued", "running", "succeeded"]
@@ -69,6 +69,7 @@ def test_an_agent_s_custom_stream_carries_progress(options: dict[str, Any]) -> N
     assert steps(list(agent(options).stream(QUESTION, stream_mode="custom"))) == STEPS
 
 
+@BOTH
 async def test_an_agent_s_async_custom_stream_carries_progress(options: dict[str, Any]) -> None:
     assert steps([event async for event in agent(options).astream(QUESTION, stream_mode="custom")]) == STEPS
 
@@ -166,6 +167,7 @@ async def test_a_graph_s_events_carry_its_progress(options: dict[str, Any]) -> N
 # --- plain Python ---
 
 
+@BOTH
 def test_a_client_calls_back_with_its_progress(options: dict[str, Any]) -> None:
     heard: list[Any] = []
     NebulaVideoClient(**options).generate(**ASK, on_progress=lambda progress: heard.append(progress.as_dict()))

@@ -29,7 +29,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import EntryState
-from tests.gateways import ASK, all_gateways, reached
+from tests.gateways import ASK, BOTH, all_gateways, reached
 
 SHAPE = {name: value for name, value in ASK.items() if name != "image"}
 SECOND = {"speed": 60}
@@ -108,6 +108,7 @@ def start(emulator: Emulator, url: str, **options: Any) -> subprocess.Popen[str]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@BOTH
 def test_a_script_that_is_killed_in_mid_wait_and_run_again_pays_once(tmp_path: Path) -> None:
     """Without a key and without `repeat_window`: its process is gone, so nobody else waits for that video."""
     url = f"sqlite:///{tmp_path / 'j.db'}"

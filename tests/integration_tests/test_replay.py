@@ -27,7 +27,7 @@ from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, Nebul
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from tests.agents import ScriptedModel, animates
-from tests.gateways import INTERVAL
+from tests.gateways import BOTH, INTERVAL
 from tests.processes import fork
 from tests.replay import worker
 
@@ -92,6 +92,7 @@ def test_an_agent_that_is_killed_at_any_moment_and_resumed_pays_once(emulator: E
             assert "Do not ask for this video again" in told, (dies_at, told)
 
 
+@BOTH
 def test_an_agent_that_is_killed_again_and_again_pays_once(emulator: Emulator, tmp_path: Path) -> None:
     for dies_at in (12, 3, 5, 2, 4, 1):
         live(emulator, tmp_path, dies_at)
@@ -99,6 +100,7 @@ def test_an_agent_that_is_killed_again_and_again_pays_once(emulator: Emulator, t
     assert len(emulator.tasks) == 1
 
 
+@BOTH
 def test_two_calls_at_once_one_of_which_fails_are_two_submits_in_all(emulator: Emulator, tmp_path: Path) -> None:
     """The failing one ends the agent, and with it its sibling; resumed, neither submits again."""
     emulator.faults.add("submit", "reset_after")

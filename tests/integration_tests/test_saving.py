@@ -17,7 +17,7 @@ from langchain_nebula_video import DownloadError, NebulaVideoClient, SqlJournal,
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.saving import download
 from tests.conftest import settle
-from tests.gateways import ASK, SPEED, HurriedClock, Make
+from tests.gateways import ASK, BOTH, SPEED, HurriedClock, Make
 from tests.storage import MOVIE, Answer, Storage, serving
 
 
@@ -221,6 +221,7 @@ async def test_where_an_address_is_never_signed_anew_its_end_is_told_after_one_a
     assert "can be downloaded again" not in caught.value.hint
 
 
+@BOTH
 async def test_a_video_that_was_saved_is_found_by_its_key_after_its_address_has_expired(
     make: Make, tmp_path: Path
 ) -> None:
