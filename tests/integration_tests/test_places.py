@@ -281,7 +281,7 @@ def test_a_token_in_a_store_s_message_is_removed() -> None:
     ("place", "says"),
     [
         ("nowhere://x", "Protocol not known"),
-        ("s3://bucket/videos", "s3fs|botocore"),
+        ("gs://bucket/videos", "gcsfs"),
         ("https://files.test/videos", "Nothing can be saved to https"),
         ("zip://x.zip", "Nothing can be saved to zip"),
     ],
