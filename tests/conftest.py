@@ -164,7 +164,9 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings() -> None:
     """Forget the settings of whoever runs the tests; a test that sets one restores it."""
-    variables = {name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable)}
+    variables = {
+        name for row in GATEWAYS.values() for name in (row.key_variable, row.url_variable, *row.other_url_variables)
+    }
     for name in (*variables, "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"):
         os.environ.pop(name, None)
 

@@ -55,7 +55,7 @@ def all_gateways(**settings: Any) -> Iterator[Emulator]:
     """An emulator with an account in each region besides the gateways' own."""
     with Emulator(**{"speed": SPEED, **settings}) as emulator:
         for region, key in REGIONS.values():
-            emulator.add_account(key, region=region)
+            emulator.add_account(key, region=region, balance=settings.get("balance", 100))
         yield emulator
 
 

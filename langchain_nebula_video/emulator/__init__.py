@@ -1,6 +1,6 @@
 """Image-to-video services, offline: real HTTP, exact bills, real MP4 files.
 
-One port serves Nebula's gateway, Alibaba's DashScope in two regions, DashScope through a gateway,
+One port serves Nebula's gateway, Alibaba's DashScope in five regions, DashScope through a gateway,
 and a gateway with Vidu models. The emulator is written from the vendors' pages and imports nothing
 of the client, so the two can disagree.
 

@@ -40,7 +40,7 @@ DAY = 86_400.0
 
 
 class Emulator:
-    """Nebula's gateway, DashScope in two regions and two more gateways, on one port of this machine.
+    """Nebula's gateway, DashScope in five regions and two more gateways, on one port of this machine.
 
     Example:
         ```python
@@ -69,6 +69,7 @@ class Emulator:
         known_images: Mapping[str, bytes] | None = None,
         documented_limits: bool = False,
         vidu_query_refusal: int | None = None,
+        dashscope_list_field: str = "data",
         behaviour: Behaviour | str = Behaviour.PAGE,
         bytes_accepted: bool = False,
         site_discount: Decimal | str | int = Decimal(1),
@@ -96,6 +97,8 @@ class Emulator:
                 parallel tasks of a model. Also those of Nebula's free routes.
             vidu_query_refusal: 404 or 405 if only ``/v1/videos`` answers queries for Vidu tasks; None if
                 the path of the submit answers too.
+            dashscope_list_field: Where the list of tasks is: ``data``, as on the vendor's page, or ``tasks``,
+                as version 2 of its SDK reads it.
             behaviour: What Nebula is played from: ``page`` is the vendor's page, ``source`` the gateway's
                 published code, ``source-older`` the same code a month before.
             bytes_accepted: With ``source``: whether Alibaba takes an image as the bare base64 that the
@@ -103,10 +106,14 @@ class Emulator:
             site_discount: With ``source``: the factor of the site on every price.
 
         Raises:
-            ValueError: `speed` is not greater than 0, or `vidu_query_refusal` or `behaviour` has another value.
+            ValueError: `speed` is not greater than 0, or `vidu_query_refusal`, `dashscope_list_field` or
+                `behaviour` has another value.
         """
         if vidu_query_refusal not in {None, 404, 405}:
             message = f"vidu_query_refusal must be 404, 405 or None, not {vidu_query_refusal}"
+            raise ValueError(message)
+        if dashscope_list_field not in {"data", "tasks"}:
+            message = f"dashscope_list_field must be data or tasks, not {dashscope_list_field}"
             raise ValueError(message)
         self.clock: Clock = _as_clock(clock)
         """The emulator's clock; it can be paused and advanced."""
@@ -136,6 +143,7 @@ class Emulator:
             uploads=Uploads(self.clock),
             rate_limiter=RateLimiter(self.clock, enforced=documented_limits),
             vidu_query_refusal=vidu_query_refusal,
+            dashscope_list_field=dashscope_list_field,
             url_lifetime=url_lifetime,
             signs_anew=signs_anew,
         )
@@ -233,8 +241,8 @@ class Emulator:
             balance: The balance, in yuan for Beijing, else in US dollars.
             group_ratio: The factor that multiplies its prices.
             name: Its name in records; default: a numbered name.
-            region: ``beijing`` or ``singapore`` for a DashScope account, valid in that region only;
-                None for a gateway's account, valid at every gateway.
+            region: Such as ``beijing`` for a DashScope account, valid in that region only; None for a
+                gateway's account, valid at every gateway.
             access_token: What opens the console's free routes; empty for nothing.
 
         Raises:

@@ -109,7 +109,7 @@ def warn_of_plain_http(base_url: str) -> None:
 def parse_url(url: str, name: str, gateway: Gateway | None, *, allow_http: bool = False) -> str:
     """Return a base URL without a slash at its end; `name` is the option or variable it comes from."""
     parts = split_url(url, ("https", "http"))
-    if parts is None or "@" in parts.netloc or "?" in url or "#" in url:
+    if parts is None or set("@{}") & set(parts.netloc) or "?" in url or "#" in url:
         like = (gateway and (gateway.base_url or gateway.url_form)) or "https://gateway.example.com"
         raise InvalidRequestError(f"{name} is no web address.", hint=f"Give one like {like}.")
     if parts.scheme.lower() == "http" and not (allow_http or is_loopback(parts.hostname)):

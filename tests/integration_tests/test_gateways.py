@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,30 @@ def test_every_model_of_every_gateway_makes_its_smallest_video(gateway: str, mod
 
 
 # --- money ---
+
+
+PRICED = [name for name in EVERY if any(offer.prices for offer in offers(GATEWAYS[name]))]
+
+
+@pytest.mark.parametrize("gateway", PRICED)
+def test_every_price_of_the_catalog_is_what_the_account_is_charged(gateway: str) -> None:
+    """With sound and without, the shortest video and the longest: the estimate, the cost and the bill are one."""
+    with all_gateways(speed=1_000_000, balance=100_000) as emulator:
+        for offer in (offer for offer in offers(GATEWAYS[gateway]) if offer.prices):
+            client = NebulaVideoClient(**reached(emulator, gateway), model=offer.model.name)
+            least = {name: CAT for name in ("image", "last_image") if offer.requires(name)}
+            sounds = [True, False] if offer.accepts("generate_audio") else [False]
+            ends = {offer.model.durations[0], offer.model.durations[-1]}
+            for tier, sound, duration in product(offer.prices, sounds, ends):
+                fields = {"resolution": tier, "generate_audio": sound, "duration": duration}
+                estimate = client.quote(fields)
+                video = client.generate({"prompt": "A boat", **least, **fields})
+                line = emulator.bill.lines[-1]
+                costs = [cost.cny if cost.currency == "CNY" else cost.usd for cost in (estimate, video.cost)]
+                assert costs == [line.amount] * 2, (offer.model.name, fields)
+                assert (line.resolution.lower(), line.seconds) == (tier, duration)
+                assert str(line.currency) == estimate.currency
+                assert video.cost.basis in {"estimated", "billed"}
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,10 @@ class DashscopeService:
         state, account = exchange.state, self._account(exchange)
         state.rate_limiter.check((account.name, "query"), QUERIES_PER_SECOND)
         return self._response(
-            exchange, dashscope_list.list_page(exchange.query, state.engine.records(), account, state.clock.now())
+            exchange,
+            dashscope_list.list_page(
+                exchange.query, state.engine.records(), account, state.clock.now(), state.dashscope_list_field
+            ),
         )
 
     async def cancel(self, exchange: Exchange) -> Response:

@@ -34,8 +34,10 @@ def submit_request_id(task_id: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, task_id))
 
 
-def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float) -> dict[str, Any]:
-    """Return one page of the list, newest task first.
+def list_page(
+    query: Mapping[str, str], records: Iterable[TaskRecord], account: Account, now: float, field: str = "data"
+) -> dict[str, Any]:
+    """Return one page of the list, newest task first, under the name of `field`.
 
     Raises:
         Refusal: A filter is invalid, or the time window is longer than a day.
@@ -57,7 +59,7 @@ def list_page(query: Mapping[str, str], records: Iterable[TaskRecord], account: 
         "total_page": -(-len(matching) // size),
         "page_no": number,
         "page_size": size,
-        "data": [_listed(record, account, now) for record in matching[(number - 1) * size : number * size]],
+        field: [_listed(record, account, now) for record in matching[(number - 1) * size : number * size]],
     }
 
 

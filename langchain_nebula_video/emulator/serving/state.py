@@ -49,6 +49,7 @@ class State:
     site_discount: Decimal
     """The factor of Nebula's site on every price."""
     vidu_query_refusal: int | None
+    dashscope_list_field: str
     """The status code for a Vidu query at the path of the submit; None if that path answers."""
     url_lifetime: float
     """Seconds by the emulator's clock, from the end of the task."""

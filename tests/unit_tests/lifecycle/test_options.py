@@ -224,7 +224,7 @@ BAD_URLS = [
     "https://example.com?x=1", "https://example.com/?", "https://example.com#top", "https://example.com/#",
     "https://user@example.com", "https://user:pass@example.com", "https://:pass@example.com", "https://@example.com",
     "https://example.com:0", "https://example.com:99999", "https://example.com\n", "https://[::1", "file:///etc/passwd",
-    "//example.com", "https://example.com\\@evil.example",
+    "//example.com", "https://example.com\\@evil.example", "https://{workspace}.cn-beijing.maas.aliyuncs.com",
 ]  # fmt: skip
 
 
