@@ -136,7 +136,7 @@ def test_every_gateway_is_looked_at_by_what_it_has(monkeypatch: pytest.MonkeyPat
         wrong = ["doctor", "--json", "--gateway", "dashscope", "--base-url", emulator.dashscope_url("singapore")]
         result = CliRunner().invoke(app, wrong, obj={"api_key": BEIJING}, catch_exceptions=False)
         assert levels(result, "fault") == ["key accepted"]
-        assert "A key works i" in checks(result)["key accepted"]["todo"]
+        assert "A key works in one region only" in checks(result)["key accepted"]["todo"]
 
 
 # --- networks ---
