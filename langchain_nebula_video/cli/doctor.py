@@ -111,7 +111,7 @@ def doctor(
             output.print_message("No video was made: there are faults.")
         elif live:
             _make_video(output, factory, order, report)
-        else:
+        elif not faults:
             _print_offer(output, order, factory)
     if faults:
         raise typer.Exit(Exit.FAILURE if faults[0].error is None else exit_for(faults[0].error))

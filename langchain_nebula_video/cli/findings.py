@@ -162,9 +162,9 @@ def judge_models(models: Collection[str] | None, offer: Offer) -> Finding:
     if models is None:
         return Finding("model served", Level.UNKNOWN, "not told by this gateway")
     if name in models:
-        return Finding("model served", Level.OK, f"{name} is among the {len(models)} of this key")
+        return Finding("model served", Level.OK, f"{name} is one of this key's models ({len(models)})")
     others = _name_some([each for each in sorted(models) if "i2v" in each or "video" in each] or sorted(models))
-    seen = f"{name} is not among the {len(models)} of this key{': ' if others else ''}{others}"
+    seen = f"{name} is none of this key's models ({len(models)}){': ' if others else ''}{others}"
     todo = "Ask the gateway for it, or take another key or --model."
     return Finding("model served", Level.WARNING, seen, todo)
 

@@ -135,9 +135,9 @@ def test_a_refused_key_is_a_fault_and_a_missing_route_is_not(
     ("models", "level", "seen"),
     [
         (None, Level.UNKNOWN, "not told by this gateway"),
-        ({"wan2.5-i2v-preview", "gpt"}, Level.OK, "among the 2 of this key"),
-        ({"gpt", "wan2.6-i2v"}, Level.WARNING, "not among the 2 of this key: wan2.6-i2v"),
-        (set(), Level.WARNING, "not among the 0 of this key"),
+        ({"wan2.5-i2v-preview", "gpt"}, Level.OK, "one of this key's models (2)"),
+        ({"gpt", "wan2.6-i2v"}, Level.WARNING, "none of this key's models (2): wan2.6-i2v"),
+        (set(), Level.WARNING, "none of this key's models (0)"),
     ],
 )
 def test_the_model_is_looked_for_in_the_keys_list(models: set[str] | None, level: Level, seen: str) -> None:
