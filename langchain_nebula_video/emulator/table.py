@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from .enums import Status
+from .enums import Dialect, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,13 +95,15 @@ class Table:
     def row_at(self, task: Task, now: float) -> Row | None:
         """Return the row of a task; None if there is none."""
         mishap = self._mishaps.get(task.id, _NO_MISHAP)
-        visit = now if self.loop is None else self.loop.last_visit(now)
+        # The other gateways at the same address have no loop.
+        loop = self.loop if task.spec.dialect is Dialect.NEBULA else None
+        visit = now if loop is None else loop.last_visit(now)
         if mishap.unwritten:
             return None
         if mishap.gone_at is not None and mishap.before is not None and not mishap.before.status.ended:
             gone = visit > mishap.gone_at
             return Row(RowStatus.FAILURE, mishap.before.seen, CHANNEL_GONE) if gone else mishap.before
-        if self.loop is not None and visit <= task.accepted_at:
+        if loop is not None and visit <= task.accepted_at:
             return Row(RowStatus.NOT_START, None)
         status = task.status(visit)
         if mishap.stuck:

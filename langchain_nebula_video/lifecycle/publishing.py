@@ -25,7 +25,7 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.media.images import WireImage
 from langchain_nebula_video.media.urls import is_loopback, split_url
-from langchain_nebula_video.protocols import WireRequest
+from langchain_nebula_video.protocols import DOWNLOAD_HINT, WireRequest
 from langchain_nebula_video.saving.image_store import ImageStore, check_address, is_listing, listing_addresses
 
 __all__ = ["ImagePublisher", "add_bytes_hint"]
@@ -50,7 +50,9 @@ def add_bytes_hint(error: NebulaVideoError, entry: Entry | None, context: Contex
     else:
         may_be_why = isinstance(error, InvalidInputError) or type(error) is RefusedError
     if may_be_why:
-        error.hint = f"{hint} {error.hint}".strip()
+        # It would say: give the bytes.
+        rest = "" if error.hint == DOWNLOAD_HINT else error.hint
+        error.hint = f"{hint} {rest}".strip()
 
 
 def _local_digests(request: Mapping[str, object]) -> list[str]:

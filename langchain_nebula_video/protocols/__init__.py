@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from langchain_nebula_video.protocols import dashscope, litellm, nebula, newapi, uniall, videos
 from langchain_nebula_video.protocols.parsing import MAX_TASK_ID
+from langchain_nebula_video.protocols.refusal_rules import DOWNLOAD_HINT
 from langchain_nebula_video.protocols.refusals import (
     TASK_STATUS_UNKNOWN,
     find_message,
@@ -34,6 +35,7 @@ from langchain_nebula_video.protocols.wire import (
 )
 
 __all__ = [
+    "DOWNLOAD_HINT",
     "MAX_TASK_ID",
     "PROTOCOLS",
     "TASK_STATUS_UNKNOWN",

@@ -23,6 +23,7 @@ from langchain_nebula_video.errors import (
 
 __all__ = [
     "ACCEPTED_PERHAPS",
+    "DOWNLOAD_HINT",
     "FILE_HINTS",
     "INPUT_HINT",
     "OWN_FAULTS",
@@ -72,7 +73,7 @@ VENDOR_ACCOUNT_HINT = "The gateway's own account at the vendor was refused, not 
 _FORMAT_HINT = "Give a JPEG or PNG image: every gateway reads these."
 _FILE_FORMAT_HINT = "Give a JPEG or PNG image; a sound file has to be WAV or MP3."
 _SIZE_HINT = "Scale the image: under 5 MB, with sides of 360 to 2000 pixels, it passes everywhere."
-_DOWNLOAD_HINT = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
+DOWNLOAD_HINT = "The gateway could not fetch or read a file: give a public https address, or the image's bytes."
 _INSPECTION_HINT = (
     "The content check failed, and does not say why. If a file could not be fetched or read, give a public https "
     "address, or the image's bytes; else change the image or the prompt."
@@ -91,7 +92,7 @@ _CHANNEL_HINT = (
 _VENDOR_FAULT_HINT = "The vendor has a fault: repeat it later, that is safe."
 _TASK_HINT = "Check the task id and the account."
 PASSING_HINT = "The gateway has a passing fault, and no task: repeat it later, that is safe."
-FILE_HINTS = frozenset({_FORMAT_HINT, _FILE_FORMAT_HINT, _SIZE_HINT, _DOWNLOAD_HINT, _INSPECTION_HINT,
+FILE_HINTS = frozenset({_FORMAT_HINT, _FILE_FORMAT_HINT, _SIZE_HINT, DOWNLOAD_HINT, _INSPECTION_HINT,
                         _HIDDEN_WORDS_HINT})  # fmt: skip
 """The hints of errors that may be about a file."""
 
@@ -168,7 +169,7 @@ _UNKNOWN_TASK_TEXT = re.compile(_NO_SUCH_TASK, re.IGNORECASE)
 _RULES = (
     # The content check. Alibaba's list: `InvalidParameter.DataInspection` is a file that cannot be fetched or read,
     # `DataInspectionFailed` is content. The Nebula page calls the first one moderation too. So the words decide.
-    Rule(code=r"DataInspection(Failed)?", words=_NOT_FETCHED, error=InvalidInputError, hint=_DOWNLOAD_HINT),
+    Rule(code=r"DataInspection(Failed)?", words=_NOT_FETCHED, error=InvalidInputError, hint=DOWNLOAD_HINT),
     Rule(code=r"DataInspectionFailed|IPInfringementSuspect|content_policy_violation|moderation_blocked",
          error=ModerationError),
     Rule(code=r"DataInspection", words=_UNFIT, error=ModerationError),
@@ -181,10 +182,10 @@ _RULES = (
               r"read_request_body_failed", error=InvalidInputError, hint=_SIZE_HINT),
     Rule(code=r"InvalidFile\.(Audio)?(Duration|Length|Size)\w*", error=InvalidInputError, hint=INPUT_HINT),
     Rule(code=r"Invalid(Image|File|URL)\w*(\.\w+)*|\*\*\*\.ConnectionRefused|(\w+_)?Download_?Failed|"
-              r"InvalidParameter\.(Image|Audio)\w*", error=InvalidInputError, hint=_DOWNLOAD_HINT),
+              r"InvalidParameter\.(Image|Audio)\w*", error=InvalidInputError, hint=DOWNLOAD_HINT),
     # Fields.
     Rule(code=r"Invalid_?Parameter(\.\w+)?|BadRequest(\.\w+)*|invalid_request(_error)?", words=_NOT_FETCHED,
-         error=InvalidInputError, hint=_DOWNLOAD_HINT),
+         error=InvalidInputError, hint=DOWNLOAD_HINT),
     Rule(code=r"Invalid_?Parameter(\.\w+)?|invalid_request(_error)?|BadRequest(\.\w+)*|missing_model|bad_request_body|"
               r"invalid_multipart_form|invalid_seconds|plugin_(request|usage)_invalid",
          error=InvalidInputError, hint=INPUT_HINT),
@@ -232,7 +233,7 @@ _RULES = (
     Rule(code=r"ModelNotFound|model_price_error", error=RefusedError, hint=_MODEL_HINT),
     Rule(code=r"InternalError(\.\w+)*", statuses=_REFUSED, error=RefusedError, hint=_VENDOR_FAULT_HINT),
     Rule(words=r"请求上游地址失败", statuses=_REFUSED, error=RefusedError, hint=_HIDDEN_WORDS_HINT),
-    Rule(words=_NOT_FETCHED, statuses=_REFUSED, error=RefusedError, hint=_DOWNLOAD_HINT),
+    Rule(words=_NOT_FETCHED, statuses=_REFUSED, error=RefusedError, hint=DOWNLOAD_HINT),
 )  # fmt: skip
 
 REFUSALS_BY_STATUS: dict[int, Rule] = {

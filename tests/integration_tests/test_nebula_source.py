@@ -140,7 +140,8 @@ async def test_a_refused_local_image_is_told_to_become_an_address(make: Make, em
     error = await failure_of(lambda: make().generate(prompt="x", image=PICTURE))
     assert isinstance(error, InvalidInputError)
     assert error.spent is False
-    assert "https" in error.hint
+    assert "https address" in error.hint
+    assert "or the image's bytes" not in error.hint
     assert emulator.tasks == ()
 
 

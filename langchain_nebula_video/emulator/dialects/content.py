@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.emulator.enums import Dialect, Status
-from langchain_nebula_video.emulator.refusals import Reason
+from langchain_nebula_video.emulator.enums import Dialect
+from langchain_nebula_video.emulator.refusals import Reason, Refusal
 from langchain_nebula_video.emulator.serving.responses import Response
+from langchain_nebula_video.emulator.table import RowStatus
 
 from .error_envelopes import ErrorFormat, distributor_error, gateway_response, refusal_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_nebula_video.emulator.refusals import Refusal
     from langchain_nebula_video.emulator.serving.exchange import Exchange
 
 CONTENT_PATH = "/v1/videos/{task_id}/content"
@@ -40,7 +40,10 @@ async def content(exchange: Exchange) -> Response:
     account = state.accounts.authenticate(exchange.headers.get("authorization"))
     task, record = state.engine.find(exchange.path_params["task_id"], account, _DIALECTS)
     exchange.dialect = task.spec.dialect
-    if record.status is not Status.SUCCEEDED:
+    row = state.table.row_at(task, state.clock.now())
+    if row is None:
+        raise Refusal(Reason.UNKNOWN_TASK, "task_not_exist")
+    if row.status is not RowStatus.SUCCESS:
         message = f"Task is not completed yet, current status: {record.status}"
         return gateway_response(exchange, _video_error("", message, ""), 400)
     return Response(200, await state.video_cache.for_task(task), {"content-type": "video/mp4"})

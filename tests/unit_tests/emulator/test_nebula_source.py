@@ -372,6 +372,20 @@ async def test_an_old_row_keeps_its_dead_address(http: httpx.AsyncClient, clock:
     assert (await http.get(url, headers={"Authorization": ""})).status_code == 403
 
 
+async def test_the_video_itself_is_served_once_the_row_says_success(
+    http: httpx.AsyncClient, emulator: Emulator, clock: Clock
+) -> None:
+    task_id = await submit(http, resolution="480p")
+    clock.advance(emulator.tasks[0].finished_at - clock.now())
+    assert (await http.get(f"/v1/videos/{task_id}/content")).status_code == 400
+    clock.advance(BEAT)
+    assert (await http.get(f"/v1/videos/{task_id}/content")).headers["content-type"] == "video/mp4"
+    emulator.faults.add("submit", "unwritten")
+    lost = objects_of((await http.post(PATH, json=a_request())).text)[0]["task_id"]
+    clock.advance(LONGEST)
+    assert (await http.get(f"/v1/videos/{lost}/content")).status_code == 404
+
+
 # --- Money ---
 
 
