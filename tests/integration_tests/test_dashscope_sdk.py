@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import io
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from langchain_nebula_video.emulator import Clock, Dialect, Emulator, Status
+from tests.tables import each_row
 
 dashscope = pytest.importorskip("dashscope", reason="the vendor's SDK is not installed: pip install dashscope")
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 KEY = "sk-beijing"
 MODEL = "wan2.2-i2v-plus"
 IMAGE = "https://example.com/cat.jpg"
+FIRST = {"type": "first_frame", "url": IMAGE}
+LAST = {"type": "last_frame", "url": "https://example.com/dog.jpg"}
 REQUEST: dict[str, Any] = {"model": MODEL, "prompt": "a cat runs", "img_url": IMAGE, "resolution": "480P", "seed": 1}
 LONGEST = 300.0
 AT_ONCE = 1_000_000.0
@@ -178,6 +183,51 @@ def test_first_and_last_frame(emulator: Emulator) -> None:
     )
     assert response.output.task_status == "SUCCEEDED"
     assert emulator.requests[0].path.endswith("/image2video/video-synthesis")
+
+
+@each_row(
+    ("model", "frames", "yuan"),
+    [
+        ("wan2.6-i2v", {"img_url": IMAGE}, "3.0"),
+        ("wan2.6-i2v-flash", {"img_url": IMAGE}, "1.50"),
+        ("wan2.6-i2v-flash", {"img_url": IMAGE, "audio": False}, "0.75"),
+        ("wan2.7-i2v", {"media": [FIRST]}, "3.0"),
+        ("wan2.7-i2v-2026-04-25", {"media": [FIRST, LAST]}, "3.0"),
+        ("wan3.0-video", {"media": [FIRST], "ratio": "adaptive"}, "3.00"),
+        ("wan3.0-video", {"ratio": "9:16"}, "3.00"),
+        ("happyhorse-1.1-i2v", {"media": [FIRST]}, "4.5"),
+    ],
+)
+def test_the_newer_models_take_what_the_sdk_sends(
+    emulator: Emulator, model: str, frames: dict[str, Any], yuan: str
+) -> None:
+    """Their frames are a list that the caller builds, and billed and made seconds are told apart."""
+    before = emulator.bill.cny
+    response = dashscope.VideoSynthesis.call(
+        model=model, prompt="a cat runs", resolution="720P", **copy.deepcopy(frames)
+    )
+    assert (response.status_code, response.output.task_status) == (200, "SUCCEEDED"), response
+    usage = response.usage
+    assert (usage.duration, usage.output_video_duration, usage.SR, usage.video_count) == (5.0, 5, 720, 1)
+    assert emulator.bill.cny - before == Decimal(yuan)
+
+
+def test_a_local_first_frame_among_the_media_is_uploaded(emulator: Emulator, picture: Path) -> None:
+    """With the header that has it looked up."""
+    media = [{"type": "first_frame", "url": f"file://{picture}"}]
+    response = dashscope.VideoSynthesis.call(model="wan2.7-i2v", prompt="x", media=media, resolution="720P", duration=2)
+    assert response.output.task_status == "SUCCEEDED"
+    assert emulator.tasks[0].request["input"]["media"][0]["url"].startswith("oss://dashscope-instant/")
+    assert max(ImageStat.Stat(first_frame(response.output.video_url)).mean[1:]) < 20  # red
+
+
+def test_media_that_a_model_does_not_take_are_refused(emulator: Emulator) -> None:
+    """As two first frames; nothing is made."""
+    call = dashscope.VideoSynthesis.async_call
+    for media in ([FIRST, FIRST], [LAST], []):
+        refused = call(model="wan2.7-i2v", prompt="x", media=copy.deepcopy(media))
+        assert (refused.status_code, refused.code) == (400, "InvalidParameter")
+    assert emulator.tasks == ()
 
 
 def test_singapore_is_another_door(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
