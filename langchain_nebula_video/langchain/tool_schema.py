@@ -78,6 +78,8 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
     formats = " or ".join(offer.images.formats[:2])
     alone = "" if offer.requires("image") else ' Write "none" for a video of the prompt alone.'
     sharper = "Higher is sharper and costs more." if len(offer.resolutions) > 1 else f"Only {offer.resolutions[0]}."
+    needed = offer.requires("reference_images")
+    without = "use the newest image of the conversation" if needed else "animate one image; with it, give no image"
     grows = " The cost grows in proportion." if len(model.durations) > 1 else ""
     return {
         "prompt": (str, Field(description=wish))
@@ -106,8 +108,7 @@ def _all_fields(offer: Offer) -> dict[str, tuple[Any, Any]]:
                 default=None,
                 max_length=model.max_references or None,
                 description=f"The https URLs of up to {model.max_references} images that show who or what appears, or "
-                "the numbers of images of the conversation. Leave it out to use the newest image of the conversation; "
-                "never copy base64 data here.",
+                f"the numbers of images of the conversation. Leave it out to {without}; never copy base64 data here.",
             ),
         ),
         # No enum: Gemini knows only enums of strings.

@@ -324,3 +324,49 @@ def test_off_peak_is_given_more_than_the_48_hours_that_the_page_tells(name: str)
     model: Model = MODELS[name]
     assert model.slowest == 48 * 3600
     assert model.timeout > 48 * 3600
+
+
+# --- limits of the model, or of the gateway ---
+
+
+def test_a_model_s_own_image_limits_count_with_the_gateway_s_schemes() -> None:
+    newer = MODELS["wan2.7-i2v"].images
+    assert newer is not None
+    for gateway in (BEIJING, SINGAPORE, PASSTHROUGH):
+        assert find_offer("wan2.7-i2v", gateway).images == replace(newer, schemes=gateway.images.schemes)
+        assert find_offer("wan2.6-i2v", gateway).images is gateway.images
+    assert "oss" in find_offer("wan2.7-i2v", BEIJING).images.schemes
+
+
+@each_row(
+    ("prompt", "length"),
+    [
+        ("x" * 5000, None),
+        ("猫" * 2500, None),
+        ("x" * 2000 + "猫" * 1500, None),
+        ("x" * 5001, "5001 characters; happyhorse-1.1-i2v reads 5000 and drops the rest"),
+        ("猫" * 2501, "5002 characters, where a Chinese one counts as 2; happyhorse-1.1-i2v reads 5000"),
+        ("あ" * 2501, "5002 characters"),
+        ("고" * 2501, "5002 characters"),
+        ("，" * 2501, "5002 characters"),
+        ("é" * 5000, None),
+    ],
+)
+def test_of_some_prompts_a_chinese_character_counts_twice(prompt: str, length: str | None) -> None:
+    offer = find_offer("happyhorse-1.1-i2v", BEIJING)
+    if length is None:
+        assert offer.complete(build_request(smallest(offer), {"prompt": prompt})).prompt == prompt
+    else:
+        refused(offer, f"The prompt has {length}", prompt=prompt)
+
+
+@each_row("generate_audio", [True, False])
+def test_sound_is_estimated_as_it_is_made(generate_audio: bool) -> None:
+    """A model that always has sound has one price."""
+    flash = find_offer("wan2.6-i2v-flash", BEIJING)
+    asked = flash.complete(build_request(smallest(flash), {"generate_audio": generate_audio}))
+    assert flash.estimate(asked, Decimal(1)).cny == (Decimal("1.50") if generate_audio else Decimal("0.75"))
+    with_own = flash.complete(build_request(smallest(flash), {"audio_url": "https://example.com/a.mp3"}))
+    assert flash.estimate(with_own, Decimal(1)).cny == Decimal("1.50")
+    always = row(BEIJING, {"720p": Decimal(2)}, always_sound=True, silent_prices={"dashscope": {"720p": Decimal(1)}})
+    assert always.estimate(always.complete(smallest(always)), Decimal(1)).cny == Decimal(10)

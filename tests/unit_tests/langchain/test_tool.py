@@ -388,6 +388,9 @@ def _made(gateway: Gateway, word: str = "SUCCEEDED") -> None:
         (VIDU, PICTURE, {"image": "1", "last_image": "none"}, {"image": OTHER}),
         (VIDU, PICTURE, {"image": None}, {"image": URL}),
         (VIDU, PICTURE, {"image": ""}, {"image": URL}),
+        (VIDU, PICTURE, {"reference_images": [OTHER]}, {"reference_image_urls": [OTHER]}),
+        (VIDU, PICTURE, {"reference_images": []}, {"image": URL}),
+        (VIDU, PICTURE, {"reference_images": [OTHER], "image": "none"}, {"reference_image_urls": [OTHER]}),
         (MIX, PICTURE, {}, {"reference_image_urls": [URL]}),
         (MIX, PICTURE, {"reference_images": [OTHER]}, {"reference_image_urls": [OTHER]}),
         (MIX, PICTURE, {"reference_images": []}, {"reference_image_urls": [URL]}),
@@ -412,6 +415,7 @@ async def test_the_conversation_s_image_goes_where_the_model_wants_it(
     [
         (MIX, {}, "No image was given, and there is none in the conversation"),
         (VIDU, {"last_image": URL}, "There is a last_image and no image"),
+        (VIDU, {"reference_images": [URL], "image": OTHER}, "There are frames and reference images"),
         (VIDU, {"last_image": URL, "image": "none"}, "There is a last_image and no image"),
         ({}, {"image": "none"}, "The image 'none' is neither a URL nor a data: URI"),
         (MIX, {"reference_images": [URL], "prompt": "@Image2 waves"}, "The prompt names @Image2"),

@@ -254,6 +254,30 @@ def test_an_agent_with_plain_vidu_is_told_that_text_is_enough() -> None:
     assert "made of the prompt alone" not in tool_of("nebula", "wan2.5-i2v-preview").description
 
 
+@each_row(
+    ("gateway", "model", "always"),
+    [
+        ("dashscope", "wan2.7-i2v", True),
+        ("dashscope", "happyhorse-1.1-i2v", True),
+        ("dashscope", "wan2.6-i2v-flash", False),
+        ("uniall", "wan2.6-video-720p", True),
+        ("uniall", "wan2.6-i2v-flash-720p-silent", False),
+    ],
+)
+def test_an_agent_is_told_of_sound_that_cannot_be_turned_off(gateway: str, model: str, always: bool) -> None:
+    assert ("The video always has sound." in tool_of(gateway, model).description) is always
+    assert not (always and "generate_audio" in shown(gateway, model)["properties"])
+
+
+def test_an_agent_is_told_that_references_stand_instead_of_a_first_frame() -> None:
+    optional, needed = (
+        shown("uniall", model)["properties"]["reference_images"]["description"]
+        for model in ("viduq3p-720p", "viduq3p-mix-720p")
+    )
+    assert "Leave it out to animate one image; with it, give no image" in optional
+    assert "Leave it out to use the newest image" in needed
+
+
 @each_row("dropped", ["model", "gateway"])
 def test_an_agent_with_text_alone_hears_nothing_of_an_image(dropped: str) -> None:
     """Whether it is the model that takes none, or its gateway that has no place for one."""

@@ -893,6 +893,48 @@ def test_the_hint_for_a_wrong_size_names_a_right_one(size: tuple[int, int]) -> N
         assert all(360 <= side <= 2000 for side in size)
 
 
+RATIOS = [replace(DASHSCOPE, **limits) for limits in (
+    {"sides": (240, 8000), "max_ratio": 8.0}, {"sides": (300, None), "max_ratio": 2.5},
+    {"sides": None, "max_ratio": 2.0}, {"sides": (300, None), "max_ratio": None},
+)]  # fmt: skip
+
+
+def fits(limits: ImageLimits, size: tuple[int, int]) -> bool:
+    (low, high), ratio = limits.sides or (1, None), limits.max_ratio
+    short, long = sorted(size)
+    return low <= short and (high is None or long <= high) and (ratio is None or long <= ratio * short)
+
+
+@given(st.sampled_from(RATIOS), st.tuples(st.integers(1, 20_000), st.integers(1, 20_000)))
+def test_proportions_and_open_ends_are_kept_to_and_the_hint_names_a_right_size(
+    limits: ImageLimits, size: tuple[int, int]
+) -> None:
+    try:
+        wire(png_header(*size), limits)
+    except InvalidRequestError as error:
+        assert not fits(limits, size)
+        width, height = map(int, re.findall(r"(\d+), (\d+)", error.hint)[-1])
+        assert fits(limits, (width, height)), error.hint
+    else:
+        assert fits(limits, size)
+
+
+@each_row(
+    ("limits", "size", "told", "hint"),
+    [
+        (RATIOS[0], (2000, 200), "reads sides of 240 to 8000 pixels, one side at most 8 times the other", "pad"),
+        (RATIOS[0], (2400, 240), "one side at most 8 times the other", "(2400, 300)"),
+        (RATIOS[1], (100, 100), "reads sides of 300 pixels or more, one side at most 2.5 times", "resize((300, 300))"),
+        (RATIOS[2], (100, 300), "reads one side at most 2 times the other", "(150, 300)"),
+        (RATIOS[3], (299, 900), "reads sides of 300 pixels or more.", "resize((300, 903))"),
+    ],
+)
+def test_what_is_wrong_with_the_proportions_is_told(
+    limits: ImageLimits, size: tuple[int, int], told: str, hint: str
+) -> None:
+    assert hint in refused(png_header(*size), told, limits=limits).hint
+
+
 # --- transparency ---
 
 
