@@ -85,8 +85,6 @@ class LookFaults:
     known: bool
     """Whether the journal has the task, or an answer has told of it."""
     count: int = 0
-    refused: int = 0
-    """How many of the last ones in a row were refused to the key."""
     first_of_its_kind: bool = False
     """Whether the one before the last was of another kind, or a look that was answered."""
     _kind: FaultKind | None = field(default=None)
@@ -95,7 +93,7 @@ class LookFaults:
 
     def end(self) -> None:
         """Forget all: a look was answered."""
-        self.known, self.count, self.refused, self._kind = True, 0, 0, None
+        self.known, self.count, self._kind = True, 0, None
 
     def add(self, error: RequestError, now: float, age: float) -> bool:
         """Count a fault. Return whether it has to be believed now; else it may pass.
@@ -107,7 +105,6 @@ class LookFaults:
         """
         kind = kind_of(error)
         self.count += 1
-        self.refused = self.refused + 1 if error.status_code in REFUSED_STATUSES else 0
         self.first_of_its_kind = kind is not self._kind
         if self.first_of_its_kind:
             self._kind, self._looks, self._since = kind, 0, now

@@ -103,14 +103,14 @@ class Poller:
             what, _, hint = reason.partition(". ")
             raise TaskError(f"{what}.", task=task, hint=f"{hint} Do not submit it again before that.")
 
-    async def request_status(self, task_id: str, deadline: float, refused: int = 0) -> TaskSnapshot:
+    async def request_status(self, task_id: str, deadline: float, faults: int = 0) -> TaskSnapshot:
         """Request a task's status once. If there are several routes, try each until one tells of the task.
 
         Args:
             task_id: The task.
             deadline: On the runtime's clock.
-            refused: How many looks before this one were refused to the key in a row. After the first of them, the
-                other routes are tried less and less often.
+            faults: How many looks before this one went wrong in a row. After the first of them, a route that is there
+                is followed by the others less and less often.
 
         Raises:
             RequestError: no route gave an answer about the task. Of several failures, the one that says least
@@ -119,6 +119,7 @@ class Poller:
         context = self._context
         routes = context.protocol.build_fetch(task_id)
         failures: list[RequestError] = []
+        tries_others = faults & (faults - 1) == 0  # after 0, 1, 2, 4, 8, … faults
         for offset in range(len(routes)):
             route = (self._route + offset) % len(routes)
             try:
@@ -126,13 +127,14 @@ class Poller:
                 snapshot = context.protocol.parse_fetch(reply)
                 if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
-                    continue
+                    if tries_others:
+                        continue
+                    break
                 context.check_task(reply, task_id)
             except RequestError as error:
                 failures.append(error)
-                if error.status_code in REFUSED_STATUSES and refused & (refused - 1) == 0:  # at 0, 1, 2, 4, 8, …
-                    continue
-                if error.status_code not in _NO_SUCH_PATH:
+                refused = error.status_code in REFUSED_STATUSES and tries_others
+                if error.status_code not in _NO_SUCH_PATH and not refused:
                     break
             else:
                 self._route = route
@@ -174,7 +176,7 @@ class Poller:
             await runtime.sleep(pause)
             fault: RequestError | None = None
             try:
-                snapshot = await self.request_status(task.task_id, deadline, faults.refused)
+                snapshot = await self.request_status(task.task_id, deadline, faults.count)
             except RequestError as error:
                 fault = error
                 if faults.add(error, runtime.now(), reporter.elapsed()):

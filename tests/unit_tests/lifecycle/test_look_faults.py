@@ -293,13 +293,16 @@ def test_a_refused_look_is_tried_the_other_way_which_is_remembered(clock: FakeCl
     assert gateway.asked == ["/v1/video/generations", "/v1/videos", "/v1/videos", "/v1/videos"]
 
 
-def test_where_both_ways_are_refused_the_second_is_tried_less_and_less(clock: FakeClock) -> None:
-    gateway = TwoWays([running(), NO_RIGHT], [NO_RIGHT])
-    with pytest.raises(RefusedError):
-        gateway.client(clock).wait("task-1")
-    first, second = (gateway.asked.count(path) for path in gateway.answers)
-    assert second == 6  # after 0, 1, 2, 4, 8 and 16 refused looks
-    assert first > 3 * second
+@pytest.mark.parametrize(("first", "second"), [(NO_RIGHT, NO_RIGHT), (PAGE, NO_PATH)])
+def test_where_neither_way_tells_the_second_is_tried_less_and_less(
+    first: httpx.Response, second: httpx.Response, clock: FakeClock
+) -> None:
+    gateway = TwoWays([running(), first], [second])
+    with pytest.raises((RefusedError, TaskTimeoutError)):
+        gateway.client(clock).wait("task-1", timeout=350)
+    one, other = (gateway.asked.count(path) for path in gateway.answers)
+    assert other == 6  # after 0, 1, 2, 4, 8 and 16 faulty looks
+    assert one > 3 * other
 
 
 @each_row(
