@@ -42,6 +42,8 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
         row.region is None or row.region in REGIONS,
         f"There is no region {row.region!r}: there are {', '.join(REGIONS)}",
     )
+    for root in (row.api_root, *row.other_roots):
+        _check(not root or root.startswith("/"), f"The path {root!r} must begin with a slash")
     _check(not row.prefix or row.prefix.startswith("/"), f"The prefix {row.prefix!r} must begin with a slash")
     _check_fields(row.carries | row.requires)
     _check(row.carries >= _MANDATORY_FIELDS, "A gateway carries duration and resolution: every request has them")
@@ -97,6 +99,10 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
         row.frames in (forms if row.prices else get_args(FrameForm)),
         f"{row.name} writes its frames as {row.frames!r}, which no protocol of its gateways can",
     )
+    _check(
+        not (row.always_sound and "generate_audio" in row.takes), f"{row.name} always has sound, and a switch for it"
+    )
+    _check(row.cjk_weight >= 1, f"{row.name} counts a Chinese character as {row.cjk_weight!r}")
     _check(row.images is None or _is_possible(row.images), f"{row.name} has limits that no image can meet")
     _check_silent_prices(row)
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")

@@ -150,15 +150,20 @@ def _model_facts(model: Model) -> Iterator[tuple[str, str]]:
     each = [f"{_time_range([span])} for {seconds} s" if seconds else _time_range([span]) for seconds, span in spans]
     yield "Time", f"usually {', '.join(each)}; given up after {_format_time(model.timeout)}"
     yield "Frames", f"{model.fps} a second"
+    if model.always_sound:
+        yield "Sound", "always"
     yield "Proportions", ", ".join(model.aspect_ratios) or "those of the image"
     if model.max_prompt is not None:
-        yield "Prompt", f"at most {model.max_prompt} characters"
+        counted = f"; a Chinese one counts as {model.cjk_weight}" if model.cjk_weight > 1 else ""
+        yield "Prompt", f"at most {model.max_prompt} characters{counted}"
     if "negative_prompt" in model.takes:
         yield "Negative", f"at most {model.max_negative_prompt} characters"
     if model.max_references:
         yield "References", f"at most {model.max_references}"
     if model.templates:
         yield "Templates", ", ".join(model.templates)
+    if model.source:
+        yield "Source", model.source
 
 
 def _default_note(default: object, choices: Sequence[object]) -> str:
@@ -225,10 +230,13 @@ def _model_as_dict(model: Model) -> dict[str, Any]:
         "max_prompt": model.max_prompt,
         "max_negative_prompt": model.max_negative_prompt,
         "max_references": model.max_references,
+        "cjk_weight": model.cjk_weight,
+        "always_sound": model.always_sound,
         "templates": model.templates,
         "aspect_ratios": model.aspect_ratios,
         "typical_seconds": {str(seconds): times for seconds, times in model.typical_seconds.items()},
         "timeout": model.timeout,
+        "source": model.source,
     }
 
 

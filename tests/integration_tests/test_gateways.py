@@ -433,6 +433,19 @@ def test_a_local_image_is_uploaded_once_for_each_model(emulator: Emulator) -> No
     assert counted(emulator, "GET", "/uploads") == counted(emulator, "POST", "/oss") == 2
 
 
+def test_local_frames_of_a_list_of_media_are_uploaded_too(emulator: Emulator) -> None:
+    """And the header goes along that has them looked up."""
+    last = images.sample("another photograph", (640, 480))
+    with NebulaVideoClient(**reached(emulator, "dashscope"), model="wan2.7-i2v") as client:
+        client.generate(prompt="x", image=PHOTOGRAPH, last_image=last, audio_url="https://example.com/song.mp3")
+    (task,) = emulator.tasks
+    media = {each["type"]: each["url"] for each in task.request["input"]["media"]}
+    assert list(media) == ["first_frame", "last_frame", "driving_audio"]
+    assert [url.partition("://")[0] for url in media.values()] == ["oss", "oss", "https"]
+    assert task.image_digest == hashlib.sha256(PHOTOGRAPH).hexdigest()
+    assert counted(emulator, "POST", "/oss") == 2
+
+
 def test_a_local_image_is_uploaded_again_after_two_days(emulator: Emulator) -> None:
     """Two days by the calendar: while a machine sleeps, the other clock may stand still."""
 

@@ -506,6 +506,35 @@ def test_images_are_held_to_the_gateway_s_sides_to_the_pixel(
 
 
 @each_row(
+    ("model", "taken", "refused"),
+    [
+        ("wan2.7-i2v", [(240, 240), (240, 1920), (8000, 1000)], [(239, 240), (240, 1921), (8001, 1100)]),
+        ("wan3.0-video", [(240, 8000)], [(239, 240), (240, 8001)]),
+        ("happyhorse-1.1-i2v", [(300, 750), (2400, 1000)], [(299, 300), (751, 300)]),
+        ("wan2.6-i2v", [(2000, 360)], [(2001, 400), (359, 360)]),
+    ],
+)
+@each_row("gateway", ["dashscope", "dashscope-intl", "dashscope-passthrough"])
+def test_a_model_s_own_limits_replace_the_gateway_s(
+    gateway: str, model: str, taken: list[tuple[int, int]], refused: list[tuple[int, int]]
+) -> None:
+    desk = ImageDesk(gateway, model)
+    for size in taken:
+        desk.takes(image=picture(*size, form="PNG", mode="1"))
+    for width, height in refused:
+        desk.refuses(f"{width} x {height} pixels", image=picture(width, height, form="PNG", mode="1"))
+
+
+def test_a_model_s_own_size_and_formats_replace_the_gateway_s() -> None:
+    newer, horse = ImageDesk("dashscope", "wan2.7-i2v"), ImageDesk("dashscope", "happyhorse-1.1-i2v")
+    newer.takes(image=padded(20 * 1024 * 1024))
+    newer.refuses("at most 20,971,520 bytes", image=padded(20 * 1024 * 1024 + 1))
+    horse.refuses("at most 10,485,760 bytes", image=padded(10 * 1024 * 1024 + 1))
+    newer.takes(image=picture(form="BMP"))
+    horse.refuses("The image is BMP", image=picture(form="BMP"))
+
+
+@each_row(
     ("gateway", "model", "name"),
     [
         ("dashscope", "wan2.2-kf2v-flash", "image"),

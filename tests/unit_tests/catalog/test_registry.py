@@ -235,6 +235,9 @@ def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
     [
         ({"protocol": "soap"}, "There is no protocol 'soap': there are nebula, dashscope, dashscope-passthrough, uni"),
         ({"prefix": "alibailian"}, "The prefix 'alibailian' must begin with a slash"),
+        ({"api_root": "v1"}, "The path 'v1' must begin with a slash"),
+        ({"other_roots": ("/v1", "v2")}, "The path 'v2' must begin with a slash"),
+        ({"region": "moon-1"}, "There is no region 'moon-1': there are cn-beijing, ap-southeast-1, us-east-1"),
         ({"carries": FIELDS | {"colour"}}, "A request has no field colour: it has "),
         ({"carries": FIELDS | {"model"}}, "A request has no field model: it has "),
         ({"requires": frozenset({"sound", "colour"})}, "A request has no field colour, sound: it has "),
@@ -300,6 +303,11 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
         ({"timeout": float("nan")}, "acme-clip is given no time"),
         ({"takes": frozenset({"colour"})}, "A request has no field colour: it has "),
         ({"requires": frozenset({"colour"})}, "A request has no field colour: it has "),
+        (
+            {"always_sound": True, "takes": frozenset({"generate_audio"})},
+            "acme-clip always has sound, and a switch for it",
+        ),
+        ({"cjk_weight": 0}, "acme-clip counts a Chinese character as 0"),
         ({"frames": "media"}, "acme-clip writes its frames as 'media', which no protocol of its gateways can"),
         ({"frames": "list"}, "acme-clip writes its frames as 'list', which no protocol"),
         ({"frames": "list", "prices": {}}, "acme-clip writes its frames as 'list', which no protocol"),
