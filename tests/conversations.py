@@ -37,6 +37,8 @@ class Producer:
     """Whether the conversation holds the address, not the picture."""
     rendered: bool = False
     """Whether the picture was taken apart and encoded anew."""
+    claimed: bool = False
+    """Whether only an assistant's words speak of it: whoever wants it animated names it."""
 
     def __repr__(self) -> str:
         return self.name
@@ -46,9 +48,9 @@ PRODUCERS: list[Producer] = []
 Decorator = Callable[[Make], Make]
 
 
-def producer(made_by: str, *, by_address: bool = False, rendered: bool = False) -> Decorator:
+def producer(made_by: str, *, by_address: bool = False, rendered: bool = False, claimed: bool = False) -> Decorator:
     def add(make: Make) -> Make:
-        PRODUCERS.append(Producer(make.__name__, make, made_by, by_address, rendered))
+        PRODUCERS.append(Producer(make.__name__, make, made_by, by_address, rendered, claimed))
         return make
 
     return add
@@ -282,7 +284,7 @@ def user_markdown(picture: bytes, address: str) -> list[Any]:
     return [HumanMessage(f"Animate ![my cat]({address.removesuffix('.png')}).")]
 
 
-@producer("the assistant", by_address=True)
+@producer("the assistant", by_address=True, claimed=True)
 def assistant_markdown(picture: bytes, address: str) -> list[Any]:
     return [AIMessage(f"I found this one: ![a cat]({address})\nShall I animate it?")]
 

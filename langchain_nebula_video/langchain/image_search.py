@@ -59,7 +59,7 @@ _IMAGE_IN_TEXT = re.compile(
 )
 # Words that follow a picture's name or its query without a space.
 _GLUED_WORDS = re.compile(
-    r"(?P<picture>.*?\.(?:png|jpe?g|webp|bmp)(?:[?#@!][\x21-\x7e]*)?)[^\x00-\x7f].*", re.IGNORECASE
+    r"(?P<picture>.*?\.(?:png|jpe?g|webp|bmp)(?:[?#@!*_][\x21-\x7e]*)?)[^\x00-\x7f].*", re.IGNORECASE
 )
 _FENCED = re.compile(r"```(?:json)?\s*(?P<inside>.*?)\s*```", re.DOTALL | re.IGNORECASE)
 _JSON_START = re.compile(r"[{\[]\s*[\"{\[]")
@@ -74,11 +74,18 @@ _MAX_DEPTH = 8
 _MAPPING_DEPTH, _OBJECT_DEPTH = 1, 3  # attributes of objects may lead anywhere, so they use up more of the depth
 
 
-def images_in_chat_message(fields: Mapping[str, Any]) -> list[Any]:
-    """The images in a message of a person, an assistant or the system."""
+def images_in_chat_message(fields: Mapping[str, Any], *, words: bool = True) -> list[Any]:
+    """The images in a message of a person, an assistant or the system; with `words=False`, not those in its text."""
     extra = fields.get("additional_kwargs")
     outputs = extra.get("tool_outputs") if isinstance(extra, Mapping) else None  # OpenAI's built-in tools
-    return [*_in_content(fields.get("content"), expect_image=False), *_in_value(outputs, expect_image=False)]
+    content = fields.get("content")
+    if not words:
+        content = [item for item in content if not _is_text(item)] if isinstance(content, list | tuple) else None
+    return [*_in_content(content, expect_image=False), *_in_value(outputs, expect_image=False)]
+
+
+def _is_text(item: object) -> bool:
+    return isinstance(item, str) or (isinstance(item, Mapping) and str(item.get("type")) in _TEXT_BLOCKS)
 
 
 def images_in_tool_message(fields: Mapping[str, Any]) -> list[Any]:
@@ -94,7 +101,7 @@ def text_without_images(text: str) -> str:
     """A text without its image URLs and their markup; `""` if no words remain."""
     if as_data_uri(text.strip()) is not None:
         return ""
-    bare = _IMAGE_IN_TEXT.sub(lambda match: match[0].replace(_image_in_match(match) or "", "", 1), text)
+    bare = _IMAGE_IN_TEXT.sub(lambda match: match[0].replace(_written_in_match(match) or "", "", 1), text)
     words = _WHITESPACE.sub(" ", _EMPTY_MARKUP.sub(lambda match: match["label"] or "", bare)).strip()
     return words if any(map(str.isalnum, words)) else ""
 
@@ -156,10 +163,21 @@ def _split_json(text: str) -> tuple[Any, str]:
 
 
 def _image_in_match(match: re.Match[str]) -> str | None:
-    url: str = match["embedded"] or match["linked"].rstrip(".,;:!?*_")
-    glued = None if match["embedded"] else _GLUED_WORDS.fullmatch(url)
-    url = glued["picture"] if glued else url
-    return url if as_data_uri(url) or is_image_link(url, expect_image=bool(match["embedded"])) else None
+    written = _written_in_match(match)
+    return None if written is None else written.replace("&amp;", "&")  # summaries are written as XML
+
+
+def _written_in_match(match: re.Match[str]) -> str | None:
+    """The image's address as the text has it."""
+    embedded, linked = match["embedded"], match["linked"]
+    if embedded is not None:
+        url = embedded
+    else:
+        emphasis = match.string[match.start() - 1 : match.start()]  # a signature too may end with an underscore
+        behind = ".,;:!?" + (emphasis if emphasis in {"*", "_"} else "")
+        glued = _GLUED_WORDS.fullmatch(linked)
+        url = (glued["picture"] if glued else linked).rstrip(behind)
+    return url if as_data_uri(url) or is_image_link(url, expect_image=embedded is not None) else None
 
 
 def _in_value(value: object, *, expect_image: bool, depth: int = _MAX_DEPTH) -> Iterator[Any]:

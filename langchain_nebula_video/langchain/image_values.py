@@ -7,14 +7,14 @@ pixel is decoded.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, detect_format
-from langchain_nebula_video.media.images import image_from_block
+from langchain_nebula_video.media.formats import MIME_TYPES, detect_format, inspect_image
+from langchain_nebula_video.media.images import decode_base64, image_from_block
 from langchain_nebula_video.media.urls import split_url, url_fingerprint
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "is_pil_image",
     "is_remote",
     "is_url",
+    "is_whole_picture",
     "parse_handle",
     "truncate",
 ]
@@ -51,8 +52,10 @@ _NON_IMAGE_SUFFIXES = frozenset(
      "tif", "tiff", "heic", "avif", "pdf", "html", "htm", "json", "xml", "txt", "md", "csv", "zip", "gz", "js",
      "css", "doc", "docx", "xls", "xlsx", "ppt", "pptx"}
 )  # fmt: skip
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]++={0,2}\s*+")
 _MAX_TEXT = 80
+_MIN_SIDE = 32
+"""Pixels."""
 
 
 def is_url(text: str) -> bool:
@@ -91,6 +94,23 @@ def as_data_uri(text: str) -> str | None:
 def is_image_bytes(data: bytes) -> bool:
     """Whether the bytes start like an image file."""
     return detect_format(data[:64]) in _FORMATS
+
+
+def is_whole_picture(source: Any) -> bool:
+    """Whether inline data is a complete image of more than a few pixels. Language models make up small ones."""
+    data = _unwrap_block(source)
+    if isinstance(data, str):
+        try:
+            data = decode_base64(data.partition(",")[2])
+        except ValueError:
+            return False
+    if not isinstance(data, bytes):
+        return True
+    try:
+        info = inspect_image(data)
+    except InvalidRequestError:
+        return False
+    return min(info.width, info.height) >= _MIN_SIDE
 
 
 def is_pil_image(value: object) -> bool:
@@ -155,8 +175,8 @@ def _is_remote(data: object) -> bool:
 def _first_bytes(text: str) -> bytes:
     """The first bytes of base64 text; empty if it is not base64."""
     try:
-        return base64.b64decode("".join(text[:120].split())[:64], validate=True)
-    except (binascii.Error, ValueError):
+        return decode_base64("".join(unquote(text[:160]).split())[:64])
+    except ValueError:
         return b""
 
 

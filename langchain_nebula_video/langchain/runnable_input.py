@@ -68,7 +68,7 @@ class InputReader:
     def _read_messages(self, messages: list[BaseMessage], known: Mapping[str, Any]) -> dict[str, Any]:
         """The newest image, and the user's last words if there is no other prompt."""
         offer = self._find_offer(known.get("model"))
-        image = newest_image(messages)
+        image = newest_image(messages, claims=True)
         if image is None and (offer.requires("image") or offer.requires("reference_images")):
             raise InvalidRequestError(
                 "The message carries no image.",

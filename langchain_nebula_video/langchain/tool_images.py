@@ -8,10 +8,13 @@ from typing import Any
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.conversation import chosen, images, newest_image
-from langchain_nebula_video.langchain.image_values import is_url, parse_handle
+from langchain_nebula_video.langchain.image_values import is_url, is_whole_picture, parse_handle
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
 
 __all__ = ["resolve_images"]
+
+
+_MAX_LISTED = 10
 
 
 def resolve_images(
@@ -43,6 +46,13 @@ def resolve_images(
     newest = newest_image(messages, besides=[] if last is None else [last])
     if newest is None and offer.requires(main):
         other = "none" if last is None else "no other"
+        claimed = [image.handle for image in images(messages) if image.claimed and image.source != last]
+        if claimed:
+            raise InvalidRequestError(
+                f"No image was given, and the conversation has {other} but image {claimed[-1]}, of which only the "
+                "assistant's own words speak.",
+                hint=f"If it is real, give its number: {claimed[-1]}. Else give the image's https URL.",
+            )
         raise InvalidRequestError(
             f"No image was given, and there is {other} in the conversation.", hint="Give the image's https URL."
         )
@@ -58,7 +68,19 @@ def _resolve(given: Any, messages: list[Any], *, files_allowed: bool) -> Any:
     if isinstance(given, list | tuple):
         return [_resolve(item, messages, files_allowed=files_allowed) for item in given]
     if not isinstance(given, str) or is_url(given):
-        return given
+        return _not_made_up(given, messages)
     if parse_handle(given) or (not files_allowed and images(messages)):
         return chosen(given, messages).source
     return given  # a file of the image folder, or an invalid image that is refused where images are read
+
+
+def _not_made_up(given: Any, messages: list[Any]) -> Any:
+    """An image as it was given, unless a language model made its data up while there are pictures."""
+    if isinstance(given, str) and given.lstrip()[:5].lower() == "data:" and not is_whole_picture(given):
+        real = [image.describe() for image in images(messages) if not image.claimed]
+        if real:
+            raise InvalidRequestError(
+                "The inline image that was given is no picture.",
+                hint=f"Give the number of one that is there: {'; '.join(real[-_MAX_LISTED:])}.",
+            )
+    return given.replace("&amp;", "&") if isinstance(given, str) and given[:4].lower() == "http" else given

@@ -7,7 +7,6 @@ a local path only if the caller has set a folder, and then only inside that fold
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import math
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image, join_or, pillow_snippet
@@ -183,9 +182,22 @@ def _decode_data_uri(text: str, max_bytes: int) -> bytes:
     if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest allows for line breaks
         raise _too_large_error(max_bytes)
     try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError):
+        return decode_base64(body)
+    except ValueError:
         raise InvalidRequestError("The data: URI is not valid base64.", hint="Encode the image again.") from None
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64 in the forms that programs write: with line breaks, URL-safe, percent-encoded, without padding.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    letters = "".join((unquote(text) if "%" in text else text).split()).rstrip("=").translate(_URL_SAFE)
+    return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _read_bytes(image: object, limits: ImageLimits) -> bytes:

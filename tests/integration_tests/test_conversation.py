@@ -113,7 +113,7 @@ def test_an_agent_animates_the_newest_picture_whoever_made_it(
     agent: Any = create_agent(animates(**SHORT), [quick])
     conversation = [decoy(), AIMessage("A fine picture."), *made(number), HumanMessage("Animate it.")]
     messages = agent.invoke({"messages": conversation})["messages"]
-    assert shown_first(messages[-2]) == number
+    assert shown_first(messages[-2]) == (DECOY if PRODUCERS[number].claimed else number)
     assert len(emulator.tasks) == 1
     assert emulator.violations == ()
 

@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.graph import START, MessagesState, StateGraph
@@ -20,9 +20,11 @@ from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoTool
 from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.offers import find_offer
 from langchain_nebula_video.langchain.conversation import chosen, images, newest_image
 from langchain_nebula_video.langchain.image_search import text_without_images
 from langchain_nebula_video.langchain.image_values import is_url, parse_handle
+from langchain_nebula_video.langchain.tool_images import resolve_images
 from langchain_nebula_video.media.images import prepare_image
 from tests.agents import animates
 from tests.conftest import Gateway, jpeg, png
@@ -669,3 +671,96 @@ def test_an_address_ends_where_a_person_sees_its_end(text: str, found: list[str]
 )
 def test_an_address_in_json_within_a_tool_s_text_is_found(said: str) -> None:
     assert sources(answer(said)) == [BARE]
+
+
+# --- what an assistant makes up ---
+
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""A picture of one pixel. Every language model knows it by heart."""
+
+
+def test_an_address_that_only_the_assistant_speaks_of_is_listed_and_not_the_newest() -> None:
+    said = AIMessage(f"Here it is: {DOG}")
+    (_, claimed) = images([HumanMessage(CAT), said])
+    assert (claimed.claimed, claimed.describe()) == (True, f"2: {DOG}, by the words of the assistant")
+    assert newest_image([HumanMessage(CAT), said]) == CAT
+    assert newest_image([said]) is None
+    assert newest_image([said], claims=True) == DOG
+
+
+def test_of_a_summary_too_only_the_words_speak() -> None:
+    """The summarizer writes XML, so that signed addresses have `&amp;` in them."""
+    summary = HumanMessage(
+        f"The user sent {CAT}?Expires=1&amp;Signature=a%3D", additional_kwargs={"lc_source": "summarization"}
+    )
+    (image,) = images([summary])
+    assert (image.source, image.made_by, image.claimed) == (f"{CAT}?Expires=1&Signature=a%3D", "a summary", True)
+
+
+def test_inline_data_that_an_assistant_makes_up_is_no_image() -> None:
+    assert sources(AIMessage(f"data:image/png;base64,{DOT}")) == []
+    assert sources(AIMessage("![cat](data:image/png;base64,iVBORw0KGgoAAAANSUhEUg)")) == []
+    assert sources(HumanMessage(CAT), AIMessage(f"![cat](data:image/png;base64,{DOT})")) == [CAT]
+
+
+@each_row("given", [f"data:image/png;base64,{DOT}", "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg"])
+def test_a_call_with_made_up_data_is_told_which_pictures_there_are(given: str) -> None:
+    offer = find_offer("wan2.5-i2v-preview", GATEWAYS["nebula"])
+    with pytest.raises(InvalidRequestError, match="is no picture") as caught:
+        resolve_images({"image": given}, [HumanMessage(CAT)], offer, files_allowed=False)
+    assert f"1: {CAT}, by the user" in str(caught.value)
+
+
+def test_a_call_without_an_image_is_told_how_to_name_the_assistant_s() -> None:
+    offer = find_offer("wan2.5-i2v-preview", GATEWAYS["nebula"])
+    with pytest.raises(InvalidRequestError, match="If it is real, give its number: 1"):
+        resolve_images({}, [AIMessage(f"Look: {DOG}")], offer, files_allowed=False)
+    assert resolve_images({"image": "1"}, [AIMessage(f"Look: {DOG}")], offer, files_allowed=False)["image"] == DOG
+
+
+# --- conversations in many languages ---
+
+LINKS = [
+    CAT,
+    f"{CAT}?Expires=1795860324&OSSAccessKeyId=LTAI984c&Signature=JuvV80zaLW3pD52NHzwulKMabFA%3D",
+    f"{DOG}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=0a1b2c",
+    f"{DOG}?Key-Pair-Id=K1&Policy=e30_&Signature=abc-def__",
+    STYLED,
+    SCALED,
+    HAN,
+]
+LANGUAGES = [
+    ("Please animate ", " slowly."),
+    ("\u8bf7\u628a", "\u52a8\u8d77\u6765\u3002"),
+    ("\u8acb\u8b93 ", " \u52d5\u8d77\u4f86\uff01"),
+    ("\u3053\u306e\u753b\u50cf", "\u3092\u52d5\u304b\u3057\u3066\u304f\u3060\u3055\u3044"),
+    ("\uc774 \uc0ac\uc9c4 ", "\uc744 \uc6c0\uc9c1\uc5ec \uc8fc\uc138\uc694"),
+    ("Bitte bewege ", ", aber langsam"),
+    ("\u062d\u0631\u0643 ", " \u0628\u0628\u0637\u0621"),
+    ("", ""),
+]
+QUOTES = ["{}", "({})", "\uff08{}\uff09", "\u300c{}\u300d", "\u201c{}\u201d", '"{}"', "`{}`", "<{}>", "**{}**",
+          "![it]({})", "[it]({})", "{}\uff0c", "{}\u3002", "{}, ", "\n{}\n"]  # fmt: skip
+OTHERS: list[Any] = [
+    AIMessage("What should it look like?"),
+    HumanMessage("See https://example.com/pages/cats.html and https://example.com/clip.mp4."),
+    AIMessage("\u597d\u7684\uff0c\u8bf7\u53d1\u56fe\u7247\u3002"),
+    answer(json.dumps({"query": "cats", "results": [{"title": "Cats", "url": BARE, "thumbnail": DOG}]})),
+]
+
+
+@given(
+    link=st.sampled_from(LINKS), words=st.sampled_from(LANGUAGES), quote=st.sampled_from(QUOTES),
+    others=st.lists(st.sampled_from(OTHERS), max_size=3), by_tool=st.booleans(), at=st.integers(0, 3),
+)  # fmt: skip
+@settings(max_examples=200)
+def test_the_picture_that_a_person_sees_is_found_and_nothing_else(
+    link: str, words: tuple[str, str], quote: str, others: list[Any], by_tool: bool, at: int
+) -> None:
+    before, after = words
+    if quote == "{}" and link == HAN and after:
+        quote = "{} "  # letters of one script within an address and after it: nobody can tell
+    text = f"{before}{quote.format(link)}{after}"
+    message = answer(text) if by_tool else HumanMessage(text)
+    conversation = [*others[:at], message, *others[at:]]
+    assert sources(*conversation) == [link]

@@ -197,7 +197,7 @@ def test_line_breaks_in_base64_do_not_matter() -> None:
         ("data:image/png;base64,", "is empty"),
         ("data:,", "is empty"),
         ("data:image/png;base64,not base64!", "not valid base64"),
-        ("data:image/png;base64,AAA", "not valid base64"),
+        ("data:image/png;base64,AAAAA", "not valid base64"),
         (data_uri(JPEG).replace(",", ",!"), "not valid base64"),
         ("data:image/png;base64,\u4e2d", "not valid base64"),
         ("data:text/plain,hello", "no image that is known"),

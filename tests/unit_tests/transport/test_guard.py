@@ -269,14 +269,20 @@ async def test_of_a_client_of_ones_own_no_proxies_are_known(monkeypatch: pytest.
 # --- images ---
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/admin", "http://169.254.169.254/latest", "https://minio.corp/x"])
-async def test_an_image_s_address_is_handed_on_and_never_fetched(
+async def test_an_image_s_address_is_handed_on_and_never_fetched(make_client: MakeClient, gateway: Gateway) -> None:
+    """What a model names is fetched by the gateway, from where the gateway is."""
+    await settle(make_client().generate(prompt="x", image="https://minio.corp/x"))
+    assert {request.url.host for request in gateway.requests} == {"llm.ai-nebula.com"}
+    assert "https://minio.corp/x" in str(gateway.bodies[0])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/admin", "http://169.254.169.254/latest"])
+async def test_an_image_s_address_of_this_machine_is_not_handed_on(
     make_client: MakeClient, gateway: Gateway, url: str
 ) -> None:
-    """What a model names is fetched by the gateway, from where the gateway is."""
-    await settle(make_client().generate(prompt="x", image=url))
-    assert {request.url.host for request in gateway.requests} == {"llm.ai-nebula.com"}
-    assert url in str(gateway.bodies[0])
+    with pytest.raises(InvalidRequestError, match="only this machine or its network"):
+        await settle(make_client().generate(prompt="x", image=url))
+    assert gateway.requests == []
 
 
 # --- whatever else there is ---
