@@ -273,7 +273,7 @@ async def test_at_most_four_submits_and_thirty_two_requests_are_under_way(
     emulator.faults.add("submit", "late", times=None, seconds=0.05)
     emulator.faults.add("query", "late", times=None, seconds=0.3)
     async with AsyncNebulaVideoClient(**options) as client:
-        tasks = await asyncio.gather(*(client.submit(**ASK, seed=number) for number in range(60)))
+        tasks = await asyncio.gather(*(client.submit(**ASK, seed=number) for number in range(1, 61)))
         await asyncio.gather(*map(client.wait, tasks))
     assert emulator.peaks.submits == 4
     assert 8 < emulator.peaks.requests <= 32
@@ -286,6 +286,6 @@ def test_one_tool_first_used_by_many_threads_still_sends_four_at_once(
     emulator.faults.add("submit", "late", times=None, seconds=0.1)
     tool = NebulaVideoTool(**options)
     with ThreadPoolExecutor(24) as pool:
-        list(pool.map(lambda number: tool.invoke({**ASK, "seed": number}), range(24)))
+        list(pool.map(lambda number: tool.invoke({**ASK, "seed": number}), range(1, 25)))
     assert emulator.peaks.submits == 4
     assert len(emulator.bill.lines) == 24
