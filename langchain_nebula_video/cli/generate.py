@@ -30,6 +30,7 @@ def generate(
     *,
     out: opt.Out = opt.DEFAULT_OUT,
     download_host: opt.DownloadHosts = None,
+    fit: opt.Fit = False,
     image_store: opt.ImageStore = None,
     timeout: opt.Timeout = None,
     poll_interval: opt.PollInterval = None,
@@ -39,6 +40,7 @@ def generate(
     """Make a video of an image, wait for it, and save it."""
     output = Output(as_json=as_json)
     settings = {
+        "fit": fit,
         "image_store": image_store,
         "timeout": timeout,
         "poll_interval": poll_interval,
@@ -64,6 +66,7 @@ def submit(
     payment: opt.PaymentOptions,
     target: opt.GatewayOptions,
     *,
+    fit: opt.Fit = False,
     image_store: opt.ImageStore = None,
     timeout: opt.Timeout = None,
     sole_account: opt.SoleAccount = False,
@@ -71,7 +74,13 @@ def submit(
 ) -> None:
     """Start a video and return at once, with the task's id."""
     output = Output(as_json=as_json)
-    settings = {"image_store": image_store, "timeout": timeout, "sole_account": sole_account, **(ctx.obj or {})}
+    settings = {
+        "fit": fit,
+        "image_store": image_store,
+        "timeout": timeout,
+        "sole_account": sole_account,
+        **(ctx.obj or {}),
+    }
     factory = ClientFactory(target=target, payment=payment, settings=settings)
     with output.report_errors(resume=factory.resume_command, interrupted=partial(interrupt_error, factory.journal)):
         client = factory.client()

@@ -89,6 +89,10 @@ Out = Annotated[
         help="Save to this folder, this .mp4 file, or a bucket (s3://…); in names: {date}, {model}, {task_id}, …",
     ),
 ]
+Fit = Annotated[
+    bool,
+    typer.Option("--fit", help="Turn, scale and convert the image as the gateway needs it, instead of refusing it."),
+]
 ImageStore = Annotated[
     str | None,
     typer.Option(

@@ -13,6 +13,7 @@ from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.lifecycle.orders import Order, make_order
+from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES
 
 if TYPE_CHECKING:
     from langchain_nebula_video.cli.client import ClientFactory
@@ -61,8 +62,12 @@ def build_order(output: Output, options: opt.RequestOptions, factory: ClientFact
     if options.template is not None and options.prompt:
         output.print_message("--template wins over the prompt.")
         request["prompt"] = ""
-    request["image"] = read_first_frame(options.image, offer.images.max_bytes)
+    fit = bool(factory.settings.get("fit"))
+    request["image"] = read_first_frame(options.image, MAX_INPUT_BYTES if fit else offer.images.max_bytes)
     request["last_image"] = None if options.last_image is None else parse_image(options.last_image)
     request["reference_images"] = tuple(map(parse_image, options.reference_images or ()))
     ratio = factory.payment.group_ratio
-    return make_order(build_request(None, request), offer, Decimal(1) if ratio is None else ratio, None)
+    order = make_order(build_request(None, request), offer, Decimal(1) if ratio is None else ratio, None, fit=fit)
+    for image in (image for images in order.images.values() for image in images if image.changes):
+        output.print_message(f"The image was made to fit: {', '.join(image.changes)}.")
+    return order

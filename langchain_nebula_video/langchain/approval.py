@@ -146,7 +146,9 @@ def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> 
         before = f"number {numbered.handle}: " if numbered else ""
         after = f", by {numbered.made_by}" if numbered else ", chosen by the model"
         try:
-            facts = image_facts(name, source, prepare_image(source, limits, folder=tool.image_folder), thumbnail=False)
+            facts = image_facts(
+                name, source, prepare_image(source, limits, folder=tool.image_folder, fit=tool.fit), thumbnail=False
+            )
         except InvalidRequestError as error:
             text = source if isinstance(source, str) and not is_url(source) else describe_source(source)
             yield one_line(f"{name}: {before}{text}{after}. The tool will refuse it: {error.what}")

@@ -68,7 +68,7 @@ def _plain_image(image: Any, options: Options, limits: ImageLimits) -> Any:
         return image
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
-    wire = prepare_image(image, limits, folder=options.image_folder)
+    wire = prepare_image(image, limits, folder=options.image_folder, fit=options.fit)
     block = {"type": "image", "data": wire.data, "mime_type": wire.mime}
     name = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None)
     if isinstance(name, str | os.PathLike):

@@ -239,5 +239,7 @@ class Lifecycle:
         offer = self.options.offer(request.model)
         folder = self.options.image_folder
         near = is_local_name(urlsplit(self.options.resolve_base_url()).hostname)
-        order = await self.runtime.call(make_order, request, offer, self._context.group_ratio, folder, local_names=near)
+        order = await self.runtime.call(
+            make_order, request, offer, self._context.group_ratio, folder, local_names=near, fit=self.options.fit
+        )
         return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)

@@ -59,6 +59,7 @@ class ClientOptions(TypedDict, total=False):
     journal: Any
     save_to: str | Path | None
     image_folder: str | Path | None
+    fit: bool
     image_store: str | Callable[[bytes], str] | None
     download_hosts: Sequence[str]
     group_ratio: Decimal | int | str | None
@@ -104,6 +105,9 @@ class Options(BaseModel):
     """Save each video here: a folder or a file name."""
     image_folder: Path | None = None
     """A string may name an image file in this folder. `None`: a string is never a path."""
+    fit: bool = False
+    """Make local images fit what the gateway takes: upright, scaled, without transparency, in a format and a size that
+    it reads. Otherwise they are refused, with what to change. Needs the extra `images`."""
     image_store: Any = None
     """Publish local images here while their task needs them, and send their signed https addresses instead of bytes:
     a folder in S3, OSS, GCS or Azure (`"s3://bucket/prefix"`), or a function from the image's bytes to its https

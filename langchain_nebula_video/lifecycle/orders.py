@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,8 @@ from langchain_nebula_video.schema import Cost, VideoRequest
 from langchain_nebula_video.transport import missed_turn_error
 
 __all__ = ["Order", "check_time_left", "make_order"]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 _FRAME_FIELDS = ("image", "last_image")
 _REFERENCES_FIELD = "reference_images"
@@ -59,11 +62,17 @@ class Order:
 
 
 def make_order(
-    request: VideoRequest, offer: Offer, group_ratio: Decimal, folder: Path | None, *, local_names: bool = True
+    request: VideoRequest,
+    offer: Offer,
+    group_ratio: Decimal,
+    folder: Path | None,
+    *,
+    local_names: bool = True,
+    fit: bool = False,
 ) -> Order:
     """Make the order of a request. Reads image files.
 
-    `local_names` is as for `prepare_image`.
+    `local_names` and `fit` are as for `prepare_image`.
 
     Raises:
         InvalidRequestError: the request cannot work on this gateway.
@@ -76,9 +85,11 @@ def make_order(
         check_public_name(request.audio_url, "Give the public https address of the sound.")
     limits = offer.images
     found = {
-        name: tuple(prepare_image(image, limits, folder=folder, local_names=local_names) for image in images)
+        name: tuple(prepare_image(image, limits, folder=folder, local_names=local_names, fit=fit) for image in images)
         for name, images in given.items()
     }
+    for changed in (image for images in found.values() for image in images if image.changes):
+        logger.info("the image was made to fit: %s", ", ".join(changed.changes))
     fields = request.model_dump(exclude={*_FRAME_FIELDS, _REFERENCES_FIELD})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}
     digests = {name: [image.digest for image in images] for name, images in found.items()}

@@ -12,12 +12,13 @@ import io
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES, fit_image, flatten_to_rgb, has_transparency, upright
 from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image, join_or, pillow_snippet
 from langchain_nebula_video.media.urls import is_local_name, split_url, url_fingerprint
 from langchain_nebula_video.schema import is_encodable
@@ -48,6 +49,8 @@ class WireImage:
     """The bytes of the image, if it is local."""
     mime: str | None = None
     """The MIME type of `data`."""
+    changes: tuple[str, ...] = ()
+    """What was done to make it fit, in words."""
 
     @property
     def uri(self) -> str:
@@ -66,7 +69,7 @@ _ACCEPTED_INPUTS = (
 
 
 def prepare_image(
-    image: object, limits: ImageLimits, *, folder: Path | None = None, local_names: bool = True
+    image: object, limits: ImageLimits, *, folder: Path | None = None, local_names: bool = True, fit: bool = False
 ) -> WireImage:
     """Read and check an image.
 
@@ -74,6 +77,7 @@ def prepare_image(
         image: A URL, `data:` URI, bytes, `Path`, open binary file, PIL image or LangChain image block.
         limits: What the gateway accepts.
         folder: A string may name a file inside this folder. `None`: a string is never a path.
+        fit: Whether to make a local image fit the limits, instead of refusing it.
         local_names: Whether the gateway can fetch from this machine and its network, because it is there itself.
 
     Raises:
@@ -88,14 +92,32 @@ def prepare_image(
                 check_public_name(text, "Give a public https address, or the image itself: bytes, or a pathlib.Path.")
             return WireImage(f"url:{url_fingerprint(text)}", url=text)
         if text[:5].lower() == "data:":
-            return _validate(_decode_data_uri(text, limits.max_bytes), limits)
+            most = MAX_INPUT_BYTES if fit else limits.max_bytes
+            return _finish(_decode_data_uri(text, most), limits, fit=fit)
         if text[:6].lower() == "oss://" and "oss" not in limits.schemes:
             raise InvalidRequestError(
                 f"The gateway cannot read the address {_shorten(text)}: it fetches {join_or(limits.schemes)} ones.",
                 hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
             )
         image = _resolve_in_folder(text, folder)
-    return _validate(_read_bytes(image, limits), limits)
+    if fit and is_pil_image(image):
+        return _finish(image, limits, fit=True)
+    reading = replace(limits, max_bytes=MAX_INPUT_BYTES) if fit else limits
+    return _finish(_read_bytes(image, reading), limits, fit=fit)
+
+
+def _finish(image: Any, limits: ImageLimits, *, fit: bool) -> WireImage:
+    """Check an image that has been read, or make it fit. Its digest is that of what was given."""
+    if not fit:
+        return _validate(image, limits)
+    if isinstance(image, bytes) and not image:
+        raise InvalidRequestError("The image is empty.", hint=f"Give {join_or(limits.formats)}.")
+    fitted = fit_image(image, limits)
+    checked = _validate(fitted.data, limits)
+    if not fitted.changes:
+        return checked
+    digest = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else checked.digest.partition(":")[2]
+    return WireImage(f"sha256:{digest}", data=fitted.data, mime=fitted.mime, changes=fitted.changes)
 
 
 def check_public_name(address: str, hint: str) -> None:
@@ -208,7 +230,7 @@ def _read_bytes(image: object, limits: ImageLimits) -> bytes:
         return bytes(image)
     if isinstance(image, os.PathLike):
         return _read_path(Path(os.fsdecode(image)), max_bytes)
-    if hasattr(image, "save") and hasattr(image, "mode"):  # a PIL image, detected without importing PIL
+    if is_pil_image(image):
         return _encode_pil(image, limits)
     read = getattr(image, "read", None)
     if callable(read):
@@ -243,42 +265,32 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
     return data
 
 
+def is_pil_image(image: object) -> bool:
+    """Whether this is a PIL image, without importing PIL."""
+    return hasattr(image, "save") and hasattr(image, "mode")
+
+
 def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
     """Encode as PNG, which is lossless. If that is too large, encode as JPEG with quality 95."""
-    _check_dimensions(image.width, image.height, limits)
     data = b""
     try:
+        image = upright(image)
+        _check_dimensions(image.width, image.height, limits)
         for image_format in [name for name in ("PNG", "JPEG") if name in limits.formats] or limits.formats[:1]:
-            as_is = (
-                image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not _has_transparency(image))
-            )
+            as_is = image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not has_transparency(image))
             buffer = io.BytesIO()
             (image if as_is else flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
             data = buffer.getvalue()
             if len(data) <= limits.max_bytes:
                 break
+    except InvalidRequestError:
+        raise
     except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
         raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
     return data
 
 
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
-
-
-def _has_transparency(image: Any) -> bool:
-    return bool(getattr(image, "has_transparency_data", True))  # since Pillow 10.1
-
-
-def flatten_to_rgb(image: Any) -> Any:
-    """Convert to RGB on a white background. Transparent pixels may hide any colour."""
-    if not _has_transparency(image):
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    layer.info.pop("transparency", None)  # a stale value would be written into the file
-    white = layer.convert("RGB")
-    white.paste((255, 255, 255), (0, 0, *layer.size))
-    white.paste(layer, (0, 0), layer)
-    return white
 
 
 def _validate(data: bytes, limits: ImageLimits) -> WireImage:
