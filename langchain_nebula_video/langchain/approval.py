@@ -139,7 +139,7 @@ def _describe_images(tool: RequestTool, args: Mapping[str, Any], state: Any) -> 
         yield from given
         yield one_line(f"The tool will refuse this call: {getattr(error, 'what', 'the arguments are not valid.')}")
         return
-    available = images(messages_in(SimpleNamespace(state=state)))
+    available = images(messages_in(SimpleNamespace(state=state)) or ())
     limits = tool.offer(request.model).images
     for name, source in given_images(request):
         numbered = next((image for image in available if image.source == source), None)

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, Self, TypedDict
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar, cast, overload
 
 from langchain_core.callbacks import Callbacks
+from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from langchain_core.tools.base import ArgsSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from langchain_nebula_video.langchain.tool_context import call_context
-from langchain_nebula_video.langchain.tool_errors import describe_validation_error
+from langchain_nebula_video.langchain.tool_context import (
+    ToolRun,
+    call_context,
+    current_run,
+    record_error,
+    recorded_errors,
+)
+from langchain_nebula_video.langchain.tool_errors import describe_validation_error, invalid_arguments
+from langchain_nebula_video.langchain.tool_functions import (
+    describe_function,
+    docstring_of,
+    plain_properties,
+    signature_of,
+    unshare,
+)
 from langchain_nebula_video.langchain.tool_results import ToolResult, task_result, video_result
 from langchain_nebula_video.langchain.tracing import annotate_run
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
@@ -18,6 +34,12 @@ from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.schema import Task, Video
 
 __all__ = ["OfferTool", "SharedToolOptions", "ToolOptions", "ToolkitOptions", "VideoTool"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_ADDED = frozenset({"callbacks", "config", "key", "run_manager", "runtime"})
+"""What LangChain adds to the arguments of a call, and the key of a caller."""
+_RETURNS = "JSON text. If the call fails, text that says what happened, whether money was spent, and what to do."
+_RETURNS_BOTH = f"The text for a language model and the same facts as a dict. {_RETURNS} Then there is no dict."
 
 
 class SharedToolOptions(TypedDict, total=False):
@@ -29,6 +51,7 @@ class SharedToolOptions(TypedDict, total=False):
     handle_tool_error: Any
     handle_validation_error: Any
     url_in_content: bool
+    conversation: bool
 
 
 class ToolkitOptions(ClientOptions, SharedToolOptions, total=False):
@@ -52,6 +75,9 @@ class VideoTool(LifecycleOptions, BaseTool):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True, defer_build=True)
 
+    takes_key: ClassVar[bool] = False
+    """Whether `run` and the functions take a key: whether the tool pays for videos."""
+
     description: str = ""
     response_format: Literal["content_and_artifact"] = "content_and_artifact"
     handle_tool_error: Any = True
@@ -62,6 +88,9 @@ class VideoTool(LifecycleOptions, BaseTool):
     url_in_content: bool = True
     """Whether the content has the signed URL. Language models corrupt long URLs. With `False` the URL is in the
     artifact only, and the task id identifies the video."""
+    conversation: bool = True
+    """Whether the tool reads the conversation of its LangGraph agent. With `False` the language model has to give each
+    image as a URL, and reads nothing of a conversation. The functions are always without one."""
 
     @field_validator("response_format", mode="before")
     @classmethod
@@ -70,17 +99,167 @@ class VideoTool(LifecycleOptions, BaseTool):
             raise ValueError("must be 'content_and_artifact': else the model would read the whole artifact too")
         return value
 
-    def run(self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
-        """`BaseTool.run`, with the call's id remembered and images kept out of traces."""
-        with call_context(tool_call_id, tool_input) as traced_input:
+    @abstractmethod
+    def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        """What the tool does with validated arguments."""
+
+    @abstractmethod
+    async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        """The same on an event loop."""
+
+    def function_schema(self) -> type[BaseModel]:
+        """The arguments of a call that is outside of any conversation."""
+        return cast("type[BaseModel]", self.args_schema)
+
+    def function_description(self) -> str:
+        """What a language model reads about the function."""
+        return self.description
+
+    def run(
+        self,
+        tool_input: str | dict[str, Any],
+        *args: Any,
+        tool_call_id: str | None = None,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """`BaseTool.run`, with the call remembered and images kept out of traces. A `key` is that of the clients."""
+        with call_context(self, tool_input, call_id=tool_call_id, key=key) as traced_input:
             return super().run(traced_input, *args, tool_call_id=tool_call_id, **kwargs)
 
     async def arun(
-        self, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
+        self,
+        tool_input: str | dict[str, Any],
+        *args: Any,
+        tool_call_id: str | None = None,
+        key: str | None = None,
+        **kwargs: Any,
     ) -> Any:
         """`BaseTool.arun`; see `run`."""
-        with call_context(tool_call_id, tool_input) as traced_input:
+        with call_context(self, tool_input, call_id=tool_call_id, key=key) as traced_input:
             return await super().arun(traced_input, *args, tool_call_id=tool_call_id, **kwargs)
+
+    @property
+    def _run(self) -> Callable[..., Any]:
+        """What `BaseTool.run` calls. Called by anyone else, it is `invoke`, and returns the content alone.
+
+        Adapters of other frameworks call it with the arguments that its signature names.
+        """
+
+        def call(*args: Any, **fields: Any) -> Any:
+            given, run = self._bind(args, fields), current_run(self)
+            if run is None:
+                return self.invoke(given, fields.get("config"))
+            with record_error():
+                return self._call(given, run)
+
+        return self._describe(call)
+
+    @property
+    def _arun(self) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def call(*args: Any, **fields: Any) -> Any:
+            given, run = self._bind(args, fields), current_run(self)
+            if run is None:
+                return await self.ainvoke(given, fields.get("config"))
+            with record_error():
+                return await self._acall(given, run)
+
+        return self._describe(call)
+
+    @overload
+    def as_function(self, *, artifact: Literal[False] = False, raise_errors: bool = False) -> Callable[..., str]: ...
+
+    @overload
+    def as_function(
+        self, *, artifact: Literal[True], raise_errors: bool = False
+    ) -> Callable[..., tuple[str, dict[str, Any] | None]]: ...
+
+    def as_function(self, *, artifact: bool = False, raise_errors: bool = False) -> Callable[..., Any]:
+        """The tool as a plain function, for frameworks and loops that know no LangChain.
+
+        Its name, its signature and its docstring are those of the tool, for one model on one gateway. It reads no
+        conversation, so each image is an argument. A tool that pays also takes the keyword `key`, as the clients do:
+        your own name for the video, which then is never paid for twice. The signature does not show it, so no
+        language model is told of it.
+
+        Args:
+            artifact: Whether the function returns the pair of text and artifact, as LangChain's `ToolMessage` has
+                them. The artifact of an error is `None`.
+            raise_errors: Whether the function raises the errors of `langchain_nebula_video.errors`. Otherwise it
+                returns them as text, if the tool does (`handle_tool_error`).
+        """
+
+        def call(*args: Any, **fields: Any) -> Any:
+            given, key = self._bind(args, fields), self._key_in(fields)
+            if raise_errors:
+                self._check(given)
+            with recorded_errors() as errors:
+                message = self.invoke(_tool_call(self.name, given), key=key)
+            return _answer(message, errors if raise_errors else [], artifact=artifact)
+
+        return self._describe(call, artifact=artifact)
+
+    @overload
+    def as_async_function(
+        self, *, artifact: Literal[False] = False, raise_errors: bool = False
+    ) -> Callable[..., Coroutine[Any, Any, str]]: ...
+
+    @overload
+    def as_async_function(
+        self, *, artifact: Literal[True], raise_errors: bool = False
+    ) -> Callable[..., Coroutine[Any, Any, tuple[str, dict[str, Any] | None]]]: ...
+
+    def as_async_function(
+        self, *, artifact: bool = False, raise_errors: bool = False
+    ) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """The tool as a plain coroutine function; see `as_function`."""
+
+        async def call(*args: Any, **fields: Any) -> Any:
+            given, key = self._bind(args, fields), self._key_in(fields)
+            if raise_errors:
+                self._check(given)
+            with recorded_errors() as errors:
+                message = await self.ainvoke(_tool_call(self.name, given), key=key)
+            return _answer(message, errors if raise_errors else [], artifact=artifact)
+
+        return self._describe(call, artifact=artifact)
+
+    def _bind(self, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name, without what LangChain or a caller adds."""
+        names = list(signature_of(self.function_schema()).parameters)
+        by_place = dict(zip(names, args, strict=False))
+        if len(args) > len(names) or by_place.keys() & fields.keys():
+            raise TypeError(f"{self.name} takes each of these arguments once: {', '.join(names)}.")
+        added = _ADDED if self.takes_key else _ADDED - {"key"}
+        return {**by_place, **{name: value for name, value in fields.items() if name not in added}}
+
+    def _key_in(self, fields: Mapping[str, Any]) -> str | None:
+        return fields.get("key") if self.takes_key else None
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        try:
+            cast("type[BaseModel]", self.args_schema).model_validate(given)
+        except ValidationError as error:
+            raise invalid_arguments(error) from None
+
+    def _describe(self, function: _Function, *, artifact: bool = False) -> _Function:
+        """Give a function the looks of this tool."""
+        schema = self.function_schema()
+        returns, text = (tuple[str, dict[str, Any] | None], _RETURNS_BOTH) if artifact else (str, _RETURNS)
+        signature = signature_of(schema).replace(return_annotation=returns)
+        return describe_function(
+            function, self.name, docstring_of(self.function_description(), schema, text), signature
+        )
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The arguments as JSON schemas. A copy, as some frameworks write into it."""
+        return plain_properties(super().args)
+
+    @property
+    def tool_call_schema(self) -> ArgsSchema:
+        """What a language model reads of the arguments. Its `model_json_schema()` is a copy, as for `args`."""
+        return unshare(super().tool_call_schema)
 
     def _video_result(self, video: Video, save_error: str | None = None) -> ToolResult:
         annotate_run(video)
@@ -111,3 +290,14 @@ class OfferTool(VideoTool):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         object.__setattr__(self, "args_schema", self._offer_schema())
+
+
+def _tool_call(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """A call without an id: it makes LangChain return a message, and no replay key is made from it."""
+    return {"type": "tool_call", "id": "", "name": name, "args": args}
+
+
+def _answer(message: ToolMessage, errors: list[Exception], *, artifact: bool) -> Any:
+    if errors and message.status == "error":
+        raise errors[-1]
+    return (message.content, message.artifact) if artifact else message.content

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.langchain.tool_base import VideoTool
+from langchain_nebula_video.langchain.tool_schema import is_left_out
 from langchain_nebula_video.langchain.toolkit import NebulaSubmitVideoTool, NebulaVideoToolkit
 from langchain_nebula_video.langchain.tools import NebulaVideoTool, RequestTool
 from langchain_nebula_video.schema import Cost
@@ -44,7 +45,7 @@ def default_paying_tools() -> dict[str, RequestTool]:
 
 def quote_call(tool: RequestTool, args: Mapping[str, Any], group_ratio: Decimal) -> Cost | None:
     """What a call would cost; `None` if the tool will refuse such a video."""
-    fields = {name: args[name] for name in _PRICE_FIELDS if args.get(name) is not None}
+    fields = {name: args[name] for name in _PRICE_FIELDS if not is_left_out(name, args.get(name))}
     try:
         return tool.offer().quote(build_request(None, fields), group_ratio)
     except InvalidRequestError:

@@ -1,41 +1,73 @@
-"""What a running tool call knows beyond its arguments: its id, its conversation, and images kept out of traces."""
+"""What a running tool call knows beyond its arguments: its id, its graph, and images kept out of traces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, ensure_config
 
 from langchain_nebula_video.langchain.replay import tool_call_key
 from langchain_nebula_video.langchain.tracing import redact_value, track_costs
 
-__all__ = ["IMAGE_FIELDS", "call_context", "messages_in", "replay_key", "restore_image_data"]
+__all__ = ["IMAGE_FIELDS", "ToolRun", "call_context", "current_run", "messages_in", "record_error", "recorded_errors"]
 
 IMAGE_FIELDS = ("image", "last_image", "reference_images")
 
 
-class _CallContext:
+@dataclass(frozen=True, slots=True)
+class ToolRun:
     """What `BaseTool.run` is given and `_run` is not."""
 
-    __slots__ = ("id", "image_data")
+    tool: object
+    call_id: str | None
+    """The id that the model gave to its call."""
+    key: str | None
+    """The key that the caller gave."""
+    runtime: Any
+    """LangGraph's runtime of the call; `None` outside a graph, where a caller may pass anything."""
+    image_data: Mapping[str, Any]
+    """Images by the placeholder that traces show instead."""
 
-    def __init__(self, id_: str | None, image_data: Mapping[str, Any]) -> None:
-        self.id = id_
-        self.image_data = image_data
-        """Images by the placeholder that traces show instead."""
+    @property
+    def config(self) -> RunnableConfig:
+        """The configuration of this run: its callbacks are those of the run itself, not of the agent around it."""
+        return ensure_config()
+
+    def restore_image_data(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with the images that `call_context` replaced."""
+
+        def restore(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return [restore(item) for item in value]
+            return self.image_data.get(value, value) if isinstance(value, str) else value
+
+        return {name: restore(value) if name in IMAGE_FIELDS else value for name, value in fields.items()}
+
+    def key_options(self) -> dict[str, Any]:
+        """How the lifecycle recognizes a repeated call; see `replay`. A key that the caller gave is used as it is."""
+        if self.key is not None:
+            return {"key": self.key}
+        return {"key": tool_call_key(self.config, self.call_id, messages_in(self.runtime) or ()), "adopt": True}
 
 
-_current_call: ContextVar[_CallContext | None] = ContextVar("nebula_video_tool_call", default=None)
+_current_run: ContextVar[ToolRun | None] = ContextVar("nebula_video_tool_run", default=None)
+
+
+def current_run(tool: object) -> ToolRun | None:
+    """The run of a tool; `None` if its `_run` is called directly, without `BaseTool.run`."""
+    run = _current_run.get()
+    return run if run is not None and run.tool is tool else None
 
 
 @contextmanager
-def call_context(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
-    """Remember the call's id for `replay_key`; yield the input with a placeholder for each image.
+def call_context(tool: object, tool_input: Any, *, call_id: str | None, key: str | None) -> Iterator[Any]:
+    """Remember the run for `current_run`; yield the input with a placeholder for each image.
 
-    LangChain traces what `BaseTool.run` is given. `restore_image_data` puts the images back in `_run`.
+    LangChain traces what `BaseTool.run` is given. `ToolRun.restore_image_data` puts the images back in `_run`.
     """
     image_data: dict[str, Any] = {}
 
@@ -49,37 +81,48 @@ def call_context(tool_call_id: str | None, tool_input: Any) -> Iterator[Any]:
         image_data[placeholder] = value
         return placeholder
 
+    runtime = None
     if isinstance(tool_input, Mapping):
+        runtime = tool_input.get("runtime")
         tool_input = {name: replace(value) if name in IMAGE_FIELDS else value for name, value in tool_input.items()}
-    token = _current_call.set(_CallContext(tool_call_id, image_data))
+    token = _current_run.set(ToolRun(tool, call_id, key, runtime, image_data))
     try:
         with track_costs():
             yield tool_input
     finally:
-        _current_call.reset(token)
+        _current_run.reset(token)
 
 
-def restore_image_data(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with the images that `call_context` replaced."""
-    call = _current_call.get()
-    image_data: Mapping[str, Any] = {} if call is None else call.image_data
-
-    def restore(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return [restore(item) for item in value]
-        return image_data.get(value, value) if isinstance(value, str) else value
-
-    return {name: restore(value) if name in IMAGE_FIELDS else value for name, value in fields.items()}
+_errors: ContextVar[list[Exception] | None] = ContextVar("nebula_video_tool_errors", default=None)
 
 
-def replay_key(config: RunnableConfig | None, runtime: Any) -> str | None:
-    """The key of the running call; see `replay`."""
-    call = _current_call.get()
-    return tool_call_key(config, None if call is None else call.id, messages_in(runtime))
+@contextmanager
+def recorded_errors() -> Iterator[list[Exception]]:
+    """Yield a list of the errors of the runs inside, which `BaseTool.run` turns into text."""
+    errors: list[Exception] = []
+    token = _errors.set(errors)
+    try:
+        yield errors
+    finally:
+        _errors.reset(token)
 
 
-def messages_in(runtime: Any) -> list[Any]:
-    """The conversation of a graph; empty outside one, where a caller may pass anything as `runtime`."""
+@contextmanager
+def record_error() -> Iterator[None]:
+    """Add the error of the body to the list of `recorded_errors`, if there is one."""
+    try:
+        yield
+    except Exception as error:
+        if (errors := _errors.get()) is not None:
+            errors.append(error)
+        raise
+
+
+def messages_in(runtime: Any) -> list[Any] | None:
+    """The conversation of a graph; `None` if there is none to read, as outside a graph.
+
+    Outside a graph a caller may pass anything as `runtime`.
+    """
     state = getattr(runtime, "state", None)
     found = state.get("messages") if isinstance(state, Mapping) else getattr(state, "messages", None)
-    return list(found) if isinstance(found, list | tuple) else []
+    return list(found) if isinstance(found, list | tuple) else None

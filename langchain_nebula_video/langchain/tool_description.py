@@ -37,7 +37,7 @@ def _always_on(offer: Offer) -> str:
     return f" The service always {' and '.join(done)}: that cannot be switched off." if done else ""
 
 
-def _summary(offer: Offer) -> str:
+def _summary(offer: Offer, *, conversation: bool) -> str:
     title = offer.model.title
     if offer.requires("reference_images"):
         return (
@@ -51,7 +51,8 @@ def _summary(offer: Offer) -> str:
         frames = "image is the first frame, last_image the last"
     alone = ""
     if not offer.requires("image"):
-        alone = " Where neither the call nor the conversation has an image, the video is made of the prompt alone."
+        where = "Where neither the call nor the conversation has an image" if conversation else "Without an image"
+        alone = f" {where}, the video is made of the prompt alone."
     return (
         f"Animates one still image into a short MP4 video with {title}: {frames}, the prompt says what then "
         f"happens.{alone}{_sound(offer)}"
@@ -67,17 +68,18 @@ def _max_wait(offer: Offer) -> str:
     return f"{slowest / 60:.0f} minutes" if slowest < 7200 else f"{slowest / 3600:.0f} hours"
 
 
-def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None) -> str:
+def submit_description(offer: Offer, group_ratio: Decimal, asks_with: str | None, *, conversation: bool = True) -> str:
     """The description of the tool that submits and does not wait."""
     then = f"Call {asks_with} with that task_id for the video" if asks_with else "The video can be had by it"
     return (
-        f"{_summary(offer)}{_always_on(offer)} {_price_list(offer, group_ratio)} It starts the video and returns at "
+        f"{_summary(offer, conversation=conversation)}{_always_on(offer)} "
+        f"{_price_list(offer, group_ratio)} It starts the video and returns at "
         f"once with a task_id; the video takes up to {_max_wait(offer)}. {then}. Call it once for each video that is "
         "wanted, and never again for one that was started: that would be paid for twice."
     )
 
 
-def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None) -> str:
+def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None, *, conversation: bool = True) -> str:
     """The description of the tool that waits.
 
     It says when to call the tool, what it costs, how long it takes, and what to do with its result.
@@ -86,10 +88,12 @@ def description(offer: Offer, group_ratio: Decimal, asks_with: str | None = None
         offer: The model, as the gateway serves it.
         group_ratio: The factor on the prices.
         asks_with: The name of the agent's tool that looks at a task; `None`: it has none.
+        conversation: Whether the tool can read the conversation.
     """
     late = f" If the time is over first, go on with {asks_with}; never start it again." if asks_with else ""
     return (
-        f"{_summary(offer)}{_always_on(offer)} {_price_list(offer, group_ratio)} Call it once for each video "
+        f"{_summary(offer, conversation=conversation)}{_always_on(offer)} "
+        f"{_price_list(offer, group_ratio)} Call it once for each video "
         f"that is wanted. It returns when the video is ready, after up to {_max_wait(offer)}, with JSON: "
         f"url (works for 24 hours), cost_usd, duration, resolution, task_id.{late} If it answers with an error, do "
         "what the error says. When money may have been spent, do not call it again for the same video unless the "

@@ -20,7 +20,7 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 
-__all__ = ["catch_failed_save", "describe_validation_error", "translate_errors"]
+__all__ = ["catch_failed_save", "describe_validation_error", "invalid_arguments", "translate_errors"]
 
 # Hints for a language model. The hints of the original errors are for programs.
 _HINT_CALL_AGAIN = "Call this tool again with the very same arguments to go on waiting: that costs nothing more."
@@ -33,8 +33,13 @@ _MAX_LENGTH = 60
 
 def describe_validation_error(error: ValidationError) -> str:
     """The text for arguments that do not fit the schema, in the form of our other errors."""
+    return str(invalid_arguments(error))
+
+
+def invalid_arguments(error: ValidationError) -> InvalidRequestError:
+    """The error for arguments that do not fit the schema."""
     problems = format_validation_error(error, describe_value=_describe_value)
-    return str(InvalidRequestError(problems, hint="Correct the arguments and call again."))
+    return InvalidRequestError(problems, hint="Correct the arguments and call again.")
 
 
 def _describe_value(value: Any) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, BaseToolkit, InjectedToolArg
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from langchain_core.tools import BaseTool, BaseToolkit
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import TaskTimeoutError
@@ -20,7 +20,7 @@ from langchain_nebula_video.langchain.tool_base import (
     ToolOptions,
     VideoTool,
 )
-from langchain_nebula_video.langchain.tool_context import replay_key
+from langchain_nebula_video.langchain.tool_context import ToolRun
 from langchain_nebula_video.langchain.tool_description import submit_description
 from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
 from langchain_nebula_video.langchain.tool_results import ToolResult, to_json
@@ -48,45 +48,32 @@ class NebulaSubmitVideoTool(RequestTool):
 
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    def _default_description(self) -> str:
-        return submit_description(self.offer(), self.group_ratio, self.asks_with)
+    def _default_description(self, *, conversation: bool) -> str:
+        return submit_description(self.offer(), self.group_ratio, self.asks_with, conversation=conversation)
 
-    def _run(
-        self,
-        prompt: str = "",
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-        **fields: Any,
-    ) -> ToolResult:
-        with translate_errors(self.asks_with), count_for_thread(config):
-            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
-            return self._result(self.run_blocking("submit", request, key=replay_key(config, runtime), adopt=True))
+    def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with translate_errors(self.asks_with), count_for_thread(run.config):
+            request = self.request_of(fields, run)
+            return self._result(self.run_blocking("submit", request, **run.key_options()))
 
-    async def _arun(
-        self,
-        prompt: str = "",
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-        **fields: Any,
-    ) -> ToolResult:
-        with translate_errors(self.asks_with), count_for_thread(config):
-            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
-            return self._result(
-                await self.async_lifecycle().submit(request, key=replay_key(config, runtime), adopt=True)
-            )
+    async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with translate_errors(self.asks_with), count_for_thread(run.config):
+            request = self.request_of(fields, run)
+            return self._result(await self.async_lifecycle().submit(request, **run.key_options()))
 
     def _result(self, task: Task) -> ToolResult:
         ready = self.offer(task.model or None).model.typical(task.duration)
         return self._task_result(task, ready_in_seconds=[round(ready[0]), round(ready[1])])
 
 
-class _GetVideo(Arguments):
+class _GetVideoAnywhere(Arguments):
     task_id: str = Field(description="The task_id that the tool that started the video returned.")
     wait_seconds: float = Field(
         default=0, ge=0, le=_MAX_WAIT_SECONDS, description="Wait up to so many seconds for the video; 0 looks once."
     )
+
+
+class _GetVideo(_GetVideoAnywhere):
     runtime: InjectedRuntime = Field(default=None, exclude=True)
 
 
@@ -111,21 +98,20 @@ class NebulaGetVideoTool(VideoTool):
 
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    def _run(
-        self,
-        task_id: str,
-        wait_seconds: float = 0,
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> ToolResult:
+    @model_validator(mode="after")
+    def _set_schema(self) -> Self:
+        object.__setattr__(self, "args_schema", _GetVideo if self.conversation else _GetVideoAnywhere)
+        return self
+
+    def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        wait_seconds: float = fields.get("wait_seconds", 0)
         with translate_errors(self.name):
-            task: Task = self.run_blocking("fetch", task_id)
+            task: Task = self.run_blocking("fetch", fields["task_id"])
             if self._is_settled(task, wait_seconds):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = progress_to(config, runtime)
+                    report = progress_to(run.config, run.runtime)
                     return self._video_result(
                         self.run_blocking("wait", task, timeout=wait_seconds or None, on_progress=report)
                     )
@@ -133,22 +119,16 @@ class NebulaGetVideoTool(VideoTool):
                     return self._fetched_result(error.task or task)
             return self._video_result(*unsaved_result)
 
-    async def _arun(
-        self,
-        task_id: str,
-        wait_seconds: float = 0,
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> ToolResult:
+    async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        wait_seconds: float = fields.get("wait_seconds", 0)
         with translate_errors(self.name):
             lifecycle = self.async_lifecycle()
-            task = await lifecycle.fetch(task_id)
+            task = await lifecycle.fetch(fields["task_id"])
             if self._is_settled(task, wait_seconds):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = progress_to_async(config, runtime)
+                    report = progress_to_async(run.config, run.runtime)
                     return self._video_result(
                         await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=report)
                     )
@@ -185,15 +165,15 @@ class NebulaQuoteVideoTool(OfferTool):
     def _offer_schema(self) -> type[BaseModel]:
         return quote_schema(self.offer())
 
-    def _run(self, **fields: Any) -> ToolResult:
+    def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:  # noqa: ARG002 a price needs no run
         with translate_errors():
             return self._result(self._cost(fields), self.run_blocking("budget_left"))
 
-    async def _arun(self, **fields: Any) -> ToolResult:
+    async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:  # noqa: ARG002 as above
         with translate_errors():
             return self._result(self._cost(fields), await self.async_lifecycle().budget_left())
 
-    def _cost(self, fields: dict[str, Any]) -> Cost:
+    def _cost(self, fields: Mapping[str, Any]) -> Cost:
         return self.offer().quote(build_request(None, fields), self.current_group_ratio())
 
     def _result(self, cost: Cost, left: Decimal | None) -> ToolResult:
@@ -253,6 +233,41 @@ class NebulaVideoToolkit(BaseToolkit):
 
     def get_tools(self) -> list[BaseTool]:
         """Return four new tools. They share the journal, and what any of them learns about prices."""
+        return list(self._create_tools())
+
+    @overload
+    def as_functions(
+        self, *, artifact: Literal[False] = False, raise_errors: bool = False
+    ) -> list[Callable[..., str]]: ...
+
+    @overload
+    def as_functions(
+        self, *, artifact: Literal[True], raise_errors: bool = False
+    ) -> list[Callable[..., tuple[str, dict[str, Any] | None]]]: ...
+
+    def as_functions(self, *, artifact: bool = False, raise_errors: bool = False) -> list[Callable[..., Any]]:
+        """Return the tools as plain functions; see `NebulaVideoTool.as_function`."""
+        how: Any = {"artifact": artifact, "raise_errors": raise_errors}
+        return [tool.as_function(**how) for tool in self._create_tools()]
+
+    @overload
+    def as_async_functions(
+        self, *, artifact: Literal[False] = False, raise_errors: bool = False
+    ) -> list[Callable[..., Coroutine[Any, Any, str]]]: ...
+
+    @overload
+    def as_async_functions(
+        self, *, artifact: Literal[True], raise_errors: bool = False
+    ) -> list[Callable[..., Coroutine[Any, Any, tuple[str, dict[str, Any] | None]]]]: ...
+
+    def as_async_functions(
+        self, *, artifact: bool = False, raise_errors: bool = False
+    ) -> list[Callable[..., Coroutine[Any, Any, Any]]]:
+        """Return the tools as plain coroutine functions."""
+        how: Any = {"artifact": artifact, "raise_errors": raise_errors}
+        return [tool.as_async_function(**how) for tool in self._create_tools()]
+
+    def _create_tools(self) -> list[VideoTool]:
         tools: list[VideoTool] = [
             NebulaVideoTool(**self._tool_options, asks_with=_GET),
             NebulaSubmitVideoTool(**self._tool_options, asks_with=_GET),
@@ -261,4 +276,4 @@ class NebulaVideoToolkit(BaseToolkit):
         ]
         for tool in tools:
             tool.share_group_ratios(self._options)
-        return list(tools)
+        return tools

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import InjectedToolArg
 from pydantic import BaseModel, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.replay import count_for_thread
 from langchain_nebula_video.langchain.tool_base import OfferTool, ToolOptions
-from langchain_nebula_video.langchain.tool_context import messages_in, replay_key, restore_image_data
+from langchain_nebula_video.langchain.tool_context import ToolRun, messages_in
 from langchain_nebula_video.langchain.tool_description import description
 from langchain_nebula_video.langchain.tool_errors import catch_failed_save, translate_errors
 from langchain_nebula_video.langchain.tool_images import resolve_images
@@ -30,21 +28,35 @@ __all__ = ["NebulaVideoTool", "RequestTool"]
 class RequestTool(OfferTool):
     """A tool that submits a video: its arguments are the fields of a request."""
 
+    takes_key = True
     asks_with: str | None = None
     """The name of the agent's tool that looks at a task; `None`: it has none."""
 
     @model_validator(mode="after")
     def _set_description(self) -> Self:
         if not self.description:
-            object.__setattr__(self, "description", self._default_description())
+            object.__setattr__(self, "description", self._default_description(conversation=self.conversation))
         return self
 
     @abstractmethod
-    def _default_description(self) -> str:
+    def _default_description(self, *, conversation: bool) -> str:
         """What a language model reads about the tool."""
 
     def _offer_schema(self) -> type[BaseModel]:
-        return args_schema(self.offer())
+        return args_schema(self.offer(), conversation=self.conversation)
+
+    def function_schema(self) -> type[BaseModel]:
+        """The arguments of a call that is outside of any conversation."""
+        return args_schema(self.offer(), conversation=False)
+
+    def function_description(self) -> str:
+        """What a language model reads about the function, if the caller gave no description."""
+        default = self._default_description(conversation=self.conversation)
+        return self._default_description(conversation=False) if self.description == default else self.description
+
+    def request_of(self, fields: Mapping[str, Any], run: ToolRun) -> VideoRequest:
+        """The request of a running call; see `request_from_call`."""
+        return self.request_from_call(run.restore_image_data(fields), run.runtime)
 
     def request_from_call(self, fields: Mapping[str, Any], runtime: Any) -> VideoRequest:
         """The request of a call, with the images of the conversation.
@@ -54,11 +66,9 @@ class RequestTool(OfferTool):
         Raises:
             InvalidRequestError: there is no such image, or a field is not valid.
         """
-        fields = restore_image_data(fields)
+        messages = messages_in(runtime) if self.conversation else None
         files_allowed = self.image_folder is not None
-        return build_request(
-            None, resolve_images(fields, messages_in(runtime), self.offer(), files_allowed=files_allowed)
-        )
+        return build_request(None, resolve_images(fields, messages, self.offer(), files_allowed=files_allowed))
 
 
 class NebulaVideoTool(RequestTool):
@@ -120,41 +130,24 @@ class NebulaVideoTool(RequestTool):
         # The fields have the types after validation. The constructor takes more: a key as plain text, for example.
         def __init__(self, **options: Unpack[ToolOptions]) -> None: ...
 
-    def _default_description(self) -> str:
-        return description(self.offer(), self.group_ratio, self.asks_with)
+    def _default_description(self, *, conversation: bool) -> str:
+        return description(self.offer(), self.group_ratio, self.asks_with, conversation=conversation)
 
-    def _run(
-        self,
-        prompt: str = "",
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-        **fields: Any,
-    ) -> ToolResult:
-        with translate_errors(self.asks_with), count_for_thread(config):
-            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
-            report = progress_to(config, runtime)
+    def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with translate_errors(self.asks_with), count_for_thread(run.config):
+            request = self.request_of(fields, run)
+            report = progress_to(run.config, run.runtime)
             with catch_failed_save() as unsaved_result:
                 return self._video_result(
-                    self.run_blocking(
-                        "generate", request, key=replay_key(config, runtime), adopt=True, on_progress=report
-                    )
+                    self.run_blocking("generate", request, **run.key_options(), on_progress=report)
                 )
             return self._video_result(*unsaved_result)
 
-    async def _arun(
-        self,
-        prompt: str = "",
-        *,
-        config: RunnableConfig,
-        runtime: Annotated[Any, InjectedToolArg] = None,
-        **fields: Any,
-    ) -> ToolResult:
-        with translate_errors(self.asks_with), count_for_thread(config):
-            request = self.request_from_call({"prompt": prompt, **fields}, runtime)
-            report = progress_to_async(config, runtime)
+    async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with translate_errors(self.asks_with), count_for_thread(run.config):
+            request = self.request_of(fields, run)
+            report = progress_to_async(run.config, run.runtime)
             lifecycle = self.async_lifecycle()
             with catch_failed_save() as unsaved_result:
-                key = replay_key(config, runtime)
-                return self._video_result(await lifecycle.generate(request, key=key, adopt=True, on_progress=report))
+                return self._video_result(await lifecycle.generate(request, **run.key_options(), on_progress=report))
             return self._video_result(*unsaved_result)

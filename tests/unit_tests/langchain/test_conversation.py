@@ -518,7 +518,7 @@ def test_the_tool_tells_what_there_is_where_none_is_named(
 
 def test_without_a_conversation_a_number_names_nothing(options: dict[str, Any], gateway: Gateway) -> None:
     told = NebulaVideoTool(**options).invoke({"prompt": "x", "image": "2"})
-    assert "There is no image '2' in the conversation" in told
+    assert "'2' is no image's URL, and this tool cannot see the conversation here." in told
     assert gateway.requests == []
 
 

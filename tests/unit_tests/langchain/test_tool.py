@@ -417,7 +417,7 @@ async def test_the_conversation_s_image_goes_where_the_model_wants_it(
         (VIDU, {"last_image": URL}, "There is a last_image and no image"),
         (VIDU, {"reference_images": [URL], "image": OTHER}, "There are frames and reference images"),
         (VIDU, {"last_image": URL, "image": "none"}, "There is a last_image and no image"),
-        ({}, {"image": "none"}, "The image 'none' is neither a URL nor a data: URI"),
+        ({}, {"image": "none"}, "No image was given, and there is none in the conversation"),
         (MIX, {"reference_images": [URL], "prompt": "@Image2 waves"}, "The prompt names @Image2"),
         (MIX, {"reference_images": ["/etc/passwd"]}, "not read as a local path"),
         (MIX, {"reference_images": [URL] * 5}, "at most 4 items"),

@@ -25,6 +25,7 @@ from langchain_nebula_video import NebulaVideoTool, NebulaVideoToolkit, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.catalog.offers import Offer, build_request, find_offer
+from langchain_nebula_video.langchain.tool_calls import quote_call
 from langchain_nebula_video.langchain.tool_description import description
 from langchain_nebula_video.langchain.tool_schema import args_schema
 from tests.conftest import KEY
@@ -72,10 +73,7 @@ def shown(gateway: str, model: str) -> dict[str, Any]:
 
 def choices(field: dict[str, Any]) -> list[Any]:
     """Of an enumeration, alone or beside null."""
-    for one in (field, *field.get("anyOf", [])):
-        if "enum" in one or "const" in one:
-            return list(one.get("enum", [one.get("const")]))
-    return []
+    return next((list(one["enum"]) for one in (field, *field.get("anyOf", [])) if "enum" in one), [])
 
 
 def seconds_in(field: dict[str, Any]) -> list[int]:
@@ -149,11 +147,11 @@ def test_the_schema_is_plain_and_small_as_providers_want_it(gateway: str, model:
     assert (told["type"], function["name"]) == ("function", "nebula_image_to_video")
     assert function["parameters"]["type"] == "object"
     text = json.dumps(told)
-    for word in ("$ref", "$defs", "allOf", "oneOf", "runtime"):
-        assert word not in text
+    for word in ("$ref", "$defs", "allOf", "oneOf", "const", "runtime"):
+        assert f'"{word}"' not in text
     assert len(text) < 3000
     for name, field in function["parameters"]["properties"].items():
-        assert {"type", "anyOf", "enum", "const"} & set(field), name
+        assert {"type", "anyOf"} & set(field), name
         assert field["description"].endswith("."), name
 
 
@@ -440,8 +438,19 @@ def test_one_reference_needs_no_list(given: object) -> None:
 @each_offer
 def test_null_is_as_good_as_left_out(gateway: str, model: str) -> None:
     schema, least = args_schema(find_offer(model, GATEWAYS[gateway])), smallest(model)
-    others = dict.fromkeys(fields_of(gateway, model) - set(least))
-    assert schema.model_validate({**least, **others}).model_dump() == schema.model_validate(least).model_dump()
+    others = fields_of(gateway, model) - set(least)
+    for nothing in (None, "", "  ", "null", "None", " none "):
+        given = {**least, **dict.fromkeys(others, nothing)}
+        if str(nothing).strip().lower() == "none":
+            given.pop("image", None)  # that says something: no image, though the conversation may have one
+        assert schema.model_validate(given).model_dump() == schema.model_validate(least).model_dump(), nothing
+
+
+@each_row("nothing", [None, [], "", "none", [""], ["null"]])
+@each_row("model", ["viduq3p-mix-720p", "viduq3p-720p"])
+def test_no_references_are_as_good_as_left_out(model: str, nothing: object) -> None:
+    schema = args_schema(find_offer(model, GATEWAYS["uniall"]))
+    assert not schema.model_validate({"prompt": "x", "reference_images": nothing}).model_dump()["reference_images"]
 
 
 WRITTEN = st.sampled_from(
@@ -450,17 +459,21 @@ WRITTEN = st.sampled_from(
 )  # fmt: skip
 
 
+QUOTED = {model: tool_of("dashscope", model) for model in ("wan2.5-i2v-preview", "wanx2.1-i2v-turbo")}
+
+
 @given(st.dictionaries(st.sampled_from(["duration", "resolution"]), WRITTEN | st.text(max_size=6) | st.integers()))
 def test_what_the_tool_reads_a_quote_reads_too(written: dict[str, Any]) -> None:
     """A budget is kept by quotes: what it could not price and the tool could make would cost nothing there."""
-    for model in ("wan2.5-i2v-preview", "wanx2.1-i2v-turbo"):
+    for model, tool in QUOTED.items():
         offer = find_offer(model, GATEWAYS["dashscope"])
         try:
             parsed = args_schema(offer).model_validate({"prompt": "x", **written}).model_dump()
         except ValidationError:
             continue
         read = {name: parsed[name] for name in ("duration", "resolution")}
-        assert quote(written, gateway="dashscope", model=model) == quote(read, gateway="dashscope", model=model)
+        cost = quote(read, gateway="dashscope", model=model)
+        assert quote_call(tool, written, Decimal(1)) == cost
 
 
 @each_row(
