@@ -149,7 +149,7 @@ class VideoTool(LifecycleOptions, BaseTool):
         def call(*args: Any, **fields: Any) -> Any:
             given, run = self._bind(args, fields), current_run(self)
             if run is None:
-                return self.invoke(given, fields.get("config"))
+                return self.invoke(given, fields.get("config"), key=self._key_in(fields))
             with record_error():
                 return self._call(given, run)
 
@@ -160,7 +160,7 @@ class VideoTool(LifecycleOptions, BaseTool):
         async def call(*args: Any, **fields: Any) -> Any:
             given, run = self._bind(args, fields), current_run(self)
             if run is None:
-                return await self.ainvoke(given, fields.get("config"))
+                return await self.ainvoke(given, fields.get("config"), key=self._key_in(fields))
             with record_error():
                 return await self._acall(given, run)
 

@@ -101,6 +101,12 @@ class NebulaVideoTool(RequestTool):
         message.artifact["task_id"]
         ```
 
+    Invocation outside LangChain:
+        ```python
+        animate = tool.as_function()
+        animate(prompt="The cat opens its eyes", image="https://example.com/cat.jpg", key="order-17")
+        ```
+
     The content is JSON text: `status`, `url`, `cost_usd`, `duration`, `resolution`, `model`, `task_id`,
     `expires_at`, and `path` if the video was saved. The artifact is the same as a plain dict, with a LangChain video
     content block under `video`.

@@ -108,7 +108,22 @@ async def test_a_callback_handler_hears_the_progress_of_an_async_agent(options: 
     assert steps(listener.heard) == STEPS
 
 
-# --- a runnable and a graph ---
+# --- a tool alone, a runnable and a graph ---
+
+
+def test_a_tool_that_is_called_alone_tells_the_callbacks_of_its_run(options: dict[str, Any]) -> None:
+    listener = Listener()
+    NebulaVideoTool(**options).invoke(ASK, {"callbacks": [listener]})
+    assert steps(listener.heard) == STEPS
+
+
+async def test_the_events_of_a_tool_that_is_called_alone_carry_progress(options: dict[str, Any]) -> None:
+    found = [
+        event["data"]
+        async for event in NebulaVideoTool(**options).astream_events(ASK, version="v2")
+        if event["event"] == "on_custom_event"
+    ]
+    assert steps(found) == STEPS
 
 
 def test_a_runnable_tells_the_callbacks_of_its_run(options: dict[str, Any]) -> None:

@@ -112,6 +112,14 @@ def test_the_other_tools_have_functions_too(tools: dict[str, VideoTool]) -> None
 # --- an adapter calls `_run` itself ---
 
 
+async def test_a_key_counts_there_too(options: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+    tool = NebulaVideoTool(**options, journal=journal)
+    for call in (tool._run, tool._arun):
+        await settle(call(**ARGS, key="order-17"))
+    assert [entry.key for entry in journal.entries()] == ["order-17"]
+
+
 @pytest.mark.parametrize("door", ["_run", "_arun", "as_function", "as_async_function"])
 async def test_no_field_is_dropped_and_the_content_comes_back_alone(
     options: dict[str, Any], gateway: Gateway, door: str
