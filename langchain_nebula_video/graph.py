@@ -22,9 +22,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from typing_extensions import TypedDict  # of Python's own before 3.12, a server can make no schema
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
@@ -37,6 +38,7 @@ from langchain_nebula_video.errors import (
     RequestError,
     SubmissionUnconfirmedError,
 )
+from langchain_nebula_video.langchain.graph_schemas import check_input_schema, row_schemas
 from langchain_nebula_video.langchain.image_preview import (
     describe_fields,
     given_images,
@@ -251,6 +253,9 @@ def video_graph(
     approve_over_usd: Decimal | float | str | None = None,
     wait_timeout: Any = None,
     checkpointer: Any = None,
+    name: str = "nebula_video",
+    description: str | None = None,
+    input_schema: Any = None,
 ) -> Any:
     """Return a compiled graph that submits, waits and saves. It runs alone or as a node of another graph.
 
@@ -262,10 +267,21 @@ def video_graph(
             is to ask again: a new answer pays for another video.
         wait_timeout: A LangGraph `TimeoutPolicy` for the node that waits. LangGraph supports it in async runs only.
         checkpointer: As for `StateGraph.compile`. Leave it out inside another graph.
+        name: In traces, and as a node of another graph. A LangGraph server calls its assistant and MCP tool so: give
+            each graph of a server another name.
+        description: What the graph is for. It stands in the JSON schema of the input.
+        input_schema: A `TypedDict` with `request`, and `key` if you like. `None`: the request has the fields, choices
+            and limits of the client's model. It is told to Studio and to MCP clients; the request is checked as ever.
 
     Only the nodes that cost nothing are retried. A run that failed in `wait` continues there when you resume it.
+
+    Raises:
+        InvalidRequestError: The `input_schema` is none with which the graph can work.
     """
-    graph = StateGraph(VideoState)
+    given, returned = row_schemas(client._options.offer(None), description)  # noqa: SLF001
+    if input_schema is not None:
+        given = check_input_schema(input_schema)
+    graph = StateGraph(VideoState, input_schema=given, output_schema=returned)
     if approve_over_usd is not None:
         graph.add_node("approve", approval_node(client, over_usd=approve_over_usd), destinations=("submit", END))
     graph.add_edge(START, "submit" if approve_over_usd is None else "approve")
@@ -281,7 +297,7 @@ def video_graph(
         graph.add_node("save", cast("Any", save_node(client, save_to)), retry_policy=again)
         graph.add_edge("wait", "save")
     graph.add_edge("wait" if save_to is None else "save", END)
-    compiled = graph.compile(checkpointer=checkpointer, name="nebula_video")
+    compiled = graph.compile(checkpointer=checkpointer, name=name)
     compiled.channels[START] = _plain_input(client._options)  # noqa: SLF001
     return compiled
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
 from langchain_nebula_video.langchain.replay import count_for_thread, node_key
-from langchain_nebula_video.langchain.runnable_input import InputReader
+from langchain_nebula_video.langchain.runnable_input import InputReader, split_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
@@ -64,16 +64,16 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
     The input is one of:
 
-    - a dict with fields of `VideoRequest`, or a `VideoRequest`;
+    - a dict with fields of `VideoRequest`, and `key` if you like; or a `VideoRequest`;
     - an image in any form that the client takes;
     - a message with an image, a list of messages, or dicts with `role` and `content`;
-    - a dict with messages under `messages`, and fields of `VideoRequest` beside them.
+    - a dict with messages under `messages`, and fields of `VideoRequest` or `key` beside them.
 
     From messages it takes the newest image. If there is no other prompt, the prompt is the user's last words, without
     image URLs. Words of models and tools are never the prompt.
 
-    With `invoke(input, config, key="…")` the same key never pays twice. Without a key, the same request after an error
-    resumes the first task. So neither `with_retry` nor a node's retry policy pays again.
+    With `invoke(input, config, key="…")`, or with `key` in a dict, the same key never pays twice. Without a key, the
+    same request after an error resumes the first task. So neither `with_retry` nor a node's retry policy pays again.
 
     `batch` and `abatch` run at most `max_concurrency` videos at once; the default is 4. If one fails, the others still
     run to their end, and the error that is raised has all results in `error.results`. `with_retry` repeats only what
@@ -145,15 +145,18 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         Args:
             input: What to animate; see the class.
             config: LangChain's configuration.
-            key: Your own name for this video. The same key never pays twice.
+            key: Your own name for this video. The same key never pays twice. It wins over a `key` in the input.
             kwargs: Fields of `VideoRequest`. They win over the input and over the defaults.
         """
 
         def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
-            request = self._read(input, kwargs)
+            request, own_key = self._read(input, kwargs)
             with track_costs(), count_for_thread(config):
                 video: Video = self.run_blocking(
-                    "generate", request, **_key_arguments(key), on_progress=progress_to(config)
+                    "generate",
+                    request,
+                    **_key_arguments(own_key if key is None else key),
+                    on_progress=progress_to(config),
                 )
                 annotate_run(video)
             return video
@@ -166,10 +169,12 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         """The async twin of `invoke`."""
 
         async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
-            request = self._read(input, kwargs)
+            request, own_key = self._read(input, kwargs)
             lifecycle, report = self.async_lifecycle(), progress_to_async(config)
             with track_costs(), count_for_thread(config):
-                video = await lifecycle.generate(request, **_key_arguments(key), on_progress=report)
+                video = await lifecycle.generate(
+                    request, **_key_arguments(own_key if key is None else key), on_progress=report
+                )
                 annotate_run(video)
             return video
 
@@ -183,7 +188,10 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Video]:
-        """Make several videos, at most `max_concurrency` (4) at once. If one fails, none of the others is lost."""
+        """Make several videos, at most `max_concurrency` (4) at once. If one fails, none of the others is lost.
+
+        Two equal inputs are two videos: outside of graphs, and in a node if each has a `key` of its own.
+        """
         results = super().batch(inputs, _limit_concurrency(config), return_exceptions=True, **kwargs)
         return _results_or_error(results, return_exceptions=return_exceptions)
 
@@ -199,10 +207,12 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
         results = await super().abatch(inputs, _limit_concurrency(config), return_exceptions=True, **kwargs)
         return _results_or_error(results, return_exceptions=return_exceptions)
 
-    def _read(self, given: Any, overrides: Mapping[str, Any]) -> VideoRequest:
+    def _read(self, given: Any, overrides: Mapping[str, Any]) -> tuple[VideoRequest, str | None]:
+        """The request of an input, and its key."""
+        given, key = split_key(given)
         defaults = {name: value for name in _DEFAULTS if (value := getattr(self, name)) is not None}
         reader = InputReader(self.offer, defaults, files_allowed=self.image_folder is not None)
-        return reader.request(given, overrides)
+        return reader.request(given, overrides), key
 
 
 _DEFAULTS = [name for name in VideoRequest.model_fields if name in NebulaVideoRunnable.model_fields and name != "model"]

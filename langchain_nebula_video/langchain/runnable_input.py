@@ -14,7 +14,23 @@ from langchain_nebula_video.langchain.image_search import text_without_images
 from langchain_nebula_video.langchain.image_values import IMAGE_BLOCKS, is_url, truncate
 from langchain_nebula_video.schema import VideoRequest
 
-__all__ = ["InputReader"]
+__all__ = ["InputReader", "split_key"]
+
+
+def split_key(given: Any) -> tuple[Any, str | None]:
+    """An input without its `key`, and that key. Only a dict of fields has one; a message or an image block does not.
+
+    Raises:
+        InvalidRequestError: the key is no text.
+    """
+    if not isinstance(given, Mapping) or "key" not in given or _is_message(given) or given.get("type") in IMAGE_BLOCKS:
+        return given, None
+    key = given["key"]
+    if key is not None and not isinstance(key, str):
+        raise InvalidRequestError(
+            f"The input's key is a {type(key).__name__}, and no text.", hint="Give a text, or leave key out."
+        )
+    return {name: value for name, value in given.items() if name != "key"}, key
 
 
 class InputReader:

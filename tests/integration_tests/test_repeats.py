@@ -15,9 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
+from langgraph.graph import START, StateGraph
 
 from langchain_nebula_video import (
     MemoryJournal,
@@ -172,6 +173,58 @@ def test_clients_and_runnables_join_within_a_window_if_they_are_told_to(quick: E
     assert client.wait(again).reused
     assert not client.wait(again.task_id).reused
     assert client.generate(**ASK, key="mine").task_id != again.task_id
+
+
+class Made(TypedDict, total=False):
+    made: list[str]
+
+
+# --- keys in the inputs of a batch ---
+
+
+async def batched(animate: NebulaVideoRunnable, how: str, inputs: list[Any]) -> list[str]:
+    """The tasks that the videos of a batch come from."""
+    made = animate.batch(inputs) if how == "batch" else await animate.abatch(inputs)
+    return [video.task_id for video in made]
+
+
+@pytest.mark.parametrize("how", ["batch", "abatch"])
+async def test_each_input_of_a_batch_may_have_its_own_key(quick: Emulator, how: str) -> None:
+    animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE)
+    inputs = [{"image": ASK["image"], "key": name} for name in "ab"]
+    block = {"type": "image", "url": ASK["image"]}
+    inputs.append({"messages": [{"role": "user", "content": [block]}], "key": "c"})
+    first = await batched(animate, how, inputs)
+    assert await batched(animate, how, inputs) == first
+    assert len(set(first)) == posts(quick) == 3
+    assert {entry.key for entry in animate.journal.entries()} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("how", ["batch", "abatch"])
+async def test_two_equal_inputs_of_a_batch_are_two_videos_unless_their_key_is_the_same(
+    quick: Emulator, how: str
+) -> None:
+    animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE)
+    assert len(set(await batched(animate, how, [{"image": ASK["image"]}, {"image": ASK["image"], "key": None}]))) == 2
+    assert len(set(await batched(animate, how, [{"image": ASK["image"], "key": "same"}] * 2))) == 1
+    assert posts(quick) == 3
+
+
+@pytest.mark.parametrize(("keys", "videos"), [((None, None), 1), (("a", "b"), 2)])
+def test_in_a_node_two_equal_inputs_are_one_video_unless_each_has_a_key(
+    quick: Emulator, keys: tuple[Any, Any], videos: int
+) -> None:
+    animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE)
+
+    def both(_: Made) -> Made:
+        takes = animate.batch([{"image": ASK["image"], "key": key} for key in keys])
+        return {"made": [video.task_id for video in takes]}
+
+    graph = StateGraph(Made)
+    graph.add_node("both", both)
+    graph.add_edge(START, "both")
+    made = graph.compile().invoke({})["made"]
+    assert len(set(made)) == posts(quick) == videos
 
 
 def test_the_tool_that_only_submits_names_the_task_that_is_under_way(slow: Emulator) -> None:

@@ -32,6 +32,7 @@ from langchain_nebula_video import (
     VideoRequest,
 )
 from tests.conftest import KEY, Gateway, jpeg, submitted, succeeded
+from tests.tables import each_row
 
 VIDEO_URL = "https://results.example.com/video.mp4"
 URL = "https://example.com/cat.jpg"
@@ -349,6 +350,18 @@ async def test_an_abatch_keeps_every_paid_result_when_one_fails(options: dict[st
     results: list[Any] = await animate.abatch([URL] * 4, return_exceptions=True)
     assert sum(isinstance(result, Video) for result in results) == 2
     assert sum(isinstance(result, BudgetExceededError) for result in results) == 2
+
+
+def test_a_key_with_the_call_wins_over_that_of_the_input(animate: NebulaVideoRunnable) -> None:
+    animate.invoke({"image": URL, "key": "input"}, key="call")
+    assert [entry.key for entry in animate.journal.entries()] == ["call"]
+
+
+@each_row("given", [{"image": URL, "key": 7}, {"image": URL, "key": ["a"]}])
+def test_a_key_that_is_no_text_is_refused(animate: NebulaVideoRunnable, gateway: Gateway, given: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"key is a (int|list), and no text"):
+        animate.invoke(given)
+    assert gateway.posts == 0
 
 
 @pytest.mark.parametrize("given", [None, {"max_concurrency": 2}])
