@@ -216,7 +216,7 @@ def test_in_a_node_two_equal_inputs_are_one_video_unless_each_has_a_key(
 ) -> None:
     animate = NebulaVideoRunnable(**reached(quick, "nebula"), **SHAPE)
 
-    def both(_: Made) -> Made:
+    def both(state: Made) -> Made:
         takes = animate.batch([{"image": ASK["image"], "key": key} for key in keys])
         return {"made": [video.task_id for video in takes]}
 
