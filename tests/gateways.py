@@ -66,6 +66,9 @@ def reached(emulator: Emulator, gateway: str) -> dict[str, Any]:
         **{name: (emulator.dashscope_url(region), key) for name, (region, key) in REGIONS.items()},
         "dashscope-passthrough": (emulator.passthrough_url, emulator.api_key),
         "uniall": (emulator.url, emulator.api_key),
+        "newapi": (emulator.newapi_url, emulator.api_key),
+        "newapi-videos": (emulator.newapi_url, emulator.api_key),
+        **dict.fromkeys(("litellm", "sglang", "vllm-omni"), (emulator.videos_url, emulator.api_key)),
     }
     address, key = places[gateway]
     return {"gateway": gateway, "base_url": address, "api_key": key, "poll_interval": INTERVAL}

@@ -95,6 +95,9 @@ _NEBULA = _COMMON | {"smart_rewrite", "audio_url"}
 _DASHSCOPE = _NEBULA | {"last_image", "negative_prompt", "template", "watermark", "aspect_ratio"}
 _UNIALL = _COMMON | {"last_image", "reference_images", "aspect_ratio", "negative_prompt"}
 
+_OPEN = frozenset({"prompt", "image", "duration", "resolution", "seed", "negative_prompt"})
+_OPEN_IMAGES = ImageLimits(formats=("JPEG", "PNG", "BMP", "WEBP"), max_bytes=20 * 1024 * 1024)
+
 # Alibaba's image-to-video page, 2025-12: formats, "PNG without alpha", sides of 360 to 2000 pixels, at most 10 MB.
 _DASHSCOPE_IMAGES = ImageLimits(
     formats=("JPEG", "PNG", "BMP", "WEBP"), max_bytes=10 * 1024 * 1024, sides=(360, 2000), alpha=False
@@ -169,6 +172,29 @@ _NEBULA_FREE_REFUSALS = frozenset(
 
 # The route of OpenAI's video API, which new-api, LiteLLM, vLLM-Omni and SGLang have taken over.
 _CONTENT_PATH = "/v1/videos/{task_id}/content"
+
+# Sources: QuantumNous/new-api until 2026-08 (relay/channel/task/ali/adaptor.go, model/task.go) and its plugins for
+# Alibaba, 1.0.0 to 1.4.2, 2026-08 to 10. Its rows of tasks stay. Alibaba's limits hold for images.
+_NEWAPI = Gateway(
+    name="newapi",
+    title="new-api",
+    base_url=None,
+    protocol="newapi",
+    key_variable="NEWAPI_API_KEY",
+    url_variable="NEWAPI_BASE_URL",
+    default_model="wan2.5-i2v-preview",
+    currency="USD",
+    carries=_DASHSCOPE - {"aspect_ratio"},
+    requires=frozenset({"prompt"}),
+    # The code leaves out a rewriting that is off and a seed of 0, and so does the plugin until 1.2.
+    always_on=frozenset({"smart_rewrite"}),
+    min_seed=1,
+    images=_DASHSCOPE_IMAGES,
+    steps=(5.0, 15.0),
+    task_hours=math.inf,
+    renews_urls=False,
+    content_path=_CONTENT_PATH,
+)
 
 GATEWAYS: dict[str, Gateway] = {
     row.name: row
@@ -284,6 +310,64 @@ GATEWAYS: dict[str, Gateway] = {
             carries=_UNIALL,
             requires=frozenset({"prompt"}),
             images=ImageLimits(formats=("JPEG", "PNG", "WEBP"), max_bytes=10 * 1024 * 1024),
+            content_path=_CONTENT_PATH,
+        ),
+        _NEWAPI,
+        # From the plugins on, `/v1/videos` carries every field of the vendor's, and names no address of the video.
+        replace(
+            _NEWAPI,
+            name="newapi-videos",
+            title="new-api with plugins",
+            protocol="videos-newapi",
+            default_model="wan2.7-i2v",
+            carries=_DASHSCOPE,
+            always_on=frozenset(),
+            min_seed=0,
+        ),
+        # LiteLLM 1.110.2 and 1.108.7, run on 2026-11-27. Each look asks the vendor, who keeps a task for 24 hours.
+        Gateway(
+            name="litellm",
+            title="LiteLLM",
+            base_url=None,
+            protocol="videos-litellm",
+            key_variable="LITELLM_API_KEY",
+            url_variable="LITELLM_BASE_URL",
+            default_model="wan2.7-i2v",
+            currency="USD",
+            carries=_DASHSCOPE - {"template"},
+            images=_DASHSCOPE_IMAGES,
+            steps=(5.0, 15.0),
+            task_hours=24,
+            content_path=_CONTENT_PATH,
+        ),
+        # Sources: SGLang, entrypoints/openai/video_api.py; vLLM-Omni, docs/serving/videos_api.md; 2026. Neither
+        # documents limits for images: the formats are some that Pillow opens, the size is a guess.
+        Gateway(
+            name="sglang",
+            title="SGLang",
+            base_url=None,
+            protocol="videos-sglang",
+            key_variable="SGLANG_API_KEY",
+            url_variable="SGLANG_BASE_URL",
+            default_model="wan2.2-i2v-a14b",
+            currency="USD",
+            carries=_OPEN,
+            requires=frozenset({"prompt"}),
+            images=_OPEN_IMAGES,
+            content_path=_CONTENT_PATH,
+        ),
+        Gateway(
+            name="vllm-omni",
+            title="vLLM-Omni",
+            base_url=None,
+            protocol="videos-vllm-omni",
+            key_variable="VLLM_OMNI_API_KEY",
+            url_variable="VLLM_OMNI_BASE_URL",
+            default_model="wan2.2-i2v-a14b",
+            currency="USD",
+            carries=_OPEN,
+            requires=frozenset({"prompt"}),
+            images=_OPEN_IMAGES,
             content_path=_CONTENT_PATH,
         ),
     ]

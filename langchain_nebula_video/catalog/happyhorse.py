@@ -21,9 +21,14 @@ _IMAGES = ImageLimits(
 )
 _PRICES = {
     "1.0": price_table(
-        dashscope="- 0.9 1.6", dashscope_intl="- 0.14 0.24", dashscope_us="", dashscope_eu="", dashscope_passthrough=""
+        dashscope="- 0.9 1.6",
+        dashscope_intl="- 0.14 0.24",
+        dashscope_us="",
+        dashscope_eu="",
+        dashscope_passthrough="",
+        litellm="",
     ),
-    "1.1": price_table(dashscope="- 0.9 1.2", dashscope_intl="- 0.14 0.18", dashscope_passthrough=""),
+    "1.1": price_table(dashscope="- 0.9 1.2", dashscope_intl="- 0.14 0.18", dashscope_passthrough="", litellm=""),
 }
 
 

@@ -6,6 +6,7 @@ import difflib
 
 from langchain_nebula_video.catalog.happyhorse import happy_horse_on_uniall, happyhorse
 from langchain_nebula_video.catalog.model import Model
+from langchain_nebula_video.catalog.open_models import open_models
 from langchain_nebula_video.catalog.vidu import vidu
 from langchain_nebula_video.catalog.wan import wan, wan_on_uniall
 from langchain_nebula_video.errors import InvalidRequestError
@@ -13,7 +14,8 @@ from langchain_nebula_video.errors import InvalidRequestError
 __all__ = ["MODELS", "Model", "find_model"]
 
 MODELS: dict[str, Model] = {
-    row.name: row for row in (*wan(), *happyhorse(), *vidu(), *wan_on_uniall(), *happy_horse_on_uniall())
+    row.name: row
+    for row in (*wan(), *happyhorse(), *vidu(), *wan_on_uniall(), *happy_horse_on_uniall(), *open_models())
 }
 
 

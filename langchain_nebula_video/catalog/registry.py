@@ -57,6 +57,7 @@ def register_gateway(row: Gateway, *, replace: bool = False) -> Gateway:
         row.bill_unit is None or (_is_amount(row.bill_unit) and row.bill_unit > 0),
         f"{row.name} has bills in units of {row.bill_unit!r}, which is no sensible Decimal",
     )
+    _check_limits(row)
     known = get_args(Currency)
     _check(
         row.currency in known,
@@ -105,6 +106,7 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
     _check(row.cjk_weight >= 1, f"{row.name} counts a Chinese character as {row.cjk_weight!r}")
     _check(row.images is None or _is_possible(row.images), f"{row.name} has limits that no image can meet")
     _check_silent_prices(row)
+    _check_choices(row)
     _check(all(tier == tier.lower() for tier in row.resolutions), f"{row.name} has a resolution in capitals")
     _check(all(seconds > 0 for seconds in row.durations), f"{row.name} makes videos of no length")
     _check(row.default_duration in row.durations, f"{row.name} does not make {row.default_duration} seconds")
@@ -113,6 +115,42 @@ def register_model(row: Model, *, replace: bool = False) -> Model:
     _check(row.timeout > 0, f"{row.name} is given no time")
     MODELS[row.name] = row
     return row
+
+
+def _check_limits(row: Gateway) -> None:
+    """Check the facts of a gateway that are no fields of a request."""
+    path = row.content_path
+    _check(
+        path is None
+        or (path[:1] == "/" and path.count("{task_id}") == 1 and not {*"{}"} & {*path.replace("{task_id}", "")}),
+        f"{row.name} serves videos at {path!r}, which is no path with one {{task_id}}",
+    )
+    _check(
+        not row.stores_images or PROTOCOLS[row.protocol].extensions is not None,
+        f"{row.name} stores images, and its protocol {row.protocol!r} has no upload",
+    )
+    _check(_is_possible(row.images), f"{row.name} has limits that no image can meet")
+    low, high = row.steps
+    _check(0 < low <= high, f"{row.name} has looks every {low} to {high} seconds, which is no interval")
+    _check(row.task_hours is None or row.task_hours > 0, f"{row.name} keeps tasks for {row.task_hours} hours")
+    _check(row.max_hold >= 0, f"{row.name} holds a submit for {row.max_hold} seconds")
+
+
+def _check_choices(row: Model) -> None:
+    """Check that each field with a list of choices has some, and that no list is out of reach."""
+    lists = {
+        "template": bool(row.templates),
+        "aspect_ratio": bool(row.aspect_ratios),
+        "reference_images": row.max_references > 0,
+    }
+    known = row.requires | row.takes
+    for name, has_choices in lists.items():
+        _check(name not in known or has_choices, f"{row.name} takes {name}, and has none to choose from")
+        _check(name in known or not has_choices, f"{row.name} has choices of {name}, which it does not take")
+    _check(
+        "last_image" not in known or "image" in known,
+        f"{row.name} takes last_image, which comes with an image, and takes no image",
+    )
 
 
 def _check_silent_prices(row: Model) -> None:
@@ -152,10 +190,15 @@ def _check_fields(fields: frozenset[str]) -> None:
 
 def _check_supported(row: Gateway, fields: frozenset[str]) -> None:
     """Check that the gateway's protocol can express the fields. Otherwise they would be paid for and ignored."""
-    unsupported = ", ".join(sorted(fields - PROTOCOLS[row.protocol].supported_fields))
-    _check(not unsupported, f"The protocol {row.protocol!r} of {row.name!r} has no place for {unsupported}")
+    unsupported = sorted(fields - PROTOCOLS[row.protocol].supported_fields)
+    others = [name for name, protocol in PROTOCOLS.items() if fields <= protocol.supported_fields]
+    _check(
+        not unsupported,
+        f"The protocol {row.protocol!r} of {row.name!r} has no place for {', '.join(unsupported)}",
+        f"Leave it out of the row, or choose a protocol that has: {', '.join(others) or 'none'}.",
+    )
 
 
-def _check(valid: bool, problem: str) -> None:
+def _check(valid: bool, problem: str, hint: str = "Correct the row.") -> None:
     if not valid:
-        raise InvalidRequestError(f"{problem}.", hint="Correct the row.")
+        raise InvalidRequestError(f"{problem}.", hint=hint)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from langchain_nebula_video.emulator import Emulator
 
 __all__ = ["emulate", "require_emulator_extra"]
 
@@ -27,6 +29,8 @@ _REGIONS = {
     "dashscope-hk": "hongkong",
 }
 """Gateways whose keys work in one region only."""
+_OPENAI = ("litellm", "sglang", "vllm-omni")
+"""Gateways whose API is OpenAI's."""
 
 
 @contextmanager
@@ -41,6 +45,15 @@ def require_emulator_extra(output: Output) -> Iterator[None]:
             f'This needs the emulator: pip install "langchain-nebula-video[all]" ({error.name} is missing).'
         )
         raise typer.Exit(Exit.INVALID) from None
+
+
+def _address(emulator: Emulator, row: Gateway) -> str:
+    """Return the address of a gateway that has no region."""
+    if row.name in _OPENAI:
+        return emulator.videos_url
+    if row.name.startswith("newapi"):
+        return emulator.newapi_url
+    return emulator.passthrough_url if row.prefix else emulator.url
 
 
 def emulate(
@@ -75,7 +88,7 @@ def emulate(
         output.print_message("The emulator is running; Ctrl-C ends it. In another terminal:")
         for row in GATEWAYS.values():
             region = _REGIONS.get(row.name)
-            url = emulator.dashscope_url(region) if region else emulator.passthrough_url if row.prefix else emulator.url
+            url = emulator.dashscope_url(region) if region else _address(emulator, row)
             output.print_message(f"# --gateway {row.name}: {row.title}", style="dim", no_wrap=True)
             output.print_result({}, f"export {row.url_variable}={url}")
             key = f"{api_key}-{region}" if region else api_key

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from . import control
-from .dialects import content, dispatch, nebula, nebula_free, uniall
+from .dialects import content, dispatch, nebula, nebula_free, newapi, uniall, videos
 from .dialects.dashscope import SERVICES
 from .dialects.error_envelopes import unknown_path_response
 from .enums import Dialect
@@ -102,6 +102,12 @@ def build_app(state: State, faults: Faults) -> Starlette:
             for method, path, handler in nebula_free.routes()
         ),
         *((*row, service.refuse, service.dialect) for service in SERVICES for row in service.routes()),
+        *((*row, newapi.refuse, Dialect.NEWAPI) for row in newapi.routes()),
+        *((*row, videos.refuse, Dialect.VIDEOS) for row in videos.routes()),
+        *(
+            ("GET", service.PREFIX + content.CONTENT_PATH, "content", content.content, content.refuse, None)
+            for service in (newapi, videos)
+        ),
         ("POST", storage.UPLOAD_PATH, "upload", storage.upload, storage.refuse, None),
         ("GET", storage.RESULT_PATH, "download", storage.download, storage.refuse, None),
         ("GET", storage.HOSTED_PATH, "hosted", storage.hosted, storage.refuse, None),

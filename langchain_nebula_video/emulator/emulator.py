@@ -11,6 +11,7 @@ from .accounts import Accounts
 from .app import build_app
 from .billing import LookBilling, LoopBilling
 from .clock import Clock
+from .dialects import newapi, videos
 from .dialects.dashscope import prefix_for
 from .engine import Engine, checked_speed
 from .enums import Behaviour, Dialect, Region
@@ -40,7 +41,7 @@ DAY = 86_400.0
 
 
 class Emulator:
-    """Nebula's gateway, DashScope in five regions and two more gateways, on one port of this machine.
+    """Nebula's gateway, DashScope in five regions and the other gateways, on one port of this machine.
 
     Example:
         ```python
@@ -301,6 +302,24 @@ class Emulator:
             RuntimeError: The emulator is not running.
         """
         return self.url + prefix_for(None)
+
+    @property
+    def newapi_url(self) -> str:
+        """The base URL of a stock new-api.
+
+        Raises:
+            RuntimeError: The emulator is not running.
+        """
+        return self.url + newapi.PREFIX
+
+    @property
+    def videos_url(self) -> str:
+        """The base URL of a server of OpenAI's ``/v1/videos``.
+
+        Raises:
+            RuntimeError: The emulator is not running.
+        """
+        return self.url + videos.PREFIX
 
     def host_image(self, content: bytes) -> str:
         """Serve an image and return its URL for a submit."""

@@ -12,7 +12,6 @@ import heapq
 import math
 import random
 import threading
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -201,7 +200,7 @@ class Engine:
         total = rng.uniform(*spec.model.processing_time[spec.seconds]) / self._speed
         begin = self._earliest_start(account, spec.model, now)
         return Task(
-            id=str(uuid.uuid4()),
+            id=spec.new_id(),
             spec=spec,
             account=account,
             seed=seed,

@@ -24,6 +24,10 @@ class Dialect(StrEnum):
     """DashScope's API at a gateway's address, with a gateway's key."""
     VIDU = "vidu"
     """UniAll's API, at a path shared with Nebula: models of Vidu and others."""
+    NEWAPI = "newapi"
+    """A stock new-api."""
+    VIDEOS = "videos"
+    """OpenAI's ``/v1/videos``, as other servers took it over."""
 
 
 class Behaviour(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,16 @@ from .enums import Dialect, Status
 from .records import Problem, TaskRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .accounts import Account, Key
     from .files import InputFile
     from .models import Model
+
+
+def new_uuid() -> str:
+    """Return an id in the vendor's form."""
+    return str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class TaskSpec:
     watermark: bool = False
     actual_prompt: str | None = None
     """The rewritten prompt; None if it was not rewritten."""
+    new_id: Callable[[], str] = new_uuid
+    """Makes the task's id."""
     forwarded: Mapping[str, Any] | None = None
     """What a gateway made of the request body for the vendor behind it, if that is played."""
 

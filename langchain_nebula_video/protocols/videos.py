@@ -188,6 +188,7 @@ WAN_FIELDS = {
     "seed": "seed",
     "negative_prompt": "negative_prompt",
     "audio_url": "audio_url",
+    "aspect_ratio": "ratio",
 }
 """Our field -> the field that Alibaba's models have."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.serving.exchange import Exchange
 
 CONTENT_PATH = "/v1/videos/{task_id}/content"
-_DIALECTS = (Dialect.NEBULA, Dialect.VIDU)
+_DIALECTS = (Dialect.NEBULA, Dialect.VIDU, Dialect.NEWAPI, Dialect.VIDEOS)
 
 
 def _video_error(_: str, message: str, __: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A stock new-api gateway with a channel of Alibaba's: ``/newapi/v1/video/generations``.
 
 Source: QuantumNous/new-api, 2026-06 to 08: relay/channel/task/ali, relay/relay_task.go, controller/video_proxy.go. The
-path is Nebula's too, so here it has a prefix.
+path is Nebula's too, so here it has a prefix. `POST /v1/videos` is that of a version with plugins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from langchain_nebula_video.emulator.enums import Dialect, Region, Status
 from langchain_nebula_video.emulator.refusals import Reason
 from langchain_nebula_video.emulator.serving.storage import signed_url
 
-from . import content
+from . import videos
 from .dashscope_families import DASHSCOPE_MODELS
 from .dashscope_models import TaskType
 from .dashscope_request import read_task_spec
@@ -80,8 +80,8 @@ def routes() -> list[tuple[str, str, str, Handler]]:
     return [
         ("POST", f"{PREFIX}/v1/video/generations", "submit", submit),
         ("GET", f"{PREFIX}/v1/video/generations/{{task_id}}", "query", query),
-        ("GET", f"{PREFIX}/v1/videos/{{task_id}}", "query", query_video),
-        ("GET", f"{PREFIX}{content.CONTENT_PATH}", "content", content.content),
+        ("POST", PREFIX + videos.SUBMIT_PATH, "submit", videos.submit),
+        ("GET", PREFIX + videos.QUERY_PATH, "query", query_video),
     ]
 
 
@@ -121,7 +121,12 @@ async def query(exchange: Exchange) -> Response:
 
 
 async def query_video(exchange: Exchange) -> Response:
-    """``GET /v1/videos/{task_id}``: the same in OpenAI's shape."""
+    """``GET /v1/videos/{task_id}``: the same in OpenAI's shape. Of a plugin's task it names no address."""
+    account = exchange.state.accounts.authenticate(exchange.headers.get("authorization"))
+    task, _ = exchange.state.engine.find(exchange.path_params["task_id"], account, (Dialect.NEWAPI, Dialect.VIDEOS))
+    exchange.dialect = task.spec.dialect
+    if task.spec.dialect is Dialect.VIDEOS:
+        return await videos.query(exchange)
     task, record, status = _find(exchange)
     described = _describe(task, status) | {"created_at": int(task.accepted_at), "completed_at": int(record.finished_at)}
     if status is Status.SUCCEEDED:
@@ -133,8 +138,6 @@ async def query_video(exchange: Exchange) -> Response:
 
 def refuse(exchange: Exchange, refusal: Refusal) -> Response:
     """Turn a refusal into an error response of the gateway."""
-    if exchange.entry.point == "content":
-        return content.refuse(exchange, refusal)
     return refusal_response(exchange, refusal, ERROR_FORMATS)
 
 

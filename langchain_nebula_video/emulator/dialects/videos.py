@@ -18,7 +18,6 @@ from langchain_nebula_video.emulator.enums import Dialect, Region, Status
 from langchain_nebula_video.emulator.models import Model
 from langchain_nebula_video.emulator.refusals import Reason, Refusal
 
-from . import content
 from .dashscope_families import DASHSCOPE_MODELS
 from .dashscope_models import DashscopeModel, Features, TaskType
 from .dashscope_request import read_task_spec
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from langchain_nebula_video.emulator.tasks import Task, TaskSpec
 
 PREFIX = "/videos"
+SUBMIT_PATH = "/v1/videos"
+QUERY_PATH = "/v1/videos/{task_id}"
 _TIERS = ("480P", "720P")
 # A model with open weights, as a server of one's own serves it: nothing is billed.
 OPEN_MODEL = DashscopeModel(
@@ -84,11 +85,7 @@ _PROGRESS: Mapping[Status, int] = {Status.PENDING: 0, Status.RUNNING: 50}
 
 def routes() -> list[tuple[str, str, str, Handler]]:
     """Return method, path, point and handler of each route."""
-    return [
-        ("POST", f"{PREFIX}/v1/videos", "submit", submit),
-        ("GET", f"{PREFIX}/v1/videos/{{task_id}}", "query", query),
-        ("GET", f"{PREFIX}{content.CONTENT_PATH}", "content", content.content),
-    ]
+    return [("POST", PREFIX + SUBMIT_PATH, "submit", submit), ("GET", PREFIX + QUERY_PATH, "query", query)]
 
 
 async def submit(exchange: Exchange) -> Response:
@@ -119,7 +116,7 @@ def refuse(exchange: Exchange, refusal: Refusal) -> Response:
 def _read_spec(exchange: Exchange, fields: Mapping[str, Any]) -> TaskSpec:
     """Return the task of a submit; blocks while files are fetched."""
     offer = MODELS.get(str(fields.get("model")))
-    if not fields.get("prompt"):
+    if fields.get("prompt") is None:
         raise Refusal(Reason.MALFORMED, "Missing required parameter: 'prompt'.")
     vendor = to_vendor(fields, takes_media=offer is not None and bool(offer.features.media))
     spec = read_task_spec(

@@ -266,12 +266,12 @@ def _merge_patch(target: Any, patch: Any) -> Any:
 
 async def _status_word(exchange: Exchange, handler: Handler, *, word: str = "resting") -> None:
     response = await handler(exchange)
-    await _patch(exchange, _constant_handler(response), fields=_DIALECT_FIELDS[exchange.dialect].status(word))
+    await _patch(exchange, _constant_handler(response), fields=_fields(exchange).status(word))
 
 
 async def _no_url(exchange: Exchange, handler: Handler) -> None:
     response = await handler(exchange)
-    await _patch(exchange, _constant_handler(response), fields=_DIALECT_FIELDS[exchange.dialect].no_url)
+    await _patch(exchange, _constant_handler(response), fields=_fields(exchange).no_url)
 
 
 def _constant_handler(response: Response) -> Handler:
@@ -306,7 +306,19 @@ _DIALECT_FIELDS: Mapping[Dialect | None, _DialectFields] = {
     Dialect.DASHSCOPE: _DASHSCOPE_FIELDS,
     Dialect.PASSTHROUGH: _DASHSCOPE_FIELDS,
     Dialect.VIDU: _DialectFields(lambda word: {"status": word}, {"video_url": None, "result": None}),
+    Dialect.NEWAPI: _DialectFields(lambda word: {"status": word}, {"metadata": None}),
+    Dialect.VIDEOS: _DialectFields(lambda word: {"status": word}, {}),
 }
+_ROW_FIELDS = _DialectFields(
+    lambda word: {"data": {"status": word}}, {"data": {"result_url": None, "data": {"output": {"video_url": None}}}}
+)
+
+
+def _fields(exchange: Exchange) -> _DialectFields:
+    if exchange.dialect is Dialect.NEWAPI and "/video/generations/" in exchange.path:
+        return _ROW_FIELDS
+    return _DIALECT_FIELDS[exchange.dialect]
+
 
 KINDS: Mapping[str, FaultKind] = {
     "reset_before": FaultKind(_reset, {"accepted": False}),

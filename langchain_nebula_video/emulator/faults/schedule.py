@@ -60,8 +60,8 @@ class Faults:
 
         Args:
             point: ``submit``, ``query`` or ``download``; for DashScope also ``list``, ``cancel``,
-                ``policy`` and ``upload``; for Nebula also ``account``, which is every free route; for Nebula and
-                Vidu also ``content``.
+                ``policy`` and ``upload``; for Nebula also ``account``, which is every free route; for all but
+                DashScope also ``content``.
             kind: A kind from the table in the emulator's README.
             times: How many requests it applies to; None for all.
             after: How many requests it skips first.

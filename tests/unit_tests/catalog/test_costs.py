@@ -12,6 +12,7 @@ import pytest
 
 from langchain_nebula_video import Budget, BudgetExceededError, Cost, InvalidRequestError, VideoRequest, quote
 from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.catalog.offers import compute_cost, offers
 from langchain_nebula_video.schema import dollars
 from tests.conftest import Gateway, MakeClient, settle
@@ -253,9 +254,10 @@ def test_a_client_quotes_with_its_own_model_prices_and_ratio(
     make_client: MakeClient, gateway: Gateway, gateway_name: str
 ) -> None:
     model = GATEWAYS[gateway_name].default_model
+    longest = {"duration": MODELS[model].durations[-1]}
     settings: dict[str, Any] = {"gateway": gateway_name, "prices": {model: {"720p": "0.7"}}, "group_ratio": "1.5"}
     client = make_client(**settings, base_url="https://gateway.example.com")
-    assert client.quote({"duration": 10}) == quote({"duration": 10}, **settings)
+    assert client.quote(longest) == quote(longest, **settings)
     assert client.quote().price_per_second == Decimal("0.7")
     assert gateway.requests == []
 

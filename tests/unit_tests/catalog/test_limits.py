@@ -125,6 +125,15 @@ SERVED = {
     "dashscope-passthrough": [name for name in (*WAN, *NEWER) if name != "wan2.2-kf2v-flash"],
     "uniall": [*VIDU, *UNIALL],
 }
+WITHOUT_DATES = [name for name in NEWER if "-2026-" not in name]
+# Their bodies are in test_videos.py; a proxy of one's own has no page.
+SELF_HOSTED = {
+    "newapi": ["wan2.5-i2v-preview", *[name for name in NEWER if name.startswith(("wan2.6", "wan2.7"))]],
+    "newapi-videos": ["wan2.5-i2v-preview", *[name for name in NEWER if name.startswith("wan")]],
+    "litellm": [name for name in WITHOUT_DATES if not name.startswith("wan2.6")],
+    "sglang": ["wan2.2-i2v-a14b"],
+    "vllm-omni": ["wan2.2-i2v-a14b"],
+}
 PAGES = {**WAN, **NEWER, **VIRGINIA, **VIDU, **UNIALL}
 OFFERS = [(gateway, model) for gateway, models in SERVED.items() for model in models]
 each_offer = each_row(("gateway", "model"), OFFERS, ids=[f"{gateway}-{model}" for gateway, model in OFFERS])
@@ -230,8 +239,17 @@ class Desk:
 
 def test_every_gateway_serves_what_its_pages_name_and_nothing_else() -> None:
     assert {name: {offer.model.name for offer in offers(row)} for name, row in GATEWAYS.items()} == {
-        name: set(models) for name, models in SERVED.items()
+        name: set(models) for name, models in (SERVED | SELF_HOSTED).items()
     }
+
+
+@each_row(
+    ("gateway", "model"),
+    [(gateway, model) for gateway, models in SELF_HOSTED.items() for model in models if model in PAGES],
+)
+def test_a_self_hosted_gateway_makes_what_the_vendor_behind_it_makes(gateway: str, model: str) -> None:
+    offer, page = find_offer(model, GATEWAYS[gateway]), PAGES[model]
+    assert (offer.model.durations, offer.resolutions, offer.model.max_prompt) == (page.seconds, page.tiers, page.prompt)
 
 
 @each_offer

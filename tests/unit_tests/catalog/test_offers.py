@@ -57,7 +57,7 @@ def test_every_model_is_served_somewhere_and_every_offer_is_found_by_its_name() 
         assert find_offer(offer.model.name, offer.gateway) == offer
 
 
-def test_there_are_47_models_on_eight_gateways() -> None:
+def test_there_are_48_models_on_thirteen_gateways() -> None:
     served = {gateway.name: len(offers(gateway)) for gateway in GATEWAYS.values()}
     assert served == {
         "nebula": 1,
@@ -68,8 +68,13 @@ def test_there_are_47_models_on_eight_gateways() -> None:
         "dashscope-hk": 2,
         "dashscope-passthrough": 13,
         "uniall": 32,
+        "newapi": 5,
+        "newapi-videos": 7,
+        "litellm": 5,
+        "sglang": 1,
+        "vllm-omni": 1,
     }
-    assert len(MODELS) == 47
+    assert len(MODELS) == 48
 
 
 def test_a_model_of_another_gateway_is_refused_with_what_there_is_here_and_where_it_is() -> None:
@@ -111,9 +116,13 @@ def test_a_gateway_s_own_name_leads_back_to_the_model(offer: Offer) -> None:
     assert catalog_name(offer.wire_name, offer.gateway) == offer.model.name
 
 
-def test_singapore_calls_two_models_otherwise() -> None:
+def test_singapore_calls_two_models_otherwise_and_an_open_model_has_its_name_on_hugging_face() -> None:
     called = {offer.model.name: offer.wire_name for offer in EVERY if offer.wire_name != offer.model.name}
-    assert called == {"wanx2.1-i2v-plus": "wan2.1-i2v-plus", "wanx2.1-i2v-turbo": "wan2.1-i2v-turbo"}
+    assert called == {
+        "wanx2.1-i2v-plus": "wan2.1-i2v-plus",
+        "wanx2.1-i2v-turbo": "wan2.1-i2v-turbo",
+        "wan2.2-i2v-a14b": "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+    }
     assert find_offer("wanx2.1-i2v-plus", BEIJING).wire_name == "wanx2.1-i2v-plus"
 
 

@@ -42,6 +42,7 @@ from tests.tables import each_row
 CAT = "https://example.com/cat.jpg"
 ALWAYS = frozenset({"duration", "resolution"})
 FIELDS = ALWAYS | {"prompt", "image"}
+ACME_IMAGES = ImageLimits(formats=("JPEG", "PNG"), max_bytes=5_000_000)
 ACME = Gateway(
     name="acme",
     title="Acme",
@@ -52,7 +53,7 @@ ACME = Gateway(
     default_model="acme-clip",
     currency="USD",
     carries=FIELDS,
-    images=ImageLimits(formats=("JPEG", "PNG"), max_bytes=5_000_000),
+    images=ACME_IMAGES,
 )
 CLIP = Model(
     name="acme-clip",
@@ -248,6 +249,15 @@ def test_a_replacement_is_checked_like_a_new_row(acme: None) -> None:
             {"carries": FIELDS | {"watermark", "template"}},
             "The protocol 'nebula' of 'acme' has no place for template, wa",
         ),
+        ({"content_path": "v1/videos/{task_id}"}, "acme serves videos at 'v1/videos/{task_id}', which is no path with"),
+        ({"content_path": "/v1/videos/content"}, "acme serves videos at '/v1/videos/content', which is no path with"),
+        ({"content_path": "/v1/{task_id}/{name}"}, "acme serves videos at '/v1/{task_id}/{name}', which is no path"),
+        ({"stores_images": True}, "acme stores images, and its protocol 'nebula' has no upload"),
+        ({"images": replace(ACME_IMAGES, formats=())}, "acme has limits that no image can meet"),
+        ({"steps": (8.0, 3.0)}, "acme has looks every 8.0 to 3.0 seconds, which is no interval"),
+        ({"steps": (0.0, 3.0)}, "acme has looks every 0.0 to 3.0 seconds, which is no interval"),
+        ({"task_hours": 0}, "acme keeps tasks for 0 hours"),
+        ({"max_hold": -1.0}, "acme holds a submit for -1.0 seconds"),
         (
             {"always_on": frozenset({"seed", "smart_rewrite"})},
             "acme has seed always on: the switches are generate_audio, smart_rewrite, watermark",
@@ -316,6 +326,16 @@ def test_a_gateway_on_this_machine_may_speak_plain_http(url: str | None) -> None
             for limits in ({"sides": (2000, 360)}, {"sides": (0, 9)}, {"max_bytes": 0}, {"formats": ()})
         ],
         ({"takes": frozenset({"model"})}, "A request has no field model: it has "),
+        ({"takes": frozenset({"template"})}, "acme-clip takes template, and has none to choose from"),
+        ({"takes": frozenset({"aspect_ratio"})}, "acme-clip takes aspect_ratio, and has none to choose from"),
+        ({"takes": frozenset({"reference_images"})}, "acme-clip takes reference_images, and has none to choose from"),
+        ({"templates": ("flying",)}, "acme-clip has choices of template, which it does not take"),
+        ({"aspect_ratios": ("16:9",)}, "acme-clip has choices of aspect_ratio, which it does not take"),
+        ({"max_references": 4}, "acme-clip has choices of reference_images, which it does not take"),
+        (
+            {"requires": frozenset({"prompt"}), "takes": frozenset({"last_image"})},
+            "acme-clip takes last_image, which comes with an image, and takes no image",
+        ),
     ],
 )
 def test_a_model_that_cannot_work_is_refused_with_what_is_wrong(changed: dict[str, Any], told: str) -> None:
@@ -445,6 +465,18 @@ def test_a_submit_is_built_of_whatever_a_gateway_carries(protocol: str, field: s
 def test_a_gateway_that_carries_what_its_protocol_would_drop_is_refused(protocol: str, field: str) -> None:
     told = f"The protocol '{protocol}' of 'acme' has no place for {field}"
     refused(told, replace(ACME, protocol=protocol, carries=FIELDS | {field}))
+
+
+def test_a_refused_field_comes_with_the_protocols_that_have_a_place_for_it() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        register_gateway(replace(ACME, carries=FIELDS | {"template"}))
+    hint = caught.value.hint
+    assert (
+        "Leave it out of the row, or choose a protocol that has: dashscope, dashscope-passthrough, newapi, vid" in hint
+    )
+    assert "litellm" not in hint
+    with pytest.raises(InvalidRequestError, match="or choose a protocol that has: none"):
+        register_gateway(replace(ACME, carries=FIELDS | {"template", "reference_images"}))
 
 
 def test_the_rows_that_come_with_the_package_are_such_as_can_be_registered() -> None:

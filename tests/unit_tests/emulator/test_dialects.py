@@ -85,6 +85,16 @@ ALL = (
         ("video_url",),
         PLAIN,
     ),
+    Spoken(
+        Dialect.NEWAPI,
+        "/newapi/v1/video/generations",
+        "/newapi/v1/videos/",
+        {"model": "wan2.5-i2v-preview", "prompt": "a cat", "image": IMAGE, "size": "480P"},
+        ("status",),
+        ("metadata", "url"),
+        PLAIN,
+        amount="0.25",
+    ),
 )
 
 

@@ -268,6 +268,11 @@ GATEWAY_FACTS = [
     ("dashscope-hk", "wan3.0-video", "DASHSCOPE_HK", "https://cn-hongkong.dashscope.aliyuncs.com"),
     ("dashscope-passthrough", "wan2.5-i2v-preview", "DASHSCOPE_PASSTHROUGH", None),
     ("uniall", "viduq3p-720p", "UNIALL", "https://api.uniall.ai"),
+    ("newapi", "wan2.5-i2v-preview", "NEWAPI", None),
+    ("newapi-videos", "wan2.7-i2v", "NEWAPI", None),
+    ("litellm", "wan2.7-i2v", "LITELLM", None),
+    ("sglang", "wan2.2-i2v-a14b", "SGLANG", None),
+    ("vllm-omni", "wan2.2-i2v-a14b", "VLLM_OMNI", None),
 ]
 each_gateway = pytest.mark.parametrize(
     ("gateway", "model", "variable", "address"), GATEWAY_FACTS, ids=[str(row[0]) for row in GATEWAY_FACTS]

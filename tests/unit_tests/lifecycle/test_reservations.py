@@ -16,9 +16,14 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import Offer, offers
 from langchain_nebula_video.lifecycle.orders import make_order
 from langchain_nebula_video.protocols import PROTOCOLS
-from tests.conftest import KEY, FakeClock
+from tests.conftest import KEY, FakeClock, jpeg
 
 IMAGE = "https://example.com/cat.jpg"
+SIZED = ("sglang", "vllm-omni")
+WIDE = {"480p": "832x480", "720p": "1280x720"}
+"""What those say in place of a name: width and height."""
+PHOTOGRAPHS = {"480p": jpeg(832, 480), "720p": jpeg(1280, 720)}
+"""vLLM-Omni takes files alone, and is asked for a video in the file's shape."""
 PRICES = {"480P": Decimal("0.0369"), "720P": Decimal("0.0738"), "1080P": Decimal("0.1233")}
 """In the gateway's code, by the vendor's word."""
 
@@ -102,12 +107,15 @@ def test_every_submit_says_its_resolution(gateway: str) -> None:
     for offer in offers(row):
         for resolution in (None, *offer.resolutions):
             text = json.dumps(_submit(offer, resolution)).lower()
-            expected = resolution or offer.default_resolution
+            said = resolution or offer.default_resolution
+            expected = WIDE.get(said, said) if gateway in SIZED else said
             assert f'"{expected}"' in text or expected in offer.wire_name.lower(), (offer.model.name, text)
 
 
 def _submit(offer: Offer, resolution: str | None) -> Any:
-    images: dict[str, Any] = {name: IMAGE for name in ("image", "last_image") if offer.requires(name)}
+    files_alone = offer.gateway.name == "vllm-omni"
+    image = PHOTOGRAPHS[resolution or offer.default_resolution] if files_alone else IMAGE
+    images: dict[str, Any] = {name: image for name in ("image", "last_image") if offer.requires(name)}
     references = (IMAGE,) if offer.requires("reference_images") else ()
     request = VideoRequest(prompt="x", resolution=resolution, reference_images=references, **images)
     order = make_order(request, offer, Decimal(1), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from langchain_nebula_video.protocols import (
     WireRequest,
     is_unknown_task,
 )
+from tests.conftest import jpeg
 from tests.tables import each_row
 
 WIRE = Path(__file__).parent / "wire"
@@ -552,9 +554,11 @@ def test_seed_nought_is_a_seed() -> None:
 
 @each_row("gateway", sorted(GATEWAYS))
 def test_a_submit_shows_neither_prompt_nor_image(gateway: str) -> None:
-    shown = repr(build(gateway, GATEWAYS[gateway].default_model))
+    image = f"data:image/jpeg;base64,{base64.b64encode(jpeg()).decode()}"
+    shown = repr(build(gateway, GATEWAYS[gateway].default_model, image=image))
     assert "A kitten" not in shown
-    assert "cat.jpg" not in shown
+    assert image[-20:] not in shown
+    assert repr(jpeg())[2:20] not in shown
 
 
 # --- what is asked ---
