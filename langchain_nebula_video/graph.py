@@ -58,10 +58,12 @@ try:
     from langgraph.channels import EphemeralValue
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import Command, RetryPolicy, interrupt
+
+    from langchain_nebula_video.langchain.video_cache import VideoCache
 except ImportError as error:  # pragma: no cover - the extra is there in every test environment
     raise ImportError('This wants LangGraph: pip install "langchain-nebula-video[langgraph]"') from error
 
-__all__ = ["VideoState", "approval_node", "save_node", "submit_node", "video_graph", "wait_node"]
+__all__ = ["VideoCache", "VideoState", "approval_node", "save_node", "submit_node", "video_graph", "wait_node"]
 
 Client = NebulaVideoClient | AsyncNebulaVideoClient
 Node = Runnable[Any, dict[str, Any]]

@@ -168,11 +168,24 @@ class VideoBudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         if not ours or not isinstance(answer, ToolMessage) or not isinstance(answer.content, str):
             return answer
         left = self.budget.left(self._run(request.state, request.runtime))
+        changes: dict[str, Any] = {"content": _with_budget_left(answer.content, left)}
+        if isinstance(answer.artifact, dict):
+            changes["artifact"] = {**answer.artifact, "budget_left_usd": float(left)}
+        return answer.model_copy(update=changes)
+
+
+def _with_budget_left(content: str, left: Decimal) -> str:
+    """A tool's content with what is left: in its JSON, else in a sentence.
+
+    The JSON may be the last line, below a note: `HumanInTheLoopMiddleware` tells the model of a person's edit so.
+    """
+    before, newline, last = content.rpartition("\n")
+    for note, text in (("", content), (before + newline, last)):
         try:
-            facts = json.loads(answer.content)
+            facts = json.loads(text)
         except ValueError:
-            return answer.model_copy(update={"content": f"{answer.content} Left of the budget: {dollars(left)}."})
-        if not isinstance(facts, dict):
-            return answer
-        content = json.dumps({**facts, "budget_left_usd": float(left)}, ensure_ascii=False)
-        return answer.model_copy(update={"content": content})
+            continue
+        if isinstance(facts, dict):
+            return note + json.dumps({**facts, "budget_left_usd": float(left)}, ensure_ascii=False)
+        return content
+    return f"{content} Left of the budget: {dollars(left)}."

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_appro
 from tests.agents import ScriptedModel
 from tests.gateways import BOTH, INTERVAL, SPEED
 from tests.processes import barrier, fork
+from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 GO: dict[str, Any] = {"messages": [{"role": "user", "content": "Go"}]}
@@ -413,6 +415,99 @@ def test_edits_of_a_person_overdraw_nothing(emulator: Emulator, options: dict[st
     answer = decided(graph, *longer)
     assert sorted(message.status for message in told(answer)) == ["error", "success"]
     assert float(emulator.bill.usd) == pytest.approx(2 * EACH)
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+def test_below_the_note_on_an_edit_the_json_and_the_artifact_tell_what_is_left(
+    options: dict[str, Any], first: str, mode: str
+) -> None:
+    """LangChain puts its note before the JSON, so a program reads the artifact."""
+    tool = NebulaVideoTool(**options)
+    middleware = both(first, person(tool, interrupt_mode=mode), VideoBudgetMiddleware("1.00", tools=tool))
+    graph = with_tool(tool, calls({**ASK, "duration": 10}), middleware=middleware)
+    graph.invoke(GO, THREAD)
+    (answer,) = told(decided(graph, edit(tool.name, **ASK)))
+    note, _, facts = str(answer.content).rpartition("\n")
+    assert note.startswith("Note: a human reviewer replaced this tool call")
+    assert json.loads(facts)["budget_left_usd"] == answer.artifact["budget_left_usd"] == pytest.approx(1 - EACH)
+    assert answer.artifact["duration"] == 5
+
+
+def test_without_the_note_the_content_is_json_after_an_edit_too(options: dict[str, Any]) -> None:
+    tool = NebulaVideoTool(**options)
+    graph = with_tool(tool, calls({**ASK, "duration": 10}), middleware=[person(tool, edit_notice=None)])
+    graph.invoke(GO, THREAD)
+    (answer,) = told(decided(graph, edit(tool.name, **ASK)))
+    assert json.loads(str(answer.content))["duration"] == 5
+
+
+@each_row(
+    ("content", "told"),
+    [
+        ('{"a": 1}', '{"a": 1, "budget_left_usd": 0.5}'),
+        ('Note.\n\nTool response:\n{"a": "ä"}', 'Note.\n\nTool response:\n{"a": "ä", "budget_left_usd": 0.5}'),
+        ('{\n  "a": 1\n}', '{"a": 1, "budget_left_usd": 0.5}'),
+        ("[1]", "[1]"),
+        ("It failed.", "It failed. Left of the budget: $0.50."),
+        ('Two lines.\nwith arguments {"a": 1}.', 'Two lines.\nwith arguments {"a": 1}. Left of the budget: $0.50.'),
+    ],
+)
+def test_what_is_left_is_told_in_json_where_there_is_some(options: dict[str, Any], content: str, told: str) -> None:
+    tool = NebulaVideoTool(**options)
+    budget = VideoBudgetMiddleware("0.50", tools=tool)
+    request = SimpleNamespace(
+        tool=tool, tool_call={"name": tool.name}, state={}, runtime=SimpleNamespace(execution_info=None)
+    )
+    answer = budget.wrap_tool_call(request, lambda _: ToolMessage(content, tool_call_id="1"))
+    assert answer.content == told
+
+
+# --- one question for each call ---
+
+
+def per_call(tool: Any, *wanted: dict[str, Any], over_usd: str = "0", **more: Any) -> Any:
+    asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool, over_usd=over_usd), interrupt_mode="per_call")
+    return with_tool(tool, calls(*wanted), middleware=[asks], **more)
+
+
+def test_in_the_mode_per_call_each_call_has_its_question_and_its_answer(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    tool = NebulaVideoTool(**options)
+    graph = per_call(tool, *numbered(2))
+    first, second = graph.invoke(GO, THREAD)["__interrupt__"]
+    assert "for about $0.1845" in first.value["description"]
+    assert "prompt: Scene 1" in second.value["description"]
+    assert "action_requests" not in first.value
+    graph.invoke(Command(resume={first.id: APPROVE}), THREAD)
+    assert submits(emulator) == 1
+    answer = graph.invoke(Command(resume={second.id: {"type": "reject", "message": "Too dear"}}), THREAD)
+    assert sorted(message.status for message in told(answer)) == ["error", "success"]
+    assert submits(emulator) == 1
+
+
+def test_in_that_mode_too_nobody_is_asked_about_what_is_cheap_enough(
+    emulator: Emulator, options: dict[str, Any]
+) -> None:
+    tool = NebulaVideoTool(**options)
+    questions = per_call(tool, ASK, {**ASK, "duration": 10}, over_usd="0.1845").invoke(GO, THREAD)["__interrupt__"]
+    assert ["duration: 10" in question.value["description"] for question in questions] == [True]
+
+
+@each_row(("edited", "taken"), [({"resolution": 480}, True), ({"duration": "10"}, True), ({"duration": None}, False)])
+def test_what_a_person_writes_is_checked_by_field_before_it_is_taken(
+    options: dict[str, Any], edited: dict[str, Any], taken: bool
+) -> None:
+    """By LangChain, with the tool's own schema: what a person leaves out is left out, and is not null."""
+    tool = NebulaVideoTool(**options)
+    graph = per_call(tool, ASK)
+    graph.invoke(GO, THREAD)
+    if taken:
+        assert told(decided(graph, edit(tool.name, **{**ASK, **edited})))[0].status == "success"
+    else:
+        with pytest.raises(ValueError, match="duration"):
+            decided(graph, edit(tool.name, **{**ASK, **edited}))
 
 
 class Adds(AgentMiddleware[Any, Any, Any]):
