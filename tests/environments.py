@@ -1,0 +1,92 @@
+"""Environments of their own for libraries that cannot live beside the others.
+
+An environment is made once and kept under `.venvs`, by its pins. It borrows what `.venv` has and installs the rest, so
+most take ten seconds. Two are made at once, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+__all__ = ["CHECKOUT", "NotInstalledError", "environment"]
+
+CHECKOUT = Path(__file__).parents[1]
+FOLDER = CHECKOUT / ".venvs"
+PLACES = 2
+PATIENCE = 600.0
+
+
+class NotInstalledError(Exception):
+    """An environment could not be made."""
+
+
+def environment(name: str, pins: Sequence[str]) -> Path:
+    """The Python of an environment with these requirements and everything that the tests' own one has.
+
+    Raises:
+        NotInstalledError: the installer failed; its last line says why.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = FOLDER / f"{name}-{version}"
+    wanted = hashlib.sha256("\n".join([sys.prefix, *pins]).encode()).hexdigest()
+    python, mark = folder / "bin" / "python", folder / "pins"
+    FOLDER.mkdir(exist_ok=True)
+    with _locked(FOLDER / f"{folder.name}.lock"):
+        if mark.exists() and mark.read_text() == wanted and python.exists():
+            return python
+        with _a_place():
+            shutil.rmtree(folder, ignore_errors=True)
+            _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
+            borrowed = folder / "lib" / f"python{version}" / "site-packages" / "borrowed.pth"
+            borrowed.write_text(sysconfig.get_path("purelib") + "\n")
+            uv = shutil.which("uv")
+            installer = [uv, "pip", "install", "--python"] if uv else [sys.executable, "-m", "pip", "--python"]
+            install = [] if uv else ["install"]
+            _run(*installer, str(python), *install, "--quiet", *pins)
+        mark.write_text(wanted)
+    return python
+
+
+def _run(*command: str) -> None:
+    """Run a part of the installation, behind whatever else the machine does."""
+    try:
+        ended = subprocess.run(["nice", *command], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotInstalledError(f"no end of {command[-1]} within {PATIENCE:.0f} s") from None
+    if ended.returncode:
+        told = (ended.stderr or ended.stdout).strip().splitlines() or [f"exit code {ended.returncode}"]
+        raise NotInstalledError(told[-1])
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, which its process's death gives back."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _a_place() -> Iterator[None]:
+    """Hold one of the places of those who may install at once."""
+    until = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < until:
+        for number in range(PLACES):
+            with (FOLDER / f"place-{number}.lock").open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield
+                return
+        time.sleep(0.5)
+    raise NotInstalledError("others were installing all the time")

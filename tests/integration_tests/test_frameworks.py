@@ -1,0 +1,49 @@
+"""The recipes for other frameworks run in them, each in an environment of its own, and pay once whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.environments import CHECKOUT, NotInstalledError
+from tests.frameworks import FRAMEWORKS, RECIPES, Framework, measure, row
+
+TABLE = CHECKOUT / "docs" / "frameworks.md"
+
+
+def test_every_recipe_is_here() -> None:
+    assert {path.stem for path in RECIPES.glob("[!_]*.py")} == {each.recipe for each in FRAMEWORKS.values()}
+    assert sum(each.required for each in FRAMEWORKS.values()) == 6
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS.values(), ids=list(FRAMEWORKS))
+def test_a_framework_makes_one_video_and_pays_once(framework: Framework, tmp_path: Path) -> None:
+    """Its model reads the video and our words about a mistake. A lost answer or a limit of time costs no second one."""
+    try:
+        told = measure(framework, tmp_path)
+    except NotInstalledError as error:
+        if framework.required and os.environ.get("NEBULA_REQUIRE_FRAMEWORKS") == "1":
+            pytest.fail(f"{framework.name} does not install: {error}")
+        pytest.skip(f"{framework.name} does not install: {error}")
+
+    _, made, refused, at_hand = told["shown"].splitlines()
+    assert json.loads(made.removeprefix("Made:"))["status"] == "succeeded"
+    assert refused.startswith(
+        "Refused: The request is not valid: duration: Choose one of: 5, 10 (given: 7). Nothing was"
+    )
+    assert at_hand == "At hand: 0.369 dollars"
+
+    lost = told["lost"]
+    assert (lost["posts"], lost["ended"]) == (1, [])
+    assert "Money may have been spent" in lost["answers"][0][0]
+    assert "succeeded" not in lost["answers"][1][0]
+
+    slow = told["slow"]
+    assert (slow["posts"], slow["usd"]) == (1, "0.3690")
+    assert slow["ended"] or "succeeded" not in slow["answers"][0][0], "no limit was reached"
+    assert any('"status": "succeeded"' in text for text, _ in slow["answers"])
+
+    assert row(framework, told) in TABLE.read_text(encoding="utf-8").splitlines()
