@@ -89,6 +89,16 @@ class Lifecycle:
             task, entry = await self._submitter.submit(order, key, deadline, holder=holder, adopt=adopt)
             return await self._finisher.finish(task, entry, holder, deadline, on_progress)
 
+    async def preview(self, request: VideoRequest) -> tuple[Order, Task | None]:
+        """Return the checked order of a request, and the task that it would join without paying again.
+
+        Nothing is sent. Whoever asks a person before paying need not ask if there is such a task, and passes it to
+        `wait`, which never pays.
+        """
+        async with self.runtime.session():
+            order, _ = await self._prepare(request, None)
+            return order, await self._submitter.find_repeated(order)
+
     async def submit(
         self,
         request: VideoRequest,

@@ -20,9 +20,10 @@ from langchain_nebula_video.errors import (
     printable,
 )
 from langchain_nebula_video.journal import Entry, EntryState, MemoryJournal, Repeats, limits
+from langchain_nebula_video.journal.entries import MAX_REUSE_AGE
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
-from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, working
+from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder, working
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
@@ -104,6 +105,18 @@ class Submitter:
                 found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
             if found is not None:
                 return _mark_reused(found, key)
+
+    async def find_repeated(self, order: Order) -> Task | None:
+        """Return the task that an order without a key would join; `None`: it would be paid for."""
+        context = self._context
+        new, repeats = self._new_entry(order, None, new_holder()), self._repeats(None)
+        entries: list[Entry] = await context.call_journal(
+            context.journal.entries, gateway=new.gateway, since=new.created_at - MAX_REUSE_AGE
+        )
+        found = next((entry for entry in entries if entry.is_joined_by(new, repeats)), None)
+        if found is None or found.task_id is None:
+            return None
+        return context.task_from_entry(found.task_id, found).model_copy(update={"reused": True})
 
     def _repeats(self, key: str | None) -> Repeats:
         """Return which entries of the same request this call may join."""
