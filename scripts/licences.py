@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""scripts/licences.py [--check] [PAGE]: write the table of licences in docs/licences.md.
+"""scripts/licences.py [--check] [--extra NAME] [PAGE]: write the table of licences in docs/licences.md.
 
 It reads the licences that the installed distributions state, for the package and each of its extras, with all that
 these need in turn. The table stands between `<!-- licences -->` and `<!-- /licences -->`. With --check nothing is
 written, and the exit code is 1 if the page is not current. Run it where `.[all]` is installed.
+
+An extra that is not in `all` has a table of its own, between `<!-- licences NAME -->` and `<!-- /licences NAME -->`:
+what it brings besides the rows `always`. Run it with --extra NAME where that extra is installed.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import tomllib
@@ -21,7 +25,6 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
 CORE = "always"
-_MARKED = re.compile(r"(<!-- licences -->\n).*?(<!-- /licences -->)", re.DOTALL)
 
 SPDX = {
     "Apache 2.0": "Apache-2.0",
@@ -46,7 +49,7 @@ INSIDE = {
 
 
 def requirements() -> dict[str, list[Requirement]]:
-    """The direct dependencies of the package, and of each extra but `all`, by pyproject.toml."""
+    """The direct dependencies of the package, and of each extra, by pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "all"}
     return {
@@ -86,11 +89,19 @@ def licence_of(name: str) -> str:
     return " OR ".join(SPDX.get(word, word) for word in (line.rpartition(" :: ")[2] for line in classified))
 
 
-def table() -> str:
-    """The table, by name."""
-    needs = {extra: closure(direct) for extra, direct in requirements().items()}
+def in_all() -> set[str]:
+    """The extras that `all` brings."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (line,) = project["optional-dependencies"]["all"]
+    return Requirement(line).extras
+
+
+def table(extra: str | None = None) -> str:
+    """The table, by name: of all extras in `all`, or of one that is not among them."""
+    chosen = {CORE, *(in_all() if extra is None else [extra])}
+    needs = {name: closure(direct) for name, direct in requirements().items() if name in chosen}
     lines = ["| Distribution | Licence | Comes with |", "|---|---|---|"]
-    for name in sorted(set().union(*needs.values())):
+    for name in sorted(set().union(*needs.values()) - (set() if extra is None else needs[CORE])):
         extras = [extra for extra, names in needs.items() if name in names]
         coming = CORE if CORE in extras else ", ".join(f"`{extra}`" for extra in extras)
         inside = f"; {INSIDE[name]}" if name in INSIDE else ""
@@ -100,13 +111,18 @@ def table() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or only check it."""
-    check = "--check" in arguments
-    (page,) = [Path(each) for each in arguments if each != "--check"] or [PAGE]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--extra")
+    parser.add_argument("page", nargs="?", type=Path, default=PAGE)
+    given = parser.parse_args(arguments)
+    page, mark = given.page, "licences" if given.extra is None else f"licences {given.extra}"
     text = page.read_text(encoding="utf-8")
-    current = _MARKED.sub(lambda found: f"{found[1]}\n{table()}\n\n{found[2]}", text)
+    marked = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+    current = marked.sub(lambda found: f"{found[1]}\n{table(given.extra)}\n\n{found[2]}", text)
     if current == text:
         return 0
-    if check:
+    if given.check:
         sys.stderr.write(f"Not current: {page.name}. Run: python scripts/licences.py\n")
         return 1
     page.write_text(current, encoding="utf-8")

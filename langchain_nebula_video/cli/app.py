@@ -15,6 +15,7 @@ from langchain_nebula_video.cli.doctor import doctor
 from langchain_nebula_video.cli.emulator import emulate
 from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
 from langchain_nebula_video.cli.generate import generate, submit
+from langchain_nebula_video.cli.mcp import mcp
 from langchain_nebula_video.cli.models import models
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.quote import quote
@@ -99,6 +100,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "reconcile": reconcile,
     "doctor": doctor,
+    "mcp": mcp,
     "emulator": emulate,
     "demo": demo,
 }

@@ -73,9 +73,9 @@ def rows(name: str) -> list[dict[str, str]]:
     return cells_of(MODELS_PAGE, rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->")
 
 
-def licences(page: Path = LICENCES_PAGE) -> list[dict[str, str]]:
-    """The table of licences."""
-    return cells_of(page, r"<!-- licences -->\n\n(.*?)\n\n<!-- /licences -->")
+def licences(page: Path = LICENCES_PAGE, mark: str = "licences") -> list[dict[str, str]]:
+    """A table of licences."""
+    return cells_of(page, rf"<!-- {mark} -->\n\n(.*?)\n\n<!-- /{mark} -->")
 
 
 def cells_of(page: Path, pattern: str) -> list[dict[str, str]]:
@@ -169,8 +169,10 @@ def test_every_row_tells_its_source_a_date_and_how_many_agree() -> None:
 def test_every_dependency_of_every_extra_is_in_the_table_of_licences() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "all"}
-    table = {row["Distribution"].strip("`"): row for row in licences()}
+    tables = {mark: {row["Distribution"].strip("`"): row for row in licences(mark=mark)}
+              for mark in ("licences", "licences mcp")}  # fmt: skip
     for extra, lines in {"always": project["dependencies"], **extras}.items():
+        table = tables["licences mcp" if extra == "mcp" else "licences"]
         for line in lines:
             row = table[canonicalize_name(Requirement(line).name)]
             assert row["Licence"], line

@@ -15,7 +15,7 @@ ROOT = Path(langchain_nebula_video.__file__).parent
 # From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
 FLOORS = (
     *("schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle", "client"),
-    *("langchain", "graph middleware", "emulator", "cli"),
+    *("langchain", "graph middleware mcp", "emulator", "cli"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILES = {
@@ -78,6 +78,7 @@ def test_the_emulator_is_alone() -> None:
         ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "cli"}),
         ({"sqlalchemy", "psycopg"}, {"journal"}),
         ({"typer", "rich"}, {"cli"}),
+        ({"fastmcp", "fastmcp_tasks", "mcp", "mcp_types"}, {"mcp"}),
     ],
 )
 def test_each_library_has_its_rooms(libraries: set[str], rooms: set[str]) -> None:

@@ -28,7 +28,7 @@ from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, r
 from tests.tables import each_row
 
 COMMANDS = [
-    *("cancel", "demo", "doctor", "emulator", "generate", "models", "quote"),
+    *("cancel", "demo", "doctor", "emulator", "generate", "mcp", "models", "quote"),
     *("reconcile", "resume", "status", "submit", "tasks", "wait"),
 ]
 MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
@@ -128,6 +128,7 @@ def test_a_missing_extra_is_a_hint_and_no_traceback() -> None:
         ("uvicorn", "emulator"): "all",
         ("av", "emulator"): "all",
         ("PIL", "demo"): "all",
+        ("fastmcp", "mcp"): "mcp",
     }
     command = [sys.executable, "-c", _WITHOUT, json.dumps([*extras])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
