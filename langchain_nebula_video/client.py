@@ -164,18 +164,19 @@ class NebulaVideoClient:
         """
         return run_sync(self._lifecycle.cancel(task))
 
-    def download(self, video: Video, path: str | Path) -> Video:
+    def download(self, video: Video, path: str | Path, *, on_progress: OnProgress | None = None) -> Video:
         """Save a video and return it with its `path`, and with a new `url` if the old one had expired.
 
         Args:
             video: A video from this gateway.
             path: A folder, a file name that ends in `.mp4`, or an fsspec URL of either. Placeholders such as `{date}`
                 and `{model}` are replaced. A different video at that path is never overwritten.
+            on_progress: As for `generate`.
 
         Raises:
             DownloadError: the video could not be saved. It is still at its URL.
         """
-        return run_sync(self._lifecycle.download(video, path))
+        return run_sync(self._lifecycle.download(video, path, on_progress=on_progress))
 
     def resume(self) -> list[Task]:
         """Return the unfinished tasks of this gateway that no process is working on. Pass each to `wait`.
@@ -285,9 +286,9 @@ class AsyncNebulaVideoClient:
         """See `NebulaVideoClient.cancel`."""
         return await self._lifecycle.cancel(task)
 
-    async def download(self, video: Video, path: str | Path) -> Video:
+    async def download(self, video: Video, path: str | Path, *, on_progress: OnProgress | None = None) -> Video:
         """See `NebulaVideoClient.download`."""
-        return await self._lifecycle.download(video, path)
+        return await self._lifecycle.download(video, path, on_progress=on_progress)
 
     async def resume(self) -> list[Task]:
         """See `NebulaVideoClient.resume`."""

@@ -150,11 +150,13 @@ def save_node(client: Client, save_to: Any) -> Node:
     """A node that saves `state["video"]` and adds its `path`. `save_to` is as for a client."""
     options = client._options  # noqa: SLF001
 
-    def save(state: VideoState) -> dict[str, Any]:
-        return {"video": _dump_video(options.run_blocking("download", _video_in(state), save_to))}
+    def save(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
+        report = progress_to(config)
+        return {"video": _dump_video(options.run_blocking("download", _video_in(state), save_to, on_progress=report))}
 
-    async def asave(state: VideoState) -> dict[str, Any]:
-        return {"video": _dump_video(await options.async_lifecycle().download(_video_in(state), save_to))}
+    async def asave(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
+        report, lifecycle = progress_to_async(config), options.async_lifecycle()
+        return {"video": _dump_video(await lifecycle.download(_video_in(state), save_to, on_progress=report))}
 
     return RunnableLambda(save, asave, name="nebula_save")
 

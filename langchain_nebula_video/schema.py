@@ -320,7 +320,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class VideoProgress:
-    """The progress of a generation. `on_progress` receives one at each status change and each poll."""
+    """The progress of a generation. `on_progress` gets one at each poll, and every few seconds in between."""
 
     task_id: str
     status: TaskStatus
@@ -333,6 +333,13 @@ class VideoProgress:
     polls: int
     """How often the task was fetched."""
     cost: Cost
+    estimated: bool = False
+    """Whether it came between two polls: then the status is that of the last one."""
+    phase: Literal["generating", "saving"] = "generating"
+    bytes_received: int | None = None
+    """How much of the video has arrived, while it is saved."""
+    bytes_total: int | None = None
+    """How much there is, if its server says so."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a plain dict with a `type` key, as LangChain's and LangGraph's streams carry it."""
@@ -345,8 +352,12 @@ class VideoProgress:
             "fraction": round(self.fraction, 4),
             "polls": self.polls,
             "cost_usd": None if self.cost.usd is None else float(self.cost.usd),
+            "estimated": self.estimated,
+            "phase": self.phase,
+            "bytes_received": self.bytes_received,
+            "bytes_total": self.bytes_total,
         }
 
 
 OnProgress = Callable[[VideoProgress], object]
-"""Called after each fetch of a task. In an async client it may be a coroutine function."""
+"""Called with each `VideoProgress`. In an async client it may be a coroutine function."""

@@ -51,7 +51,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Gateway:
-    """A gateway made of answers: each request takes the next one; the last one is repeated."""
+    """A gateway made of answers, or of functions that make one: each request takes the next; the last is repeated."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -64,6 +64,9 @@ class Gateway:
         answer = queue.pop(0) if len(queue) > 1 else queue[0]
         if isinstance(answer, Exception):
             raise answer
+        if callable(answer):
+            made: httpx.Response = answer(request)
+            return made
         if isinstance(answer, httpx.Response):
             return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
         return httpx.Response(200, json=answer)

@@ -15,6 +15,7 @@ from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.polling import Poller
+from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import add_bytes_hint
 from langchain_nebula_video.saving import targets
 from langchain_nebula_video.saving.save import Origin, save
@@ -47,17 +48,18 @@ class Finisher:
             on_progress: The caller's callback.
         """
         lease = Lease(self._context, entry, holder)
+        reporter = self._reporter(task, on_progress)
         save_to = self._context.options.save_to
         try:
             with tasks.journal_errors_about(task.task_id):
                 video = await self._journaled_video(entry)
                 if video is None:
-                    video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, on_progress))
+                    video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, reporter))
             if task.reused:  # an error while saving has the video too
                 video = video.model_copy(update={"reused": True})
             if save_to is not None and not await self._is_saved(video):
                 with tasks.journal_errors_about(task.task_id, paid=True):
-                    video = await self._save_once(video, entry, save_to, lease, deadline)
+                    video = await self._save_once(video, entry, save_to, lease, deadline, reporter)
         except BaseException as error:
             if isinstance(error, TaskFailedError):
                 add_bytes_hint(error, entry, self._context)
@@ -73,31 +75,60 @@ class Finisher:
         await lease.release()
         return video.model_copy(update={"reused": True}) if task.reused else video
 
-    async def save(self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None = None) -> Video:
-        """Save a video and record its path; a `lease` is renewed meanwhile and released with the record.
+    async def download(
+        self, video: Video, entry: Entry | None, save_to: str | Path, on_progress: OnProgress | None
+    ) -> Video:
+        """Save a video and record its path.
 
         Raises:
             DownloadError: it could not be saved; it is still at its URL.
         """
+        return await self._save(video, entry, save_to, None, self._reporter(video, on_progress))
+
+    def _reporter(self, known: Task | Video, on_progress: OnProgress | None) -> ProgressReporter:
+        _, latest = self._context.model(known.model).typical(known.duration)
+        return ProgressReporter(self._context.runtime, known, latest, on_progress)
+
+    async def _save(
+        self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None, reporter: ProgressReporter
+    ) -> Video:
+        """Save a video and record its path; a `lease` is renewed meanwhile and released with the record."""
+        received = 0
+
+        async def on_bytes(so_far: int, total: int | None) -> None:
+            nonlocal received
+            received = so_far
+            await reporter.beat_saving(video, so_far, total)
+
+        await reporter.report_saving(video, 0)
         renew_lease = lease.renew if lease is not None else None
-        video = await save(self._context.runtime, video, save_to, self._origin_of(video), renew_lease)
+        saved_video = await save(
+            self._context.runtime, video, save_to, self._origin_of(video), renew_lease, on_bytes=on_bytes
+        )
+        await reporter.report_saving(saved_video, received, received)
         if entry is not None:
             released = lease.release_fields() if lease is not None else {}
-            saved = tasks.video_to_json(video) | {"path": targets.absolute_name(str(video.path))}
+            saved = tasks.video_to_json(saved_video) | {"path": targets.absolute_name(str(saved_video.path))}
             await self._context.update_entry(entry, video=saved, **released)
-        return video
+        return saved_video
 
     async def _save_once(
-        self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease, deadline: float
+        self,
+        video: Video,
+        entry: Entry | None,
+        save_to: str | Path,
+        lease: Lease,
+        deadline: float,
+        reporter: ProgressReporter,
     ) -> Video:
         """Save a video, unless another process that held the lease has saved it."""
-        fresh = await lease.acquire(deadline)
+        fresh = await lease.acquire(deadline, on_wait=partial(reporter.beat_saving, video, 0))
         known = await self._journaled_video(fresh) or video
         if await self._is_saved(known):
             return known
         if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that
             await self._poller.record_success(fresh, video, lease.holder)
-        return await self.save(video, entry, save_to, None if fresh is None else lease)
+        return await self._save(video, entry, save_to, None if fresh is None else lease, reporter)
 
     async def _take_over(self, entry: Entry) -> None:
         """Record that the entry is no longer abandoned. The video is there, so a failure does not matter much."""

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -142,10 +142,14 @@ class Lease:
         self._renew_at = now + sleep + LEASE_DURATION / 2 if found else None
         return found is not None
 
-    async def acquire(self, deadline: float) -> Entry | None:
+    async def acquire(self, deadline: float, on_wait: Callable[[], Awaitable[object]]) -> Entry | None:
         """Wait for the lease and return the reloaded entry; `None`: another call held it until the deadline.
 
         Another holder may have saved the video meanwhile. The reloaded entry then has it.
+
+        Args:
+            deadline: On the runtime's clock.
+            on_wait: Called again and again while another call holds it.
         """
         context, runtime = self._context, self._context.runtime
         if self._entry is None:
@@ -158,6 +162,7 @@ class Lease:
             if known is None or runtime.now() + _PEER_PAUSE_SECONDS >= deadline:
                 return None
             await runtime.sleep(_PEER_PAUSE_SECONDS)
+            await on_wait()
         return await self._reload()
 
     def release_fields(self) -> dict[str, Any]:

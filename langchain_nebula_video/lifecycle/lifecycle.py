@@ -147,12 +147,14 @@ class Lifecycle:
             limit = timeout or self.options.timeout or self._context.model(known.model).timeout
             return await self._finisher.finish(known, entry, new_holder(), self.runtime.now() + limit, on_progress)
 
-    async def download(self, video: Video, path: str | Path) -> Video:
+    async def download(self, video: Video, path: str | Path, *, on_progress: OnProgress | None = None) -> Video:
         """Save a video and return it with its `path`."""
         check_download(video, path)
+        self._check_progress(on_progress)
         async with self.runtime.session():
             with tasks.journal_errors_about(video.task_id, paid=True):
-                return await self._finisher.save(video, await self._context.find_entry(video.task_id), path)
+                entry = await self._context.find_entry(video.task_id)
+                return await self._finisher.download(video, entry, path, on_progress)
 
     async def cancel(self, task: Task | str) -> Task:
         """Cancel a task where the gateway can, and return it as it is then."""

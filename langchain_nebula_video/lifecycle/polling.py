@@ -19,7 +19,7 @@ from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.lifecycle.video_urls import locate_video
 from langchain_nebula_video.media.urls import needs_key
 from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
-from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video
+from langchain_nebula_video.schema import Task, TaskStatus, Video
 from langchain_nebula_video.transport import AnswerTooLargeError
 from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
 
@@ -142,7 +142,7 @@ class Poller:
         raise min(failures, key=_evidence_of_absence)
 
     async def poll(
-        self, task: Task, entry: Entry | None, lease: Lease, deadline: float, on_progress: OnProgress | None
+        self, task: Task, entry: Entry | None, lease: Lease, deadline: float, reporter: ProgressReporter
     ) -> Task:
         """Fetch a task until it is finished. Temporary failures are waited out: the task is paid for.
 
@@ -151,7 +151,7 @@ class Poller:
             entry: Its journal entry.
             lease: Renewed at each poll.
             deadline: On the runtime's clock.
-            on_progress: The caller's callback.
+            reporter: Tells the caller.
 
         Raises:
             TaskError: the task has failed, was canceled, is unknown, or still runs at the deadline.
@@ -162,7 +162,6 @@ class Poller:
         model = context.model(task.model)
         earliest, latest = model.typical(task.duration)
         schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or _steps(context.gateway))
-        reporter = ProgressReporter(runtime, task, latest, on_progress)
         pause = 0.0
         if task.raw or entry:  # nothing is known yet of a task that another process submitted
             await reporter.report(task)
@@ -173,7 +172,7 @@ class Poller:
         while True:
             pause = max(0.0, min(pause, last_poll - runtime.now()))
             await lease.renew(ahead=pause)
-            await runtime.sleep(pause)
+            await reporter.sleep(pause, task)
             fault: RequestError | None = None
             try:
                 snapshot = await self.request_status(task.task_id, deadline, faults.count)
@@ -184,6 +183,7 @@ class Poller:
                     raise (tasks.too_large_error if too_large else tasks.task_error)(error, task) from None
                 if faults.first_of_its_kind and not is_retryable(error):
                     logger.warning("task %s: a look is repeated: %s", printable(task.task_id), error.what)
+                await reporter.report(task, estimated=True)
                 pause = max(backoff(faults.count, error), schedule.next_delay(reporter.elapsed(), queued=False))
             else:
                 faults.end()

@@ -7,23 +7,34 @@ import logging
 from collections.abc import Awaitable
 from datetime import datetime
 
-from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, VideoProgress
+from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoProgress
 from langchain_nebula_video.transport import Runtime
 
 __all__ = ["ProgressReporter"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
+_BEAT_SECONDS = 3.0
+"""The most seconds of a wait without an event."""
+
 
 class ProgressReporter:
-    """Counts the polls of one task and calls `on_progress`."""
+    """Tells `on_progress` of one video: at each poll, in the waits between, and while the video is saved.
 
-    def __init__(self, runtime: Runtime, task: Task, expected: float, on_progress: OnProgress | None) -> None:
+    Args:
+        runtime: Does the waiting.
+        known: The task or video as it is known at first.
+        expected: Seconds that such a video usually takes.
+        on_progress: The caller's callback; `None`: nobody is told.
+    """
+
+    def __init__(self, runtime: Runtime, known: Task | Video, expected: float, on_progress: OnProgress | None) -> None:
         self._runtime = runtime
-        self._submitted_at: datetime = task.submitted_at
+        self._submitted_at: datetime = known.submitted_at
         self._expected = expected
         self._on_progress = on_progress
         self._warned = False
+        self._told_at = runtime.now()
         self.polls = 0
         self.polls_without_url = 0
 
@@ -38,12 +49,64 @@ class ProgressReporter:
         self._submitted_at = task.submitted_at
         await self.report(task)
 
-    async def report(self, task: Task) -> None:
-        """Call `on_progress`. If it raises, the error is logged: a paid task goes on."""
+    async def report(self, task: Task, *, estimated: bool = False) -> None:
+        """Report a task as last seen."""
         if self._on_progress is None:
             return
+        elapsed = self.elapsed()
+        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
+        await self._tell(
+            VideoProgress(
+                task_id=task.task_id,
+                status=task.status,
+                elapsed=elapsed,
+                expected=self._expected,
+                fraction=1.0 if task.status.finished else fraction,
+                polls=self.polls,
+                cost=task.cost,
+                estimated=estimated,
+            )
+        )
+
+    async def sleep(self, seconds: float, task: Task) -> None:
+        """Sleep, and report estimates of the task meanwhile."""
+        end = self._runtime.now() + seconds
+        while seconds > _BEAT_SECONDS and self._on_progress is not None:
+            await self._runtime.sleep(_BEAT_SECONDS)
+            await self.report(task, estimated=True)
+            seconds = max(0.0, min(seconds - _BEAT_SECONDS, end - self._runtime.now()))  # the report may take long
+        await self._runtime.sleep(seconds)
+
+    async def beat_saving(self, video: Video, received: int, total: int | None = None) -> None:
+        """Report how much of a video has arrived, unless something was reported a moment ago."""
+        if self._runtime.now() >= self._told_at + _BEAT_SECONDS:
+            await self.report_saving(video, received, total)
+
+    async def report_saving(self, video: Video, received: int, total: int | None = None) -> None:
+        """Report how much of a video has arrived."""
+        if self._on_progress is None:
+            return
+        await self._tell(
+            VideoProgress(
+                task_id=video.task_id,
+                status=TaskStatus.SUCCEEDED,
+                elapsed=self.elapsed(),
+                expected=self._expected,
+                fraction=1.0,
+                polls=self.polls,
+                cost=video.cost,
+                phase="saving",
+                bytes_received=received,
+                bytes_total=total,
+            )
+        )
+
+    async def _tell(self, event: VideoProgress) -> None:
+        """Call `on_progress`. If it raises, the error is logged: a paid task goes on."""
+        assert self._on_progress is not None  # noqa: S101 for the type checker
+        self._told_at = self._runtime.now()
         try:
-            result = self._on_progress(self._build_event(task))
+            result = self._on_progress(event)
             if inspect.isawaitable(result):
                 await self._await_result(result)
         except Exception:
@@ -58,16 +121,3 @@ class ProgressReporter:
         if not self._warned:
             self._warned = True
             logger.error("on_progress has to be awaited, which only an async client does; nothing was told")
-
-    def _build_event(self, task: Task) -> VideoProgress:
-        elapsed = self.elapsed()
-        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
-        return VideoProgress(
-            task_id=task.task_id,
-            status=task.status,
-            elapsed=elapsed,
-            expected=self._expected,
-            fraction=1.0 if task.status.finished else fraction,
-            polls=self.polls,
-            cost=task.cost,
-        )

@@ -23,7 +23,7 @@ from langchain_nebula_video.protocols import Reply, WireRequest, find_message, p
 from langchain_nebula_video.transport import Runtime, Stream
 from langchain_nebula_video.transport.retry import backoff
 
-__all__ = ["FRESH_SECONDS", "KeepAlive", "Source", "download", "write_data_uri"]
+__all__ = ["FRESH_SECONDS", "KeepAlive", "OnBytes", "Source", "download", "write_data_uri"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
@@ -54,6 +54,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 KeepAlive = Callable[[], Awaitable[object]]
+OnBytes = Callable[[int, int | None], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,9 @@ class Source:
     """For how long it may not be there yet."""
 
 
-async def download(runtime: Runtime, source: Source, part: Path, keep_alive: KeepAlive | None) -> None:
+async def download(
+    runtime: Runtime, source: Source, part: Path, keep_alive: KeepAlive | None, on_bytes: OnBytes | None = None
+) -> None:
     """Download an MP4 file into the part, over as many connections as it takes.
 
     Raises:
@@ -75,7 +78,7 @@ async def download(runtime: Runtime, source: Source, part: Path, keep_alive: Kee
         RequestError: the file did not arrive, or is no complete MP4.
     """
     with await runtime.call(_open, part) as file:
-        await _run_transfer(_Transfer(runtime, source, file, keep_alive), runtime, part)
+        await _run_transfer(_Transfer(runtime, source, file, keep_alive, on_bytes), runtime, part)
 
 
 async def _run_transfer(transfer: _Transfer, runtime: Runtime, part: Path) -> None:
@@ -117,11 +120,19 @@ def _flush(file: BinaryIO) -> None:
 class _Transfer:
     """A download that can continue on another connection."""
 
-    def __init__(self, runtime: Runtime, source: Source, file: BinaryIO, keep_alive: KeepAlive | None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        source: Source,
+        file: BinaryIO,
+        keep_alive: KeepAlive | None,
+        on_bytes: OnBytes | None,
+    ) -> None:
         self._runtime = runtime
         self._source = source
         self.file = file
         self._keep_alive = keep_alive
+        self._on_bytes = on_bytes
         self._total: int | None = None
         self.received = 0
         self.validator = ""
@@ -187,6 +198,8 @@ class _Transfer:
             self.received += len(chunk)
             if self._keep_alive is not None and not self._source.on_gateway:
                 await self._keep_alive()
+            if self._on_bytes is not None:
+                await self._on_bytes(self.received, self._total)
         if self._total not in {None, self.received} and not encoded:
             raise RequestError(f"{self.received} of {self._total} bytes came")
 
@@ -258,17 +271,20 @@ def _validator(answer: Stream) -> str:
     return date if age >= timedelta(minutes=1) and len(date) <= _MAX_VALIDATOR else ""
 
 
-async def write_data_uri(runtime: Runtime, uri: str, part: Path) -> None:
+async def write_data_uri(runtime: Runtime, uri: str, part: Path, on_bytes: OnBytes | None = None) -> None:
     """Write the content of a data: URI to the part.
 
     Raises:
         RequestError: the URI is not valid, or its content is no complete MP4.
     """
     with await runtime.call(_open, part) as file:
-        await runtime.call(file.write, _decode_data_uri(uri))
+        data = _decode_data_uri(uri)
+        await runtime.call(file.write, data)
         await runtime.call(_flush, file)
     if defect := await runtime.call(find_mp4_defect, part):
         raise RequestError(defect, status_code=200)
+    if on_bytes is not None:
+        await on_bytes(len(data), len(data))
 
 
 def _decode_data_uri(uri: str) -> bytes:

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from langchain_nebula_video.errors import DownloadError, InvalidRequestError, NebulaVideoError, RequestError
 from langchain_nebula_video.media.urls import needs_key
-from langchain_nebula_video.saving.download import FRESH_SECONDS, KeepAlive, Source, download, write_data_uri
+from langchain_nebula_video.saving.download import FRESH_SECONDS, KeepAlive, OnBytes, Source, download, write_data_uri
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.saving.targets import Target, make_target
 from langchain_nebula_video.saving.trial import forget_trial
@@ -42,6 +43,8 @@ async def save(
     save_to: str | Path,
     origin: Origin | None = None,
     keep_alive: KeepAlive | None = None,
+    *,
+    on_bytes: OnBytes | None = None,
 ) -> Video:
     """Save a video, and return it with its `path`.
 
@@ -51,13 +54,15 @@ async def save(
         save_to: See `make_target`.
         origin: Its gateway; `None`: it is another one's, which cannot be asked and gets no key.
         keep_alive: Called for each chunk; it renews the lease on the video.
+        on_bytes: Called for each chunk with the number of bytes so far, and of all if that is known.
 
     Raises:
         DownloadError: the video was not saved. Its URL still works until it expires.
     """
     try:
         target = await runtime.call(make_target, save_to, video)
-        video, name = await _save_to_target(runtime, video, target, origin, keep_alive)
+        fetch = partial(_fetch, runtime, video, origin=origin, keep_alive=keep_alive, on_bytes=on_bytes)
+        video, name = await _save_to_target(runtime, target, fetch)
     except DownloadError:
         raise
     except NebulaVideoError as error:
@@ -71,12 +76,12 @@ async def save(
 
 
 async def _save_to_target(
-    runtime: Runtime, video: Video, target: Target, origin: Origin | None, keep_alive: KeepAlive | None
+    runtime: Runtime, target: Target, fetch: Callable[[Path], Awaitable[Video]]
 ) -> tuple[Video, str]:
     part: Path | None = None
     try:
         part = await runtime.call(target.begin)
-        video = await _fetch(runtime, video, part, origin, keep_alive)
+        video = await fetch(part)
         return video, await runtime.call(target.publish, part)
     finally:
         if part is not None:
@@ -110,11 +115,17 @@ def _how_to_finish(video: Video, now: datetime) -> str:
 
 
 async def _fetch(
-    runtime: Runtime, video: Video, part: Path, origin: Origin | None, keep_alive: KeepAlive | None
+    runtime: Runtime,
+    video: Video,
+    part: Path,
+    *,
+    origin: Origin | None,
+    keep_alive: KeepAlive | None,
+    on_bytes: OnBytes | None,
 ) -> Video:
     """Download into the part. Returns the video, with a new URL if the old one had expired."""
     if video.url[:5].lower() == "data:":
-        await write_data_uri(runtime, video.url, part)
+        await write_data_uri(runtime, video.url, part, on_bytes)
         return video
     refresh = None if origin is None else origin.refresh
     moved = origin is not None and video.url_needs_key and not needs_key(video.url, origin.base_url)
@@ -129,7 +140,7 @@ async def _fetch(
             fresh_seconds=FRESH_SECONDS - age,
         )
         try:
-            await download(runtime, source, part, keep_alive)
+            await download(runtime, source, part, keep_alive, on_bytes)
         except InvalidRequestError as error:
             raise _save_error(runtime, video, error.what, error.hint) from None
         except RequestError as error:

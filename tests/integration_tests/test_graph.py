@@ -80,7 +80,7 @@ def test_only_what_costs_nothing_is_retried(emulator: Emulator, options: dict[st
 def test_a_run_that_failed_in_waiting_goes_on_there(emulator: Emulator, options: dict[str, Any]) -> None:
     saver = InMemorySaver()
     emulator.faults.add("query", "status", code=401, times=None)
-    graph = video_graph(NebulaVideoClient(**options), checkpointer=saver)
+    graph = video_graph(NebulaVideoClient(**options, clock=HurriedClock()), checkpointer=saver)
     with pytest.raises(RuntimeError, match="401"):
         graph.invoke({"request": ASK}, THREAD, durability="sync")
     emulator.faults.clear()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, TypedDict
+from uuid import UUID
 
 import pytest
 from langchain.agents import create_agent
@@ -15,8 +17,11 @@ from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, Ne
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.langchain.progress import EVENT
+from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
+from tests.conftest import settle
 from tests.gateways import BOTH, EmulatedClock, standing_clock
+from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
 STEPS = ["queued", "running", "succeeded"]
@@ -35,10 +40,13 @@ def options(emulator: Emulator) -> dict[str, Any]:
     return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 15.0, "clock": clock}
 
 
-def steps(events: list[Any]) -> list[str]:
-    """The statuses in the order in which they were told, repetitions left out."""
+def steps(events: list[Any], call_id: str | None = None) -> list[str]:
+    """The statuses in the order in which they were told, repetitions left out. Nowhere is a silence of five seconds."""
     assert all(event["type"] == EVENT for event in events)
     assert len({event["task_id"] for event in events}) == 1
+    assert {event.get("tool_call_id") for event in events} == {call_id}
+    assert max(later["elapsed"] - earlier["elapsed"] for earlier, later in pairwise(events)) < 5
+    assert events[0]["elapsed"] < 5
     assert [event["polls"] for event in events] == sorted(event["polls"] for event in events)
     assert [event["fraction"] for event in events][-1] == 1.0
     return [status for status, _ in groupby(event["status"] for event in events)]
@@ -49,10 +57,63 @@ class Listener(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.tool_runs: set[UUID] = set()
+        self.told_by: set[UUID] = set()
 
-    def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **_: Any) -> None:
+        self.tool_runs.add(run_id)
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **_: Any) -> None:
         assert name == EVENT
+        self.told_by.add(run_id)
         self.heard.append(data)
+
+
+def told_by_tool(events: list[Any]) -> list[Any]:
+    """The progress in a stream of events, every one of which belongs to the run of the tool."""
+    (tool,) = [event for event in events if event["event"] == "on_tool_start"]
+    told = [event for event in events if event["event"] == "on_custom_event"]
+    assert tool["name"] == "nebula_image_to_video"
+    assert {(event["name"], event["run_id"]) for event in told} == {(EVENT, tool["run_id"])}
+    return [event["data"] for event in told]
+
+
+# --- a tool alone ---
+
+CALL = {"type": "tool_call", "id": "call_7", "name": "nebula_image_to_video", "args": ASK}
+
+
+@each_row(("asked", "call_id"), [(ASK, None), (CALL, "call_7")])
+async def test_the_events_of_a_tool_alone_carry_its_progress(
+    options: dict[str, Any], asked: dict[str, Any], call_id: str | None
+) -> None:
+    found = [event async for event in NebulaVideoTool(**options).astream_events(dict(asked), version="v2")]
+    assert steps(told_by_tool(found), call_id) == STEPS
+
+
+@each_row(("asked", "call_id"), [(ASK, None), (CALL, "call_7")])
+async def test_a_callback_handler_hears_the_progress_of_a_tool_alone(
+    options: dict[str, Any], asked: dict[str, Any], call_id: str | None
+) -> None:
+    tool = NebulaVideoTool(**options, repeat_window=None)
+    for invoke in (tool.invoke, tool.ainvoke):
+        listener = Listener()
+        await settle(invoke(dict(asked), {"callbacks": [listener]}))
+        assert steps(listener.heard, call_id) == STEPS
+        assert listener.told_by == listener.tool_runs
+
+
+async def test_who_waits_for_a_submitted_video_hears_of_it(options: dict[str, Any]) -> None:
+    submit, get = NebulaSubmitVideoTool(**options, repeat_window=None), NebulaGetVideoTool(**options)
+    started = {**CALL, "name": submit.name}
+    for ask in ("invoke", "ainvoke"):
+        message = await settle(getattr(submit, ask)(started))
+        listener = Listener()
+        look = {"type": "tool_call", "id": "call_8", "name": get.name}
+        args = {"task_id": message.artifact["task_id"], "wait_seconds": 600}
+        await settle(getattr(get, ask)({**look, "args": args}, {"callbacks": [listener]}))
+        assert steps(listener.heard, "call_8") == STEPS
+        assert listener.told_by == listener.tool_runs
 
 
 # --- an agent ---
@@ -66,64 +127,51 @@ QUESTION = {"messages": [{"role": "user", "content": "Make the cat blink."}]}
 
 
 def test_an_agent_s_custom_stream_carries_progress(options: dict[str, Any]) -> None:
-    assert steps(list(agent(options).stream(QUESTION, stream_mode="custom"))) == STEPS
+    assert steps(list(agent(options).stream(QUESTION, stream_mode="custom")), "call_1") == STEPS
 
 
 @BOTH
 async def test_an_agent_s_async_custom_stream_carries_progress(options: dict[str, Any]) -> None:
-    assert steps([event async for event in agent(options).astream(QUESTION, stream_mode="custom")]) == STEPS
+    events = [event async for event in agent(options).astream(QUESTION, stream_mode="custom")]
+    assert steps(events, "call_1") == STEPS
 
 
 def _deltas(events: list[Any]) -> list[Any]:
-    return [event["delta"] for event in events if event.get("event") == "tool-output-delta"]
+    """Text, as langchain-protocol says: langgraph-sdk drops everything else."""
+    deltas = [event for event in events if event.get("event") == "tool-output-delta"]
+    assert {event["tool_call_id"] for event in deltas} == {"call_1"}
+    return [json.loads(event["delta"]) for event in deltas]
 
 
 def test_an_agent_s_stream_of_tools_carries_progress(options: dict[str, Any]) -> None:
-    assert steps(_deltas(list(agent(options).stream(QUESTION, stream_mode="tools")))) == STEPS
+    assert steps(_deltas(list(agent(options).stream(QUESTION, stream_mode="tools"))), "call_1") == STEPS
 
 
 async def test_an_agent_s_async_stream_of_tools_carries_progress(options: dict[str, Any]) -> None:
     found = [event async for event in agent(options).astream(QUESTION, stream_mode="tools")]
-    assert steps(_deltas(found)) == STEPS
+    assert steps(_deltas(found), "call_1") == STEPS
 
 
 async def test_an_agent_s_events_carry_progress(options: dict[str, Any]) -> None:
-    found = [
-        event["data"]
-        async for event in agent(options).astream_events(QUESTION, version="v2")
-        if event["event"] == "on_custom_event" and event["name"] == EVENT
-    ]
-    assert steps(found) == STEPS
+    found = [event async for event in agent(options).astream_events(QUESTION, version="v2")]
+    assert steps(told_by_tool(found), "call_1") == STEPS
 
 
 def test_a_callback_handler_hears_the_progress_of_an_agent(options: dict[str, Any]) -> None:
     listener = Listener()
     agent(options).invoke(QUESTION, {"callbacks": [listener]})
-    assert steps(listener.heard) == STEPS
+    assert steps(listener.heard, "call_1") == STEPS
+    assert listener.told_by == listener.tool_runs
 
 
 async def test_a_callback_handler_hears_the_progress_of_an_async_agent(options: dict[str, Any]) -> None:
     listener = Listener()
     await agent(options).ainvoke(QUESTION, {"callbacks": [listener]})
-    assert steps(listener.heard) == STEPS
+    assert steps(listener.heard, "call_1") == STEPS
+    assert listener.told_by == listener.tool_runs
 
 
-# --- a tool alone, a runnable and a graph ---
-
-
-def test_a_tool_that_is_called_alone_tells_the_callbacks_of_its_run(options: dict[str, Any]) -> None:
-    listener = Listener()
-    NebulaVideoTool(**options).invoke(ASK, {"callbacks": [listener]})
-    assert steps(listener.heard) == STEPS
-
-
-async def test_the_events_of_a_tool_that_is_called_alone_carry_progress(options: dict[str, Any]) -> None:
-    found = [
-        event["data"]
-        async for event in NebulaVideoTool(**options).astream_events(ASK, version="v2")
-        if event["event"] == "on_custom_event"
-    ]
-    assert steps(found) == STEPS
+# --- a runnable and a graph ---
 
 
 def test_a_runnable_tells_the_callbacks_of_its_run(options: dict[str, Any]) -> None:

@@ -408,31 +408,6 @@ async def test_a_connection_that_never_opened_is_tried_again(make_client: MakeCl
     assert (await settle(make_client().submit(**ASK))).task_id == "task-1"
 
 
-# --- progress ---
-
-
-async def test_progress_goes_from_queued_to_running_to_succeeded(make_client: MakeClient, gateway: Gateway) -> None:
-    gateway.fetches = [running("PENDING"), running(), {**running(), "progress": "70%"}, succeeded()]
-    seen: list[VideoProgress] = []
-    await settle(make_client(poll_interval=10).generate(**ASK, on_progress=seen.append))
-    assert [event.status for event in seen] == ["queued", "queued", "running", "running", "succeeded"]
-    assert [event.polls for event in seen] == [0, 1, 2, 3, 4]
-    assert seen[3].fraction == 0.7
-    assert seen[-1].fraction == 1.0
-    assert seen[1].elapsed == 10
-    assert seen[0].expected == 120
-
-
-async def test_a_progress_callback_that_fails_does_not_lose_the_video(
-    make_client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(event: VideoProgress) -> None:
-        raise ZeroDivisionError
-
-    assert (await settle(make_client().generate(**ASK, on_progress=broken))).task_id == "task-1"
-    assert "on_progress failed" in caplog.text
-
-
 # --- cost ---
 
 
