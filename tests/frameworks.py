@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_nebula_video import MemoryJournal
+from langchain_nebula_video import MemoryJournal, NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
 from tests.environments import CHECKOUT, environment
+from tests.framework_adapters import call_adapter
 
 RECIPES = CHECKOUT / "examples" / "frameworks"
 VIDEO = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
@@ -79,6 +80,9 @@ def row(framework: Framework, told: dict[str, Any]) -> str:
     """What was measured, as a row of the table in docs/frameworks.md."""
     lost, slow = told["lost"], told["slow"]
     artifact = "yes" if any(facts for _, facts in slow["answers"]) else "in the text"
+    itself = "works" if '"status": "succeeded"' in (told["adapter"] or "") else f"refused: `{told['adapter']}`"
+    if told["adapter"] is None:
+        itself = "no adapter"
     if slow["ended"]:
         stopped = f"the run ends: `{slow['ended'][0]}`"
     elif '"running"' in slow["answers"][0][0]:
@@ -89,6 +93,7 @@ def row(framework: Framework, told: dict[str, Any]) -> str:
     cells = [
         f"[{framework.name}](../examples/frameworks/{framework.recipe}.py)",
         " ".join(pin.rpartition("==")[2] for pin in framework.pins[:1]),
+        itself,
         artifact,
         f"{lost['posts']} POST; {again}",
         stopped,
@@ -123,6 +128,13 @@ def converse(talk: Any, *, calls: int, speed: float = 500, fault: str | None = N
         }
 
 
+def adapter(name: str) -> str | None:
+    """What comes of one call of the LangChain tool in the framework's own adapter."""
+    with Emulator(speed=500) as emulator:
+        where: dict[str, Any] = {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.1}
+        return call_adapter(name, NebulaVideoTool(conversation=False, **where), VIDEO)
+
+
 def main(name: str) -> None:
     """Run one recipe as a program, then in two situations: an answer is lost; a video is slower than a limit."""
     sys.path.insert(0, str(RECIPES))
@@ -133,6 +145,7 @@ def main(name: str) -> None:
         told = {
             "shown": printed.getvalue(),
             "lost": converse(recipe.converse, calls=2, fault="reset_after"),
+            "adapter": adapter(name),
             "slow": converse(recipe.converse, calls=6, speed=25, timeout=1.5),
         }
     sys.stdout.write(json.dumps(told) + "\n")
