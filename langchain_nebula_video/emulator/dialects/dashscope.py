@@ -263,8 +263,8 @@ def _ratio_usage(_: Task, record: TaskRecord) -> dict[str, Any]:
 
 def _output_usage(task: Task, record: TaskRecord) -> dict[str, Any]:
     return {
-        # Billed are the seconds of input and output. Java's SDK reads a fraction.
-        "duration": float(record.seconds),
+        # Billed are the seconds of input and output. Java's SDK reads a fraction, new-api whole numbers alone.
+        "duration": record.seconds,
         "input_video_duration": 0,
         "output_video_duration": record.seconds,
         "video_count": 1,

@@ -1,7 +1,8 @@
 """A stock new-api gateway with a channel of Alibaba's: ``/newapi/v1/video/generations``.
 
-Source: QuantumNous/new-api, 2026-06 to 08: relay/channel/task/ali, relay/relay_task.go, controller/video_proxy.go. The
-path is Nebula's too, so here it has a prefix. `POST /v1/videos` is that of a version with plugins.
+Sources: QuantumNous/new-api, 2026-06 to 08: relay/channel/task/ali, relay/relay_task.go, controller/video_proxy.go; and
+the server of 2026-08-08, run on 2026-11-27 with this emulator in Alibaba's place. The path is Nebula's too, so here it
+has a prefix. `POST /v1/videos` is that of a version with plugins.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ ERROR_FORMATS: Mapping[Reason, ErrorFormat] = {
     Reason.AUDIO_LENGTH: ErrorFormat(400, "InvalidFile.Duration", wrapped_error),
     Reason.DOWNLOAD: ErrorFormat(400, "InvalidParameter.DataInspection", wrapped_error),
     Reason.MODERATION: ErrorFormat(400, "DataInspectionFailed", wrapped_error),
-    Reason.KEY: ErrorFormat(401, "", distributor_error, "无效的令牌"),
+    Reason.KEY: ErrorFormat(401, "", distributor_error, "Invalid token"),
     Reason.QUOTA: ErrorFormat(403, "insufficient_user_quota"),
     Reason.RATE: ErrorFormat(429, "rate_limit_exceeded"),
     Reason.BODY_SIZE: ErrorFormat(413, "read_request_body_failed"),
-    Reason.UNKNOWN_TASK: ErrorFormat(400, "task_not_exist"),
+    Reason.UNKNOWN_TASK: ErrorFormat(400, "task_not_exist", message="task_not_exist"),
     Reason.INTERNAL: ErrorFormat(500, "InternalError"),
 }
 _ROW_WORDS: Mapping[Status, str] = {
@@ -72,7 +73,9 @@ _VIDEO_WORDS: Mapping[Status, str] = {
     Status.FAILED: "failed",
     Status.CANCELED: "failed",
 }
-_PROGRESS: Mapping[Status, int] = {Status.PENDING: 0, Status.RUNNING: 30}
+_PROGRESS: Mapping[Status, int] = {Status.PENDING: 20, Status.RUNNING: 30}
+# It looks at its tasks so often, and knows nothing of one before.
+_LOOK_SECONDS = 15.0
 
 
 def routes() -> list[tuple[str, str, str, Handler]]:
@@ -94,27 +97,34 @@ async def submit(exchange: Exchange) -> Response:
     spec = await asyncio.to_thread(_read_spec, exchange, body)
     task = state.engine.submit(account, spec)
     exchange.entry.task_id = task.id
-    ratios = {"seconds": task.spec.seconds, f"resolution-{task.spec.resolution}": float(task.price)}
-    described = _describe(task, Status.PENDING) | {"created_at": int(task.accepted_at)}
+    # The operator's price is that of the lowest resolution.
+    ratio = float(task.price / min(task.spec.model.prices.values()))
+    ratios = {f"resolution-{task.spec.resolution}": ratio, "seconds": task.spec.seconds}
+    described = _describe(task, Status.PENDING) | {"task_id": task.id, "progress": 0}
     return gateway_response(exchange, described).with_headers(x_new_api_other_ratios=json.dumps(ratios))
 
 
 async def query(exchange: Exchange) -> Response:
     """``GET /v1/video/generations/{task_id}``: the gateway's own row."""
     task, record, status = _find(exchange)
+    unseen = status is Status.PENDING and exchange.state.clock.now() < task.accepted_at + _LOOK_SECONDS
     row = {
         "task_id": task.id,
-        "status": _ROW_WORDS[status],
+        "platform": "17",
+        "status": "NOT_START" if unseen else _ROW_WORDS[status],
         "fail_reason": _reason(task, status),
         "result_url": signed_url(exchange, record) if status is Status.SUCCEEDED else "",
         "submit_time": int(task.accepted_at),
         "start_time": 0 if status is Status.PENDING else int(record.started_at),
         "finish_time": 0 if status in _PROGRESS else int(record.finished_at),
-        "progress": f"{_PROGRESS.get(status, 100)}%",
+        "progress": "0%" if unseen else f"{_PROGRESS.get(status, 100)}%",
         # It is taken when the task is accepted, and given back when it fails.
         "quota": to_quota(task.cost),
-        "action": "image_to_video" if task.spec.image else "text_to_video",
-        "properties": {"origin_model_name": task.spec.model.name},
+        "action": "generate",
+        "properties": {
+            "input": "",
+            **dict.fromkeys(("upstream_model_name", "origin_model_name"), task.spec.model.name),
+        },
         "data": _vendor_answer(exchange, task, record, status),
     }
     return gateway_response(exchange, {"code": "success", "message": "", "data": row})
@@ -128,9 +138,10 @@ async def query_video(exchange: Exchange) -> Response:
     if task.spec.dialect is Dialect.VIDEOS:
         return await videos.query(exchange)
     task, record, status = _find(exchange)
-    described = _describe(task, status) | {"created_at": int(task.accepted_at), "completed_at": int(record.finished_at)}
-    if status is Status.SUCCEEDED:
-        described["metadata"] = {"url": signed_url(exchange, record)}
+    described = _describe(task, status)
+    # That is when its row was changed last, whatever the status.
+    described["completed_at"] = int(task.accepted_at if status in _PROGRESS else record.finished_at)
+    described["metadata"] = {"url": signed_url(exchange, record) if status is Status.SUCCEEDED else ""}
     if status is Status.FAILED and task.spec.problem is not None:
         described["error"] = {"code": task.spec.problem.code, "message": task.spec.problem.message}
     return gateway_response(exchange, described)
@@ -170,11 +181,11 @@ def _find(exchange: Exchange) -> tuple[Task, TaskRecord, Status]:
 def _describe(task: Task, status: Status) -> dict[str, Any]:
     return {
         "id": task.id,
-        "task_id": task.id,
         "object": "video",
         "model": task.spec.model.name,
         "status": _VIDEO_WORDS[status],
         "progress": _PROGRESS.get(status, 100),
+        "created_at": int(task.accepted_at),
     }
 
 

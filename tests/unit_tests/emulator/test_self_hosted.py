@@ -65,7 +65,7 @@ async def test_a_submit_tells_the_task_in_both_fields_and_the_ratios_of_the_pric
     assert body["task_id"].startswith("task_")
     assert len(body["task_id"]) == len("task_") + 32
     assert (body["object"], body["status"], body["progress"]) == ("video", "queued", 0)
-    assert json.loads(answer.headers["x-new-api-other-ratios"]) == {"seconds": 5, "resolution-480P": 0.05}
+    assert json.loads(answer.headers["x-new-api-other-ratios"]) == {"resolution-480P": 1.0, "seconds": 5}
 
 
 @each_row(
@@ -127,12 +127,26 @@ async def test_a_row_is_in_an_envelope_with_the_charge_the_reason_and_the_addres
 ) -> None:
     task = (await ask_new_api(http, size="480P")).json()["id"]
     early = (await http.get(f"{ROWS}/{task}")).json()
-    assert (early["code"], early["data"]["status"], early["data"]["quota"]) == ("success", "QUEUED", 125_000)
+    assert (early["code"], early["data"]["status"], early["data"]["quota"]) == ("success", "NOT_START", 125_000)
     emulator.clock.advance(LONGEST)
     row = (await http.get(f"{ROWS}/{task}")).json()["data"]
     assert (row["status"], row["progress"], row["fail_reason"], row["quota"]) == ("SUCCESS", "100%", "", 125_000)
     assert ".mp4?" in row["result_url"]
     assert row["data"]["output"]["video_url"] == row["result_url"]
+
+
+async def test_a_gateway_that_has_not_looked_yet_knows_nothing_of_a_task(
+    http: httpx.AsyncClient, emulator: Emulator
+) -> None:
+    """Then it knows what the vendor says."""
+    emulator.faults.add("query", "regress", times=None, status="PENDING")
+    task = (await ask_new_api(http)).json()["id"]
+    seen = []
+    for _ in range(3):
+        row = (await http.get(f"{ROWS}/{task}")).json()["data"]
+        seen.append((row["status"], row["progress"]))
+        emulator.clock.advance(10)
+    assert seen == [("NOT_START", "0%"), ("NOT_START", "0%"), ("QUEUED", "20%")]
 
 
 async def test_a_failed_row_says_why_and_gives_the_charge_back(http: httpx.AsyncClient, emulator: Emulator) -> None:
@@ -149,7 +163,7 @@ async def test_a_failed_row_says_why_and_gives_the_charge_back(http: httpx.Async
 
 async def test_openai_s_path_names_the_address_in_metadata(http: httpx.AsyncClient, emulator: Emulator) -> None:
     task = (await ask_new_api(http)).json()["id"]
-    assert "metadata" not in (await http.get(f"/newapi/v1/videos/{task}")).json()
+    assert (await http.get(f"/newapi/v1/videos/{task}")).json()["metadata"] == {"url": ""}
     emulator.clock.advance(LONGEST)
     video = (await http.get(f"/newapi/v1/videos/{task}")).json()
     assert video["status"] == "completed"
