@@ -29,8 +29,13 @@ class NotInstalledError(Exception):
     """An environment could not be made."""
 
 
-def environment(name: str, pins: Sequence[str]) -> Path:
+def environment(name: str, pins: Sequence[str], *, borrows: bool = True) -> Path:
     """The Python of an environment with these requirements and everything that the tests' own one has.
+
+    Args:
+        name: Of the environment.
+        pins: What it needs, as for pip.
+        borrows: Whether it has what the tests' own environment has; `False`: the requirements have to suffice.
 
     Raises:
         NotInstalledError: the installer failed; its last line says why.
@@ -46,8 +51,9 @@ def environment(name: str, pins: Sequence[str]) -> Path:
         with _a_place():
             shutil.rmtree(folder, ignore_errors=True)
             _run(sys.executable, "-m", "venv", "--without-pip", str(folder))
-            borrowed = folder / "lib" / f"python{version}" / "site-packages" / "borrowed.pth"
-            borrowed.write_text(sysconfig.get_path("purelib") + "\n")
+            if borrows:
+                borrowed = folder / "lib" / f"python{version}" / "site-packages" / "borrowed.pth"
+                borrowed.write_text(sysconfig.get_path("purelib") + "\n")
             uv = shutil.which("uv")
             installer = [uv, "pip", "install", "--python"] if uv else [sys.executable, "-m", "pip", "--python"]
             install = [] if uv else ["install"]

@@ -1,51 +1,40 @@
-"""MCP servers for tests: in an environment of their own, since fastmcp 4 needs mcp 2 and LangChain's adapters mcp 1."""
+"""MCP servers for tests: in an environment of their own, since fastmcp 4 needs mcp 2 and LangChain's adapters mcp 1.
+
+It has the extra `mcp` and borrows nothing: the extra alone has to suffice.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import signal
 import subprocess
-import sys
-import venv
+import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.emulator import Emulator
+from tests.environments import CHECKOUT, environment
 
-__all__ = ["TOKEN", "HttpServer", "environment", "run_new_client", "serve_http", "settings", "stdio_command"]
+__all__ = ["TOKEN", "HttpServer", "run_new_client", "serve_http", "server_python", "settings", "stdio_command"]
 
-ROOT = Path(__file__).parents[1]
 TOKEN = "t0ken-t0ken-t0ken-t0ken"
 _CLIENT = Path(__file__).with_name("mcp_new_client.py")
 _STARTING = 120.0
-_INSTALLING = 600
 
 
-def environment() -> Path:
-    """The Python of an environment with the extra `mcp`; made once, and again if pyproject.toml changes.
+def server_python() -> Path:
+    """The Python of an environment with the extra `mcp` and nothing else.
 
     Raises:
-        RuntimeError: pip cannot install it; with the end of what pip says.
+        NotInstalledError: pip cannot install it.
     """
-    folder = ROOT / ".venvs" / f"mcp-{sys.version_info.major}.{sys.version_info.minor}"
-    folder.parent.mkdir(exist_ok=True)
-    python, ready = folder / "bin" / "python", folder / "ready"
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers of pytest want it at once
-        if not ready.is_file() or ready.read_text() != wanted:
-            venv.create(folder, with_pip=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[mcp]"]
-            done = subprocess.run(install, capture_output=True, text=True, check=False, timeout=_INSTALLING)
-            if done.returncode != 0:
-                raise RuntimeError(f"pip cannot install the extra mcp: {done.stderr[-300:]}")
-            ready.write_text(wanted)
-    return python
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = [*project["dependencies"], *project["optional-dependencies"]["mcp"]]
+    return environment("mcp", [*needs, "--editable", f"{CHECKOUT}[mcp]"], borrows=False)
 
 
 def settings(emulator: Emulator, journal: Path) -> dict[str, str]:
@@ -56,7 +45,7 @@ def settings(emulator: Emulator, journal: Path) -> dict[str, str]:
         "NEBULA_API_KEY": emulator.api_key,
         "NEBULA_JOURNAL": f"sqlite:///{journal}",
         "NEBULA_VIDEO_MCP_TOKEN": TOKEN,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(CHECKOUT),
     }
 
 
@@ -104,8 +93,6 @@ def serve_http(
 
 
 def _wait_for_url(process: subprocess.Popen[str], errors: Path) -> str:
-    import time
-
     end = time.monotonic() + _STARTING
     while time.monotonic() < end and process.poll() is None:
         for line in errors.read_text().splitlines():

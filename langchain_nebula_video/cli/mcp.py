@@ -166,6 +166,9 @@ def mcp(
             raise typer.Exit(Exit.INVALID) from None
         except KeyboardInterrupt:
             sys.stderr.write("Stopped. Videos under way go on, and the journal has them.\n")
+            sys.stderr.flush()
+            if not http:
+                os._exit(Exit.OK)  # a thread of the transport may still wait for a line on stdin, and Python for it
 
 
 def _budget(usd: str | None, days: float | None) -> Budget | None:

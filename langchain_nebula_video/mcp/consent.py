@@ -23,6 +23,7 @@ CONSENT_SCHEMA: dict[str, Any] = {
 """What the client's form asks for. Some clients cannot show an empty form."""
 
 _MAX_PROMPT = 200
+_MAX_OPEN = 1000
 
 
 class ConsentRefusedError(NebulaVideoError):
@@ -100,6 +101,8 @@ class Tickets:
     def issue(self, order: Order) -> str:
         """Return the state to ask with."""
         ticket = secrets.token_urlsafe(16)
+        while len(self._open) >= _MAX_OPEN:  # the oldest: nobody has answered
+            del self._open[next(iter(self._open))]
         self._open[ticket] = order.digest
         return ticket
 

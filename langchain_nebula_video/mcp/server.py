@@ -47,6 +47,8 @@ _DRAIN_SECONDS = 10.0
 _MAX_VIDEO_BYTES = 64 * 1024 * 1024
 _NAMELESS = frozenset({"", "mcp"})
 """What clients are called that did not say: the SDK's default."""
+_MAX_TASKS = 64
+"""They only wait. How many requests run at once is decided elsewhere."""
 _PAY = "pay"
 _NOTES = "_client"
 
@@ -125,7 +127,8 @@ def build_server(options: LifecycleOptions, settings: ServerSettings) -> Any:
     )
     longest = options.timeout or service.offer.model.timeout
     # A worker that is at work longer than this counts as dead, and the task is run again.
-    server.add_extension(TasksExtension(url="memory://", redelivery_timeout=timedelta(seconds=2 * longest)))
+    tasks = TasksExtension(url="memory://", concurrency=_MAX_TASKS, redelivery_timeout=timedelta(seconds=2 * longest))
+    server.add_extension(tasks)
     for row in _rows(service):
         server.add_tool(_tool(row, service, tickets))
     _add_resources(server, service)

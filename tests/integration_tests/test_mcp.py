@@ -8,6 +8,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ from langchain_nebula_video import SqlJournal
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conftest import jpeg
-from tests.mcp_servers import TOKEN, HttpServer, environment, run_new_client, serve_http, settings, stdio_command
+from tests.environments import NotInstalledError
+from tests.mcp_servers import TOKEN, HttpServer, run_new_client, serve_http, server_python, settings, stdio_command
 
 # The SDK's first generation leaves streams of an HTTP session to the garbage collector.
 pytestmark = [
@@ -64,8 +67,8 @@ class Running:
 def python() -> Path:
     """The servers' own Python."""
     try:
-        return environment()
-    except RuntimeError as error:
+        return server_python()
+    except NotInstalledError as error:
         if os.environ.get("NEBULA_REQUIRE_MCP") == "1":
             raise
         pytest.skip(str(error))
@@ -254,6 +257,38 @@ async def test_a_server_that_is_killed_and_started_again_delivers_the_video(pyth
         assert len(emulator.tasks) == 1
         (entry,) = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}").entries()
         assert entry.task_id == made["task_id"]
+
+
+def test_a_server_that_is_told_to_end_in_mid_wait_ends_and_its_journal_has_the_task(
+    python: Path, tmp_path: Path
+) -> None:
+    with Emulator(speed=1) as emulator:
+        process = subprocess.Popen(
+            [str(python), *stdio_command("--confirm", "never")],
+            env=settings(emulator, tmp_path / "journal.db"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stdin is not None
+            hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+            call = {"name": ANIMATE, "arguments": ask("Ended")}
+            for message in (
+                {"id": 1, "method": "initialize", "params": hello},
+                {"method": "notifications/initialized"},
+                {"id": 2, "method": "tools/call", "params": call},
+            ):
+                process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+                process.stdin.flush()
+            while len(emulator.requests) < 3 and process.poll() is None:  # into the wait
+                time.sleep(0.05)
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+        (task,) = emulator.tasks
+    (entry,) = SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}").entries()
+    assert (entry.task_id, entry.abandoned) == (task.id, True)
 
 
 # --- who may come in ---
