@@ -62,6 +62,12 @@ try:
     from langchain_nebula_video.langchain.video_cache import VideoCache
 except ImportError as error:  # pragma: no cover - the extra is there in every test environment
     raise ImportError('This wants LangGraph: pip install "langchain-nebula-video[langgraph]"') from error
+try:  # the newest streams (`stream_events(version="v3")`) have progress only if a graph is compiled with this
+    from langgraph.stream.transformers import CustomTransformer
+except ImportError:  # an older LangGraph, which has no such streams
+    _SHOWS_PROGRESS: dict[str, Any] = {}
+else:
+    _SHOWS_PROGRESS = {"transformers": [CustomTransformer]}
 
 __all__ = ["VideoCache", "VideoState", "approval_node", "save_node", "submit_node", "video_graph", "wait_node"]
 
@@ -301,7 +307,7 @@ def video_graph(
         graph.add_node("save", cast("Any", save_node(client, save_to)), retry_policy=again)
         graph.add_edge("wait", "save")
     graph.add_edge("wait" if save_to is None else "save", END)
-    compiled = graph.compile(checkpointer=checkpointer, name=name)
+    compiled = graph.compile(checkpointer=checkpointer, name=name, **_SHOWS_PROGRESS)
     compiled.channels[START] = _plain_input(client._options)  # noqa: SLF001
     return compiled
 

@@ -113,6 +113,16 @@ def test_a_state_without_a_request_says_what_is_missing(options: dict[str, Any])
         video_graph(NebulaVideoClient(**options)).invoke({"key": "x"})
 
 
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+async def test_the_newest_streams_show_its_progress(options: dict[str, Any]) -> None:
+    graph = video_graph(NebulaVideoClient(**options))
+    blocking = graph.stream_events({"request": ASK}, version="v3")
+    assert list(blocking.custom)[-1]["status"] == "succeeded"
+    assert blocking.output["video"]["url"]
+    waiting = await graph.astream_events({"request": ASK}, version="v3")
+    assert [event async for event in waiting.custom][-1]["status"] == "succeeded"
+
+
 # --- nodes of one's own graph ---
 
 
