@@ -36,7 +36,7 @@ class Framework:
     pins: tuple[str, ...]
     recipe: str
     required: bool = True
-    """Whether a run with `NEBULA_REQUIRE_FRAMEWORKS=1` fails where it does not install."""
+    """Whether a run with `NEBULA_PEERS=1` fails where it does not install."""
 
 
 # The newest of each on 2026-11-27. google-adk without a version resolves to 1.4.2, autogen-ext to an empty 0.0.1.

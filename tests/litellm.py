@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 
+from tests.environments import environment
+
 __all__ = ["MASTER_KEY", "Proxy", "install"]
 
-_ROOT = Path(__file__).parents[1]
-_FOLDER = _ROOT / ".venvs" / "litellm"
+PINS = ("litellm[proxy]==1.108.7",)  # the newest whose proxy a package index has whole, 2026-11-27
 MASTER_KEY = "sk-master-0123456789"
-_INSTALL_SECONDS, _START_SECONDS = 900.0, 120.0
+_START_SECONDS = 120.0
 _ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its prices from the internet
     "LITELLM_TELEMETRY": "False",
@@ -26,25 +25,12 @@ _ENVIRONMENT = {
 
 
 def install() -> Path:
-    """Return the proxy's program; make its virtualenv if there is none. Workers wait for each other.
+    """Return the proxy's program.
 
     Raises:
-        RuntimeError: it cannot be installed.
+        NotInstalledError: it cannot be installed.
     """
-    _FOLDER.parent.mkdir(exist_ok=True)
-    with (_FOLDER.parent / "litellm.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["sh", str(_ROOT / "scripts" / "litellm"), str(_FOLDER)],
-            env={"PYTHON": sys.executable, **os.environ},
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_SECONDS,
-            check=False,
-        )
-    if made.returncode != 0:
-        raise RuntimeError(f"LiteLLM's proxy cannot be installed: {made.stderr.strip()[-500:]}")
-    return _FOLDER / "bin" / "litellm"
+    return environment("litellm", PINS, borrows=False).parent / "litellm"
 
 
 class Proxy:

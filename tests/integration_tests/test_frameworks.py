@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.environments import CHECKOUT, NotInstalledError
+from tests.environments import CHECKOUT, NotInstalledError, give_up
 from tests.frameworks import FRAMEWORKS, RECIPES, Framework, measure, row
 
 TABLE = CHECKOUT / "docs" / "frameworks.md"
@@ -25,9 +24,7 @@ def test_a_framework_makes_one_video_and_pays_once(framework: Framework, tmp_pat
     try:
         told = measure(framework, tmp_path)
     except NotInstalledError as error:
-        if framework.required and os.environ.get("NEBULA_REQUIRE_FRAMEWORKS") == "1":
-            pytest.fail(f"{framework.name} does not install: {error}")
-        pytest.skip(f"{framework.name} does not install: {error}")
+        give_up(error, required=framework.required)
 
     _, made, refused, at_hand = told["shown"].splitlines()
     assert json.loads(made.removeprefix("Made:"))["status"] == "succeeded"

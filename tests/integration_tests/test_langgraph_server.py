@@ -16,7 +16,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.errors import ConflictError, UnprocessableEntityError
 
 from langchain_nebula_video.emulator import Emulator
-from tests.environments import NotInstalledError, environment
+from tests.environments import NotInstalledError, environment, give_up
 from tests.langgraph_servers import PINS, LangGraphServer
 
 CODE = """
@@ -66,7 +66,7 @@ def installed() -> Path:
     try:
         return environment("langgraph-server", PINS)
     except NotInstalledError as error:
-        pytest.skip(f"a LangGraph server does not install: {error}")
+        give_up(error)
 
 
 @pytest.fixture(scope="module")

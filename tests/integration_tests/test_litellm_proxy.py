@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +28,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.media.mp4 import find_mp4_defect
+from tests.environments import NotInstalledError, give_up
 from tests.gateways import INTERVAL, SINGAPORE, SPEED
 from tests.litellm import MASTER_KEY, Proxy, install
 
@@ -40,10 +40,8 @@ PHOTOGRAPH = images.sample("a photograph", (640, 480))
 def program() -> Path:
     try:
         return install()
-    except (RuntimeError, OSError) as error:
-        if os.environ.get("NEBULA_REQUIRE_LITELLM") == "1":
-            pytest.fail(f"{error}, and NEBULA_REQUIRE_LITELLM=1 asks for it")
-        pytest.skip(str(error))
+    except NotInstalledError as error:
+        give_up(error)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import time
@@ -31,7 +30,7 @@ from langchain_nebula_video import SqlJournal
 from langchain_nebula_video.emulator import Emulator
 from tests.agents import animates
 from tests.conftest import jpeg
-from tests.environments import NotInstalledError
+from tests.environments import NotInstalledError, give_up
 from tests.mcp_servers import TOKEN, HttpServer, run_new_client, serve_http, server_python, settings, stdio_command
 
 # The SDK's first generation leaves streams of an HTTP session to the garbage collector.
@@ -69,9 +68,7 @@ def python() -> Path:
     try:
         return server_python()
     except NotInstalledError as error:
-        if os.environ.get("NEBULA_REQUIRE_MCP") == "1":
-            raise
-        pytest.skip(str(error))
+        give_up(error)
 
 
 @pytest.fixture(scope="module")
