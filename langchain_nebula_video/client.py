@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -20,9 +21,10 @@ from langchain_nebula_video.schema import (
     Task,
     Video,
     VideoFields,
+    VideoProgress,
     VideoRequest,
 )
-from langchain_nebula_video.transport import run_sync
+from langchain_nebula_video.transport import iterate, iterate_async, run_sync
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -126,6 +128,23 @@ class NebulaVideoClient:
         video_request = build_request(request, fields)
         return run_sync(self._lifecycle.generate(video_request, key=key, on_progress=on_progress))
 
+    def stream(
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        **fields: Unpack[RequestFields],
+    ) -> Generator[VideoProgress | Video, None, None]:
+        """Do what `generate` does, and iterate over its progress; the last item is the video.
+
+        Nothing is sent before the first item is asked for. If the iterator is closed early, the task goes on: it is in
+        the journal, and a warning names it. Pass its id to `watch` or `wait`.
+        """
+        video_request = build_request(request, fields)
+        return iterate(
+            lambda report: self._lifecycle.generate(video_request, key=key, on_progress=report), level=logging.WARNING
+        )
+
     def submit(
         self,
         request: VideoRequest | Mapping[str, Any] | None = None,
@@ -154,6 +173,12 @@ class NebulaVideoClient:
             on_progress: As for `generate`.
         """
         return run_sync(self._lifecycle.wait(task, timeout=timeout, on_progress=on_progress))
+
+    def watch(self, task: Task | str, *, timeout: float | None = None) -> Generator[VideoProgress | Video, None, None]:
+        """Do what `wait` does, and iterate over its progress; the last item is the video. Costs nothing more."""
+        return iterate(
+            lambda report: self._lifecycle.wait(task, timeout=timeout, on_progress=report), level=logging.INFO
+        )
 
     def cancel(self, task: Task | str) -> Task:
         """Cancel a task, if the gateway can.
@@ -262,6 +287,19 @@ class AsyncNebulaVideoClient:
         """See `NebulaVideoClient.generate`. If canceled during the submit, it first records the response."""
         return await self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
 
+    def stream(
+        self,
+        request: VideoRequest | Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        **fields: Unpack[RequestFields],
+    ) -> AsyncGenerator[VideoProgress | Video, None]:
+        """See `NebulaVideoClient.stream`. Close it with `contextlib.aclosing` if you leave the loop early."""
+        video_request = build_request(request, fields)
+        return iterate_async(
+            lambda report: self._lifecycle.generate(video_request, key=key, on_progress=report), level=logging.WARNING
+        )
+
     async def submit(
         self,
         request: VideoRequest | Mapping[str, Any] | None = None,
@@ -281,6 +319,12 @@ class AsyncNebulaVideoClient:
     ) -> Video:
         """See `NebulaVideoClient.wait`."""
         return await self._lifecycle.wait(task, timeout=timeout, on_progress=on_progress)
+
+    def watch(self, task: Task | str, *, timeout: float | None = None) -> AsyncGenerator[VideoProgress | Video, None]:
+        """See `NebulaVideoClient.watch`."""
+        return iterate_async(
+            lambda report: self._lifecycle.wait(task, timeout=timeout, on_progress=report), level=logging.INFO
+        )
 
     async def cancel(self, task: Task | str) -> Task:
         """See `NebulaVideoClient.cancel`."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoProgress
-from langchain_nebula_video.transport import Runtime
+from langchain_nebula_video.transport import Emission, Runtime
 
 __all__ = ["ProgressReporter"]
 
@@ -34,7 +34,7 @@ class ProgressReporter:
         self._expected = expected
         self._on_progress = on_progress
         self._warned = False
-        self._told_at = runtime.now()
+        self._told_at: float | None = None
         self.polls = 0
         self.polls_without_url = 0
 
@@ -50,8 +50,8 @@ class ProgressReporter:
         await self.report(task)
 
     async def report(self, task: Task, *, estimated: bool = False) -> None:
-        """Report a task as last seen."""
-        if self._on_progress is None:
+        """Report a task as last seen. Before anything is known of it, there is nothing to estimate."""
+        if self._on_progress is None or (estimated and self._told_at is None):
             return
         elapsed = self.elapsed()
         fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
@@ -79,7 +79,7 @@ class ProgressReporter:
 
     async def beat_saving(self, video: Video, received: int, total: int | None = None) -> None:
         """Report how much of a video has arrived, unless something was reported a moment ago."""
-        if self._runtime.now() >= self._told_at + _BEAT_SECONDS:
+        if self._told_at is None or self._runtime.now() >= self._told_at + _BEAT_SECONDS:
             await self.report_saving(video, received, total)
 
     async def report_saving(self, video: Video, received: int, total: int | None = None) -> None:
@@ -113,7 +113,7 @@ class ProgressReporter:
             logger.exception("on_progress failed; the generation goes on")
 
     async def _await_result(self, result: Awaitable[object]) -> None:
-        if self._runtime.can_await:
+        if self._runtime.can_await or isinstance(result, Emission):
             await result
             return
         if inspect.iscoroutine(result):

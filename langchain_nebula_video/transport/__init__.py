@@ -32,6 +32,7 @@ from langchain_nebula_video.transport.runtime import (
     missed_turn_error,
     run_sync,
 )
+from langchain_nebula_video.transport.streaming import Emission, iterate, iterate_async
 
 __all__ = [
     "FIRST_BYTE_SECONDS",
@@ -40,12 +41,15 @@ __all__ = [
     "AsyncRuntime",
     "BlockingRuntime",
     "Clock",
+    "Emission",
     "Endpoint",
     "KeepAlive",
     "Runtime",
     "SendWindow",
     "Stream",
     "SystemClock",
+    "iterate",
+    "iterate_async",
     "missed_turn_error",
     "run_sync",
 ]

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -36,9 +37,13 @@ from langchain_nebula_video.transport.runtime import (
     run_sync,
 )
 
-__all__ = ["BlockingRuntime"]
+__all__ = ["BlockingRuntime", "flow_connections"]
 
 T = TypeVar("T")
+
+flow_connections: ContextVar[dict[object, Connections] | None] = ContextVar("nebula_video_connections", default=None)
+"""The connections of a flow that may change its thread between two steps, by runtime and process. `None`: each thread
+has its own."""
 
 
 class _ProcessState:
@@ -234,6 +239,9 @@ class BlockingRuntime:
         return self._states.get(os.getpid()) or self._states.setdefault(os.getpid(), _ProcessState())
 
     def _connections(self) -> Connections:
+        of_flow = flow_connections.get()
+        if of_flow is not None:
+            return of_flow.setdefault((self, os.getpid()), Connections())
         thread = self._state().thread
         if not hasattr(thread, "connections"):
             thread.connections = Connections()

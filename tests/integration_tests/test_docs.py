@@ -153,6 +153,7 @@ _ESTIMATED = " (estimated)"
 
 
 @pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
 @pytest.mark.parametrize(
     ("page", "behaviour"),
     _RUN,

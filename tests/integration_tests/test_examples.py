@@ -33,6 +33,7 @@ uniall: viduq3p-720p, 5 s at 720p, cost unknown
 Videos paid for: 5
 """,
     "lost_answer.py": "POSTs sent: 1",
+    "sse_server.py": "event: video\ndata: {",
     "storyboard.py": "8 of 10 made for $1.4760 of $1.50",
     "streaming_progress.py": "[####################] succeeded",
     "two_gateways.py": """\

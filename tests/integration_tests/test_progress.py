@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import groupby, pairwise
+from pathlib import Path
+from threading import Thread
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -12,10 +14,18 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langgraph.graph import END, START, StateGraph
+from langgraph.stream import CustomTransformer
 
-from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool
+from langchain_nebula_video import (
+    AsyncNebulaVideoClient,
+    NebulaVideoClient,
+    NebulaVideoRunnable,
+    NebulaVideoTool,
+    Video,
+    VideoProgress,
+)
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.graph import video_graph
+from langchain_nebula_video.graph import VideoState, video_graph
 from langchain_nebula_video.langchain.progress import EVENT
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
@@ -227,7 +237,69 @@ async def test_a_graph_s_events_carry_its_progress(options: dict[str, Any]) -> N
     assert steps(found) == STEPS
 
 
+# --- the newest streaming of LangGraph ---
+
+EXPERIMENTAL = pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+
+
+@EXPERIMENTAL
+def test_the_newest_streaming_of_an_agent_has_the_progress_of_its_call_as_text(options: dict[str, Any]) -> None:
+    run = agent(options).stream_events(QUESTION, version="v3")
+    told = [json.loads(delta) for call in run.tool_calls for delta in call.output_deltas]
+    assert steps(told, "call_1") == STEPS
+
+
+@EXPERIMENTAL
+async def test_so_has_an_async_run(options: dict[str, Any]) -> None:
+    run = await agent(options).astream_events(QUESTION, version="v3")
+    told = [json.loads(delta) async for call in run.tool_calls async for delta in call.output_deltas]
+    assert steps(told, "call_1") == STEPS
+
+
+@EXPERIMENTAL
+async def test_the_newest_streaming_of_a_graph_of_videos_has_its_progress(options: dict[str, Any]) -> None:
+    run = video_graph(NebulaVideoClient(**options)).stream_events({"request": ASK}, version="v3")
+    assert steps(list(run.custom)) == STEPS
+    assert run.output["video"]["url"]
+    later = await video_graph(AsyncNebulaVideoClient(**options)).astream_events({"request": ASK}, version="v3")
+    assert steps([event async for event in later.custom]) == STEPS
+
+
+@EXPERIMENTAL
+def test_a_graph_around_a_graph_of_videos_has_to_ask_for_its_progress(options: dict[str, Any]) -> None:
+    inner = video_graph(NebulaVideoClient(**options))
+    outer = StateGraph(VideoState).add_node("video", inner).add_edge(START, "video").add_edge("video", END).compile()
+    run = outer.stream_events({"request": ASK}, version="v3", transformers=[CustomTransformer])
+    assert steps([event for graph in run.subgraphs for event in graph.custom]) == STEPS
+
+
 # --- plain Python ---
+
+
+async def test_a_stream_of_either_client_is_the_progress_and_then_the_video(options: dict[str, Any]) -> None:
+    *told, video = NebulaVideoClient(**options).stream(**ASK)
+    *later, another = [item async for item in AsyncNebulaVideoClient(**options).stream(**ASK)]
+    for events in (told, later):
+        assert steps([event.as_dict() for event in events if isinstance(event, VideoProgress)]) == STEPS
+    assert isinstance(video, Video)
+    assert isinstance(another, Video)
+
+
+def test_a_stream_may_be_read_by_many_threads(options: dict[str, Any], tmp_path: Path) -> None:
+    """As a web framework does with an iterator."""
+    items = NebulaVideoClient(**options, save_to=tmp_path).stream(**ASK)
+    heard: list[Any] = []
+
+    def step() -> None:
+        heard.append(next(items, None))
+
+    while not heard or heard[-1] is not None:
+        thread = Thread(target=step)
+        thread.start()
+        thread.join()
+    *told, video, _ = heard
+    assert steps([event.as_dict() for event in told]) == STEPS
+    assert Path(video.path).exists()
 
 
 @BOTH

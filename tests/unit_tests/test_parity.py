@@ -18,6 +18,8 @@ from langchain_nebula_video.catalog.offers import offers
 from langchain_nebula_video.langchain.tool_schema import args_schema
 from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 
+ITERATORS = {"stream", "watch"}
+
 
 def _methods(kind: type) -> dict[str, Any]:
     return {name: member for name, member in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
@@ -27,14 +29,21 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
     blocking, asynchronous = _methods(NebulaVideoClient), _methods(AsyncNebulaVideoClient)
     assert set(blocking) == set(asynchronous)
     for name, method in blocking.items():
-        assert inspect.signature(method) == inspect.signature(asynchronous[name]), name
+        told, promised = inspect.signature(method), inspect.signature(asynchronous[name])
+        if name in ITERATORS:
+            assert (told.return_annotation, promised.return_annotation) == (
+                "Generator[VideoProgress | Video, None, None]",
+                "AsyncGenerator[VideoProgress | Video, None]",
+            )
+            told = told.replace(return_annotation=promised.return_annotation)
+        assert told == promised, name
 
 
-def test_every_method_but_quote_is_awaited_in_the_async_client() -> None:
+def test_every_method_but_quote_and_the_iterators_is_awaited_in_the_async_client() -> None:
     plain = {
         name for name, member in _methods(AsyncNebulaVideoClient).items() if not inspect.iscoroutinefunction(member)
     }
-    assert plain == {"quote"}
+    assert plain == {"quote", *ITERATORS}
 
 
 def test_the_typed_keywords_are_the_options() -> None:

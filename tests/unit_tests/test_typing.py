@@ -5,6 +5,7 @@ Each `type: ignore` says what is refused; one that is not needed is an error of 
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,8 @@ from langchain_nebula_video import (
     NebulaVideoClient,
     NebulaVideoRunnable,
     NebulaVideoTool,
+    Video,
+    VideoProgress,
     VideoRequest,
     quote,
 )
@@ -56,6 +59,14 @@ def test_whatever_form_an_option_may_have_is_taken_by_tool_and_runnable_too() ->
 def test_an_option_that_there_is_not_is_refused_in_the_editor_and_here(door: Any) -> None:
     with pytest.raises(InvalidRequestError, match="is no option here"):
         door(api_key="sk-x", colour="red")
+
+
+def test_a_stream_is_of_progress_and_of_the_video() -> None:
+    blocking, asynchronous = NebulaVideoClient(api_key="sk-x"), AsyncNebulaVideoClient(api_key="sk-x")
+    assert_type(blocking.stream(prompt="A cat"), Generator[VideoProgress | Video, None, None])
+    assert_type(asynchronous.watch("task-1"), AsyncGenerator[VideoProgress | Video, None])
+    with pytest.raises(InvalidRequestError):
+        blocking.stream(promt="A cat")  # type: ignore[call-arg]
 
 
 def test_what_cannot_be_is_refused_in_the_editor_already() -> None:

@@ -85,6 +85,15 @@ async def test_looks_that_fail_are_no_silence(make_client: MakeClient, gateway: 
     assert [event.status for event in seen if event.polls == 1 and event.estimated] != []
 
 
+async def test_nothing_is_told_of_a_task_before_anything_is_known_of_it(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    gateway.fetches = [httpx.Response(502), httpx.Response(502), running(), succeeded()]
+    seen: list[VideoProgress] = []
+    await settle(make_client(poll_interval=10).wait("task-1", on_progress=seen.append))
+    assert (seen[0].status, seen[0].polls, seen[0].estimated) == ("running", 1, False)
+
+
 async def test_nobody_who_listens_makes_one_sleep_a_poll(make_client: MakeClient, clock: FakeClock) -> None:
     await settle(make_client(poll_interval=60).generate(**ASK))
     assert clock.sleeps == [60]
