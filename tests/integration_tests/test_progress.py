@@ -13,7 +13,8 @@ from uuid import UUID
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
-from langgraph.graph import END, START, StateGraph
+from langchain_core.messages import AIMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.stream import CustomTransformer
 
 from langchain_nebula_video import (
@@ -28,7 +29,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import VideoState, video_graph
 from langchain_nebula_video.langchain.progress import EVENT
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaSubmitVideoTool
-from tests.agents import animates
+from tests.agents import ScriptedModel, animates
 from tests.conftest import settle
 from tests.gateways import BOTH, EmulatedClock, standing_clock
 from tests.tables import each_row
@@ -181,6 +182,47 @@ async def test_a_callback_handler_hears_the_progress_of_an_async_agent(options: 
     assert listener.told_by == listener.tool_runs
 
 
+# --- an agent inside another graph ---
+
+
+@each_row(
+    ("mode", "everywhere", "outer_id"),
+    [("custom", True, None), ("tools", False, "call_task"), ("tools", True, "call_1")],
+)
+def test_an_agent_that_a_tool_calls_is_heard_outside(
+    options: dict[str, Any], mode: Any, everywhere: bool, outer_id: str | None
+) -> None:
+    inner = create_agent(
+        animates(image=ASK["image"], resolution="480p"), [NebulaVideoTool(**options, repeat_window=None)]
+    )
+
+    def task(wish: str) -> str:
+        """Let another agent do it."""
+        return str(inner.invoke({"messages": [{"role": "user", "content": wish}]})["messages"][-1].content)
+
+    call = {"name": "task", "args": {"wish": "Make the cat blink."}, "id": "call_task"}
+    outer = create_agent(ScriptedModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")]), [task])
+    found = list(outer.stream(QUESTION, stream_mode=mode, subgraphs=everywhere))  # type: ignore[call-overload]
+    told = [chunk for _, chunk in found] if everywhere else found
+    if mode == "tools":
+        deltas = [event for event in told if event["event"] == "tool-output-delta"]
+        assert {event["tool_call_id"] for event in deltas} == {outer_id}
+        told = [json.loads(event["delta"]) for event in deltas]
+    assert steps(told, "call_1") == STEPS
+
+
+@each_row(("mode", "everywhere"), [("custom", True), ("tools", True), ("custom", False), ("tools", False)])
+def test_an_agent_that_is_a_node_is_heard_where_subgraphs_are(
+    options: dict[str, Any], mode: Any, everywhere: bool
+) -> None:
+    inner = create_agent(
+        animates(image=ASK["image"], resolution="480p"), [NebulaVideoTool(**options, repeat_window=None)]
+    )
+    outer = StateGraph(MessagesState).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END).compile()
+    found = list(outer.stream(QUESTION, stream_mode=mode, subgraphs=everywhere))  # type: ignore[call-overload]
+    assert bool(found) is everywhere
+
+
 # --- a runnable and a graph ---
 
 
@@ -285,8 +327,8 @@ async def test_a_stream_of_either_client_is_the_progress_and_then_the_video(opti
     assert isinstance(another, Video)
 
 
-def test_a_stream_may_be_read_by_many_threads(options: dict[str, Any], tmp_path: Path) -> None:
-    """As a web framework does with an iterator."""
+def test_a_stream_may_be_read_by_many_threads(emulator: Emulator, options: dict[str, Any], tmp_path: Path) -> None:
+    """As a web framework does with an iterator. Its polls share one connection all the same."""
     items = NebulaVideoClient(**options, save_to=tmp_path).stream(**ASK)
     heard: list[Any] = []
 
@@ -300,6 +342,9 @@ def test_a_stream_may_be_read_by_many_threads(options: dict[str, Any], tmp_path:
     *told, video, _ = heard
     assert steps([event.as_dict() for event in told]) == STEPS
     assert Path(video.path).exists()
+    polls = [request.connection for request in emulator.requests if request.point == "query"]
+    assert len(polls) > 4
+    assert len(set(polls)) == 1
 
 
 @BOTH
