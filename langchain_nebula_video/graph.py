@@ -51,7 +51,7 @@ from langchain_nebula_video.langchain.progress import progress_to, progress_to_a
 from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.options import Options
-from langchain_nebula_video.lifecycle.orders import Order, make_order
+from langchain_nebula_video.lifecycle.orders import Order, order_for
 from langchain_nebula_video.schema import Task, Video, VideoRequest
 
 try:
@@ -209,7 +209,7 @@ def approval_node(client: Client, *, over_usd: Decimal | float | str = 0) -> Any
     def approve(state: _NodeState) -> Command[Any]:
         request = _request_in(state)
         check_plain(request, options)
-        order = _make_order(options, request)
+        order = order_for(options, request)
         asked_about = client.quote(request).usd  # by the configured prices: these do not change while the run is paused
         if asked_about is not None and asked_about <= limit:
             return _approve()
@@ -346,13 +346,8 @@ def _apply_changes(options: Options, request: Mapping[str, Any], answer: object)
             f"{answer!r:.80} is no answer.", hint="Answer True, False, why not, or a dict of fields to change."
         )
     changed: dict[str, Any] = to_plain({**request, **answer}, options)
-    _make_order(options, build_request(changed, {}))
+    order_for(options, build_request(changed, {}))
     return changed
-
-
-def _make_order(options: Options, request: VideoRequest) -> Order:
-    """The order of a request, with its images read: raises what the submit would raise."""
-    return make_order(request, options.offer(request.model), options.current_group_ratio(), options.image_folder)
 
 
 # --- state ---

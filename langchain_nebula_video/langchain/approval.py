@@ -29,7 +29,7 @@ from langchain_nebula_video.langchain.tool_calls import (
 )
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS, messages_in
 from langchain_nebula_video.langchain.tools import RequestTool
-from langchain_nebula_video.lifecycle.orders import make_order
+from langchain_nebula_video.lifecycle.orders import order_for
 from langchain_nebula_video.media.images import prepare_image
 from langchain_nebula_video.schema import VideoRequest
 
@@ -112,7 +112,7 @@ def _is_certain_to_be_refused(tool: RequestTool, args: Mapping[str, Any], state:
     if any(_is_file(tool, image) for _, image in given_images(request)):
         return False
     try:
-        make_order(request, offer, tool.group_ratio, None)
+        order_for(tool, request)
     except InvalidRequestError:
         return alone
     return False

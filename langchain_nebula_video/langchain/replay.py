@@ -72,12 +72,12 @@ def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: 
         messages: The conversation, inside a graph.
     """
     thread_id = _thread_id(config)
-    node = node_key()
+    origin = _find_call(call_id, messages) if call_id else None
+    node = node_key(None if origin is None or not origin.repeated else origin.first_place)
     if (
         node is not None and _SEPARATOR in node
     ):  # an agent within a node begins anew with it, and its model's ids with it
         return node
-    origin = _find_call(call_id, messages) if call_id else None
     if thread_id is not None and origin is not None:
         return f"{thread_key_prefix(thread_id)}{origin.message_id}:{origin.first_id}"
     if node is not None:
@@ -87,8 +87,11 @@ def tool_call_key(config: RunnableConfig | None, call_id: str | None, messages: 
     return f"{thread_key_prefix(thread_id)}{call_id}" if thread_id is not None and call_id else None
 
 
-def node_key() -> str | None:
-    """The key of the current LangGraph node; `None` outside of graphs."""
+def node_key(place: int | None = None) -> str | None:
+    """The key of the current LangGraph node; `None` outside of graphs.
+
+    `place` stands for the node's own place among the tasks of its step: equal calls share that of the first.
+    """
     info = getattr(graph_runtime(), "execution_info", None)
     if info is None:
         return None
@@ -100,7 +103,8 @@ def node_key() -> str | None:
     if inner:
         names = [segment.partition(":")[0] for segment in inner if not segment.isdigit()]
         metadata = config.get("metadata") or {}
-        path = repr((names, metadata.get("langgraph_step"), metadata.get("langgraph_path")))
+        own_place = metadata.get("langgraph_path") if place is None else place
+        path = repr((names, metadata.get("langgraph_step"), own_place))
         key += f"{_SEPARATOR}{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}"
     return key
 
@@ -116,6 +120,8 @@ class _CallOrigin(NamedTuple):
     """The id of the message, or its position."""
     first_id: str
     """The id of the first call in the message with the same tool and arguments."""
+    first_place: int
+    """Its place among the calls of the message."""
     repeated: bool
     """Whether the message has several such calls."""
 
@@ -127,8 +133,8 @@ def _find_call(call_id: str, messages: Iterable[Any]) -> _CallOrigin | None:
         calls = message.tool_calls if isinstance(message, AIMessage) else []
         asked = next((call for call in calls if call["id"] == call_id), None)
         if asked is not None:
-            equal = [
-                str(call["id"]) for call in calls if (call["name"], call["args"]) == (asked["name"], asked["args"])
-            ]
-            found = _CallOrigin(message.id or f"#{number}", equal[0], len(equal) > 1)
+            wanted = (asked["name"], asked["args"])
+            equal = [place for place, call in enumerate(calls) if (call["name"], call["args"]) == wanted]
+            first = str(calls[equal[0]]["id"])
+            found = _CallOrigin(message.id or f"#{number}", first, equal[0], len(equal) > 1)
     return found

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -206,9 +207,13 @@ class Bookkeeper:
         cost = context.pricing.cost_of_answer(task, _bill_of(charge))
         if cost.usd == before:
             return None
+        reserved = max(entry.reserved_usd, cost.usd or Decimal(0))
+        if entry.state is not EntryState.SUCCEEDED:  # without its video, a bill would be lost at the next look
+            await context.update_entry(entry, reserved_usd=reserved)
+            return None
         if entry.billed_usd != cost.usd or task.cost.basis != "billed":
             video = None if entry.video is None else {**entry.video, "cost": cost.model_dump(mode="json")}
-            await context.update_entry(entry, billed_usd=cost.usd, video=video)
+            await context.update_entry(entry, billed_usd=cost.usd, reserved_usd=reserved, video=video)
         return task.model_copy(update={"cost": cost})
 
     async def _look(self, entry: Entry) -> Entry:

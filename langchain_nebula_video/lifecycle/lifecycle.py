@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import (
     InvalidRequestError,
@@ -33,12 +32,11 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.finishing import Finisher
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
 from langchain_nebula_video.lifecycle.options import Options
-from langchain_nebula_video.lifecycle.orders import Order, make_order
+from langchain_nebula_video.lifecycle.orders import Order, order_for
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
-from langchain_nebula_video.media.urls import is_local_name
 from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import OnProgress, Reconciliation, Task, TaskStatus, Video, VideoRequest
 from langchain_nebula_video.transport import Runtime
@@ -249,9 +247,5 @@ class Lifecycle:
             await self.runtime.call(check_target, save_to)
         await self._publisher.check()
         offer = self.options.offer(request.model)
-        folder = self.options.image_folder
-        near = is_local_name(urlsplit(self.options.resolve_base_url()).hostname)
-        order = await self.runtime.call(
-            make_order, request, offer, self._context.group_ratio, folder, local_names=near, fit=self.options.fit
-        )
+        order = await self.runtime.call(order_for, self.options, request)
         return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)

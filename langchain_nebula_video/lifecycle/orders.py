@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_nebula_video.catalog.offers import Offer
+from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.media.images import WireImage, check_public_name, prepare_image
+from langchain_nebula_video.media.urls import is_local_name
 from langchain_nebula_video.protocols import Protocol, WireRequest
 from langchain_nebula_video.saving.trial import expected_size
 from langchain_nebula_video.schema import Cost, VideoRequest
 from langchain_nebula_video.transport import missed_turn_error
 
-__all__ = ["Order", "check_time_left", "make_order"]
+__all__ = ["Order", "check_time_left", "make_order", "order_for"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
@@ -59,6 +62,22 @@ class Order:
         offer = self.offer
         fields = offer.wire_fields(self.request)
         return protocol.build_submit(offer.wire_name, fields, images, frames=offer.model.frames)
+
+
+def order_for(options: Options, request: VideoRequest) -> Order:
+    """Make the order of a request as these options have it. Reads image files.
+
+    Raises:
+        InvalidRequestError: the request cannot work on this gateway.
+    """
+    return make_order(
+        request,
+        options.offer(request.model),
+        options.current_group_ratio(),
+        options.image_folder,
+        local_names=is_local_name(urlsplit(options.resolve_base_url()).hostname),
+        fit=options.fit,
+    )
 
 
 def make_order(

@@ -59,6 +59,8 @@ class PostState:
 
     in_flight: bool = False
     """A POST has left, and it is not known that it was refused."""
+    lent: bool = False
+    """Whether images have been put into the caller's image store."""
     task_id: str | None = None
     unconfirmed: Entry | None = None
     """The entry, once it is marked as unconfirmed."""
@@ -102,6 +104,7 @@ class PaidPostSender:
             if order.save_to is not None:
                 await context.runtime.call(try_target, order.save_to, order.expected_size)
             if self._publisher.is_wanted:
+                state.lent = True
                 uploaded_urls = await self._publisher.publish(order, entry, latest)
             else:
                 uploaded_urls = await self._uploader.upload(order, latest)

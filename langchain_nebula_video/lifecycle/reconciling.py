@@ -32,6 +32,7 @@ from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.listing import GatewayTaskList, delivery_end
 from langchain_nebula_video.lifecycle.polling import Poller
+from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.searching import Finding, TaskSearch
 from langchain_nebula_video.schema import Task
 
@@ -50,6 +51,7 @@ class Reconciler:
 
     def __init__(self, context: Context, poller: Poller) -> None:
         self._context = context
+        self._publisher = ImagePublisher(context)
         self._poller = poller
 
     async def resolve(
@@ -174,6 +176,7 @@ class Reconciler:
         context = self._context
         if task_id is None:
             if await context.call_journal(context.journal.forget, entry.id):
+                await self._publisher.remove(entry)
                 return None
             now = next((e for e in await context.call_journal(context.journal.entries) if e.id == entry.id), None)
             if now is None or now.task_id is None:

@@ -224,7 +224,8 @@ class Submitter:
             )
         else:
             await context.call_journal(context.journal.forget, entry.id)
-            await self._publisher.remove(entry)
+            if state.lent:
+                await self._publisher.remove(entry)
 
 
 def _mark_reused(joined: tuple[Task, Entry], key: str | None) -> tuple[Task, Entry]:

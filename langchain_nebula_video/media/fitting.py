@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +49,9 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
     """
     given = detect_format(source) if isinstance(source, bytes) else None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a decompression bomb is only warned of
-            image, changes = _open(source, given)
-            image = _reshape(image, limits, changes)
-            return _encode(image, source, given, limits, changes)
+        image, changes = _open(source, given)
+        image = _reshape(image, limits, changes)
+        return _encode(image, source, given, limits, changes)
     except InvalidRequestError:
         raise
     except ImportError as error:
@@ -75,6 +72,11 @@ def _open(source: Any, given: str | None) -> tuple[Any, list[str]]:
 
         register_heif_opener()
     image = Image.open(io.BytesIO(source))
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns of it
+        raise InvalidRequestError(
+            f"The image has {image.width} x {image.height} pixels, which is too many to be read here.",
+            hint="Scale it down first.",
+        )
     image.load()
     return image, []
 

@@ -30,6 +30,7 @@ __all__ = [
     "get_decimal",
     "get_text",
     "get_value",
+    "is_whole",
     "names_other_task",
     "parse_json_object",
     "parse_json_objects",
@@ -72,6 +73,21 @@ def parse_json_objects(body: bytes) -> list[dict[str, Any]]:
         if isinstance(value, dict):
             found.append(value)
     return found
+
+
+def is_whole(body: bytes) -> bool:
+    """Whether a body is nothing but JSON objects: nothing behind them is cut off, or was left unread."""
+    text = body.decode("utf-8", "replace")
+    end, decoder = 0, json.JSONDecoder()
+    for _ in range(_MAX_OBJECTS):
+        end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
+        if end == len(text):
+            return True
+        try:
+            _, end = decoder.raw_decode(text, end)
+        except (ValueError, RecursionError):
+            return False
+    return not text[end:].strip()
 
 
 def parse_submitted(body: bytes) -> dict[str, Any] | None:

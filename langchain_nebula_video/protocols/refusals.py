@@ -23,6 +23,7 @@ from langchain_nebula_video.protocols.parsing import (
     find_task_id,
     get_text,
     get_value,
+    is_whole,
     parse_json_object,
     parse_json_objects,
     parse_submitted,
@@ -136,7 +137,8 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
     submit, even if an object before it names one.
     """
     objects = parse_json_objects(reply.body) if paid else []
-    if objects and (own := _find_free_code(objects[-1], free_refusals)) is not None:
+    own = _find_free_code(objects[-1], free_refusals) if objects and is_whole(reply.body) else None
+    if own is not None:
         body = next(value for value in objects if find_task_id(value) is None)
         return _free_refusal(reply, body, own)
     body = parse_json_object(reply.body) or {}

@@ -6,8 +6,8 @@ address that works for as long as the task needs it.
 
 from __future__ import annotations
 
-import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ PublishImage = Callable[[bytes], str]
 
 _MAX_SIGNED_SECONDS = 7 * 24 * 3600 - 60
 """S3, OSS and GCS sign for seven days at most (their pages on presigned URLs, 2026-11)."""
+_REMOVE_SECONDS = 5.0
 _SUFFIXES = {mime: mime.rpartition("/")[2] for mime in MIME_TYPES.values()}
 _LISTING = re.compile(rb"<(ListBucketResult|EnumerationResults)\b")
 # How the stores' own pages write a request for a list: S3, OSS and GCS; Azure.
@@ -82,7 +83,7 @@ class ImageStore:
             self._filesystem.pipe_file(path, data)
             address = str(self._filesystem.sign(path, expiration=int(min(seconds, _MAX_SIGNED_SECONDS))))
         except Exception as error:  # noqa: BLE001 a store's package may raise anything
-            why = redact(f"{type(error).__name__}: {error}"[:300], self._url)
+            why = redact(f"{type(error).__name__}: {error}", self._url)[:300]
             raise InvalidRequestError(
                 f"The image could not be put into the image store {self} ({why}).",
                 hint="Check the store's name, its credentials and that they may write and sign.",
@@ -95,10 +96,30 @@ class ImageStore:
         return address
 
     def remove(self, name: str) -> None:
-        """Remove an image that `publish` stored. It may be gone already."""
-        for suffix in _SUFFIXES.values():
-            with contextlib.suppress(FileNotFoundError):
-                self._filesystem.rm_file(f"{self._folder}/{name}.{suffix}")
+        """Remove an image that `publish` stored. It may be gone already.
+
+        Raises:
+            TimeoutError: the store has not done it within 5 s. It goes on.
+            Exception: whatever the store's package raises.
+        """
+        failures: list[Exception] = []
+
+        def run() -> None:
+            for suffix in _SUFFIXES.values():
+                try:
+                    self._filesystem.rm_file(f"{self._folder}/{name}.{suffix}")
+                except FileNotFoundError:
+                    continue
+                except Exception as error:  # noqa: BLE001 raised again in the calling thread
+                    failures.append(error)
+
+        thread = threading.Thread(target=run, name="nebula-video-image-store", daemon=True)
+        thread.start()
+        thread.join(_REMOVE_SECONDS)
+        if thread.is_alive():
+            raise TimeoutError
+        if failures:
+            raise failures[0]
 
 
 def parse_image_store(value: Any) -> Any:
