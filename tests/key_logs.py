@@ -48,6 +48,8 @@ class Account:
     reads_header: bool = False
     log: httpx.Response | None = None
     """What the log answers instead."""
+    hidden: bool = False
+    """Whether looks at tasks get no answer."""
     requests: list[httpx.Request] = field(default_factory=list)
     posts: int = 0
 
@@ -60,6 +62,8 @@ class Account:
             return httpx.Response(200, json={"success": True, "data": {"quota_per_unit": 500_000}})
         if path == "/api/log/token":
             return self._log(request)
+        if self.hidden:
+            return httpx.Response(502)
         return self._look(path.rsplit("/", 1)[1])
 
     def _submit(self, request: httpx.Request) -> httpx.Response:

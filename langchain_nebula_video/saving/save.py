@@ -20,6 +20,8 @@ from langchain_nebula_video.transport import Runtime
 
 __all__ = ["Origin", "save"]
 
+_MAX_WORDS = 500
+"""Characters of what a store says."""
 _EXPIRED = frozenset({401, 403, 404, 410})
 """What storage servers answer to a signed URL that has expired."""
 
@@ -70,8 +72,8 @@ async def save(
     except Exception as error:  # noqa: BLE001 a full disk, a missing permission, anything that a store's package raises
         forget_trial(save_to)
         written = isinstance(error, OSError) and error.strerror
-        reason = f"cannot be written: {written}" if written else f"{type(error).__name__}: {str(error)[:300]}"
-        raise _save_error(runtime, video, redact(f"{save_to} {reason}", save_to)) from None
+        reason = f"cannot be written: {written}" if written else f"{type(error).__name__}: {error}"
+        raise _save_error(runtime, video, redact(f"{save_to} {reason}", save_to)[:_MAX_WORDS]) from None
     return video.model_copy(update={"path": name})
 
 

@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from langchain_nebula_video import (
+    BudgetExceededError,
     InvalidRequestError,
     NebulaVideoClient,
     NebulaVideoTool,
@@ -205,6 +206,22 @@ def test_without_a_store_a_refusal_of_bytes_says_so(emulator: Emulator) -> None:
     emulator.faults.add("submit", "status", code=400, accepted=False)
     with make(emulator, image_store=None) as client, pytest.raises(RefusedError, match="image_store"):
         client.generate(**ASK)
+
+
+def test_nothing_is_removed_for_a_request_that_was_never_near_the_store(emulator: Emulator, bucket: Any) -> None:
+    """A budget refuses it first. The bucket here does not even answer."""
+    client = make(emulator, budget="0.01", image_store="s3://no-such-bucket/lent")
+    with client, pytest.raises(BudgetExceededError):
+        client.generate(**ASK)
+
+
+def test_a_secret_of_the_store_is_in_no_error(emulator: Emulator, bucket: Any) -> None:
+    """However long the store's own words are: they are cut after the secret has been taken out."""
+    secret = "S" * 250
+    client = make(emulator, image_store=f"s3://AKIAKEY:{secret}@no-such-bucket/lent")
+    with client, pytest.raises(InvalidRequestError) as caught:
+        client.generate(**ASK)
+    assert "SSS" not in str(caught.value)
 
 
 # --- addresses that a gateway cannot fetch ---

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool as a_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
+from PIL import Image
 
 from langchain_nebula_video import (
     BudgetExceededError,
@@ -34,7 +37,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
 from tests.agents import ScriptedModel
-from tests.gateways import BOTH, INTERVAL, SPEED
+from tests.gateways import BOTH, INTERVAL, SPEED, all_gateways, reached
 from tests.processes import barrier, fork
 from tests.tables import each_row
 
@@ -113,6 +116,21 @@ def test_a_person_reads_the_price_before_anything_is_sent(emulator: Emulator, op
     assert "duration: 10" in action["description"]
     assert set(question.value["review_configs"][0]["allowed_decisions"]) == {"approve", "edit", "reject"}
     assert submits(emulator) == 0
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_a_person_is_asked_about_every_image_that_the_tool_would_pay_for(fit: bool) -> None:
+    """An image that is only taken with `fit` is asked about with it, and refused without it."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (3000, 1500)).save(buffer, "GIF")
+    shown = {"type": "image", "base64": base64.b64encode(buffer.getvalue()).decode(), "mime_type": "image/gif"}
+    with all_gateways(speed=SPEED) as emulator:
+        tool = NebulaVideoTool(**reached(emulator, "dashscope-intl"), fit=fit)
+        consent = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool))
+        model = ScriptedModel(lines=[calls({"prompt": "The cat blinks", "image": "1"}), AIMessage("Done.")])
+        asking: Any = create_agent(model, [tool], middleware=[consent], checkpointer=InMemorySaver())
+        answer = asking.invoke({"messages": [{"role": "user", "content": [shown]}]}, THREAD)
+        assert ("__interrupt__" in answer, len(emulator.tasks)) == (fit, 0)
 
 
 @BOTH
@@ -476,7 +494,8 @@ def test_in_the_mode_per_call_each_call_has_its_question_and_its_answer(
 ) -> None:
     tool = NebulaVideoTool(**options)
     graph = per_call(tool, *numbered(2))
-    first, second = graph.invoke(GO, THREAD)["__interrupt__"]
+    questions = graph.invoke(GO, THREAD)["__interrupt__"]  # in the order in which the calls came to it
+    first, second = sorted(questions, key=lambda question: str(question.value["description"]))
     assert "for about $0.1845" in first.value["description"]
     assert "prompt: Scene 1" in second.value["description"]
     assert "action_requests" not in first.value

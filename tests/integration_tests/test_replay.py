@@ -263,6 +263,25 @@ def test_a_model_that_asks_for_the_same_twice_in_one_message_gets_one_video(
     assert len(set(made)) == submits(emulator) == 3
 
 
+@pytest.mark.parametrize("thread", [{}, {"configurable": {"thread_id": "1"}}], ids=["no thread", "a thread"])
+@pytest.mark.parametrize("called", [True, False], ids=["called in a node", "as a node"])
+def test_the_same_call_twice_in_one_message_of_a_nested_agent_makes_one_video(
+    emulator: Emulator, options: dict[str, Any], thread: Any, called: bool
+) -> None:
+    twice = [{"name": "nebula_image_to_video", "args": dict(ASK), "id": f"call_{number}"} for number in (1, 2)]
+    model = ScriptedModel(lines=[AIMessage("", tool_calls=twice), AIMessage("Done.")])
+    agent: Any = create_agent(model, [NebulaVideoTool(**options)])
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": agent.invoke(state)["messages"][-1:]}
+
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("ask", ask if called else agent)
+    graph.add_edge(START, "ask")
+    graph.compile(checkpointer=InMemorySaver() if thread else None).invoke({"messages": [("user", "Go")]}, thread)
+    assert submits(emulator) == 1
+
+
 def test_a_wish_that_failed_for_free_may_be_repeated_in_the_next_turn(
     emulator: Emulator, options: dict[str, Any]
 ) -> None:

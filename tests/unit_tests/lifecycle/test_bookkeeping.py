@@ -291,6 +291,22 @@ async def test_a_task_that_nobody_waited_for_is_looked_at_and_billed(
     assert (entry.state, entry.billed_usd) == (EntryState.SUCCEEDED, Decimal("0.1845"))
 
 
+async def test_a_bill_that_comes_before_its_video_is_reserved_and_not_lost(
+    make: Make, account: Account, journal: MemoryJournal
+) -> None:
+    """The look at the task fails, so the journal has no video that the bill could stand in."""
+    account.lost = 0
+    client = make()
+    await settle(client.submit(ASK))
+    account.tasks["own-1"] = replace(account.tasks["own-1"], quota=184_500, ratio=2)
+    account.hidden = True
+    assert (await reconcile(client)).billed == ()
+    assert journal.spent() == Decimal("0.369")
+    account.hidden = False
+    (task,) = (await reconcile(client)).billed
+    assert (task.cost.usd, task.cost.basis, journal.spent()) == (Decimal("0.369"), "billed", Decimal("0.369"))
+
+
 async def test_a_task_that_was_charged_twice_costs_twice_and_is_logged(
     make: Make, account: Account, journal: MemoryJournal, caplog: pytest.LogCaptureFixture
 ) -> None:

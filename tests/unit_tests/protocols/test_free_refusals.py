@@ -126,3 +126,12 @@ def test_a_refused_look_is_no_free_refusal() -> None:
     reply = Reply(500, {}, json.dumps(e1("do_request_failed")).encode(), RECEIVED)
     refusal = NEBULA.parse_refusal(reply, paid=False, free_refusals=FREE)
     assert type(refusal) is RequestError
+
+
+@each_row(
+    "behind", ['{"task_id": "t-1", "status": "que', "<html>", "".join(['{"code": "x"}'] * 9) + '{"task_id": "t-1"}']
+)
+def test_a_body_that_goes_on_behind_the_error_proves_nothing(behind: str) -> None:
+    body = (json.dumps(e1("do_request_failed")) + behind).encode()
+    refusal = NEBULA.parse_refusal(Reply(500, {}, body, RECEIVED), paid=True, free_refusals=FREE)
+    assert refusal is None or isinstance(refusal, SubmissionUnconfirmedError)
