@@ -9,12 +9,14 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_nebula_video.emulator import Emulator
 from tests.environments import CHECKOUT, environment
@@ -96,10 +98,20 @@ def _wait_for_url(process: subprocess.Popen[str], errors: Path) -> str:
     end = time.monotonic() + _STARTING
     while time.monotonic() < end and process.poll() is None:
         for line in errors.read_text().splitlines():
-            if line.startswith("MCP server: "):
-                return line.split()[-1]
+            if line.startswith("MCP server: ") and _listens(url := line.split()[-1]):
+                return url
         time.sleep(0.05)
     raise RuntimeError(f"The server did not start: {errors.read_text()[-2000:]}")
+
+
+def _listens(url: str) -> bool:
+    """Whether the server takes connections; it tells its address a moment before."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((str(parts.hostname), parts.port or 80), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def run_new_client(python: Path, where: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

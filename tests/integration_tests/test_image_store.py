@@ -281,6 +281,7 @@ def test_the_check_up_stores_a_small_image_looks_at_its_address_and_removes_it(
 
     fsspec.register_implementation("signing", Signing, clobber=True)
     monkeypatch.setattr(Signing, "where", files.url)
+    monkeypatch.setattr(Signing, "store", {})  # its parent's is everybody's
     files.content = make_sample_image()
     assert look("signing://lent", "--download-host", "127.0.0.1")[:2] == (Exit.OK, "ok")
     files.content = b"a page that asks for a password"
