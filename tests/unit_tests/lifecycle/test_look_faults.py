@@ -45,7 +45,7 @@ NO_PATH, NO_METHOD = httpx.Response(404), httpx.Response(405)
 LOGIN = httpx.Response(302, headers={"Location": "https://login.example.com/"})
 COOLDOWN = answer(
     429,
-    {"error": {"message": "No deployments available", "code": "all_deployments_in_cooldown"}},
+    {"error": {"message": "No deployments available", "type": "all_deployments_in_cooldown", "code": "429"}},
     **{"Retry-After": "5"},
 )
 
