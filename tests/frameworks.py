@@ -85,7 +85,7 @@ def row(framework: Framework, told: dict[str, Any]) -> str:
         itself = "no adapter"
     if slow["ended"]:
         stopped = f"the run ends: `{slow['ended'][0]}`"
-    elif '"running"' in slow["answers"][0][0]:
+    elif any(status in slow["answers"][0][0] for status in ('"queued"', '"running"')):
         stopped = "nothing: each look ends in time"
     else:
         stopped = f"the model reads “{slow['answers'][0][0]}”"

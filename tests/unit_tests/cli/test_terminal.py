@@ -128,8 +128,9 @@ def test_every_log_call_escapes_what_a_gateway_names() -> None:
     for path in SOURCE.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("logger."):
-                kinds = re.findall(r"%[\d.]*([a-z])", ast.literal_eval(call.args[0]))
-                for kind, value in zip(kinds, call.args[1:], strict=True):
+                words, *values = call.args[1:] if ast.unparse(call.func) == "logger.log" else call.args
+                kinds = re.findall(r"%[\d.]*([a-z])", ast.literal_eval(words))
+                for kind, value in zip(kinds, values, strict=True):
                     assert kind == "r" or ast.unparse(value).split(".")[-1] not in outside, ast.unparse(call)
 
 
