@@ -202,9 +202,16 @@ async def test_when_the_first_is_cancelled_the_next_one_uploads(beijing: Beijing
 
 async def test_one_who_is_cancelled_while_waiting_hinders_nobody(beijing: Beijing, peers: PeerClock) -> None:
     desk = Async(beijing, peers)
-    waited = asyncio.Event()
-    beijing.before = waited.wait
-    first, second, third = (asyncio.create_task(desk.client.submit(**asked(number))) for number in range(3))
+    begun, waited = asyncio.Event(), asyncio.Event()
+
+    async def before() -> bool:
+        begun.set()
+        return await waited.wait()
+
+    beijing.before = before
+    first = asyncio.create_task(desk.client.submit(**asked(0)))
+    await begun.wait()  # images are read in threads: whoever is created first need not come first
+    second, third = (asyncio.create_task(desk.client.submit(**asked(number))) for number in (1, 2))
     await until(lambda: len(peers.paused) == 2)
     second.cancel()
     waited.set()
