@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import MIME_TYPES, detect_format, inspect_image
-from langchain_nebula_video.media.images import decode_base64, image_from_block
+from langchain_nebula_video.media.images import decode_base64, image_from_block, is_pil_image
 from langchain_nebula_video.media.urls import split_url, url_fingerprint
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
 
 IMAGE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 """The types of content blocks that hold an image."""
-_PIL_ATTRIBUTES = ("save", "mode", "width", "height")  # recognizes a PIL image without importing PIL
 _HANDLE = re.compile(
     r"(?:the\s+)?(?:(?P<last>last|newest|latest)(?:\s+(?:image|picture))?"
     r"|(?:(?:image|picture|img)[\s_-]*)?(?:#|no\.?\s*|number\s+)?(?P<number>[0-9]{1,6}))",
@@ -111,14 +110,6 @@ def is_whole_picture(source: Any) -> bool:
     except InvalidRequestError:
         return False
     return min(info.width, info.height) >= _MIN_SIDE
-
-
-def is_pil_image(value: object) -> bool:
-    """Whether this is a PIL image, without importing PIL."""
-    try:
-        return all(hasattr(value, name) for name in _PIL_ATTRIBUTES)
-    except Exception:  # noqa: BLE001 a foreign object may run its own code on attribute access
-        return False
 
 
 def holds_image(block: Mapping[str, Any]) -> bool:

@@ -33,6 +33,7 @@ __all__ = [
     "flatten_to_rgb",
     "image_from_block",
     "inspect_image",
+    "is_pil_image",
     "prepare_image",
 ]
 
@@ -265,9 +266,15 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def is_pil_image(image: object) -> bool:
+_PIL_ATTRIBUTES = ("save", "mode", "width", "height")  # recognizes a PIL image without importing PIL
+
+
+def is_pil_image(value: object) -> bool:
     """Whether this is a PIL image, without importing PIL."""
-    return hasattr(image, "save") and hasattr(image, "mode")
+    try:
+        return all(hasattr(value, name) for name in _PIL_ATTRIBUTES)
+    except Exception:  # noqa: BLE001 a foreign object may run its own code on attribute access
+        return False
 
 
 def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
