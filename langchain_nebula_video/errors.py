@@ -147,7 +147,23 @@ class NebulaVideoError(RuntimeError):
 
 
 class InvalidRequestError(NebulaVideoError, ValueError):
-    """The request or an option is invalid. This was detected locally, before anything was sent."""
+    """The request or an option is invalid. This was detected locally, before anything was sent.
+
+    Attributes:
+        agent_hint: What a language model can do next, which has no shell and no files. `None`: what `hint` says.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        hint: str | None = None,
+        agent_hint: str | None = None,
+        money: Money | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        super().__init__(what, hint=hint, money=money, task_id=task_id)
+        self.agent_hint = None if agent_hint is None else printable(agent_hint)
 
 
 class BudgetExceededError(NebulaVideoError):

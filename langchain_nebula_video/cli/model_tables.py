@@ -14,9 +14,8 @@ from rich.text import Text
 from langchain_nebula_video.catalog.models import Model
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.media.formats import join_or
-from langchain_nebula_video.media.images import describe_dimensions
 from langchain_nebula_video.media.limits import ImageLimits
+from langchain_nebula_video.media.refusals import join_or
 from langchain_nebula_video.schema import money
 
 __all__ = ["detail_table", "model_tables", "models_as_dicts"]
@@ -201,7 +200,7 @@ def _fields(offer: Offer) -> tuple[list[Field[Any]], list[Field[Any]]]:
 
 def _image_limits(limits: ImageLimits) -> str:
     parts = [join_or(limits.formats), f"at most {limits.max_bytes / 1024 / 1024:.3g} MB"]
-    parts += list(filter(None, [describe_dimensions(limits)]))
+    parts += list(filter(None, [limits.dimensions]))
     parts += [] if limits.alpha else ["without transparency"]
     return ", ".join([*parts, f"or an address ({join_or(limits.schemes)})"])
 

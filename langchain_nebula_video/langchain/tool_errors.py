@@ -66,6 +66,8 @@ def translate_errors(asks_with: str | None = None) -> Iterator[None]:
             )
         elif isinstance(error, SubmissionUnconfirmedError):
             error.hint = _HINT_UNCONFIRMED
+        elif isinstance(error, InvalidRequestError):
+            error.hint = error.hint if error.agent_hint is None else error.agent_hint
         tool_error = _build_error(type(error), (str(error),), dict(error.__dict__))
         raise tool_error from None
 

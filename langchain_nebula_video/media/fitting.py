@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import MIME_TYPES, detect_format
+from langchain_nebula_video.media.refusals import unusable
 
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
@@ -57,8 +58,8 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
     except ImportError as error:
         raise InvalidRequestError(f"fit=True needs {error.name}.", hint=f"{_EXTRA}.") from None
     except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
-        raise InvalidRequestError(
-            f"The image cannot be read ({type(error).__name__}: {str(error)[:200]}).", hint="Save or download it again."
+        raise unusable(
+            f"The image cannot be read ({type(error).__name__}: {str(error)[:200]}).", "Save or download it again."
         ) from None
 
 
@@ -73,9 +74,10 @@ def _open(source: Any, given: str | None) -> tuple[Any, list[str]]:
         register_heif_opener()
     image = Image.open(io.BytesIO(source))
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns of it
-        raise InvalidRequestError(
+        raise unusable(
             f"The image has {image.width} x {image.height} pixels, which is too many to be read here.",
-            hint="Scale it down first.",
+            "Scale it down first.",
+            use="a smaller image",
         )
     image.load()
     return image, []
@@ -109,9 +111,10 @@ def _fitting_size(width: int, height: int, limits: ImageLimits) -> tuple[int, in
         factor = min(factor, high / long)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     if min(size) < low or long > short * (limits.max_ratio or math.inf):
-        raise InvalidRequestError(
-            f"The image has {width} x {height} pixels: it is too narrow for the model, and scaling does not help.",
-            hint="Crop it, or pad it.",
+        raise unusable(
+            f"The image has {width} x {height} pixels: it is too narrow for the model, which reads "
+            f"{limits.dimensions}, and scaling does not help.",
+            "Crop it, or pad it.",
         )
     return size
 
@@ -134,9 +137,7 @@ def _encode(image: Any, source: Any, given: str | None, limits: ImageLimits, cha
     while len(data) > limits.max_bytes:
         smaller = round(flat.width * _SHRINK), round(flat.height * _SHRINK)
         if min(smaller) < (limits.sides or (1, None))[0]:
-            raise InvalidRequestError(
-                f"The image cannot be made smaller than {limits.max_bytes:,} bytes.", hint="Give another one."
-            )
+            raise unusable(f"The image cannot be made smaller than {limits.max_bytes:,} bytes.", "Give another one.")
         flat = flat.resize(smaller)
         data = _jpeg(flat, _QUALITIES[-1])
     if isinstance(source, bytes) and len(data) < len(source) > limits.max_bytes:

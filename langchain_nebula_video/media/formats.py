@@ -7,8 +7,9 @@ import zlib
 from dataclasses import dataclass, replace
 
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.media.refusals import join_or, pillow_snippet, unusable
 
-__all__ = ["MIME_TYPES", "ImageInfo", "detect_format", "inspect_image", "join_or", "pillow_snippet"]
+__all__ = ["MIME_TYPES", "ImageInfo", "detect_format", "inspect_image"]
 
 MIME_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
 
@@ -25,22 +26,6 @@ class ImageInfo:
     """Whether a PNG has transparency. Always false for other formats."""
 
 
-def join_or(names: tuple[str, ...]) -> str:
-    """Join names for a message: `JPEG, PNG or WEBP`."""
-    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
-def pillow_snippet(image_format: str, transform: str = "{}") -> str:
-    """Return a line of code that saves an image in that format, without alpha.
-
-    Args:
-        image_format: A key of `MIME_TYPES`.
-        transform: Code with `{}` in the place of the image.
-    """
-    code = transform.format("Image.open(path).convert('RGB')")
-    return f"with Pillow: {code}.save('image.{image_format.lower()}')."
-
-
 def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> ImageInfo:
     """Read format and dimensions of an image, and check its structure as far as the format allows.
 
@@ -49,15 +34,17 @@ def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> 
     """
     name = detect_format(data)
     if name is None:
-        raise InvalidRequestError(
+        raise unusable(
             "The bytes are no image that is known here.",
-            hint=f"Give {join_or(formats)}; the name does not matter, the content does.",
+            f"Give {join_or(formats)}; the name does not matter, the content does.",
+            use=f"a {join_or(formats)} image",
         )
     if name not in formats:
         snippet = "" if name in _UNSUPPORTED_BY_PILLOW else f", {pillow_snippet(formats[0])}"
-        raise InvalidRequestError(
+        raise unusable(
             f"The image is {name}; the model reads {join_or(formats)}.",
-            hint=f"Convert it to {join_or(formats)}{snippet or '.'}",
+            f"Convert it to {join_or(formats)}{snippet or '.'}",
+            fit_helps=name not in _NOT_CONVERTED,
         )
     try:
         return _INSPECTORS[name](data)
@@ -72,7 +59,8 @@ _MARKUP_SIGNATURES = ((b"<svg", "SVG"), (b"<?xml", "SVG"), (b"<!doc", "HTML"), (
 # Major brands of ISO media files, from the specifications of AVIF and HEIF (ISO/IEC 23008-12).
 _ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
            **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC")}  # fmt: skip
-_UNSUPPORTED_BY_PILLOW = frozenset({"SVG", "PDF", "HTML", "HEIC", "HEIF"})
+_NOT_CONVERTED = frozenset({"SVG", "PDF", "HTML"})
+_UNSUPPORTED_BY_PILLOW = _NOT_CONVERTED | {"HEIC", "HEIF"}
 
 
 def detect_format(data: bytes) -> str | None:
@@ -88,7 +76,7 @@ def detect_format(data: bytes) -> str | None:
 
 
 def _damaged_error(why: str) -> InvalidRequestError:
-    return InvalidRequestError(f"The image is damaged: {why}.", hint="Save or download it again.")
+    return unusable(f"The image is damaged: {why}.", "Save or download it again.")
 
 
 def _make_info(name: str, width: int, height: int, *, alpha: bool = False) -> ImageInfo:

@@ -19,7 +19,8 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES, fit_image, flatten_to_rgb, has_transparency, upright
-from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image, join_or, pillow_snippet
+from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image
+from langchain_nebula_video.media.refusals import join_or, pillow_snippet, too_large, unusable
 from langchain_nebula_video.media.urls import is_local_name, split_url, url_fingerprint
 from langchain_nebula_video.schema import is_encodable
 
@@ -90,7 +91,11 @@ def prepare_image(
         parts = split_url(text, limits.schemes)
         if parts is not None and is_encodable(text):
             if not local_names:
-                check_public_name(text, "Give a public https address, or the image itself: bytes, or a pathlib.Path.")
+                check_public_name(
+                    text,
+                    "Give a public https address, or the image itself: bytes, or a pathlib.Path.",
+                    "Use an image with a public https URL, or ask the user to attach the image itself.",
+                )
             return WireImage(f"url:{url_fingerprint(text)}", url=text)
         if text[:5].lower() == "data:":
             most = MAX_INPUT_BYTES if fit else limits.max_bytes
@@ -112,7 +117,7 @@ def _finish(image: Any, limits: ImageLimits, *, fit: bool) -> WireImage:
     if not fit:
         return _validate(image, limits)
     if isinstance(image, bytes) and not image:
-        raise InvalidRequestError("The image is empty.", hint=f"Give {join_or(limits.formats)}.")
+        raise _empty(limits)
     fitted = fit_image(image, limits)
     checked = _validate(fitted.data, limits)
     if not fitted.changes:
@@ -121,7 +126,7 @@ def _finish(image: Any, limits: ImageLimits, *, fit: bool) -> WireImage:
     return WireImage(f"sha256:{digest}", data=fitted.data, mime=fitted.mime, changes=fitted.changes)
 
 
-def check_public_name(address: str, hint: str) -> None:
+def check_public_name(address: str, hint: str, agent_hint: str | None = None) -> None:
     """Check that an address is not one of this machine or its network, by its spelling.
 
     Raises:
@@ -132,6 +137,7 @@ def check_public_name(address: str, hint: str) -> None:
         raise InvalidRequestError(
             f"The gateway cannot fetch {_shorten(url_fingerprint(address))}: only this machine or its network can.",
             hint=hint,
+            agent_hint=agent_hint,
         )
 
 
@@ -179,6 +185,7 @@ def _resolve_in_folder(text: str, folder: Path | None) -> Path:
         raise InvalidRequestError(
             f"The image {_shorten(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
+            agent_hint="Use an image with an https URL, or ask the user to attach the image itself.",
         )
     root = folder.resolve()
     try:
@@ -197,7 +204,7 @@ def _resolve_in_folder(text: str, folder: Path | None) -> Path:
 def _decode_data_uri(text: str, max_bytes: int) -> bytes:
     head, comma, body = text.partition(",")
     if not comma:
-        raise InvalidRequestError("The data: URI has no data.", hint="It reads data:image/png;base64,....")
+        raise unusable("The data: URI has no data.", "It reads data:image/png;base64,....")
     if not head.lower().endswith(";base64"):
         if len(body) > max_bytes * 3:  # %FF: three characters per byte
             raise _too_large_error(max_bytes)
@@ -207,7 +214,7 @@ def _decode_data_uri(text: str, max_bytes: int) -> bytes:
     try:
         return decode_base64(body)
     except ValueError:
-        raise InvalidRequestError("The data: URI is not valid base64.", hint="Encode the image again.") from None
+        raise unusable("The data: URI is not valid base64.", "Encode the image again.") from None
 
 
 def decode_base64(text: str) -> bytes:
@@ -302,27 +309,26 @@ _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 def _validate(data: bytes, limits: ImageLimits) -> WireImage:
     if not data:
-        raise InvalidRequestError("The image is empty.", hint=f"Give {join_or(limits.formats)}.")
+        raise _empty(limits)
     if len(data) > limits.max_bytes:
         raise _too_large_error(limits.max_bytes, len(data))
     info = inspect_image(data, limits.formats)
     _check_dimensions(info.width, info.height, limits)
     if info.alpha and not limits.alpha:
-        raise InvalidRequestError(
+        raise unusable(
             f"The image is a {info.format} with transparency; the model reads it only without.",
-            hint=f"Drop its alpha channel, {pillow_snippet(info.format)}",
+            f"Drop its alpha channel, {pillow_snippet(info.format)}",
+            fit_helps=True,
         )
     return WireImage(f"sha256:{hashlib.sha256(data).hexdigest()}", data=data, mime=MIME_TYPES[info.format])
 
 
+def _empty(limits: ImageLimits) -> InvalidRequestError:
+    return unusable("The image is empty.", f"Give {join_or(limits.formats)}.")
+
+
 def _too_large_error(max_bytes: int, size: int | None = None) -> InvalidRequestError:
-    """Return the error for an image that is too large; `size` in bytes, if known."""
-    limit = f"{max_bytes:,} bytes ({max_bytes / 1024 / 1024:.3g} MB)"
-    actual = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
-    return InvalidRequestError(
-        f"The image has {actual}; the gateway takes at most {limit}.",
-        hint="Scale it down or save it as JPEG, or give the URL of a smaller one.",
-    )
+    return too_large(max_bytes, size, fit_helps=max_bytes < MAX_INPUT_BYTES)
 
 
 def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
@@ -342,17 +348,5 @@ def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
         hint = f"Scale it, {pillow_snippet(image_format, f'{{}}.resize({size})')}"
     else:
         hint = f"Scaling alone does not do it: pad it, {pillow_snippet(image_format, f'ImageOps.pad({{}}, {size})')}"
-    raise InvalidRequestError(
-        f"The image has {width} x {height} pixels; the model reads {describe_dimensions(limits)}.", hint=hint
-    )
-
-
-def describe_dimensions(limits: ImageLimits) -> str:
-    """Return the allowed dimensions in words; an empty text if none are documented."""
-    parts = []
-    if limits.sides:
-        low, high = limits.sides
-        parts.append(f"sides of {low} pixels or more" if high is None else f"sides of {low} to {high} pixels")
-    if limits.max_ratio:
-        parts.append(f"one side at most {limits.max_ratio:g} times the other")
-    return ", ".join(parts)
+    what = f"The image has {width} x {height} pixels; the model reads {limits.dimensions}."
+    raise unusable(what, hint, fit_helps=size == scaled)

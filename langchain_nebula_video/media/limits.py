@@ -23,3 +23,14 @@ class ImageLimits:
     """Whether a PNG may be transparent."""
     schemes: tuple[str, ...] = ("https", "http")
     """The schemes of the URLs that the gateway can fetch."""
+
+    @property
+    def dimensions(self) -> str:
+        """The allowed dimensions in words; an empty text if none are documented."""
+        parts = []
+        if self.sides:
+            low, high = self.sides
+            parts.append(f"sides of {low} pixels or more" if high is None else f"sides of {low} to {high} pixels")
+        if self.max_ratio:
+            parts.append(f"one side at most {self.max_ratio:g} times the other")
+        return ", ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import inspect
 import json
@@ -30,7 +31,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.langchain.tool_base import VideoTool
 from tests.agents import animates
-from tests.conftest import KEY, Gateway, running, settle, submitted
+from tests.conftest import KEY, Gateway, jpeg, running, settle, submitted
 from tests.tables import each_row
 from tests.unit_tests.catalog.test_limits import CAT, each_offer
 from tests.unit_tests.langchain.test_tool_schema import fields_of, required_of, tool_of
@@ -41,6 +42,11 @@ EVERY = {**ARGS, "duration": 10, "resolution": "480p", "smart_rewrite": True, "g
 SENT = {"image", "prompt", "duration", "resolution", "seed"}
 NAMES = ["nebula_image_to_video", "nebula_submit_video", "nebula_get_video", "nebula_quote_video"]
 MIX = "viduq3p-mix-720p"
+TOO_BIG = (
+    "The image has 4000 x 2000 pixels; the model reads sides of 360 to 2000 pixels. Nothing was sent and nothing was "
+    "spent. Use another image, or ask the user for one. Whoever runs this tool can have images made to fit: fit=True "
+    "in Python, --fit on the command line."
+)
 
 
 @pytest.fixture
@@ -233,6 +239,18 @@ async def test_errors_are_raised_on_request(options: dict[str, Any], gateway: Ga
     with pytest.raises(TaskTimeoutError) as caught:
         await settle(make(**ARGS))
     assert caught.value.task_id == "task-1"
+
+
+async def test_a_picture_that_does_not_fit_is_refused_in_words_that_a_language_model_can_follow(
+    options: dict[str, Any], gateway: Gateway
+) -> None:
+    tool = NebulaVideoTool(**options, gateway="dashscope")
+    given = {**ARGS, "image": f"data:image/jpeg;base64,{base64.b64encode(jpeg(4000, 2000)).decode()}"}
+    for call in (tool.invoke, tool.ainvoke):
+        assert await settle(call(dict(given))) == TOO_BIG
+    for make in (tool.as_function(), tool.as_async_function()):
+        assert await settle(make(**given)) == TOO_BIG
+    assert gateway.requests == []
 
 
 async def test_a_function_in_a_node_that_runs_again_pays_once(options: dict[str, Any], gateway: Gateway) -> None:

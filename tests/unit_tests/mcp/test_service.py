@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,20 @@ async def test_an_identical_call_joins_for_as_long_as_a_video_may_take(
     clock.now += 14_000
     await service.submit(ASK, person)
     assert gateway.posts == 1
+
+
+async def test_a_picture_that_does_not_fit_is_refused_in_words_that_a_language_model_can_follow(
+    serve: Serve, person: Person, gateway: Gateway
+) -> None:
+    image = f"data:image/jpeg;base64,{base64.b64encode(jpeg(64, 48)).decode()}"
+    with pytest.raises(InvalidRequestError) as caught:
+        await serve(gateway="dashscope").animate({**ASK, "image": image}, person)
+    assert "with Pillow: " in caught.value.hint
+    text = error_answer(caught.value).text
+    assert text.startswith("The image has 64 x 48 pixels; the model reads sides of 360 to 2000 pixels. Nothing was ")
+    assert text.endswith("Use another image, or ask the user for one. Whoever runs this tool can have images made to "
+                         "fit: fit=True in Python, --fit on the command line.")  # fmt: skip
+    assert (person.asked, gateway.requests) == ([], [])
 
 
 async def test_whoever_declines_pays_nothing(serve: Serve, gateway: Gateway) -> None:

@@ -47,12 +47,16 @@ def wire(image: object, limits: ImageLimits = NEBULA, folder: Path | None = None
 def refused(
     image: object, *parts: str, limits: ImageLimits = NEBULA, folder: Path | None = None
 ) -> InvalidRequestError:
-    """The refusal of an image: it says each part, that nothing was sent, and what to do."""
+    """The refusal of an image: it says each part, that nothing was sent, and what to do.
+
+    A language model has no shell, so what it reads has no code.
+    """
     with pytest.raises(InvalidRequestError) as caught:
         wire(image, limits, folder)
     told = str(caught.value)
     assert NOTHING in told
     assert caught.value.hint
+    assert "Pillow" not in (caught.value.agent_hint or caught.value.hint)
     for part in parts:
         assert part in told
     return caught.value
@@ -881,6 +885,29 @@ def test_the_hint_for_a_wrong_size_works(
     monkeypatch.chdir(tmp_path)
     exec(code, {"Image": Image, "ImageOps": ImageOps, "path": io.BytesIO(data)})
     assert wire(tmp_path / "image.jpeg", DASHSCOPE).mime == "image/jpeg"
+
+
+@each_row(
+    ("data", "helps"),
+    [
+        (image_of("PNG", "L", (64, 48)), True),
+        (image_of("PNG", "L", (300, 2400)), False),
+        (image_of("PNG", "RGBA", (400, 400)), True),
+        (image_of("GIF", "L", (400, 400)), True),
+        (image_of("PNG", "L", (400, 400))[:-20], False),
+        (b"<svg></svg>", False),
+    ],
+)
+def test_a_language_model_is_told_of_fitting_where_that_helps(data: bytes, helps: bool) -> None:
+    hint = refused(data, limits=DASHSCOPE).agent_hint
+    assert hint is not None
+    assert hint.startswith("Use another image, or ask the user for one.")
+    assert ("fit=True" in hint) == helps
+    if helps:
+        assert prepare_image(data, DASHSCOPE, fit=True).changes
+    else:
+        with pytest.raises(InvalidRequestError):
+            prepare_image(data, DASHSCOPE, fit=True)
 
 
 @given(st.tuples(st.integers(1, 70_000), st.integers(1, 70_000)))
