@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.transport import MAX_SUBMITS
 from tests.chaos.herd import Herd
 from tests.chaos.ledger import read_ready
 from tests.chaos.storm import Disturbance
 from tests.postgres import Server
 
 _SUFFIXES = ("", "-wal", "-shm")
-_GRACE = 0.4
-"""Seconds after a removal in which a POST that was begun before may still arrive."""
 
 
 def lock_now_and_then(journal: Path) -> Disturbance:
@@ -59,7 +58,7 @@ class FileTrouble:
         self._kinds = itertools.cycle(["removals", "replacements"])
         self._left = times
         self.submits_without_the_file = 0
-        """Submits that the gateway accepted while the journal's file was away."""
+        """Submits that began while the journal's file was away, and that the gateway accepted."""
         self.files_made_anew = 0
         """How often a process made a new, empty journal in the place of the one that was away."""
 
@@ -71,7 +70,7 @@ class FileTrouble:
         self._left -= 1
         kind = next(self._kinds)
         if kind == "removals":
-            self._remove(rng.uniform(0.6, 1.2), emulator)
+            self._remove(rng.uniform(1.0, 1.6), emulator)
         else:
             self._replace(herd)
         return f"file_{kind}"
@@ -81,10 +80,10 @@ class FileTrouble:
         aside = self._journal.with_name("aside")
         aside.mkdir(exist_ok=True)
         self._move(self._journal.parent, aside)
-        time.sleep(_GRACE)
         before = len(emulator.tasks)
         time.sleep(seconds)
-        self.submits_without_the_file += len(emulator.tasks) - before
+        # As many as may be on their way at once had begun before.
+        self.submits_without_the_file += max(0, len(emulator.tasks) - before - MAX_SUBMITS)
         self.files_made_anew += self._journal.exists()
         self._move(aside, self._journal.parent)
 

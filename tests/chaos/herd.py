@@ -77,10 +77,14 @@ class Herd:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stop all processes meanwhile, wherever they are."""
+        """Stop all processes meanwhile, wherever they are. All their threads stand still, as far as anybody can see."""
         processes = [process for process in self._running.values() if process.poll() is None]
         for process in processes:
             process.send_signal(signal.SIGSTOP)
+        for process in processes:
+            # The signal comes back at once, and a thread that waits for its disk goes on until the disk has answered:
+            # it would commit after the moment at which "all stand still".
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         try:
             yield
         finally:

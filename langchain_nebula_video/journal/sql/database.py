@@ -144,8 +144,10 @@ class Database:
             return
         self._check_file()
         if not self._sessions:
-            self._sessions.append(SqliteSession(self._engine.connect()))
-            self._check_file(in_use=False)  # if the file went in between, SQLite has made a new one
+            try:
+                self._sessions.append(SqliteSession(self._engine.connect()))
+            finally:
+                self._check_file(in_use=False)  # it may have gone, or been replaced, in between
         session = self._sessions[0]
         try:
             session.set_sync(full=synced)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, event
@@ -32,13 +33,15 @@ def create_sqlite_engine(url: URL, patience: float) -> Engine:
         raise InvalidRequestError(
             f"SQLite {sqlite3.sqlite_version} is too old for a journal.", hint="Use Python with SQLite 3.35 or newer."
         )
+    # Only an existing file: SQLite would make an empty one in the place of one that went, and delete the log beside it.
+    address = f"{Path(str(url.database)).as_uri()}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        wait = min(SQLITE_WAIT, patience)
+        return sqlite3.connect(address, uri=True, timeout=wait, check_same_thread=False)
+
     engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={"timeout": min(SQLITE_WAIT, patience), "check_same_thread": False},
+        url, creator=connect, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_size=1, max_overflow=0
     )
     event.listen(engine, "connect", _set_up_sqlite)
     return engine

@@ -218,3 +218,24 @@ def test_a_file_that_goes_at_the_very_moment_of_a_change_is_noticed_before_anybo
     with pytest.raises(JournalError, match="deleted or replaced") as caught:
         begin(journal, "1") if work == "begin" else journal.update("1", task_id="t", state=EntryState.SUBMITTED)
     assert caught.value.money is (Money.NOT_SENT if work == "begin" else Money.RUNNING)
+
+
+def test_a_file_that_goes_just_before_it_is_opened_leaves_no_empty_one_behind(
+    journal: SqlJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.reserve(entry(key="k"), None)
+    log = path.with_name("journal.db-wal")
+    aside, connect = path.with_suffix(".aside"), sqlite3.connect
+    journal._store.database.before_fork()  # closes the connection, and forgets nothing
+    journal._store.database.after_fork_in_parent()
+    log.write_bytes(b"what was paid for")
+
+    def go_first(*args: Any, **options: Any) -> sqlite3.Connection:
+        path.rename(aside)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", go_first)
+    with pytest.raises(JournalError, match="deleted or replaced"):
+        journal.spent()
+    assert not path.exists()
+    assert log.exists()
