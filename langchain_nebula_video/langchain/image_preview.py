@@ -11,8 +11,8 @@ from typing import Any
 from langchain_nebula_video.errors import printable
 from langchain_nebula_video.langchain.image_values import describe_source, is_url
 from langchain_nebula_video.langchain.tool_context import IMAGE_FIELDS
-from langchain_nebula_video.media.formats import inspect_image
 from langchain_nebula_video.media.images import WireImage
+from langchain_nebula_video.media.inspection import inspect_image
 from langchain_nebula_video.media.thumbnails import has_pillow, make_thumbnail
 from langchain_nebula_video.schema import Cost, VideoRequest, dollars
 

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, detect_format, inspect_image
+from langchain_nebula_video.media.formats import MIME_TYPES, detect_format
 from langchain_nebula_video.media.images import decode_base64, image_from_block, is_pil_image
+from langchain_nebula_video.media.inspection import inspect_image
 from langchain_nebula_video.media.urls import split_url, url_fingerprint
 
 __all__ = [

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, inspect_image
+from langchain_nebula_video.media.formats import MIME_TYPES
+from langchain_nebula_video.media.inspection import inspect_image
 
 __all__ = ["IMAGES", "VIDEOS", "ImageFolder", "image_name", "video_uri"]
 

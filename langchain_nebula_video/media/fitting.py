@@ -1,7 +1,4 @@
-"""Make an image fit a gateway's limits: upright, without transparency, scaled, in a format that it reads.
-
-Source of orientations: Exif 2.32, tag 0x0112, as Pillow's `ImageOps.exif_transpose` reads it.
-"""
+"""Make an image fit a gateway's limits: upright, without transparency, scaled, in a format that it reads."""
 
 from __future__ import annotations
 
@@ -11,21 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import MIME_TYPES, detect_format
-from langchain_nebula_video.media.refusals import unusable
+from langchain_nebula_video.media.formats import KINDS, MIME_TYPES, detect_format, unsupported_error
+from langchain_nebula_video.media.inspection import inspect_image
+from langchain_nebula_video.media.pixels import flatten_to_rgb, has_alpha, is_opaque, to_eight_bits, upright
+from langchain_nebula_video.media.refusals import FIT_EXTRA, unusable
+from langchain_nebula_video.media.validation import check_size, find_factor, scale_size
 
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
 
-__all__ = ["MAX_INPUT_BYTES", "FittedImage", "fit_image", "flatten_to_rgb", "has_transparency", "upright"]
+__all__ = ["MAX_INPUT_BYTES", "FittedImage", "encode_pil", "fit_image"]
 
 MAX_INPUT_BYTES = 128 * 1024 * 1024
 _QUALITIES = (95, 90, 85, 75, 65, 50)
 _SHRINK = 0.8
-_EXTRA = 'pip install "langchain-nebula-video[images]"'
-_HEIF = frozenset({"HEIC", "HEIF"})
-_WIDE_MODES = ("I", "F")
-"""Pillow's modes with more than 8 bits a channel begin so."""
+_PAGED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "TIFF"})
+"""Pillow's formats with several pictures of the same worth. Those of others are previews, layers or gain maps."""
+_DNG_VERSION = 50706
+"""The TIFF tag that marks a raw photo, whose first picture is a small preview (DNG 1.7, Adobe, 2023)."""
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,6 @@ class FittedImage:
     """An image that fits."""
 
     data: bytes
-    mime: str
     changes: tuple[str, ...]
     """What was done, in words; empty if nothing had to be."""
 
@@ -48,46 +48,71 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
     Raises:
         InvalidRequestError: it is no image, or no scaling makes its proportions fit.
     """
-    given = detect_format(source) if isinstance(source, bytes) else None
+    changes: list[str] = []
     try:
-        image, changes = _open(source, given)
+        if isinstance(source, bytes):
+            name = detect_format(source)
+            image = _open(source, name, limits)
+            changes += _first_changes(name, image, limits)
+        else:
+            image = source
         image = _reshape(image, limits, changes)
-        return _encode(image, source, given, limits, changes)
+        if has_alpha(image) and not limits.alpha:
+            changes.append("its alpha channel dropped" if is_opaque(image) else "put on white")
+        if isinstance(source, bytes) and not changes and len(source) <= limits.max_bytes:
+            return FittedImage(source, ())
+        data = _compress(flatten_to_rgb(image), limits)
     except InvalidRequestError:
         raise
     except ImportError as error:
-        raise InvalidRequestError(f"fit=True needs {error.name}.", hint=f"{_EXTRA}.") from None
+        raise InvalidRequestError(f"fit=True needs {error.name}.", hint=f"{FIT_EXTRA}.") from None
     except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
         raise unusable(
             f"The image cannot be read ({type(error).__name__}: {str(error)[:200]}).", "Save or download it again."
         ) from None
+    if isinstance(source, bytes) and len(source) > limits.max_bytes:
+        changes.append(f"compressed from {len(source):,} to {len(data):,} bytes")
+    return FittedImage(data, tuple(changes))
 
 
-def _open(source: Any, given: str | None) -> tuple[Any, list[str]]:
+def _open(source: bytes, name: str | None, limits: ImageLimits) -> Any:
+    """Open a file with the reader of its format and no other: some of Pillow's start programs."""
     from PIL import Image  # noqa: PLC0415 an extra
 
-    if not isinstance(source, bytes):
-        return source, []
-    if given in _HEIF:
+    opener = KINDS[name].opener if name else None
+    if opener == "HEIF":
         from pillow_heif import register_heif_opener  # noqa: PLC0415 an extra
 
         register_heif_opener()
-    image = Image.open(io.BytesIO(source))
+    Image.init()
+    if opener not in Image.OPEN:
+        raise unsupported_error(name, limits.formats)
+    if name in MIME_TYPES:
+        inspect_image(source)  # Pillow shows what is left of some damaged files
+    try:
+        image = Image.open(io.BytesIO(source), formats=(opener,))
+    except Image.DecompressionBombError:
+        raise _too_many_pixels_error() from None
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns of it
-        raise unusable(
-            f"The image has {image.width} x {image.height} pixels, which is too many to be read here.",
-            "Scale it down first.",
-            use="a smaller image",
-        )
+        raise _too_many_pixels_error()
+    if _DNG_VERSION in getattr(image, "tag_v2", ()):
+        raise unsupported_error("a raw photo", limits.formats)
     image.load()
-    return image, []
+    return image
 
 
-def upright(image: Any) -> Any:
-    """Return a PIL image turned as its Exif orientation says."""
-    from PIL import ImageOps  # noqa: PLC0415 an extra
+def _too_many_pixels_error() -> InvalidRequestError:
+    return unusable("The image has too many pixels to be read here.", "Scale it down first.", use="a smaller image")
 
-    return ImageOps.exif_transpose(image)
+
+def _first_changes(name: str | None, image: Any, limits: ImageLimits) -> list[str]:
+    """What has to be done because of the file itself, whatever is on it."""
+    changes = []
+    if image.format in _PAGED and (count := getattr(image, "n_frames", 1)) > 1:
+        changes.append(f"the first of its {count} pictures")
+    if name not in limits.formats:
+        changes.append(f"converted from {name}")
+    return changes
 
 
 def _reshape(image: Any, limits: ImageLimits, changes: list[str]) -> Any:
@@ -96,91 +121,66 @@ def _reshape(image: Any, limits: ImageLimits, changes: list[str]) -> Any:
     if turned.size != image.size or turned.tobytes() != image.tobytes():
         changes.append("turned upright")
     width, height = turned.size
-    size = _fitting_size(width, height, limits)
-    if size == (width, height):
+    if not min(turned.size) or limits.allow_size(width, height):
         return turned
+    factor = find_factor(width, height, limits)
+    if factor is None:
+        is_wide = to_eight_bits(turned) is not turned
+        check_size(width, height, limits, alpha=has_alpha(turned), has_line=not is_wide)  # raises, with how to pad it
+        return turned
+    size = scale_size(width, height, factor)
     changes.append(f"scaled from {width} x {height} to {size[0]} x {size[1]} pixels")
-    return _to_eight_bits(turned).resize(size)
+    return _smooth(turned).resize(size)
 
 
-def _fitting_size(width: int, height: int, limits: ImageLimits) -> tuple[int, int]:
-    low, high = limits.sides or (1, None)
-    short, long = min(width, height), max(width, height)
-    factor = max(1.0, low / short)
-    if high is not None:
-        factor = min(factor, high / long)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    if min(size) < low or long > short * (limits.max_ratio or math.inf):
-        raise unusable(
-            f"The image has {width} x {height} pixels: it is too narrow for the model, which reads "
-            f"{limits.dimensions}, and scaling does not help.",
-            "Crop it, or pad it.",
-        )
-    return size
+def _smooth(image: Any) -> Any:
+    """Return an image in a mode in which Pillow mixes pixels when it scales: not one of palettes."""
+    image = to_eight_bits(image)
+    if image.mode in {"1", "P", "PA"}:
+        return image.convert("RGBA" if has_alpha(image) else "RGB")
+    return image
 
 
-def _encode(image: Any, source: Any, given: str | None, limits: ImageLimits, changes: list[str]) -> FittedImage:
-    """Keep the bytes if they fit as they are, else write JPEG: of less quality, then of less size, until it fits."""
-    transparent = has_transparency(image)
-    keeps = given in limits.formats and (limits.alpha or not transparent) and not changes
-    if keeps and isinstance(source, bytes) and len(source) <= limits.max_bytes:
-        return FittedImage(source, MIME_TYPES[str(given)], ())
-    if given is not None and given not in limits.formats:
-        changes.append(f"converted from {given}")
-    if transparent:
-        changes.append("put on white")
-    flat = flatten_to_rgb(image)
+def _compress(image: Any, limits: ImageLimits) -> bytes:
+    """Write JPEG: of less quality, then of less size, until it fits."""
     for quality in _QUALITIES:
-        data = _jpeg(flat, quality)
+        data = _jpeg(image, quality)
         if len(data) <= limits.max_bytes:
-            break
+            return data
     while len(data) > limits.max_bytes:
-        smaller = round(flat.width * _SHRINK), round(flat.height * _SHRINK)
-        if min(smaller) < (limits.sides or (1, None))[0]:
+        size = scale_size(image.width, image.height, _SHRINK)
+        if not limits.allow_size(*size):
             raise unusable(f"The image cannot be made smaller than {limits.max_bytes:,} bytes.", "Give another one.")
-        flat = flat.resize(smaller)
-        data = _jpeg(flat, _QUALITIES[-1])
-    if isinstance(source, bytes) and len(data) < len(source) > limits.max_bytes:
-        changes.append(f"compressed from {len(source):,} to {len(data):,} bytes")
-    return FittedImage(data, MIME_TYPES["JPEG"], tuple(changes))
+        image = image.resize(size)
+        data = _jpeg(image, _QUALITIES[-1])
+    return data
 
 
 def _jpeg(image: Any, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality)
+    image.save(buffer, format="JPEG", quality=quality, icc_profile=image.info.get("icc_profile"))
     return buffer.getvalue()
 
 
-def has_transparency(image: Any) -> bool:
-    """Whether a PIL image has a channel or a colour for it."""
-    return bool(getattr(image, "has_transparency_data", True))  # since Pillow 10.1
+def encode_pil(image: Any, limits: ImageLimits) -> bytes:
+    """Encode a PIL image as PNG, which is lossless. If that is too large, encode as JPEG with quality 95.
 
-
-def flatten_to_rgb(image: Any) -> Any:
-    """Convert to RGB on a white background. Transparent pixels may hide any colour."""
-    image = _to_eight_bits(image)
-    if not has_transparency(image):
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    layer.info.pop("transparency", None)  # a stale value would be written into the file
-    white = layer.convert("RGB")
-    white.paste((255, 255, 255), (0, 0, *layer.size))
-    white.paste(layer, (0, 0), layer)
-    return white
-
-
-def _to_eight_bits(image: Any) -> Any:
-    """Scale wide pixels to 0 to 255. Pillow's own `convert` clips them instead."""
-    if not str(image.mode).startswith(_WIDE_MODES):
-        return image
-    floats = image.convert("F")
-    lowest, highest = floats.getextrema()
-    # 16-bit pixels have a range of their own; in other modes it is what the pixels show, or one that is usual.
-    top = (
-        65535.0
-        if str(image.mode).startswith("I;16")
-        else next((n for n in (1.0, 255.0, 65535.0) if highest <= n), highest)
-    )
-    bottom = min(0.0, lowest)
-    scale = 255.0 / ((top - bottom) or 1.0)
-    return floats.point(lambda value: value * scale - bottom * scale).convert("L")
+    Raises:
+        InvalidRequestError: its sides are not allowed, or it cannot be encoded.
+    """
+    data = b""
+    try:
+        image = upright(image)
+        check_size(image.width, image.height, limits, alpha=has_alpha(image))
+        for image_format in [name for name in ("PNG", "JPEG") if name in limits.formats] or limits.formats[:1]:
+            as_is = image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not has_alpha(image))
+            buffer = io.BytesIO()
+            (image if as_is else flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
+            data = buffer.getvalue()
+            if len(data) <= limits.max_bytes:
+                break
+    except InvalidRequestError:
+        raise
+    except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
+        raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
+    return data

@@ -1,214 +1,217 @@
-"""Detect the format of image files and check that they are complete, without decoding them."""
+"""Tell what a file is by its first bytes, and what to do with what no gateway reads.
+
+Sources of the signatures: each format's own specification; brands of ISO media files: the registry at mp4ra.org,
+2026-11, and ISO/IEC 23008-12 (HEIF), 23000-22 (MIAF).
+"""
 
 from __future__ import annotations
 
-import struct
-import zlib
-from dataclasses import dataclass, replace
+import base64
+import re
+from dataclasses import dataclass
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.refusals import join_or, pillow_snippet, unusable
+from langchain_nebula_video.media.refusals import join_or, unusable
 
-__all__ = ["MIME_TYPES", "ImageInfo", "detect_format", "inspect_image"]
+__all__ = [
+    "KINDS",
+    "MIME_TYPES",
+    "FileKind",
+    "detect_format",
+    "unsupported_error",
+]
 
 MIME_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """The format and dimensions of an image, read from its bytes."""
+class FileKind:
+    """What is known of a kind of file."""
 
-    format: str
-    """`"JPEG"`, `"PNG"`, `"BMP"` or `"WEBP"`."""
-    width: int
-    height: int
-    alpha: bool = False
-    """Whether a PNG has transparency. Always false for other formats."""
-
-
-def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> ImageInfo:
-    """Read format and dimensions of an image, and check its structure as far as the format allows.
-
-    Raises:
-        InvalidRequestError: the format is not one of `formats`, or the file is damaged.
-    """
-    name = detect_format(data)
-    if name is None:
-        raise unusable(
-            "The bytes are no image that is known here.",
-            f"Give {join_or(formats)}; the name does not matter, the content does.",
-            use=f"a {join_or(formats)} image",
-        )
-    if name not in formats:
-        snippet = "" if name in _UNSUPPORTED_BY_PILLOW else f", {pillow_snippet(formats[0])}"
-        raise unusable(
-            f"The image is {name}; the model reads {join_or(formats)}.",
-            f"Convert it to {join_or(formats)}{snippet or '.'}",
-            fit_helps=name not in _NOT_CONVERTED,
-        )
-    try:
-        return _INSPECTORS[name](data)
-    except (struct.error, IndexError):
-        raise _damaged_error("it ends too early") from None
+    opener: str | None = None
+    """Pillow's name of the format, if it can read it."""
+    remedy: str | None = None
+    """What to do with it. `None`: `fit=True` converts it."""
+    is_image: bool = True
 
 
-# Also common formats that no gateway accepts, so that the error message can name them.
-_SIGNATURES = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"),
-          (b"GIF8", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF"))  # fmt: skip
-_MARKUP_SIGNATURES = ((b"<svg", "SVG"), (b"<?xml", "SVG"), (b"<!doc", "HTML"), (b"<html", "HTML"))
-# Major brands of ISO media files, from the specifications of AVIF and HEIF (ISO/IEC 23008-12).
-_ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", **dict.fromkeys((b"mif1", b"msf1"), "HEIF"),
-           **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC")}  # fmt: skip
-_NOT_CONVERTED = frozenset({"SVG", "PDF", "HTML"})
-_UNSUPPORTED_BY_PILLOW = _NOT_CONVERTED | {"HEIC", "HEIF"}
+_SAVE_ANEW = "Save it as JPEG with the program that wrote it."
+_UNPACK = "Unpack it, and give the image in it."
+KINDS = {
+    "JPEG": FileKind("JPEG"),
+    "PNG": FileKind("PNG"),
+    "BMP": FileKind("BMP"),
+    "WEBP": FileKind("WEBP"),
+    "GIF": FileKind("GIF"),
+    "TIFF": FileKind("TIFF"),
+    "AVIF": FileKind("AVIF"),
+    "HEIC": FileKind("HEIF"),
+    "HEIF": FileKind("HEIF"),
+    "JPEG 2000": FileKind("JPEG2000"),
+    "ICO": FileKind("ICO"),
+    "PSD": FileKind("PSD"),
+    "JPEG XL": FileKind("JXL", "Convert it, for example: djxl image.jxl image.png."),
+    "JPEG XR": FileKind(None, _SAVE_ANEW),
+    "JPEG-LS": FileKind(None, _SAVE_ANEW),
+    "a raw photo": FileKind(
+        None, "Export it as JPEG with the camera maker's program, or with darktable or RawTherapee."
+    ),
+    "a PNG of an iPhone app (CgBI)": FileKind(
+        None, "Turn it back: xcrun pngcrush -revert-iphone-optimizations image.png plain.png."
+    ),
+    "SVG": FileKind(None, "Draw it as PNG, for example: rsvg-convert -w 1280 image.svg -o image.png."),
+    "PDF": FileKind(None, "Draw a page of it, for example: pdftoppm -jpeg -singlefile file.pdf image."),
+    "a web page (HTML)": FileKind(
+        None,
+        "The address leads to a page, not to the image: give the image's own address, or its file.",
+        is_image=False,
+    ),
+    "XML": FileKind(None, "Look at what it says: storages answer so when they refuse.", is_image=False),
+    "JSON": FileKind(None, "Look at what it says: it may be a refusal, or hold the image in it.", is_image=False),
+    "a video": FileKind(
+        None, "Take a picture out of it, for example: ffmpeg -i video.mp4 -frames:v 1 image.jpeg.", is_image=False
+    ),
+    "a pointer of Git LFS": FileKind(None, "Get the image itself: git lfs pull.", is_image=False),
+    "a gzip archive": FileKind(None, _UNPACK, is_image=False),
+    "a ZIP archive": FileKind(None, _UNPACK, is_image=False),
+    "base64 text": FileKind(None, "Decode it: base64.b64decode(data).", is_image=False),
+    "a data: URI": FileKind(None, "Give it as a str, not as bytes.", is_image=False),
+    "text": FileKind(None, "Give the image itself.", is_image=False),
+}
+"""The kinds of files that are known here, by the names that messages use."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff\xf7", "JPEG-LS"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI", "a PNG of an iPhone app (CgBI)"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0\x10\0\0\0CR", "a raw photo"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II\xbc", "JPEG XR"),
+    (b"%PDF", "PDF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\1\0", "ICO"),
+    (b"8BPS", "PSD"),
+    (b"\x1a\x45\xdf\xa3", "a video"),
+    (b"PK\3\4", "a ZIP archive"),
+    (b"version https://git-lfs.github.com/", "a pointer of Git LFS"),
+    (b"data:", "a data: URI"),
+)
+_FILM_BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+"""What a QuickTime file may begin with instead of `ftyp`."""
+_AVIF_BRANDS = frozenset({b"avif", b"avis", b"avio", b"MA1A", b"MA1B"})
+_HEIC_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"MiHB", b"MiHA", b"MiHE"}
+)
+_HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"MiPr", b"MiAn", b"MiBu", b"MiCm", b"MiAC",
+                          b"avci", b"avcs", b"vvic", b"vvis", b"jpeg", b"jpgs", b"j2ki", b"j2is", b"tmap"})  # fmt: skip
+_MARKUP = ((b"<!doctype html", "a web page (HTML)"), (b"<html", "a web page (HTML)"), (b"<head", "a web page (HTML)"),
+           (b"<svg", "SVG"), (b"<!doctype svg", "SVG"), (b"<?xml", "XML"))  # fmt: skip
+_MAX_BMP_HEADER = 1024
+"""Of all that were ever defined, the longest has 124 bytes."""
+_BEGINNING = 1024
+"""Bytes that are looked at."""
 
 
 def detect_format(data: bytes) -> str | None:
-    """Detect a file's format from its first 64 bytes. `None`: unknown."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
+    """Return what a file is by its first kilobyte, a key of `KINDS`. `None`: unknown."""
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF":
+        return {b"WEBP": "WEBP", b"AVI ": "a video"}.get(data[8:12])
     if data[4:8] == b"ftyp":
-        return _ISO_BRANDS.get(data[8:12])
-    text = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # a byte order mark may precede the tags
-    names = [name for signature, name in _SIGNATURES if data.startswith(signature)]
-    names += [name for signature, name in _MARKUP_SIGNATURES if text.startswith(signature)]
-    return names[0] if names else None
+        return _iso_format(data)
+    if data[4:8] in _FILM_BOXES:
+        return "a video"
+    if data[:2] == b"BM" and len(data) > 18 and int.from_bytes(data[14:18], "little") < _MAX_BMP_HEADER:
+        return "BMP"
+    if data[:2] == b"\x1f\x8b":
+        return "SVG" if _gunzips_to_svg(data) else "a gzip archive"
+    return _text_format(data[:_BEGINNING])
 
 
-def _damaged_error(why: str) -> InvalidRequestError:
-    return unusable(f"The image is damaged: {why}.", "Save or download it again.")
+def _iso_format(data: bytes) -> str:
+    """Tell pictures from films by their brands: the major one, and those that the file agrees with."""
+    end = min(int.from_bytes(data[:4]), len(data), _BEGINNING)
+    major, others = data[8:12], {data[at : at + 4] for at in range(16, end - 3, 4)}
+    if major == b"crx ":
+        return "a raw photo"
+    if major not in _AVIF_BRANDS | _HEIC_BRANDS | _HEIF_BRANDS:
+        return "a video"
+    for brands in ({major}, others):
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        if brands & _HEIC_BRANDS:
+            return "HEIC"
+    return "HEIF"
 
 
-def _make_info(name: str, width: int, height: int, *, alpha: bool = False) -> ImageInfo:
-    if width <= 0 or height <= 0:
-        raise _damaged_error("it has no pixels")
-    return ImageInfo(name, width, height, alpha)
+def _gunzips_to_svg(data: bytes) -> bool:
+    import zlib  # noqa: PLC0415 seldom needed
+
+    try:
+        start = zlib.decompressobj(wbits=31).decompress(data[:_BEGINNING], _BEGINNING)
+    except zlib.error:
+        return False
+    return _text_format(start) == "SVG"
 
 
-def _inspect_png(data: bytes) -> ImageInfo:
-    """Walk the chunks from IHDR to IEND and check each CRC (PNG specification, sections 5 and 11)."""
-    info: ImageInfo | None = None
-    offset, has_pixels = 8, False
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        body = data[offset + 8 : offset + 8 + length]
-        (checksum,) = struct.unpack_from(">I", data, offset + 8 + length)
-        if not kind.isalpha():
-            raise _damaged_error("a part does not begin where it should")
-        if zlib.crc32(body, zlib.crc32(kind)) != checksum:
-            raise _damaged_error(f"the checksum of its {kind.decode()} part is wrong")
-        if info is None:
-            if kind != b"IHDR":
-                raise _damaged_error("it does not begin with its header")
-            width, height, _, color_type = struct.unpack_from(">IIBB", body)
-            info = _make_info("PNG", width, height, alpha=color_type in {4, 6})
-        if kind == b"tRNS" and not has_pixels:  # after IDAT it has no effect
-            info = replace(info, alpha=True)
-        has_pixels = has_pixels or kind == b"IDAT"
-        if kind == b"IEND":
-            break
-        offset += 12 + length
-    if not has_pixels:
-        raise _damaged_error("it has no pixels")
-    return info
+_COMMENT = re.compile(rb"<!--.*?(-->|$)|<\?xml.*?(\?>|$)|<!doctype svg.*?(>|$)|\s+", re.DOTALL)
+_JSON = re.compile(rb"[\[{]\s*([\"\[{\]}\d]|$)")
+_BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
 
 
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+def _text_format(start: bytes) -> str | None:
+    text = start.removeprefix(b"\xef\xbb\xbf").strip().lower()
+    if text.startswith(b"<"):
+        body = text
+        while match := _COMMENT.match(body):  # a comment or a declaration may stand before the drawing
+            body = body[match.end() :]
+        for tag, name in _MARKUP:
+            if body.startswith(tag) or (not body and text.startswith(tag)):
+                return name
+        return "XML" if text.startswith(b"<?xml") else None
+    if not text or not _is_text(start):
+        return None
+    if _JSON.match(text):
+        return "JSON"
+    return "base64 text" if _BASE64_TEXT.fullmatch(b"".join(start.split())) and _holds_image(start) else "text"
 
 
-def _inspect_jpeg(data: bytes) -> ImageInfo:
-    """Walk the segments to the first scan, then find the end marker (ITU T.81, annex B)."""
-    info: ImageInfo | None = None
-    offset = 2
-    while True:
-        if data[offset] != 0xFF:
-            raise _damaged_error("a segment does not begin where it should")
-        marker = data[offset + 1]
-        if marker == 0xFF:  # fill byte
-            offset += 1
-            continue
-        if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", data, offset + 5)
-            info = _make_info("JPEG", width, height)
-        if marker == 0xDA:
-            break
-        offset += 2 if marker == 0x01 or 0xD0 <= marker <= 0xD8 else 2 + struct.unpack_from(">H", data, offset + 2)[0]
-    if info is None:
-        raise _damaged_error("it has no frame header")
-    if data.find(b"\xff\xd9", offset) < 0:
-        raise _damaged_error("it ends too early")
-    return info
+def _is_text(start: bytes) -> bool:
+    try:
+        words = start[: len(start) - 3].decode() if len(start) >= _BEGINNING else start.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(char.isprintable() or char in "\t\r\n" for char in words)
 
 
-_UNCOMPRESSED = frozenset({0, 3, 6})  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
-_BIT_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
+def _holds_image(text: bytes) -> bool:
+    head = b"".join(text.split())[:64].translate(bytes.maketrans(b"-_", b"+/"))
+    head = head[: len(head) // 4 * 4]
+    return KINDS[detect_format(base64.b64decode(head)) or "text"].is_image
 
 
-def _inspect_bmp(data: bytes) -> ImageInfo:
-    """Read the headers, then compute the bytes that the rows need (Microsoft's reference of Windows GDI).
+def unsupported_error(name: str | None, formats: tuple[str, ...]) -> InvalidRequestError:
+    """Return the error for a file of a kind that the gateway does not read, with its remedy.
 
-    The headers are BITMAPFILEHEADER, then BITMAPCOREHEADER or BITMAPINFOHEADER; all later headers extend the last.
-    The file size in the header is ignored: many writers leave it 0.
+    Args:
+        name: A key of `KINDS`; `None`: unknown.
+        formats: What the gateway reads.
     """
-    offset, header = struct.unpack_from("<II", data, 10)
-    if header == 12:
-        width, height, _, bits = struct.unpack_from("<4H", data, 18)
-        compression = 0
-    elif header >= 40:
-        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    else:
-        raise _damaged_error("its header is of no known kind")
-    info = _make_info("BMP", width, abs(height))  # negative height: rows are stored top-down
-    needed = 2  # run-length encoded: at least the end marker
-    if compression in _UNCOMPRESSED:
-        if bits not in _BIT_DEPTHS:
-            raise _damaged_error(f"its pixels have {bits} bits")
-        needed = (width * bits + 31) // 32 * 4 * info.height  # rows are padded to four bytes
-    if len(data) < max(offset, 14 + header) + needed:
-        raise _damaged_error("it ends too early")
-    return info
-
-
-def _inspect_webp(data: bytes) -> ImageInfo:
-    """Walk the chunks to the first one with pixels. The file must have its declared length (RFC 9649, section 2)."""
-    end = 8 + struct.unpack_from("<I", data, 4)[0]
-    if len(data) < end:
-        raise _damaged_error("it ends too early")
-    canvas: ImageInfo | None = None
-    offset = 12
-    while offset < end:
-        kind, length = struct.unpack_from("<4sI", data, offset)
-        if offset + 8 + length > end:
-            raise _damaged_error("it ends too early")
-        header = data[offset + 8 : offset + 8 + min(length, 16)]
-        if kind == b"VP8X":
-            width, upper_width, height, upper_height = struct.unpack_from("<4xHBHB", header)
-            canvas = ImageInfo("WEBP", 1 + width + (upper_width << 16), 1 + height + (upper_height << 16))
-        elif kind == b"ANMF" and canvas:
-            return canvas  # an animation frame may be smaller
-        elif kind in {b"VP8 ", b"VP8L"}:
-            image = _make_info("WEBP", *(_vp8_size(header) if kind == b"VP8 " else _vp8l_size(header)))
-            if canvas and canvas != image:
-                raise _damaged_error("its parts do not agree on its size")
-            return image
-        offset += 8 + length + length % 2
-    raise _damaged_error("it has no pixels")
-
-
-def _vp8_size(head: bytes) -> tuple[int, int]:
-    """Return width and height from a key frame's header (RFC 6386, section 9.1). The upper bits are for scaling."""
-    if head[0] & 1 or head[3:6] != b"\x9d\x01\x2a":
-        raise _damaged_error("its pixels do not begin where they should")
-    width, height = struct.unpack_from("<HH", head, 6)
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _vp8l_size(head: bytes) -> tuple[int, int]:
-    """Return width and height from a lossless header (RFC 9649, section 3). Higher bits: alpha, and version 0."""
-    signature, bits = struct.unpack_from("<BI", head)
-    if signature != 0x2F or bits >> 29:
-        raise _damaged_error("its pixels do not begin where they should")
-    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-
-
-_INSPECTORS = {"JPEG": _inspect_jpeg, "PNG": _inspect_png, "BMP": _inspect_bmp, "WEBP": _inspect_webp}
+    wanted = join_or(formats)
+    if name is None:
+        return unusable(
+            "The bytes are no image that is known here.",
+            f"Give {wanted}; the name does not matter, the content does.",
+            use=f"a {wanted} image",
+        )
+    kind = KINDS[name]
+    what = "The image is" if kind.is_image else "This is no image but"
+    return unusable(f"{what} {name}; the model reads {wanted}.", kind.remedy or "", fit_helps=kind.remedy is None)

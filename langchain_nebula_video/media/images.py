@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,22 +16,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES, fit_image, flatten_to_rgb, has_transparency, upright
-from langchain_nebula_video.media.formats import MIME_TYPES, ImageInfo, inspect_image
-from langchain_nebula_video.media.refusals import join_or, pillow_snippet, too_large, unusable
+from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES, encode_pil, fit_image
+from langchain_nebula_video.media.formats import KINDS, MIME_TYPES, detect_format
+from langchain_nebula_video.media.refusals import join_or, too_large, unusable
 from langchain_nebula_video.media.urls import is_local_name, split_url, url_fingerprint
+from langchain_nebula_video.media.validation import check_image
 from langchain_nebula_video.schema import is_encodable
 
 if TYPE_CHECKING:
     from langchain_nebula_video.media.limits import ImageLimits
 
 __all__ = [
-    "ImageInfo",
     "WireImage",
     "check_public_name",
-    "flatten_to_rgb",
+    "decode_base64",
     "image_from_block",
-    "inspect_image",
     "is_pil_image",
     "prepare_image",
 ]
@@ -53,6 +50,8 @@ class WireImage:
     """The MIME type of `data`."""
     changes: tuple[str, ...] = ()
     """What was done to make it fit, in words."""
+    is_animated: bool = False
+    """Whether `data` holds several pictures, of which a gateway takes the first at most."""
 
     @property
     def uri(self) -> str:
@@ -104,7 +103,9 @@ def prepare_image(
             raise InvalidRequestError(
                 f"The gateway cannot read the address {_shorten(text)}: it fetches {join_or(limits.schemes)} ones.",
                 hint="Only Alibaba's own gateways read oss:// addresses; give an https URL, or the image itself.",
+                agent_hint="Use an image with an https URL, or ask the user to attach the image itself.",
             )
+        _check_no_base64(text)
         image = _resolve_in_folder(text, folder)
     if fit and is_pil_image(image):
         return _finish(image, limits, fit=True)
@@ -114,16 +115,16 @@ def prepare_image(
 
 def _finish(image: Any, limits: ImageLimits, *, fit: bool) -> WireImage:
     """Check an image that has been read, or make it fit. Its digest is that of what was given."""
-    if not fit:
-        return _validate(image, limits)
-    if isinstance(image, bytes) and not image:
-        raise _empty(limits)
-    fitted = fit_image(image, limits)
-    checked = _validate(fitted.data, limits)
-    if not fitted.changes:
-        return checked
-    digest = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else checked.digest.partition(":")[2]
-    return WireImage(f"sha256:{digest}", data=fitted.data, mime=fitted.mime, changes=fitted.changes)
+    data = image
+    changes: tuple[str, ...] = ()
+    if fit and image != b"":
+        fitted = fit_image(image, limits)
+        data, changes = fitted.data, fitted.changes
+    info = check_image(data, limits)
+    digest = hashlib.sha256(image if isinstance(image, bytes) else data).hexdigest()
+    return WireImage(
+        f"sha256:{digest}", data=data, mime=MIME_TYPES[info.format], changes=changes, is_animated=info.is_animated
+    )
 
 
 def check_public_name(address: str, hint: str, agent_hint: str | None = None) -> None:
@@ -180,12 +181,31 @@ def _shorten(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
+_MIN_BASE64 = 100
+"""Characters: no image is smaller, and hardly a path is longer."""
+
+
+def _check_no_base64(text: str) -> None:
+    """Tell bare base64 of an image for what it is. It is neither a URL nor a path."""
+    if len(text) < _MIN_BASE64:
+        return
+    try:
+        name = detect_format(decode_base64(text[:_MIN_BASE64]))
+    except ValueError:
+        return
+    if name is not None and KINDS[name].is_image:
+        mime = MIME_TYPES.get(name, "image/*")
+        raise InvalidRequestError(
+            f"The image is given as the bare base64 of a {name}.",
+            hint=f"Put 'data:{mime};base64,' in front of it, or give base64.b64decode(text).",
+        )
+
+
 def _resolve_in_folder(text: str, folder: Path | None) -> Path:
     if folder is None:
         raise InvalidRequestError(
             f"The image {_shorten(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
-            agent_hint="Use an image with an https URL, or ask the user to attach the image itself.",
         )
     root = folder.resolve()
     try:
@@ -207,10 +227,10 @@ def _decode_data_uri(text: str, max_bytes: int) -> bytes:
         raise unusable("The data: URI has no data.", "It reads data:image/png;base64,....")
     if not head.lower().endswith(";base64"):
         if len(body) > max_bytes * 3:  # %FF: three characters per byte
-            raise _too_large_error(max_bytes)
+            raise _too_large(max_bytes)
         return unquote_to_bytes(body.encode("utf-8", "replace"))
     if len(body) > max_bytes * 2:  # base64 takes 4/3; the rest allows for line breaks
-        raise _too_large_error(max_bytes)
+        raise _too_large(max_bytes)
     try:
         return decode_base64(body)
     except ValueError:
@@ -230,32 +250,48 @@ def decode_base64(text: str) -> bytes:
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
+def _too_large(max_bytes: int, size: int | None = None) -> InvalidRequestError:
+    return too_large(max_bytes, size, fit_helps=max_bytes < MAX_INPUT_BYTES)
+
+
 def _read_bytes(image: object, limits: ImageLimits) -> bytes:
     max_bytes = limits.max_bytes
     if isinstance(image, bytes | bytearray | memoryview):
         if (size := memoryview(image).nbytes) > max_bytes:
-            raise _too_large_error(max_bytes, size)
+            raise _too_large(max_bytes, size)
         return bytes(image)
     if isinstance(image, os.PathLike):
         return _read_path(Path(os.fsdecode(image)), max_bytes)
     if is_pil_image(image):
-        return _encode_pil(image, limits)
-    read = getattr(image, "read", None)
-    if callable(read):
-        try:
-            data = read(max_bytes + 1)
-        except UnicodeError:
-            data = None  # binary content, opened in text mode
-        except (OSError, ValueError) as error:
-            raise InvalidRequestError(
-                f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
-            ) from None
-        if not isinstance(data, bytes):
-            raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
-        if len(data) > max_bytes:
-            raise _too_large_error(max_bytes)
-        return data
+        return encode_pil(image, limits)
+    if callable(getattr(image, "read", None)):
+        return _read_open_file(image, max_bytes)
     raise InvalidRequestError(f"A {type(image).__name__} holds no image.", hint=f"Give {_ACCEPTED_INPUTS}.")
+
+
+def _read_open_file(file: Any, max_bytes: int) -> bytes:
+    try:
+        data = file.read(max_bytes + 1)
+    except UnicodeError:
+        data = None  # binary content, opened in text mode
+    except (OSError, ValueError) as error:
+        raise InvalidRequestError(
+            f"The open file cannot be read: {error}.", hint="Open it again, with mode 'rb'."
+        ) from None
+    if not isinstance(data, bytes):
+        raise InvalidRequestError("The open file gives text, not bytes.", hint="Open it with mode 'rb'.")
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    if not data and _position(file):
+        raise InvalidRequestError("The open file is at its end.", hint="Rewind it: file.seek(0).")
+    return data
+
+
+def _position(file: Any) -> int:
+    try:
+        return int(file.tell())
+    except (AttributeError, OSError, ValueError):  # a pipe has none
+        return 0
 
 
 def _read_path(path: Path, max_bytes: int) -> bytes:
@@ -265,7 +301,7 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
             if len(data) > max_bytes:
-                raise _too_large_error(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
+                raise _too_large(max_bytes, max(len(data), os.fstat(file.fileno()).st_size))
     except OSError as error:
         raise InvalidRequestError(
             f"The file {str(path)!r} cannot be read: {error.strerror}.", hint="Check it."
@@ -282,71 +318,3 @@ def is_pil_image(value: object) -> bool:
         return all(hasattr(value, name) for name in _PIL_ATTRIBUTES)
     except Exception:  # noqa: BLE001 a foreign object may run its own code on attribute access
         return False
-
-
-def _encode_pil(image: Any, limits: ImageLimits) -> bytes:
-    """Encode as PNG, which is lossless. If that is too large, encode as JPEG with quality 95."""
-    data = b""
-    try:
-        image = upright(image)
-        _check_dimensions(image.width, image.height, limits)
-        for image_format in [name for name in ("PNG", "JPEG") if name in limits.formats] or limits.formats[:1]:
-            as_is = image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not has_transparency(image))
-            buffer = io.BytesIO()
-            (image if as_is else flatten_to_rgb(image)).save(buffer, format=image_format, quality=95)
-            data = buffer.getvalue()
-            if len(data) <= limits.max_bytes:
-                break
-    except InvalidRequestError:
-        raise
-    except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
-        raise InvalidRequestError(f"The PIL image cannot be encoded: {error}.", hint="Load it again.") from None
-    return data
-
-
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
-
-
-def _validate(data: bytes, limits: ImageLimits) -> WireImage:
-    if not data:
-        raise _empty(limits)
-    if len(data) > limits.max_bytes:
-        raise _too_large_error(limits.max_bytes, len(data))
-    info = inspect_image(data, limits.formats)
-    _check_dimensions(info.width, info.height, limits)
-    if info.alpha and not limits.alpha:
-        raise unusable(
-            f"The image is a {info.format} with transparency; the model reads it only without.",
-            f"Drop its alpha channel, {pillow_snippet(info.format)}",
-            fit_helps=True,
-        )
-    return WireImage(f"sha256:{hashlib.sha256(data).hexdigest()}", data=data, mime=MIME_TYPES[info.format])
-
-
-def _empty(limits: ImageLimits) -> InvalidRequestError:
-    return unusable("The image is empty.", f"Give {join_or(limits.formats)}.")
-
-
-def _too_large_error(max_bytes: int, size: int | None = None) -> InvalidRequestError:
-    return too_large(max_bytes, size, fit_helps=max_bytes < MAX_INPUT_BYTES)
-
-
-def _check_dimensions(width: int, height: int, limits: ImageLimits) -> None:
-    """Check both dimensions against `limits`. The hint says how to scale or pad the image."""
-    short, long = min(width, height), max(width, height)
-    low, high = limits.sides or (0, None)
-    most, ratio = long if high is None else high, limits.max_ratio or math.inf
-    if not short or (low <= short and long <= most and long <= short * ratio):
-        return  # for a PIL image without pixels, the encoder raises the error
-    factor = max(low / short, min(1.0, most / long))
-    scaled = round(width * factor), round(height * factor)
-    longest = max(scaled) if high is None else high
-    least = max(low, math.ceil(min(max(scaled), longest) / ratio))
-    size = min(max(scaled[0], least), longest), min(max(scaled[1], least), longest)
-    image_format = limits.formats[0]
-    if size == scaled:
-        hint = f"Scale it, {pillow_snippet(image_format, f'{{}}.resize({size})')}"
-    else:
-        hint = f"Scaling alone does not do it: pad it, {pillow_snippet(image_format, f'ImageOps.pad({{}}, {size})')}"
-    what = f"The image has {width} x {height} pixels; the model reads {limits.dimensions}."
-    raise unusable(what, hint, fit_helps=size == scaled)

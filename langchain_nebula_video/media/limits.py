@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["ImageLimits"]
@@ -23,6 +24,12 @@ class ImageLimits:
     """Whether a PNG may be transparent."""
     schemes: tuple[str, ...] = ("https", "http")
     """The schemes of the URLs that the gateway can fetch."""
+
+    def allow_size(self, width: int, height: int) -> bool:
+        """Whether an image may have these sides, in pixels."""
+        low, high = self.sides or (1, None)
+        short, long = min(width, height), max(width, height)
+        return low <= short and long <= (high or math.inf) and long <= short * (self.max_ratio or math.inf)
 
     @property
     def dimensions(self) -> str:

@@ -7,7 +7,7 @@ import io
 from importlib.util import find_spec
 
 from langchain_nebula_video.media.formats import MIME_TYPES
-from langchain_nebula_video.media.images import flatten_to_rgb
+from langchain_nebula_video.media.pixels import flatten_to_rgb
 
 __all__ = ["has_pillow", "make_thumbnail"]
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.media.formats import inspect_image
+from langchain_nebula_video.media.inspection import inspect_image
 from langchain_nebula_video.protocols.account import ModelList
 from langchain_nebula_video.protocols.responses import ResponseParser, encode_segment
 from langchain_nebula_video.protocols.wire import FrameForm, Protocol, WireRequest

@@ -494,7 +494,7 @@ def test_images_are_held_to_the_gateway_s_formats(
             desk.refuses(image=picture(form=form))
     transparent = picture(form="PNG", mode="RGBA")
     if gateway.startswith("dashscope"):
-        desk.refuses("transparency", image=transparent)
+        desk.refuses("an alpha channel", image=transparent)
     else:
         desk.takes(image=transparent)
 

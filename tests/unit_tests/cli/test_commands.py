@@ -487,7 +487,7 @@ def test_max_cost_holds_nothing_whose_price_is_unknown(run: Run, gateway: Gatewa
     [
         (["--last-image", "nodog.jpg"], "There is no file 'nodog.jpg'."),
         (["--last-image", "-"], "There is no file '-'."),
-        (["--last-image", "text.txt"], "The bytes are no image"),
+        (["--last-image", "text.txt"], "This is no image but text"),
         (["--model", "viduq3p-mix-720p", "--reference", URL], "viduq3p-mix-720p takes no image."),
         (["--model", "viduq3p-720p-offpeak", "--reference", URL], "viduq3p-720p-offpeak takes no reference_images."),
         (["--reference", URL], "There are frames and reference images."),

@@ -17,7 +17,7 @@ from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.sample_image import make_sample_image
 from langchain_nebula_video.journal import SqlJournal
-from langchain_nebula_video.media.formats import inspect_image
+from langchain_nebula_video.media.inspection import inspect_image
 from tests.conftest import KEY, MOCKED, FakeClock
 from tests.tables import each_row
 
