@@ -230,7 +230,7 @@ def test_a_file_that_goes_just_before_it_is_opened_leaves_no_empty_one_behind(
     journal._store.database.after_fork_in_parent()
     log.write_bytes(b"what was paid for")
 
-    def go_first(*args: Any, **options: Any) -> sqlite3.Connection:
+    def go_first(*args: Any, **options: Any) -> Any:
         path.rename(aside)
         return connect(*args, **options)
 
