@@ -774,6 +774,16 @@ class SharedJournalContract:
         journal = opened(url)
         first = journal.reserve(entry(key="a"), None)
         with journal._store.database.transaction(0) as session:
+            for event in ("insert", "update", "delete"):
+                table = "" if journal._store.database.sqlite else " ON nebula_entries"
+                session.run_text(f"DROP TRIGGER nebula_totals_{event}{table}")
+            if not journal._store.database.sqlite:
+                session.run_text("DROP FUNCTION nebula_add_to_totals")
+            session.run_text("DROP TABLE nebula_totals")
+            session.run_text("DROP INDEX nebula_entries_request")
+            session.run_text("DROP INDEX nebula_entries_states")
+            session.run_text("CREATE INDEX ix_nebula_entries_digest ON nebula_entries (digest)")
+            session.run_text("CREATE INDEX nebula_entries_state ON nebula_entries (state, created_at)")
             session.run_text("ALTER TABLE nebula_entries DROP COLUMN account")
             session.run_text("DROP TABLE nebula_scopes")
             session.run_text("ALTER TABLE nebula_schema DROP COLUMN oldest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,12 @@ class CommandJournal:
     def __init__(self, url: str | None = None) -> None:
         self._url = url
         self._journal: Journal | None = None
-        self._own_id: str | None = None
+        self._own: Entry | None = None
 
     def reserve(self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None) -> Entry:
         """See `Journal.reserve`."""
         owner = self.journal.reserve(entry, budget, repeats=repeats)
-        self._own_id = owner.id
+        self._own = owner
         return owner
 
     @property
@@ -83,9 +84,11 @@ class CommandJournal:
 
     def own_entry(self) -> Entry | None:
         """Return the current state of the entry that this command reserved; `None` if it reserved none."""
-        if self._own_id is None:
+        own = self._own
+        if own is None:
             return None
-        return next((entry for entry in self.journal.entries(newest_first=True) if entry.id == self._own_id), None)
+        made_since = self.journal.entries(since=own.created_at - timedelta(microseconds=1))
+        return next((entry for entry in made_since if entry.id == own.id), None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.journal, name)

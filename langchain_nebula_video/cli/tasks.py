@@ -2,10 +2,8 @@
 
 # Typer reads the annotations, so they are evaluated here.
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +15,7 @@ from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import printable
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal.entries import Summary
 from langchain_nebula_video.schema import dollars
 
 __all__ = ["entry_as_dict", "tasks"]
@@ -42,21 +41,24 @@ def tasks(
     output = Output(as_json=as_json)
     with output.report_errors():
         since = None if days is None else datetime.now(UTC) - timedelta(days=days)
-        found = CommandJournal().entries(states=state, gateway=gateway, since=since, newest_first=True)
-        totals = _totals(found)
-        listed = found[:limit]
+        filters: dict[str, Any] = {"states": state, "gateway": gateway, "since": since}
+        journal = CommandJournal()
+        listed = journal.entries(**filters, newest_first=True, limit=limit)
+        totals = _totals(journal.summarize(**filters))
         output.print_result({"tasks": [entry_as_dict(entry) for entry in listed], "totals": totals}, _table(listed))
         counts = ", ".join(f"{count} {name}" for name, count in totals["states"].items()) or "none"
         output.print_message(
-            f"{len(found)} in all: {counts}. Billed {totals['billed_usd']}, reserved {totals['reserved_usd']} USD."
+            f"{totals['count']} in all: {counts}. Billed {totals['billed_usd']}, reserved {totals['reserved_usd']} USD."
         )
 
 
-def _totals(found: Sequence[Entry]) -> dict[str, Any]:
-    billed = sum((entry.billed_usd or Decimal(0) for entry in found), Decimal(0))
-    spent = sum((entry.spent_usd for entry in found), Decimal(0))
-    states = Counter(entry.state.value for entry in found)
-    return {"count": len(found), "states": dict(states), "billed_usd": str(billed), "reserved_usd": str(spent - billed)}
+def _totals(summary: Summary) -> dict[str, Any]:
+    return {
+        "count": summary.count,
+        "states": {state.value: summary.states[state] for state in EntryState if state in summary.states},
+        "billed_usd": str(summary.billed_usd),
+        "reserved_usd": str(summary.spent_usd - summary.billed_usd),
+    }
 
 
 def _table(found: Sequence[Entry]) -> Table:

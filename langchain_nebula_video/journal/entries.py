@@ -34,7 +34,16 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS
 
-__all__ = ["FORGETTABLE_STATES", "KEPT_STATES", "MAX_REUSE_AGE", "UNBILLED_STATES", "Entry", "EntryState", "Repeats"]
+__all__ = [
+    "FORGETTABLE_STATES",
+    "KEPT_STATES",
+    "MAX_REUSE_AGE",
+    "UNBILLED_STATES",
+    "Entry",
+    "EntryState",
+    "Repeats",
+    "Summary",
+]
 
 
 class EntryState(StrEnum):
@@ -167,6 +176,28 @@ class Entry:
         """Return whether the other entry may use this task: the same account, while the gateway remembers it."""
         same = self.gateway == other.gateway and self.account in {None, other.account}
         return same and other.created_at - self.created_at < _reuse_age(self.model)
+
+
+@dataclass(slots=True)
+class Summary:
+    """How many entries there are, and what they have cost. Sums are rounded up, see `round_up`."""
+
+    states: dict[EntryState, int] = field(default_factory=dict)
+    """The number of entries in each state that occurs."""
+    billed_usd: Decimal = Decimal(0)
+    spent_usd: Decimal = Decimal(0)
+    """What counts against a budget: what was billed, and what is reserved."""
+
+    def add(self, state: EntryState, count: int, billed_usd: Decimal, spent_usd: Decimal) -> None:
+        """Add entries of a state."""
+        self.states[state] = self.states.get(state, 0) + count
+        self.billed_usd += billed_usd
+        self.spent_usd += spent_usd
+
+    @property
+    def count(self) -> int:
+        """The number of all entries."""
+        return sum(self.states.values())
 
 
 def _reuse_age(model: str) -> timedelta:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from langchain_nebula_video.journal.budget import Budget, Ceiling, check_budget, check_ceilings, round_up
-from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, KEPT_STATES, Entry, EntryState, Repeats
+from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, KEPT_STATES, Entry, EntryState, Repeats, Summary
 from langchain_nebula_video.journal.forks import ForkLock
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 
@@ -153,6 +153,20 @@ class MemoryJournal:
             and (scope is None or scope in entry.scopes)
         )
         return list(islice(chosen, limit))
+
+    def summarize(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        since: datetime | None = None,
+    ) -> Summary:
+        """See `Journal.summarize`."""
+        summary = Summary()
+        for entry in self.entries(states=states, gateway=gateway, since=since):
+            billed = Decimal(0) if entry.billed_usd is None else round_up(entry.billed_usd)
+            summary.add(entry.state, 1, billed, round_up(entry.spent_usd))
+        return summary
 
     def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:
         """See `Journal.spent`."""

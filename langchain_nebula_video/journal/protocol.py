@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from langchain_nebula_video.errors import JournalError, Money
 from langchain_nebula_video.journal.budget import Budget, Ceiling
-from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats
+from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats, Summary
 
 __all__ = ["Journal", "lease_lost_error", "missing_entry_error"]
 
@@ -117,6 +117,16 @@ class Journal(Protocol):
             limit: At most so many.
             newest_first: Reverse the order.
         """
+        ...
+
+    def summarize(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        since: datetime | None = None,
+    ) -> Summary:
+        """Return how many entries match every given filter, and their sums. See `entries`."""
         ...
 
     def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:

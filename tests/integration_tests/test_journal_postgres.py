@@ -19,6 +19,7 @@ import sqlalchemy
 
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
 from langchain_nebula_video.journal import EntryState, Repeats
+from tests.comparison import compare_with_memory
 from tests.journals import JournalContract, SharedJournalContract, begin, entry
 from tests.postgres import Server
 
@@ -26,6 +27,10 @@ from tests.postgres import Server
 @pytest.fixture
 def url(server: Server) -> str:
     """A schema of its own for each test."""
+    return schema_url(server)
+
+
+def schema_url(server: Server) -> str:
     name = f"t{uuid.uuid4().hex}"
     engine = sqlalchemy.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -43,6 +48,10 @@ def journal(url: str) -> Iterator[SqlJournal]:
 
 class TestPostgresJournal(JournalContract):
     """The contract holds on PostgreSQL."""
+
+
+def test_a_journal_in_postgres_does_what_one_in_memory_does(server: Server) -> None:
+    compare_with_memory(lambda: SqlJournal(schema_url(server)), examples=5)
 
 
 class TestSharedPostgres(SharedJournalContract):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal.budget import Budget, Ceiling
-from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats
+from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats, Summary
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal.sql.store import Store
@@ -116,6 +116,16 @@ class SqlJournal:
             limit=limit,
             newest_first=newest_first,
         )
+
+    def summarize(
+        self,
+        *,
+        states: Collection[EntryState] | None = None,
+        gateway: str | None = None,
+        since: datetime | None = None,
+    ) -> Summary:
+        """See `Journal.summarize`."""
+        return self._store.summarize(states=states, gateway=gateway, since=since)
 
     def spent(self, since: datetime | None = None, *, scope: str | None = None) -> Decimal:
         """See `Journal.spent`."""

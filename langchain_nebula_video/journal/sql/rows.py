@@ -17,7 +17,7 @@ __all__ = [
     "FIELDS",
     "SCOPE_SEPARATOR",
     "clean_text",
-    "from_trillionths",
+    "from_parts",
     "index_text",
     "to_columns",
     "to_entries",
@@ -25,6 +25,7 @@ __all__ = [
     "to_microseconds",
     "to_row",
     "to_scopes",
+    "to_state",
 ]
 
 logger = logging.getLogger("langchain_nebula_video")
@@ -85,9 +86,9 @@ def _to_trillionths(amount: Decimal) -> int:
     return min(int(round_up(amount).scaleb(12)), _MAX_INTEGER)
 
 
-def from_trillionths(trillionths: int) -> Decimal:
-    """Return a sum as US dollars, without trailing zeros."""
-    amount = Decimal(trillionths).scaleb(-12).normalize()
+def from_parts(whole: int, rest: int) -> Decimal:
+    """Return a sum of millions of trillionths and of the rest as US dollars, without trailing zeros."""
+    amount = Decimal(int(whole) * 1_000_000 + int(rest)).scaleb(-12).normalize()
     return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount
 
 
@@ -117,10 +118,17 @@ _TO_COLUMN: dict[str, Any] = {
     "account": _optional(clean_text),
 }
 _STATES = frozenset(EntryState)
+
+
+def to_state(value: str) -> EntryState:
+    """Return the state of a row."""
+    return EntryState(value) if value in _STATES else EntryState.UNKNOWN
+
+
 _FROM_COLUMN: dict[str, Any] = {
     "request": json.loads,
     "created_at": _from_microseconds,
-    "state": lambda value: EntryState(value) if value in _STATES else EntryState.UNKNOWN,
+    "state": to_state,
     "reserved_usd": Decimal,
     "billed_usd": Decimal,
     "video": json.loads,

@@ -1,96 +1,17 @@
-"""The tables of a `SqlJournal`, and their migrations.
-
-Moments are whole microseconds since 1970, so they are exact and can be sorted. Each amount of money has two columns:
-the text as it was given, and whole trillionths of a dollar for sums.
-"""
+"""The versions of a `SqlJournal`'s tables: how new ones are made, and how older ones are migrated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    insert,
-    inspect,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["ADOPTED", "CURRENT", "ENTRIES", "SCOPES", "VERSIONS", "NewerSchemaError", "Schema", "prepare"]
+from langchain_nebula_video.journal.sql.tables import METADATA, VERSIONS
+from langchain_nebula_video.journal.sql.totals import keep_totals
 
-_METADATA = MetaData()
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only a column of type INTEGER
-
-ENTRIES = Table(
-    "nebula_entries",
-    _METADATA,
-    Column("seq", _NUMBER, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("key", Text, unique=True),
-    Column("gateway", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("request", Text, nullable=False),
-    Column("digest", BigInteger, nullable=False, index=True),
-    Column("state", Text, nullable=False),
-    Column("task_id", Text),
-    Column("reserved_usd", Text, nullable=False),
-    Column("billed_usd", Text),
-    Column("video", Text),
-    Column("reason", Text),
-    Column("created_at", BigInteger, nullable=False),
-    Column("sent_at", BigInteger),
-    Column("lost_at", BigInteger),
-    Column("abandoned", Boolean, nullable=False),
-    Column("holder", Text),
-    Column("held_until", BigInteger),
-    Column("updated_at", BigInteger),
-    Column("adopted_by", Text),
-    Column("account", Text),
-    Column("reserved", BigInteger, nullable=False),
-    Column("billed", BigInteger),
-    Column(
-        "counted", BigInteger, nullable=False
-    ),  # not a generated column: SQLite does not count these as covered by an index
-)
-# Not unique: if a gateway gives the same task id twice, the paid task must still be recorded.
-Index("nebula_entries_task", ENTRIES.c.gateway, ENTRIES.c.task_id)
-Index("nebula_entries_state", ENTRIES.c.state, ENTRIES.c.created_at)
-Index("nebula_entries_spent", ENTRIES.c.created_at, ENTRIES.c.counted)  # a budget reads the index alone
-
-ADOPTED = Table(
-    "nebula_adopted",
-    _METADATA,
-    Column("key", Text, primary_key=True),
-    Column("entry_id", Text, nullable=False, index=True),
-)
-"""More keys of an entry: those of the calls that adopted it."""
-
-SCOPES = Table(
-    "nebula_scopes",
-    _METADATA,
-    Column("scope", Text, primary_key=True),
-    Column("entry_id", Text, primary_key=True),
-)
-"""The scopes of an entry."""
-Index("nebula_scopes_entry", SCOPES.c.entry_id, SCOPES.c.scope)
-
-VERSIONS = Table(
-    "nebula_schema",
-    _METADATA,
-    Column("version", Integer, nullable=False),
-    Column("oldest", Integer),  # the oldest schema whose code may use the tables; since schema 3
-)
+__all__ = ["CURRENT", "NewerSchemaError", "Schema", "prepare"]
 
 Migration = Callable[[Connection], None]
 
@@ -116,7 +37,18 @@ def _add_scopes(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE nebula_schema ADD COLUMN oldest INTEGER"))
 
 
-CURRENT = Schema(3, {1: _add_account, 2: _add_scopes})
+def _add_totals(connection: Connection) -> None:
+    keep_totals(connection)
+    wider = {
+        "nebula_entries_request": ("ix_nebula_entries_digest", "digest, created_at"),
+        "nebula_entries_states": ("nebula_entries_state", "state, created_at, gateway, billed, counted"),
+    }
+    for name, (narrower, columns) in wider.items():
+        connection.execute(text(f"DROP INDEX {narrower}"))
+        connection.execute(text(f"CREATE INDEX {name} ON nebula_entries ({columns})"))
+
+
+CURRENT = Schema(4, {1: _add_account, 2: _add_scopes, 3: _add_totals})
 
 
 class NewerSchemaError(SQLAlchemyError):
@@ -139,7 +71,8 @@ def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
     version = select(VERSIONS.c.version)
     found = connection.execute(version).scalar() if inspect(connection).has_table(VERSIONS.name) else None
     if found is None:
-        _METADATA.create_all(connection)
+        METADATA.create_all(connection)
+        keep_totals(connection)
         connection.execute(insert(VERSIONS).values(version=schema.version, oldest=schema.oldest))
         return
     if found > schema.version:

@@ -28,7 +28,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES, UNBILLED_STATES, EntryState
 from langchain_nebula_video.journal.sql.rows import FIELDS, SCOPE_SEPARATOR
-from langchain_nebula_video.journal.sql.schema import ADOPTED, ENTRIES, SCOPES, VERSIONS
+from langchain_nebula_video.journal.sql.tables import ADOPTED, ENTRIES, SCOPES, VERSIONS
+from langchain_nebula_video.journal.sql.totals import in_scope, sum_up
 
 __all__ = [
     "ADOPT",
@@ -57,8 +58,7 @@ __all__ = [
     "SWEEP_SENT",
     "SWEEP_UNSENT",
     "VERSION",
-    "list_entries",
-    "sum_spent",
+    "filter_entries",
     "update_entry",
 ]
 
@@ -88,7 +88,6 @@ _NOW: BindParameter[int] = bindparam("now", type_=BigInteger())
 _UNTIL: BindParameter[int] = bindparam("until", type_=BigInteger())
 _SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
 _RECENT: BindParameter[int] = bindparam("recent", type_=BigInteger())
-_SCOPE: BindParameter[str] = bindparam("of_scope")
 _PREFIX: BindParameter[str] = bindparam("prefix")
 _LENGTH: BindParameter[int] = bindparam("length", type_=Integer())
 _LIMIT: BindParameter[int] = bindparam("most", type_=BigInteger())
@@ -210,56 +209,43 @@ CLAIM = (
 )
 FIND_CLAIMED = select(*_ROW).where(_E.id == _ID, _E.task_id == _TASK, ~_taken.exists())
 
-# --- sum and list ---
-
-# In two parts, because a sum in SQLite overflows at 2**63 - 1 trillionths, which is nine million dollars.
-_parts: list[ColumnElement[int]] = [
-    func.coalesce(func.sum(literal_column(f"counted {part} 1000000")), 0) for part in ("/", "%")
-]
-_in_scope = _E.id.in_(select(SCOPES.c.entry_id).where(SCOPES.c.scope == _SCOPE))
-
-
-@lru_cache
-def _spent_statement(filters: frozenset[str]) -> Any:
-    statement: Any = select(*_parts).select_from(ENTRIES)
-    if "since" in filters:
-        statement = statement.where(_E.created_at > _SINCE)
-    return statement.where(_in_scope) if "of_scope" in filters else statement
-
-
-def sum_spent(filters: Mapping[str, Any]) -> tuple[Select[Any], dict[str, Any]]:
-    """Return the statement that sums up what counts, and its values. A filter of `None` is left out."""
-    values = {name: value for name, value in filters.items() if value is not None}
-    return _spent_statement(frozenset(values)), values
-
+# --- list and summarize ---
 
 _of_unknown_state = and_(*(_E.state != state.value for state in EntryState if state is not EntryState.UNKNOWN))
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "of_gateway": _E.gateway == _GATEWAY,
+    "since": _E.created_at > _SINCE,
+    "prefix": func.substr(_E.key, 1, _LENGTH) == _PREFIX,
+    "of_scope": in_scope,
+}
+_KINDS: dict[str, Select[Any]] = {
+    "oldest": select(*_ROW).order_by(_E.created_at, _E.seq),
+    "newest": select(*_ROW).order_by(_E.created_at.desc(), _E.seq.desc()),
+    "summary": select(_E.state, func.count(), *sum_up(_E.billed), *sum_up(_E.counted)).group_by(_E.state),
+}
 
 
 @lru_cache
-def _list_statement(states: int | None, filters: frozenset[str], *, unknown: bool, newest: bool) -> Select[Any]:
-    order = (_E.created_at.desc(), _E.seq.desc()) if newest else (_E.created_at, _E.seq)
-    statement = select(*_ROW).order_by(*order)
+def _filtered(kind: str, states: int | None, given: frozenset[str], *, unknown: bool) -> Select[Any]:
+    statement = _KINDS[kind].where(*(condition for name, condition in _FILTERS.items() if name in given))
     if states is not None:
         chosen = [_E.state == bindparam(f"state{n}") for n in range(states)]
         statement = statement.where(or_(_of_unknown_state if unknown else false(), *chosen))
-    if "of_gateway" in filters:
-        statement = statement.where(_E.gateway == _GATEWAY)
-    if "since" in filters:
-        statement = statement.where(_E.created_at > _SINCE)
-    if "prefix" in filters:
-        statement = statement.where(func.substr(_E.key, 1, _LENGTH) == _PREFIX)
-    if "of_scope" in filters:
-        statement = statement.where(_in_scope)
-    return statement.limit(_LIMIT) if "most" in filters else statement
+    return statement.limit(_LIMIT) if "most" in given else statement
 
 
-def list_entries(
-    states: Collection[EntryState] | None, filters: Mapping[str, Any], *, newest: bool
+def filter_entries(
+    kind: str, states: Collection[EntryState] | None, filters: Mapping[str, Any]
 ) -> tuple[Select[Any], dict[str, Any]]:
-    """Return the statement that lists entries, and its values. A filter of `None` is left out."""
+    """Return a statement about the entries that match, and its values.
+
+    Args:
+        kind: What it returns: the entries, `oldest` or `newest` first; or a `summary`, which has a row for each state:
+            the number of entries, what was billed, and what counts.
+        states: In one of these states.
+        filters: The values of parameters. A filter of `None` is left out.
+    """
     values = {name: value for name, value in filters.items() if value is not None}
     unknown = states is not None and EntryState.UNKNOWN in states
-    count = None if states is None else len(states)
-    statement = _list_statement(count, frozenset(values), unknown=unknown, newest=newest)
+    statement = _filtered(kind, None if states is None else len(states), frozenset(values), unknown=unknown)
     return statement, values | {f"state{number}": str(state) for number, state in enumerate(states or ())}

@@ -19,6 +19,7 @@ from langchain_nebula_video.journal.entries import (
     Entry,
     EntryState,
     Repeats,
+    Summary,
 )
 from langchain_nebula_video.journal.protocol import lease_lost_error, missing_entry_error
 from langchain_nebula_video.journal.sql import statements as sql
@@ -26,7 +27,7 @@ from langchain_nebula_video.journal.sql.database import Database
 from langchain_nebula_video.journal.sql.faults import is_read_only
 from langchain_nebula_video.journal.sql.rows import (
     clean_text,
-    from_trillionths,
+    from_parts,
     index_text,
     to_columns,
     to_entries,
@@ -34,8 +35,10 @@ from langchain_nebula_video.journal.sql.rows import (
     to_microseconds,
     to_row,
     to_scopes,
+    to_state,
 )
 from langchain_nebula_video.journal.sql.sessions import Session
+from langchain_nebula_video.journal.sql.totals import sum_spent
 from langchain_nebula_video.journal.sql.url import parse_url, without_secrets
 
 __all__ = ["Store"]
@@ -283,9 +286,10 @@ class Store:
 
         def work(_: bool) -> list[Any]:
             with self.database.transaction(_RESERVE_LOCK) as session:
+                session.execute(sql.SWEEP_SENT, values)
+                # Last, because it changes totals: whoever locks these must not wait for an entry any more.
                 for row in session.fetch(sql.SWEEP_UNSENT, values):
                     _delete_links(session, row[0])
-                session.execute(sql.SWEEP_SENT, values)
                 return session.fetch(sql.FIND_SWEPT, values)
 
         self._write_pending()
@@ -331,7 +335,7 @@ class Store:
             "of_scope": None if scope is None else index_text(scope),
             "most": limit,
         }
-        statement, values = sql.list_entries(states, filters, newest=newest_first)
+        statement, values = sql.filter_entries("newest" if newest_first else "oldest", states, filters)
 
         def work(_: bool) -> list[Any]:
             with self.database.statement() as session:
@@ -339,6 +343,23 @@ class Store:
 
         self._write_pending()
         return to_entries(self.database.run(work))
+
+    def summarize(
+        self, *, states: Collection[EntryState] | None, gateway: str | None, since: datetime | None
+    ) -> Summary:
+        """See `Journal.summarize`."""
+        filters = {"of_gateway": gateway, "since": None if since is None else to_microseconds(since)}
+        statement, values = sql.filter_entries("summary", states, filters)
+
+        def work(_: bool) -> list[Any]:
+            with self.database.statement() as session:
+                return session.fetch(statement, values)
+
+        self._write_pending()
+        summary = Summary()
+        for state, count, *sums in self.database.run(work):
+            summary.add(to_state(state), count, from_parts(*sums[:2]), from_parts(*sums[2:]))
+        return summary
 
     def spent(self, since: datetime | None, scope: str | None) -> Decimal:
         """See `Journal.spent`."""
@@ -360,10 +381,8 @@ class Store:
 
     def _spent(self, session: Session, since: datetime | None, scope: str | None) -> Decimal:
         after = None if since is None else to_microseconds(since)
-        filters = {"since": after, "of_scope": None if scope is None else index_text(scope)}
-        statement, values = sql.sum_spent(filters)
-        whole, rest = session.fetch(statement, values)[0]
-        return from_trillionths(int(whole) * 1_000_000 + int(rest))
+        statement, values = sum_spent(after, None if scope is None else index_text(scope))
+        return from_parts(*session.fetch(statement, values)[0])
 
 
 def _keep_hint(task_id: str) -> str:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.journal.entries import Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT
 from tests.conftest import Gateway, MakeClient, settle
-from tests.journals import LATER, begin, entry
+from tests.journals import LATER, MOMENT, begin, entry
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 
@@ -209,6 +209,27 @@ def test_a_newer_schema_found_in_mid_task_names_the_task(journal: SqlJournal, pa
     assert (caught.value.task_id, caught.value.money) == ("t", Money.RUNNING)
     with pytest.raises(JournalError, match=r"newer langchain-nebula-video.*Nothing was sent.*Upgrade"):
         journal.reserve(entry(id="2", key="b"), None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "total", "of_today"),
+    [
+        ("UPDATE nebula_entries SET counted = counted + 1000000000000", "2.738", "1.369"),
+        ("UPDATE nebula_entries SET counted = 0 WHERE id = '2'", "0.369", "0"),
+        ("UPDATE nebula_entries SET created_at = created_at + 86400000000", "0.738", "0.738"),
+        ("DELETE FROM nebula_entries WHERE id = '1'", "0.369", "0.369"),
+        ("UPDATE nebula_entries SET state = 'running'", "0.738", "0.369"),
+    ],
+)
+def test_what_an_older_version_writes_counts(
+    journal: SqlJournal, path: Path, statement: str, total: str, of_today: str
+) -> None:
+    """It knows nothing of the totals."""
+    journal.reserve(entry(id="1"), None)
+    journal.reserve(entry(id="2", created_at=MOMENT + timedelta(days=1)), None)
+    run(path, statement)
+    assert journal.spent() == Decimal(total)
+    assert journal.spent(MOMENT + timedelta(hours=23)) == Decimal(of_today)
 
 
 # --- checkpoints ---

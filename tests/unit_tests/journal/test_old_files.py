@@ -78,6 +78,17 @@ def test_an_old_file_has_the_current_schema_once_it_is_open(journal: SqlJournal,
         assert connection.execute("SELECT version FROM nebula_schema").fetchall() == [(CURRENT.version,)]
 
 
+def test_an_old_file_has_the_indexes_and_triggers_of_a_new_one(journal: SqlJournal, path: Path, tmp_path: Path) -> None:
+    new = SqlJournal(tmp_path / "new.db")
+    names = []
+    for each, file in ((journal, path), (new, tmp_path / "new.db")):
+        each.entries()
+        each.close()
+        with closing(sqlite3.connect(file)) as connection:
+            names.append(connection.execute("SELECT type, name FROM sqlite_master ORDER BY type, name").fetchall())
+    assert names[0] == names[1]
+
+
 def test_keys_and_task_ids_of_an_old_file_are_found(journal: SqlJournal, written: dict[str, Any]) -> None:
     for entry in map(to_entry, written["entries"]):
         assert journal.find(key=entry.key) == entry

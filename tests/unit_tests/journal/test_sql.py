@@ -13,28 +13,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import text
 
 from langchain_nebula_video import (
     Budget,
-    BudgetExceededError,
     InvalidRequestError,
     JournalError,
     MemoryJournal,
     SqlJournal,
 )
-from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats
+from langchain_nebula_video.journal import EntryState, Journal, Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT, Schema, prepare
+from tests.comparison import compare_with_memory, without_clock
 from tests.conftest import Gateway, MakeClient, settle
-from tests.journals import LATER, LEASE, MOMENT, SENT, SharedJournalContract, begin, entry
+from tests.journals import LATER, LEASE, SENT, SharedJournalContract, begin, entry
 from tests.tables import each_row
 
 
@@ -240,7 +238,7 @@ def test_a_full_disk_is_told_and_leaves_the_journal_whole(journal: SqlJournal) -
     assert journal.reserve(entry(id="2"), None).id == "2"
 
 
-def test_a_file_that_must_not_be_written_is_told(journal: SqlJournal) -> None:
+def test_a_file_that_must_not_be_written_iswithout_clock(journal: SqlJournal) -> None:
     journal.reserve(entry(), None)
     with _connection(journal) as connection:
         connection.exec_driver_sql("PRAGMA query_only=ON")
@@ -248,7 +246,7 @@ def test_a_file_that_must_not_be_written_is_told(journal: SqlJournal) -> None:
         journal.reserve(entry(id="2"), None)
 
 
-def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_iswithout_clock(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"unable to open database file.*in a folder that exists"):
         SqlJournal(f"sqlite:///{tmp_path}/missing/journal.db").entries()
 
@@ -260,7 +258,7 @@ def test_a_file_that_is_something_else_is_told_and_left_alone(journal: SqlJourna
     assert path.read_bytes().startswith(b"not a database")
 
 
-def test_a_file_that_is_damaged_is_told(journal: SqlJournal, path: Path) -> None:
+def test_a_file_that_is_damaged_iswithout_clock(journal: SqlJournal, path: Path) -> None:
     for number in range(50):
         journal.reserve(entry(id=str(number), key=f"k{number}"), None)
     journal.close()
@@ -335,17 +333,8 @@ def test_what_was_done_and_not_answered_is_not_done_twice(
         each.reserve(entry(id="left", request={"n": 1}, state=EntryState.SUBMITTED, task_id="t", abandoned=True), None)
         if each is journal:
             _losing(journal, monkeypatch)
-        results.append((_told(work(each)), _told(each.entries())))
+        results.append((without_clock(work(each)), without_clock(each.entries())))
     assert results[0] == results[1]
-
-
-def _told(found: Any) -> Any:
-    """What two journals must agree on: all but the moments that they took from the clock."""
-    if isinstance(found, list):
-        return [_told(each) for each in found]
-    if not isinstance(found, Entry):
-        return found
-    return {name: getattr(found, name) for name in Entry.__dataclass_fields__ if name != "updated_at"}
 
 
 # --- schemas ---
@@ -408,165 +397,47 @@ def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        ("sum_spent", "COVERING INDEX nebula_entries_spent"),
-        ("sum_spent since", "COVERING INDEX nebula_entries_spent"),
-        ("sum_spent of_scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
-        ("sum_spent since of_scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
+        ("sum_spent", "nebula_totals USING PRIMARY KEY (level=?)"),
+        ("sum_spent since", "COVERING INDEX nebula_entries_spent (created_at>? AND created_at<?)"),
+        ("sum_spent since", "nebula_totals USING PRIMARY KEY (level=? AND bucket>? AND bucket<?)"),
+        ("sum_spent scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
+        ("sum_spent since scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
+        ("filter_entries summary", "COVERING INDEX nebula_entries_states"),
+        ("filter_entries newest", "INDEX nebula_entries_spent"),
         ("DELETE_SCOPES", "INDEX nebula_scopes_entry"), ("FIND", "COVERING INDEX nebula_scopes_entry"),
-        ("FIND_BY_TASK", "INDEX nebula_entries_task"), ("FIND_REPEATED", "INDEX ix_nebula_entries_digest"),
-        ("SWEEP_SENT", "INDEX nebula_entries_state"), ("BEGIN", "INDEX nebula_entries_state"),
+        ("FIND_BY_TASK", "INDEX nebula_entries_task"),
+        ("FIND_REPEATED", "INDEX nebula_entries_request (digest=? AND created_at>?)"),
+        ("SWEEP_SENT", "INDEX nebula_entries_states"), ("BEGIN", "INDEX nebula_entries_states"),
         ("FIND", "MULTI-INDEX OR"),
     ],
 )  # fmt: skip
 def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index: str) -> None:
-    from langchain_nebula_video.journal.sql import statements as _statements
+    from langchain_nebula_video.journal.sql import statements, totals
 
     journal.reserve(entry(), None)
     with _connection(journal) as connection:
-        name, *filters = statement.split()
-        found = getattr(_statements, name)
-        made = found(dict.fromkeys(filters, 1))[0] if name == "sum_spent" else found
+        name, *given = statement.split()
+        made: Any
+        if name == "sum_spent":
+            made, _ = totals.sum_spent(1 if "since" in given else None, "run" if "scope" in given else None)
+        elif name == "filter_entries":
+            made, _ = statements.filter_entries(given[0], None, {"most": 5})
+        else:
+            made = getattr(statements, name)
         compiled = made.compile(dialect=connection.dialect)
         values = ("1",) * len(compiled.positiontup or [])
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
     assert any(index in line for line in plan), plan
-    assert not any(line.startswith("SCAN nebula_entries") and "COVERING" not in line for line in plan), plan
+    scans = [line for line in plan if line.startswith("SCAN nebula_entries") and "COVERING" not in line]
+    assert not scans or "LIMIT" in str(compiled), plan
 
 
 # --- as a journal in memory ---
 
-NAMES = st.sampled_from([str(number) for number in range(6)])
-KEYS = st.sampled_from([None, None, "a", "b"])
-HOLDERS = st.sampled_from(["x", "y"])
-REPEATS = st.sampled_from([None, (None, ""), (30, ""), (None, "x"), (3600, "y")])
-"""Seconds of the window, and the holder whose process is gone."""
-SCOPES = st.sampled_from([(), ("run",), ("run", "thread")])
 
-
-class SameAsInMemory(RuleBasedStateMachine):
-    """Whatever is done to both journals, in whatever order, they tell the same."""
-
-    number = 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        SameAsInMemory.number += 1
-        path = Path(os.environ["NEBULA_TEST_FOLDER"]) / f"{SameAsInMemory.number}.db"
-        self.sql = SqlJournal(f"sqlite:///{path}")
-        self.memory = MemoryJournal()
-        self.now = MOMENT
-        self.made = 0
-
-    def both(self, work: Any) -> Any:
-        told = []
-        for journal in (self.memory, self.sql):
-            try:
-                told.append(_told(work(journal)))
-            except (BudgetExceededError, JournalError, KeyError) as error:
-                told.append((type(error), str(error)))
-        assert told[0] == told[1]
-        return told[0]
-
-    def one(self, choice: int) -> str:
-        entries = self.memory.entries()
-        return entries[choice % len(entries)].id if entries else "none"
-
-    @rule(seconds=st.integers(1, 90))
-    def time_goes_by(self, seconds: int) -> None:
-        self.now += timedelta(seconds=seconds)
-
-    @rule(hours=st.integers(12, 30))
-    def a_day_goes_by(self, hours: int) -> None:
-        self.now += timedelta(hours=hours)
-
-    @rule(
-        key=KEYS, request=st.integers(0, 1), usd=st.integers(0, 40), leased=st.booleans(), repeats=REPEATS,
-        budget=st.sampled_from([None, Budget("1"), Budget("1", per=timedelta(minutes=1))]), scopes=SCOPES,
-    )  # fmt: skip
-    def reserve(
-        self, key: str | None, request: int, usd: int, leased: bool, repeats: Any, budget: Any, scopes: tuple[str, ...]
-    ) -> None:
-        self.made += 1
-        lease = {"holder": "x", "held_until": self.now + timedelta(seconds=60)} if leased else {}
-        self.now += timedelta(microseconds=1)
-        new = entry(
-            id=f"e{self.made}", key=key, request={"n": request}, created_at=self.now,
-            reserved_usd=Decimal(usd).scaleb(-2), scopes=scopes, **lease,
-        )  # fmt: skip
-        window, dead = repeats or (None, "")
-        since = None if window is None else self.now - timedelta(seconds=window)
-        given = None if repeats is None else Repeats(since=since, is_dead=lambda holder: holder == dead)
-        self.both(lambda journal: journal.reserve(new, budget, repeats=given))
-
-    @rule(choice=st.integers(0, 9), holder=HOLDERS, cap=st.integers(1, 2))
-    def begin(self, choice: int, holder: str, cap: int) -> None:
-        name, until = self.one(choice), self.now + timedelta(seconds=60)
-        self.both(lambda journal: journal.begin(name, holder=holder, now=self.now, until=until, cap=cap))
-
-    @rule(choice=st.integers(0, 9), holder=HOLDERS)
-    def hold(self, choice: int, holder: str) -> None:
-        name, until = self.one(choice), self.now + timedelta(seconds=60)
-        self.both(lambda journal: journal.hold(name, holder=holder, now=self.now, until=until))
-
-    @rule(choice=st.integers(0, 9), holder=HOLDERS)
-    def release(self, choice: int, holder: str) -> None:
-        self.both(lambda journal: journal.release(self.one(choice), holder))
-
-    @rule(choice=st.integers(0, 9), state=st.sampled_from(EntryState), abandoned=st.booleans())
-    def update(self, choice: int, state: EntryState, abandoned: bool) -> None:
-        name = self.one(choice)
-        self.both(lambda journal: journal.update(name, state=state, abandoned=abandoned, updated_at=self.now))
-
-    @rule(choice=st.integers(0, 9), task=st.sampled_from("tu"))
-    def accepted(self, choice: int, task: str) -> None:
-        name = self.one(choice)
-        known = self.memory.find(gateway="nebula", task_id=task)
-        if known is None and not any(found.task_id for found in self.memory.entries() if found.id == name):
-            self.both(lambda journal: journal.update(name, task_id=task, state=EntryState.SUBMITTED))
-
-    @rule(choice=st.integers(0, 9), usd=st.integers(0, 40))
-    def billed(self, choice: int, usd: int) -> None:
-        name = self.one(choice)
-        self.both(lambda journal: journal.update(name, billed_usd=Decimal(usd).scaleb(-2)))
-
-    @rule(choice=st.integers(0, 9), task=st.sampled_from("tuv"))
-    def claim(self, choice: int, task: str) -> None:
-        name = self.one(choice)
-        self.both(lambda journal: journal.claim(name, task))
-
-    @rule(choice=st.integers(0, 9))
-    def forget(self, choice: int) -> None:
-        name = self.one(choice)
-        self.both(lambda journal: journal.forget(name))
-
-    @precondition(lambda self: self.made)
-    @rule()
-    def sweep(self) -> None:
-        self.now += timedelta(microseconds=1)
-        self.both(lambda journal: journal.sweep(self.now))
-
-    @invariant()
-    def they_tell_the_same(self) -> None:
-        self.both(lambda journal: journal.entries())
-        self.both(lambda journal: journal.spent())
-        self.both(lambda journal: journal.spent(self.now - timedelta(minutes=1)))
-        self.both(lambda journal: journal.spent(self.now - timedelta(minutes=1), scope="run"))
-        self.both(lambda journal: journal.entries(scope="thread"))
-        for key in "ab":
-            self.both(lambda journal, key=key: journal.find(key=key))
-        for task in "tuv":
-            self.both(lambda journal, task=task: journal.find(gateway="nebula", task_id=task))
-
-    def teardown(self) -> None:
-        self.sql.close()
-
-
-def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEBULA_TEST_FOLDER", str(tmp_path))
-    from hypothesis.stateful import run_state_machine_as_test
-
-    bounded = settings(max_examples=12, stateful_step_count=30, suppress_health_check=list(HealthCheck))
-    run_state_machine_as_test(SameAsInMemory, settings=bounded)
+def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path) -> None:
+    numbers = count()
+    compare_with_memory(lambda: SqlJournal(f"sqlite:///{tmp_path}/{next(numbers)}.db"), examples=12)
 
 
 def test_a_journal_is_one_by_its_type(journal: SqlJournal) -> None:

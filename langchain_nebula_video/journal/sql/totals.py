@@ -1,0 +1,155 @@
+"""Running totals of what a `SqlJournal` counts, so that a budget costs the same at a thousand and at a million rows.
+
+The table has a sum for each stretch of time, in three lengths: 2**26 microseconds (a minute), 2**34 (five hours) and
+2**42 (51 days). What was made after a moment is the sum of
+
+- the rows from the moment to the end of its minute,
+- the minutes from there to the end of their five hours,
+- the five hours from there to the end of their 51 days,
+- all 51 days after that.
+
+Triggers keep the totals, in the transaction that changes a row. So they are right whoever writes: a process with an
+older version of this package too, and a person at a prompt.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+    union_all,
+)
+
+from langchain_nebula_video.journal.sql.tables import ENTRIES, SCOPES
+
+__all__ = ["in_scope", "keep_totals", "sum_spent", "sum_up"]
+
+_LEVELS = (26, 34, 42)
+"""Binary logarithms of the lengths, in microseconds. Each has 256 of the one before it."""
+# In two parts, because a sum in SQLite overflows at 2**63 - 1 trillionths, which is nine million dollars.
+_PARTS = ("/ 1000000", "% 1000000")
+
+_CREATE_TABLE = """
+CREATE TABLE nebula_totals (
+    level INTEGER NOT NULL, bucket BIGINT NOT NULL, whole BIGINT NOT NULL, rest BIGINT NOT NULL,
+    PRIMARY KEY (level, bucket)
+)
+"""
+# The longest first: whoever has changed its row has the others to itself, so no two processes wait for each other.
+_ADD = f"""
+INSERT INTO nebula_totals (level, bucket, whole, rest)
+SELECT level, created_at >> level, {", ".join(f"SUM(sign * (counted {part}))" for part in _PARTS)}
+FROM ({{changes}}) AS changes, (SELECT {" UNION ALL SELECT ".join(f"{level} AS level" for level in _LEVELS)}) AS levels
+WHERE true
+GROUP BY 1, 2 ORDER BY 1 DESC, 2
+ON CONFLICT (level, bucket) DO UPDATE
+SET whole = nebula_totals.whole + excluded.whole, rest = nebula_totals.rest + excluded.rest
+"""  # noqa: S608 all of the text is from this file
+_NEW, _OLD = (
+    f"SELECT {row}.created_at AS created_at, {row}.counted AS counted, {sign} AS sign"
+    for row, sign in (("new", 1), ("old", -1))
+)
+_ADD_ALL = _ADD.format(changes="SELECT created_at, counted, 1 AS sign FROM nebula_entries")
+_CHANGES = {"INSERT": _NEW, "UPDATE": f"{_OLD} UNION ALL {_NEW}", "DELETE": _OLD}
+_ADD_CHANGE = {event: _ADD.format(changes=changes) for event, changes in _CHANGES.items()}
+_TRIGGERS = {
+    "INSERT": "",
+    "UPDATE OF created_at, counted": "WHEN ((new.created_at, new.counted) <> (old.created_at, old.counted))",
+    "DELETE": "",
+}
+"""The condition of each event's trigger."""
+_POSTGRES_FUNCTION = f"""
+CREATE FUNCTION nebula_add_to_totals() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    {" ".join(f"IF TG_OP = '{event}' THEN {statement}; END IF;" for event, statement in _ADD_CHANGE.items())}
+    RETURN NULL;
+END $$
+"""
+
+
+def keep_totals(connection: Connection) -> None:
+    """Create the totals of the rows that are there, and the triggers that keep them, in the caller's transaction."""
+    sqlite = connection.dialect.name == "sqlite"
+    connection.execute(text(f"{_CREATE_TABLE}{' WITHOUT ROWID' if sqlite else ''}"))
+    if not sqlite:
+        connection.execute(text(_POSTGRES_FUNCTION))
+    # The triggers come before the sums: to create one in PostgreSQL waits for the writers, and keeps new ones away.
+    for event, condition in _TRIGGERS.items():
+        word = event.partition(" ")[0]
+        action = f"BEGIN {_ADD_CHANGE[word]}; END" if sqlite else "EXECUTE FUNCTION nebula_add_to_totals()"
+        head = f"CREATE TRIGGER nebula_totals_{word.lower()} AFTER {event} ON nebula_entries FOR EACH ROW"
+        connection.execute(text(f"{head} {condition} {action}"))
+    connection.execute(text(_ADD_ALL))
+
+
+# --- sums ---
+
+_E = ENTRIES.c
+_NAMES = ("whole", "rest")
+_TOTALS = table("nebula_totals", *(column(name, BigInteger()) for name in ("level", "bucket", *_NAMES)))
+_T = _TOTALS.c
+_SINCE: BindParameter[int] = bindparam("since", type_=BigInteger())
+in_scope = _E.id.in_(select(SCOPES.c.entry_id).where(SCOPES.c.scope == bindparam("of_scope")))
+
+
+def _parts(amount: ColumnElement[Any]) -> list[Any]:
+    return [literal_column(f"{amount.name} {part}").label(name) for part, name in zip(_PARTS, _NAMES, strict=True)]
+
+
+def sum_up(amount: ColumnElement[Any]) -> list[Any]:
+    """Return the columns of a sum of trillionths, in two parts, as `from_parts` takes them."""
+    return [_total(part) for part in _parts(amount)]
+
+
+def _total(part: Any) -> Any:
+    return func.coalesce(func.sum(part), 0)
+
+
+def _between(level: int, moment: Any) -> Select[Any]:
+    """Return the statement of a level's sums between its two bounds, or of the rows. The last level has one bound."""
+    rows = select(_T.whole, _T.rest).where(_T.level == level) if level else select(*_parts(_E.counted))
+    low, high = (bindparam(f"{side}_{level}", type_=BigInteger()) for side in ("from", "to"))
+    return rows.where(moment >= low) if level == _LEVELS[-1] else rows.where(moment >= low, moment < high)
+
+
+_SUM_ALL = select(_total(_T.whole), _total(_T.rest)).where(_T.level == _LEVELS[-1])
+_after = union_all(_between(0, _E.created_at), *(_between(level, _T.bucket) for level in _LEVELS)).subquery().c
+_SUM_AFTER = select(_total(_after.whole), _total(_after.rest))
+_SUM_SCOPE = select(*sum_up(_E.counted)).where(in_scope)
+_SUM_SCOPE_AFTER = _SUM_SCOPE.where(_E.created_at > _SINCE)
+
+
+def sum_spent(since: int | None, scope: str | None) -> tuple[Select[Any], dict[str, Any]]:
+    """Return the statement of the sum of what counts, in two parts, and its values.
+
+    Args:
+        since: Of the entries made after this moment, in microseconds.
+        scope: Of the entries with this scope. They are few, and are read.
+    """
+    if scope is not None:
+        values = {"of_scope": scope}
+        return (_SUM_SCOPE, values) if since is None else (_SUM_SCOPE_AFTER, {"since": since, **values})
+    return (_SUM_ALL, {}) if since is None else (_SUM_AFTER, _bounds(since))
+
+
+def _bounds(since: int) -> dict[str, int]:
+    """Return the bounds of each level for a moment."""
+    low, values = since + 1, dict[str, int]()
+    for level, longer in pairwise((0, *_LEVELS)):
+        step = longer - level
+        high = -(-low >> step)  # the first of the longer stretches that begins there or later
+        values |= {f"from_{level}": low, f"to_{level}": high << step}
+        low = high
+    return values | {f"from_{_LEVELS[-1]}": low}
