@@ -23,7 +23,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["CHECKOUT", "NotInstalledError", "environment", "give_up"]
+__all__ = ["CHECKOUT", "NotInstalledError", "environment", "give_up", "node_package"]
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDER = CHECKOUT / ".venvs"
@@ -76,6 +76,26 @@ def environment(name: str, pins: Sequence[str], *, borrows: bool = True) -> Path
             _run(*installer, str(python), *install, "--quiet", *pins)
         mark.write_text(wanted)
     return python
+
+
+def node_package(name: str, version: str) -> Path:
+    """The folder of the programs of an npm package.
+
+    Raises:
+        NotInstalledError: the installer is missing or failed; its last line says why.
+    """
+    folder = FOLDER / f"{name}-{version}"
+    programs = folder / "node_modules" / ".bin"
+    FOLDER.mkdir(exist_ok=True)
+    with _locked(FOLDER / f"{folder.name}.lock"):
+        if not (folder / "package-lock.json").exists():
+            npm = shutil.which("npm")
+            if not PEERS or npm is None:
+                missing = "npm is not installed" if PEERS else "NEBULA_PEERS=1 make test does it"
+                raise NotInstalledError(f"{name} is not installed; {missing}")
+            with _a_place():
+                _run(npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), f"{name}@{version}")
+    return programs
 
 
 def _run(*command: str) -> None:

@@ -51,7 +51,7 @@ def resume(
         journal = CommandJournal()
         saved: list[Video] = []
         failed: list[dict[str, Any]] = []
-        for name in _open_gateways(journal, gateway):
+        for name in _open_gateways(journal, gateway, out):
             factory = ClientFactory(
                 target=opt.GatewayOptions(gateway=name, allow_http=allow_http),
                 out=out,
@@ -89,10 +89,10 @@ def _next_step(entry: Entry) -> str:
     return "Look for it in the gateway's console." if listed else find_lost_hint(row)
 
 
-def _open_gateways(journal: CommandJournal, wanted: str | None) -> list[str]:
+def _open_gateways(journal: CommandJournal, wanted: str | None, out: str | None) -> list[str]:
     """Return the gateways that have an open task, or a recent video that was not saved."""
     recent = journal.entries(states=[EntryState.SUCCEEDED], since=datetime.now(UTC) - _URL_LIFETIME)
-    unsaved = [entry for entry in recent if not _is_saved(entry)]
+    unsaved = [entry for entry in recent if not _is_saved(entry, out)]
     names = {entry.gateway for entry in [*journal.entries(states=_OPEN), *unsaved]}
     return sorted(name for name in names if wanted in {None, name})
 
@@ -103,7 +103,7 @@ def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | di
     try:
         with factory.client() as client:
             waiting = [task.task_id for task in client.resume()]
-            waiting += [entry.task_id for entry in _unsaved_entries(factory.journal, name) if entry.task_id]
+            waiting += [entry.task_id for entry in _unsaved_entries(factory, name) if entry.task_id]
             for task_id in waiting:
                 try:
                     video = client.wait(task_id)
@@ -118,16 +118,16 @@ def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | di
         yield {"gateway": name, "error": type(error).__name__, "message": str(error), "exit": int(exit_for(error))}
 
 
-def _unsaved_entries(journal: CommandJournal, gateway: str) -> list[Entry]:
+def _unsaved_entries(factory: ClientFactory, gateway: str) -> list[Entry]:
     """Return the entries whose video is in no file and can still be fetched."""
     now = datetime.now(UTC)
-    made = journal.entries(states=[EntryState.SUCCEEDED], gateway=gateway, since=now - _URL_LIFETIME)
-    return [entry for entry in made if not _is_saved(entry) and _expiry(entry) > now]
+    made = factory.journal.entries(states=[EntryState.SUCCEEDED], gateway=gateway, since=now - _URL_LIFETIME)
+    return [entry for entry in made if not _is_saved(entry, factory.out) and _expiry(entry) > now]
 
 
-def _is_saved(entry: Entry) -> bool:
+def _is_saved(entry: Entry, out: str | None) -> bool:
     path = (entry.video or {}).get("path")
-    return path is not None and exists(path)
+    return path is not None and exists(path, out)
 
 
 def _expiry(entry: Entry) -> datetime:

@@ -144,7 +144,9 @@ class Finisher:
             await lease.release()
 
     async def _is_saved(self, video: Video) -> bool:
-        return video.path is not None and await self._context.runtime.call(targets.exists, video.path)
+        return video.path is not None and await self._context.runtime.call(
+            targets.exists, video.path, self._context.options.save_to
+        )
 
     def _origin_of(self, video: Video) -> Origin | None:
         """Return where the video comes from; `None`: not from this client's gateway."""

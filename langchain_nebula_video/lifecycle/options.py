@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, Self, TypedDict, cast
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,7 @@ from langchain_nebula_video.journal.sql.journal import open_journal
 from langchain_nebula_video.lifecycle import account
 from langchain_nebula_video.media.urls import normalize_allowed_host
 from langchain_nebula_video.saving.image_store import parse_image_store
-from langchain_nebula_video.saving.names import target_text
+from langchain_nebula_video.saving.names import is_universal_path, target_text
 from langchain_nebula_video.saving.secrets import redact, restore
 
 __all__ = ["ClientOptions", "Options"]
@@ -194,7 +194,9 @@ class Options(BaseModel):
     @field_validator("save_to", mode="before")
     @classmethod
     def _restore_secrets(cls, value: object) -> object:
-        """Accept a store's URL that was dumped without its secrets, if the whole one is in the environment."""
+        """Accept a UPath; and a URL that was dumped without its secrets, if the environment has the whole one."""
+        if is_universal_path(value):
+            value = target_text(cast("Path", value))
         return restore(value) if isinstance(value, str) else value
 
     @field_validator("save_to", "image_folder")

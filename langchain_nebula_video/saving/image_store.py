@@ -17,8 +17,8 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import MIME_TYPES
 from langchain_nebula_video.media.urls import is_loopback, split_url
 from langchain_nebula_video.saving.names import is_url
-from langchain_nebula_video.saving.remote import open_filesystem
 from langchain_nebula_video.saving.secrets import SecretUrl, redact
+from langchain_nebula_video.saving.stores import open_filesystem
 
 __all__ = ["ImageStore", "PublishImage", "check_address", "is_listing", "listing_addresses", "parse_image_store"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from langchain_nebula_video.saving.names import numbered_names
 
-__all__ = ["LocalTarget", "remove_stale_parts"]
+__all__ = ["STALE_SECONDS", "LocalTarget", "remove_stale_parts"]
 
-_STALE_SECONDS = 6 * 3600.0
+STALE_SECONDS = 6 * 3600.0
 """No download takes so long: an older part is left over from a process that died."""
 
 
@@ -69,7 +69,7 @@ def remove_stale_parts(folder: Path, pattern: str) -> None:
     """Remove old parts, which processes that died left over."""
     for part in folder.glob(pattern):
         with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+            if time.time() - part.stat().st_mtime > STALE_SECONDS:
                 part.unlink()
 
 

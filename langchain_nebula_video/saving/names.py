@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.secrets import SecretUrl
+from langchain_nebula_video.saving.stores import SCHEMES
 from langchain_nebula_video.schema import Video
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "default_file_name",
     "fill_template",
     "is_file_name",
+    "is_universal_path",
     "is_url",
     "numbered_names",
     "parse_template",
@@ -38,7 +40,10 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
 """What the braces of a template may name. Date and time are those of the task's end, in UTC."""
 _MAX_FIELD_BYTES = 100
 """In a file name."""
-_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
+_WRAPPERS = re.compile(r"((dir|simplecache|filecache|blockcache|cached)(://)?::)+(?=[^/]*://)", re.IGNORECASE)
+"""fsspec's file systems that only stand before another one. A video goes to that one directly: a cache of what is
+written is of no use, and the name that `dir` tells cannot be opened again."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+", re.IGNORECASE)
 _LOCAL_NAMES = ("file", "local")
 _LOCAL_SCHEMES = ("file://", "local://")
@@ -51,24 +56,41 @@ def is_url(text: str) -> bool:
 
 
 def check_slashes(text: str) -> None:
-    """Refuse a URL that has been a `Path`, which leaves one slash of two: it would be a folder called `s3:`.
+    """Refuse a URL without its two slashes: it would be a folder called `s3:`. A `Path` takes one of them away.
 
     Raises:
         InvalidRequestError: it looks like one.
     """
-    scheme, found, rest = text.partition(":/")
+    scheme, found, rest = text.partition(":")
     is_scheme = len(scheme) > 1 and _SCHEME.fullmatch(scheme) and scheme.lower() not in _LOCAL_NAMES
-    if found and is_scheme and not rest.startswith("/"):
+    if found and is_scheme and (scheme.lower() in SCHEMES or rest.startswith("/")) and not rest.startswith("//"):
         raise InvalidRequestError(
             f"{text[:80]} is neither a path nor a URL.",
-            hint=f'Give a URL as text, not as a Path: "{scheme}://{rest[:60]}".',
+            hint=f'Give a URL as text, not as a Path: "{scheme.lower()}://{rest.lstrip("/")[:60]}".',
         )
 
 
 def target_text(target: str | Path) -> str:
-    """Return a target as text. The repr of a URL hides its secrets."""
-    text = str(target)
-    return SecretUrl(text) if is_url(text) else text
+    """Return a target as text, a `UPath` too. The repr of a URL hides its secrets.
+
+    Raises:
+        InvalidRequestError: it is a `UPath` with options of its own.
+    """
+    if getattr(target, "storage_options", None):  # of SFTP even the host, which its text leaves out
+        raise InvalidRequestError(
+            "The options of a UPath cannot be handed on: the journal keeps paths, and must find the video again.",
+            hint="Give the URL as text, and its options in fsspec's configuration: FSSPEC_S3_ENDPOINT_URL and so on.",
+        )
+    text = _WRAPPERS.sub("", str(target))
+    if not is_url(text):
+        return text
+    scheme, _, rest = text.partition("://")
+    return SecretUrl(f"{scheme.lower()}://{rest}")
+
+
+def is_universal_path(target: object) -> bool:
+    """Return whether it is a `UPath` of the package universal-pathlib. Not each of them is a `Path`."""
+    return hasattr(target, "storage_options") and hasattr(target, "protocol")
 
 
 def to_path(text: str) -> Path:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
+import re
 import tempfile
+import time
 import uuid
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.saving.local import remove_stale_parts
+from langchain_nebula_video.saving.local import STALE_SECONDS, remove_stale_parts
 from langchain_nebula_video.saving.names import numbered_names
 from langchain_nebula_video.saving.secrets import SecretUrl, is_container_at_account, redact
+from langchain_nebula_video.saving.stores import may_be_taken, open_filesystem, store_kind
 
-__all__ = ["RemoteTarget", "open_filesystem"]
+__all__ = ["RemoteTarget"]
 
-_READ_ONLY = frozenset({"http", "https", "data", "github", "git", "zip", "tar"})
-_ATOMIC_UPLOAD = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "r2", "memory"})
-"""Stores where a file appears when its upload is complete. Elsewhere it is uploaded beside its name, then renamed."""
-_EXTRA = 'pip install "langchain-nebula-video[storage]"'
+_PART = re.compile(r"\.mp4\.[0-9a-f]{8}\.part$", re.IGNORECASE)
+_CHANGED = ("mtime", "modified", "last_write_time")
+"""What listings call the time of the last change: SFTP; WebDAV and FTP; SMB."""
+_READ_BYTES = 1 << 20
+_MAX_FOLDERS = 1000
+_tidied: set[tuple[str, str]] = set()
+"""Stores and folders where this process has looked for the parts of dead ones."""
 
 
 class RemoteTarget:
@@ -36,12 +41,18 @@ class RemoteTarget:
 
     def __init__(self, url: str, default: str) -> None:
         self._filesystem, path = open_filesystem(url)
+        self._kind = store_kind(url, self._filesystem)
         self._path = PurePosixPath(path if path.lower().endswith(".mp4") else f"{path.rstrip('/')}/{default}")
         self._url = SecretUrl(url)
-        self._url_prefix, self._dropped = _url_prefix(url, path.strip("/"))
+        self._url_prefix, self._dropped = _url_prefix(url, path.strip("/"), has_users=self._kind.has_users)
 
     def __str__(self) -> str:
         return redact(self._url, self._url)
+
+    @property
+    def setup(self) -> str:
+        """What to check if nothing can be saved there."""
+        return self._kind.setup
 
     def write_probe(self, content: bytes) -> None:
         """Write a small object where the videos will be, and remove it. Its name is the same each time.
@@ -51,7 +62,7 @@ class RemoteTarget:
         store = self._filesystem
         folder = str(self._path.parent).partition("{")
         fixed = folder[0].rpartition("/")[0] if folder[1] else folder[0]
-        if not self._is_in_bucket:
+        if not self._kind.has_buckets:
             while not store.isdir(fixed) and fixed.strip("/"):
                 fixed = fixed.rstrip("/").rpartition("/")[0]
         elif not fixed.strip("/"):
@@ -60,16 +71,6 @@ class RemoteTarget:
         store.pipe_file(probe, content)
         with contextlib.suppress(Exception):  # a key that may write and not remove will do
             store.rm_file(probe)
-
-    @property
-    def _is_in_bucket(self) -> bool:
-        """Whether the first part of a path is a bucket, and the rest of it needs no folder; also through a cache."""
-        store = self._filesystem
-        while store is not None:
-            if _protocols(store) & _ATOMIC_UPLOAD:
-                return True
-            store = getattr(store, "fs", None)  # simplecache::s3://… and the like
-        return False
 
     def begin(self) -> Path:
         """See `Target.begin`."""
@@ -89,8 +90,8 @@ class RemoteTarget:
         """Return the name as a URL like the given one, without its secrets. It can be shown, and opened later."""
         if self._url_prefix is None:
             return redact(str(self._filesystem.unstrip_protocol(name)), self._url)
-        # Some stores have no users, and take what precedes the `@` for a part of the path.
-        return redact(self._url_prefix + name.lstrip("/").removeprefix(self._dropped), self._url)
+        told = self._url_prefix + name.lstrip("/").removeprefix(self._dropped)
+        return told if self._kind.has_users else redact(told, self._url)
 
     def _is_free(self, name: str) -> bool:
         """Return whether the name is unused. Any error but `FileNotFoundError` is raised."""
@@ -102,26 +103,59 @@ class RemoteTarget:
 
     def _put(self, part: Path, name: str) -> bool:
         """Upload the file; `False`: another process has used the name meanwhile. Never removes what has the name."""
-        store = self._filesystem
-        upload_name = name if _protocols(store) & _ATOMIC_UPLOAD else f"{name}.{uuid.uuid4().hex[:8]}.part"
-        if not self._is_in_bucket:  # there makedirs would create the bucket that a typing error names
-            store.makedirs(str(PurePosixPath(name).parent), exist_ok=True)
-        options = {"mode": "create"} if "mode" in inspect.signature(store.put_file).parameters else {}
         try:
-            store.put_file(str(part), upload_name, **options)
-        except FileExistsError:
-            return False
-        if upload_name != name:
-            try:
-                self._check_size(part, upload_name)
-                if not self._is_free(name):
-                    return False
-                store.mv(upload_name, name)
-            finally:
-                with contextlib.suppress(Exception):
-                    store.rm_file(upload_name)
+            if self._kind.has_buckets:  # makedirs would create the bucket that a typing error names
+                self._kind.put(self._filesystem, str(part), name)
+            elif not self._put_beside(part, name):
+                return False
+        except Exception as error:
+            if may_be_taken(error) and self._is_taken(name):
+                return False
+            raise
         self._check_size(part, name)
         return True
+
+    def _put_beside(self, part: Path, name: str) -> bool:
+        """Upload the file beside its name, and rename it; `False` as for `_put`."""
+        store, upload = self._filesystem, f"{name}.{uuid.uuid4().hex[:8]}.part"
+        folder = str(PurePosixPath(name).parent)
+        store.makedirs(folder, exist_ok=True)
+        self._remove_stale_uploads(folder)
+        try:
+            self._kind.put(store, str(part), upload)
+            self._check_size(part, upload)
+            if renamed := self._is_free(name):
+                self._kind.give_name(store, upload, name)
+        except BaseException:
+            self._remove(upload)
+            raise
+        if not renamed:
+            self._remove(upload)
+        return renamed
+
+    def _remove(self, upload: str) -> None:
+        with contextlib.suppress(Exception):
+            self._filesystem.rm_file(upload)
+
+    def _is_taken(self, name: str) -> bool:
+        """Return whether the name is certainly in use."""
+        with contextlib.suppress(Exception):
+            return not self._is_free(name)
+        return False
+
+    def _remove_stale_uploads(self, folder: str) -> None:
+        """Remove old uploads beside the names, which processes that died left over; once in a process."""
+        store = self._filesystem
+        place = (self._url_prefix or "", folder)
+        if place in _tidied:
+            return
+        if len(_tidied) >= _MAX_FOLDERS:
+            _tidied.clear()
+        _tidied.add(place)
+        with contextlib.suppress(Exception):  # nothing depends on it
+            for found in store.ls(folder, detail=True):
+                if _PART.search(found["name"]) and _age(found) > STALE_SECONDS:
+                    store.rm_file(found["name"])
 
     def _check_size(self, part: Path, name: str) -> None:
         if self._filesystem.size(name) != part.stat().st_size:
@@ -130,52 +164,33 @@ class RemoteTarget:
     def _has_same_bytes(self, part: Path, name: str) -> bool:
         if self._filesystem.size(name) != part.stat().st_size:
             return False
-        with self._filesystem.open(name, "rb") as remote, part.open("rb") as local:
-            while piece := local.read(1 << 20):
+        with self._filesystem.open(name, "rb", block_size=_READ_BYTES) as remote, part.open("rb") as local:
+            while piece := local.read(_READ_BYTES):
                 if remote.read(len(piece)) != piece:
                     return False
         return True
 
 
-def _protocols(store: Any) -> set[str]:
-    return {store.protocol} if isinstance(store.protocol, str) else set(store.protocol)
+def _age(found: dict[str, Any]) -> float:
+    """Return how many seconds ago a listed file was changed; 0: the store does not say."""
+    changed = next((found[key] for key in _CHANGED if found.get(key) is not None), None)
+    if isinstance(changed, datetime):
+        changed = changed.timestamp()
+    return 0.0 if changed is None else time.time() - float(changed)
 
 
-def _url_prefix(url: str, path: str) -> tuple[str | None, str]:
-    """Return what precedes the store's own path in a URL, without user and password; `None`: only the store knows.
+def _url_prefix(url: str, path: str, *, has_users: bool) -> tuple[str | None, str]:
+    """Return what precedes the store's own path in a URL, without secrets; `None`: only the store knows.
 
     The second text is what the path begins with and the prefix has already.
     """
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0]
-    container = netloc.partition("@")[0]
-    if is_container_at_account(scheme, netloc) and f"{path}/".startswith(f"{container}/"):
-        return f"{scheme}://{netloc}/", f"{container}/"
-    host, found, _ = rest.rpartition(path) if path and "::" not in url else ("", "", "")
-    return (f"{scheme}://{host.rpartition('@')[2]}" if found else None), ""
-
-
-def open_filesystem(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system of a URL, and the path in it.
-
-    Raises:
-        InvalidRequestError: fsspec or the store's package is missing, or nothing can be saved there.
-    """
-    try:
-        import fsspec.core  # noqa: PLC0415 an extra
-    except ImportError:
-        raise InvalidRequestError(f"Saving to {url.partition('://')[0]}:// wants fsspec.", hint=f"{_EXTRA}.") from None
-    if url.partition("://")[0].partition("::")[0].lower() in _READ_ONLY:
-        raise InvalidRequestError(
-            f"Nothing can be saved to {url.partition('://')[0]}://.", hint="Name a folder, or a store's URL."
-        )
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:  # its message names the missing package
-        raise InvalidRequestError(f"Nothing can be saved there yet: {error}.", hint="Install that package.") from None
-    except Exception as error:  # noqa: BLE001 a store's package may raise anything for a URL that it cannot read
-        raise InvalidRequestError(
-            f"Nothing can be saved to {url.partition('://')[0]}://: {redact(str(error), url)}.",
-            hint="Name a folder, or a store's URL.",
-        ) from None
-    return filesystem, str(path)
+    user, at, host = netloc.rpartition("@")
+    if has_users:
+        return f"{scheme}://{user.partition(':')[0]}{at}{host}/", ""
+    if is_container_at_account(scheme, netloc) and f"{path}/".startswith(f"{user}/"):
+        return f"{scheme}://{netloc}/", f"{user}/"
+    # Some stores have no users, and take what precedes the `@` for a part of the path.
+    before, found, _ = rest.rpartition(path) if path and "::" not in url else ("", "", "")
+    return (f"{scheme}://{before.rpartition('@')[2]}" if found else None), ""

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["VARIABLE", "SecretUrl", "is_container_at_account", "redact", "restore"]
+__all__ = ["VARIABLE", "SecretUrl", "is_container_at_account", "redact", "restore", "with_password"]
 
 VARIABLE = "NEBULA_VIDEO_SAVE_TO"
 """Holds the whole URL of a store where a dumped runnable is loaded."""
@@ -50,6 +50,15 @@ def restore(target: str) -> str:
             hint=f"Set {VARIABLE} to the whole URL.",
         )
     return whole
+
+
+def with_password(name: str, target: object) -> str:
+    """Return the URL of a saved video with the password of a target, if both name the same user of the same host."""
+    scheme, _, rest = str(target).partition("://")
+    netloc = rest.partition("/")[0]
+    user, _, host = netloc.rpartition("@")
+    told = f"{scheme}://{user.partition(':')[0]}@{host}/"
+    return f"{scheme}://{netloc}/{name.removeprefix(told)}" if ":" in user and name.startswith(told) else name
 
 
 def is_container_at_account(scheme: str, netloc: str) -> bool:

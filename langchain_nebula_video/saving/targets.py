@@ -23,7 +23,9 @@ from langchain_nebula_video.saving.names import (
     target_text,
     to_path,
 )
-from langchain_nebula_video.saving.remote import RemoteTarget, open_filesystem
+from langchain_nebula_video.saving.remote import RemoteTarget
+from langchain_nebula_video.saving.secrets import with_password
+from langchain_nebula_video.saving.stores import open_filesystem
 from langchain_nebula_video.saving.trial import local_folder, nearest_folder
 from langchain_nebula_video.schema import Video
 
@@ -87,13 +89,19 @@ def absolute_name(name: str) -> str:
     return name if is_url(name) else str(to_path(name).absolute())
 
 
-def exists(name: str) -> bool:
-    """Return whether a saved file still exists. If that is unknown, it does: it existed once."""
+def exists(name: str, save_to: str | Path | None = None) -> bool:
+    """Return whether a saved file still exists. If that is unknown, it does: it existed once.
+
+    Args:
+        name: The path that was told when it was saved.
+        save_to: Where videos are saved now. If that is the same store, its password opens it.
+    """
     try:
         if not is_url(name):
             return to_path(name).stat().st_size > 0 and to_path(name).is_file()
-        filesystem, path = open_filesystem(name)
-        return bool(filesystem.info(path)["type"] == "file")
+        filesystem, path = open_filesystem(with_password(name, save_to))
+        found = filesystem.info(path)
+        return bool(found["type"] == "file" and found.get("size") != 0)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except Exception:  # noqa: BLE001 a missing permission, an unreachable store, a package that is not installed

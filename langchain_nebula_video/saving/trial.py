@@ -120,8 +120,8 @@ def _write_to_store(url: str) -> None:
     except TimeoutError:
         raise _refusal(redact(url, url), f"there was no answer within {_STORE_SECONDS:.0f} s") from None
     except Exception as error:  # noqa: BLE001 a store's package may raise anything
-        why = redact(f"{type(error).__name__}: {error}", url)[:300]
-        raise _refusal(redact(url, url), why, "Check the bucket, the key, and that it may write there.") from None
+        why = redact(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", url)[:300]
+        raise _refusal(redact(url, url), why, target.setup) from None
 
 
 def _refusal(where: str, why: str, hint: str = "Try again later, or name another place.") -> InvalidRequestError:

@@ -20,6 +20,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from langchain_nebula_video import DownloadError, InvalidRequestError, Video
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.saving import remote, secrets, targets
+from langchain_nebula_video.saving.stores import StoreKind
 from tests.conftest import settle
 from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Storage
@@ -176,7 +177,7 @@ async def test_where_files_grow_while_they_are_sent_the_name_comes_last(
         sent.append(there)
         put(self, here, there)
 
-    monkeypatch.setattr(remote, "_ATOMIC_UPLOAD", frozenset())
+    monkeypatch.setattr(remote, "store_kind", lambda *_: StoreKind())
     monkeypatch.setattr(MemoryFileSystem, "put_file", noted)
     await settle(make().download(video, "memory://cat.mp4"))
     assert sent[0].endswith(".part")
