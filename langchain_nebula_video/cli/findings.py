@@ -21,7 +21,7 @@ from langchain_nebula_video.errors import (
     printable,
 )
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.protocols import Charge, KeyFacts
+from langchain_nebula_video.protocols import Charge, KeyFacts, is_page_error
 from langchain_nebula_video.schema import dollars
 from langchain_nebula_video.transport.probe import Certificate, EnvironmentProxy
 
@@ -145,6 +145,8 @@ def _span(time: timedelta) -> str:
 
 def judge_key_refusal(error: RequestError, gateway: Gateway) -> Finding:
     """Judge the answer to the check of the key, if it is an error."""
+    if is_page_error(error) and error.status_code != 404 and (error.status_code or 0) < 500:
+        return Finding("key accepted", Level.FAULT, error.what, error.hint, error)
     if error.status_code in {404, 405}:
         return Finding("key accepted", Level.UNKNOWN, f"not told by this gateway (HTTP {error.status_code})")
     if isinstance(error, AuthenticationError):

@@ -18,7 +18,7 @@ from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.lifecycle.video_urls import locate_video
 from langchain_nebula_video.media.urls import needs_key
-from langchain_nebula_video.protocols import TaskSnapshot, is_unknown_task
+from langchain_nebula_video.protocols import TaskSnapshot, is_page_error, is_unknown_task
 from langchain_nebula_video.schema import Task, TaskStatus, Video
 from langchain_nebula_video.transport import AnswerTooLargeError
 from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
@@ -133,8 +133,9 @@ class Poller:
                 context.check_task(reply, task_id)
             except RequestError as error:
                 failures.append(error)
-                refused = error.status_code in REFUSED_STATUSES and tries_others
-                if error.status_code not in _NO_SUCH_PATH and not refused:
+                # A console answers each path that it does not know with its own page and HTTP 200.
+                elsewhere = (error.status_code in REFUSED_STATUSES or is_page_error(error)) and tries_others
+                if error.status_code not in _NO_SUCH_PATH and not elsewhere:
                     break
             else:
                 self._route = route

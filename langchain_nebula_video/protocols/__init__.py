@@ -19,6 +19,7 @@ from langchain_nebula_video.protocols.refusals import (
     parse_retry_after,
 )
 from langchain_nebula_video.protocols.responses import encode_segment
+from langchain_nebula_video.protocols.web_pages import is_page_error
 from langchain_nebula_video.protocols.wire import (
     AccountCalls,
     Charge,
@@ -56,6 +57,7 @@ __all__ = [
     "find_request_id",
     "hint_for",
     "is_about_a_file",
+    "is_page_error",
     "is_unknown_task",
     "parse_retry_after",
 ]

@@ -46,6 +46,13 @@ from langchain_nebula_video.protocols.refusal_rules import (
 from langchain_nebula_video.protocols.shapes import layers, values
 from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN, is_about_task
 from langchain_nebula_video.protocols.values import as_text, first
+from langchain_nebula_video.protocols.web_pages import (
+    PAGE_HINT,
+    REDIRECT_HINT,
+    REFUSED_BY_PAGE,
+    describe_answer,
+    is_web_page,
+)
 from langchain_nebula_video.protocols.wire import Reply
 
 __all__ = [
@@ -59,9 +66,9 @@ __all__ = [
     "parse_retry_after",
 ]
 
-_REDIRECT_HINT = "The address redirects, and the key is never sent along: set base_url to where the gateway really is."
 _FAULT_HINT = "The gateway has a fault: try again later."
 _OTHER = Rule(error=RefusedError, hint=INPUT_HINT)
+_PAGE = Rule(error=RefusedError, hint=PAGE_HINT)
 _MAX_BODY = 4000
 _MAX_PLAIN_TEXT = 300
 _TIMEOUT_STATUSES = frozenset({408, 499})
@@ -127,11 +134,11 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
     """Return the error for a response, or `None` if it is a success.
 
     A paid request whose response names a task was accepted, whatever its status and code say: 429, 409, a 5xx, a
-    throttling code with 200. No vendor's page says otherwise: the errors on all pages read until 2026-11 name no task.
-    Apart from that, outside 2xx every response is an error. Inside 2xx only an error envelope with a documented code is
-    one, and for a paid request also one with any code and no data. A paid request that got 5xx, 408 or 499 may have
-    been accepted: it is unconfirmed, unless a documented code proves that it was refused. So it is if its response has
-    a task id at a place that nobody knows.
+    throttling code with 200. No vendor's page says otherwise: the errors on all pages read until 2026-11 name no
+    task. Apart from that, outside 2xx every response is an error. Inside 2xx only a web page is one, an error
+    envelope with a documented code, and for a paid request also one with any code and no data. A paid request that
+    got 5xx, 408 or 499 may have been accepted: it is unconfirmed, unless a documented code proves that it was
+    refused. So it is if its response has a task id at a place that nobody knows.
 
     A response may hold several objects. If the last one is an error of `free_refusals`, the gateway has no task of the
     submit, even if an object before it names one.
@@ -157,6 +164,8 @@ def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> Request
     rule = _find_rule(reply, body)
     proven = rule is not None and rule.proves_refusal
     if 200 <= reply.status < 300:
+        if is_web_page(reply):
+            return _refuse_page(reply, paid=paid)
         if is_about_task(body):
             return None  # a task response; failed tasks have a code too
         return (
@@ -167,10 +176,17 @@ def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> Request
     code, message = _find_error(reply, body)
     summary, details = _describe_reply(reply, code, message), _error_details(reply, body, code)
     if 300 <= reply.status < 400:
-        return RefusedError(summary, hint=_REDIRECT_HINT, **details)
+        return RefusedError(summary, hint=REDIRECT_HINT, **details)
     if paid:
         return SubmissionUnconfirmedError(summary, **details)
     return RequestError(summary, hint=_FAULT_HINT, **details)
+
+
+def _refuse_page(reply: Reply, *, paid: bool) -> RequestError:
+    """The error for a web page that says nothing of a refusal. A paid request may have reached a gateway behind it."""
+    kind = SubmissionUnconfirmedError if paid else RequestError
+    hint = f"{kind.default_hint} {PAGE_HINT}".strip()
+    return kind(_describe_reply(reply, None, None), hint=hint, **_error_details(reply, {}, None))
 
 
 def _find_rule(reply: Reply, body: dict[str, Any]) -> Rule | None:
@@ -184,7 +200,8 @@ def _refuse(reply: Reply, body: dict[str, Any], rule: Rule | None, *, paid: bool
     code, message = _find_error(reply, body)
     wrapped = _is_wrapped_vendor_error(body)
     if rule is None and not (wrapped and reply.status in _NO_SUCH_PATH):  # then it is a path at the vendor
-        rule = REFUSALS_BY_STATUS.get(reply.status)
+        page = reply.status in REFUSED_BY_PAGE and is_web_page(reply)
+        rule = _PAGE if page else REFUSALS_BY_STATUS.get(reply.status)
     rule = rule or _OTHER
     error, hint = rule.error, rule.hint if paid else rule.look_hint or rule.hint
     if hint == INPUT_HINT and not message:
@@ -275,7 +292,7 @@ def _read_plain_text(body: bytes) -> str | None:
 def _describe_reply(reply: Reply, code: str | None, message: str | None) -> str:
     code_part = f" {code}" if code else ""
     message_part = f": {message.strip().rstrip('.')[:500]}" if message else ""
-    return f"The gateway answered HTTP {reply.status}{code_part}{message_part}."
+    return f"The gateway answered {describe_answer(reply)}{code_part}{message_part}."
 
 
 def _error_details(reply: Reply, body: dict[str, Any], code: str | None) -> dict[str, Any]:

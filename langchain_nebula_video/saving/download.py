@@ -39,10 +39,12 @@ _MAX_FAILURES = 3
 _REFUSED = {
     403: "HTTP 403, the address has expired or its signature is wrong",
     404: "HTTP 404, it is not there",
+    407: "HTTP 407, the proxy wants a user and a password: HTTP_PROXY=http://USER:PASSWORD@HOST:PORT",
 }
 FRESH_SECONDS = 60.0
 """How long after the end of its task a file may not be there yet: storages copy, and a gateway writes its record."""
 _NOT_YET = frozenset({202, 404, 425})
+_PAGE = "a web page, perhaps the login page of a network or of a firewall"
 _MAX_ERROR_BYTES = 16 * 1024
 # LiteLLM: "Video is still processing (status: RUNNING)". new-api's controller/video_proxy.go: "not completed yet".
 _STILL_PROCESSING = re.compile(
@@ -93,7 +95,7 @@ async def _run_transfer(transfer: _Transfer, runtime: Runtime, part: Path) -> No
             if defect is None:
                 return
             transfer.validator = ""  # start again instead of resuming a defective file
-            error = RequestError(defect)
+            error = RequestError(f"{defect}, but {_PAGE}" if transfer.is_page else defect)
         except RequestError as fault:
             error = fault
         if transfer.may_appear(error, runtime.now() - begun):
@@ -137,6 +139,8 @@ class _Transfer:
         self.received = 0
         self.validator = ""
         """Identifies this version of the file: its strong ETag, or its date (RFC 9110, 13.1.5)."""
+        self.is_page = False
+        """Whether the last answer was HTML."""
 
     async def resume(self, end: float) -> None:
         """Continue where the last connection ended if the validator still matches. Otherwise start again.
@@ -188,6 +192,7 @@ class _Transfer:
 
     async def _read_body(self, answer: Stream, *, ranged: bool) -> None:
         validator = _validator(answer)
+        self.is_page = answer.headers.get("content-type", "").lower().startswith("text/html")
         await self._seek(answer, validator, ranged=ranged)
         encoded = answer.headers.get("content-encoding", "identity").lower() not in {"", "identity"}
         self.validator = "" if encoded else validator

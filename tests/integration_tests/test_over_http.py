@@ -163,7 +163,7 @@ async def test_a_redirected_download_is_followed_without_the_key(
     ("fault", "says"),
     [
         ({"kind": "status", "code": 403}, "expired"),
-        ({"kind": "html"}, "no MP4"),
+        ({"kind": "html"}, "no MP4, but a web page"),
         ({"kind": "status", "code": 500}, "HTTP 500"),
     ],
 )

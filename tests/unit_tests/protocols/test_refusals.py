@@ -18,6 +18,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.errors import RequestError
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, hint_for, is_about_a_file, is_unknown_task
+from langchain_nebula_video.protocols.web_pages import PAGE_HINT
 from tests.tables import each_row
 
 RECEIVED = datetime(2026, 11, 27, tzinfo=UTC)
@@ -330,11 +331,53 @@ def test_the_words_of_a_refusal_are_shown_wherever_they_stand(body: object, word
     assert refusal.what == f"The gateway answered HTTP 422{words}."
 
 
-@each_row("body", ["", "<html>no</html>", "<!DOCTYPE html>", "[1, 2]", "{broken", "17", "x" * 301, "\0\1"])
-def test_a_page_or_noise_is_not_shown_as_words(body: str) -> None:
+@each_row("body", ["", "<?xml version='1.0'?>", "[1, 2]", "{broken", "17", "x" * 301, "\0\1"])
+def test_noise_is_not_shown_as_words(body: str) -> None:
     refusal = refused(422, body)
     assert refusal.what == "The gateway answered HTTP 422."
     assert "may be the image, the prompt or a parameter" in refusal.hint
+
+
+def page(status: int, body: str, *, paid: bool, **headers: str) -> RequestError:
+    reply = Reply(status, headers, body.encode(), RECEIVED)
+    found = PROTOCOLS["nebula"].parse_refusal(reply, paid=paid)
+    assert found is not None
+    return found
+
+
+@each_row("status", [401, 402, 403])
+def test_a_page_of_a_firewall_says_nothing_of_key_or_account(status: int) -> None:
+    body = "<!DOCTYPE html><html><head><title>Attention\nRequired! &amp; more</title></head>"
+    refusal = page(status, body, paid=True)
+    assert type(refusal) is RefusedError
+    assert refusal.what == f'The gateway answered HTTP {status} with a web page ("Attention Required! & more").'
+    assert refusal.spent is False
+    assert "A firewall, a CDN or the login page of a network" in refusal.hint
+
+
+@each_row("paid", [True, False])
+def test_a_page_instead_of_an_answer_is_no_success(paid: bool) -> None:
+    """A console at a wrong base_url, or a network that asks for a login; a gateway may still be behind it."""
+    found = page(200, "<div id=app></div>", paid=paid, **{"content-type": "text/html; charset=utf-8"})
+    assert type(found) is (SubmissionUnconfirmedError if paid else RequestError)
+    assert found.what == "The gateway answered HTTP 200 with a web page."
+    assert found.hint.endswith(PAGE_HINT)
+    assert ("Do not simply repeat it" in found.hint) is paid
+
+
+@each_row(
+    ("location", "target"),
+    [
+        ("https://user:secret@login.example.com:8443/cb?token=secret", "https://login.example.com"),
+        ("//cdn.example.com/secret", "cdn.example.com"),
+        ("/secret/login", "another path there"),
+        ("https://[secret", "an address that is none"),
+    ],
+)
+def test_a_redirect_names_the_host_it_leads_to_and_no_secret(location: str, target: str) -> None:
+    refusal = page(302, "<html>moved</html>", paid=True, location=location)
+    assert refusal.what == f"The gateway answered HTTP 302, a redirect to {target}."
+    assert "set base_url to where the gateway really is" in refusal.hint
 
 
 @each_row("status", [400, 404, 422])
