@@ -81,7 +81,8 @@ def licence_of(name: str) -> str:
     """The licence that a distribution states: its expression, its field if that is short, or its classifiers."""
     stated = metadata.metadata(name)
     field = next((str(stated[key]).strip() for key in ("License-Expression", "License") if key in stated), "")
-    if field and len(field) < 60 and "\n" not in field:  # the field may hold the whole text of a licence
+    short = len(field) < 60 and "\n" not in field  # the field may hold the whole text of a licence
+    if short and field not in {"", "UNKNOWN"}:
         return SPDX.get(field, field)
     classified = [line for line in stated.get_all("Classifier") or () if line.startswith("License :: OSI Approved :: ")]
     if not classified:

@@ -81,6 +81,9 @@ class Gateway:
     content_path: str | None = None
     """Where it serves a finished video itself, if an answer has no URL: a path with `{task_id}`, fetched with the
     key."""
+    storage_hosts: tuple[str, ...] = ()
+    """Domains of the storage that it works with, each with a dot before it: uploads and videos. Only who runs it, or
+    its vendor, can give out names there."""
     charges_list_price: bool = False
     """Whether its bill is exactly list price x seconds x group ratio, so that the figures of a finished task and a
     known ratio are the bill."""
@@ -110,6 +113,9 @@ _KEY_HINT = (
 )
 # Alibaba's addresses for its other APIs, which are often in DASHSCOPE_BASE_URL: its SDK 2.0.2 and LiteLLM 1.110.2.
 _OTHER_ROOTS = ("/compatible-mode/v1", "/apps/anthropic")
+# Alibaba's image-to-video page, 2025-12: the list of its result hosts, all of the form
+# dashscope-result-bj.oss-cn-beijing.aliyuncs.com, and the `upload_host` of its page on temporary storage.
+_ALIBABA_STORAGE = (".aliyuncs.com",)
 _BEIJING = Gateway(
     name="dashscope",
     title="Alibaba DashScope, Beijing",
@@ -131,6 +137,7 @@ _BEIJING = Gateway(
     steps=(5.0, 15.0),
     key_hint=_KEY_HINT.format("gateway='dashscope-intl' for Singapore"),
     task_hours=24,
+    storage_hosts=_ALIBABA_STORAGE,
 )
 _SINGAPORE = replace(
     _BEIJING,
@@ -194,6 +201,7 @@ _NEWAPI = Gateway(
     task_hours=math.inf,
     renews_urls=False,
     content_path=_CONTENT_PATH,
+    storage_hosts=_ALIBABA_STORAGE,  # it serves Alibaba's models
 )
 
 GATEWAYS: dict[str, Gateway] = {
@@ -222,6 +230,7 @@ GATEWAYS: dict[str, Gateway] = {
             task_hours=math.inf,
             renews_urls=False,
             content_path=_CONTENT_PATH,
+            storage_hosts=_ALIBABA_STORAGE,  # the same page: its example's result
             # The same code (controller/task.go): the loop sleeps 15 seconds between two rounds.
             beat_seconds=15.0,
             free_refusals=_NEBULA_FREE_REFUSALS,
@@ -294,6 +303,7 @@ GATEWAYS: dict[str, Gateway] = {
             images=_DASHSCOPE_IMAGES,
             steps=(5.0, 15.0),
             task_hours=24,
+            storage_hosts=_ALIBABA_STORAGE,
         ),
         # Sources: UniAll's page "Vidu video generation", docs.uniall.ai, 2026-06-03, and its pages on other models; the
         # address: two articles of its own, 2026-05-30. Of images they say only that they are URLs. Formats and size
@@ -339,6 +349,7 @@ GATEWAYS: dict[str, Gateway] = {
             steps=(5.0, 15.0),
             task_hours=24,
             content_path=_CONTENT_PATH,
+            storage_hosts=_ALIBABA_STORAGE,
         ),
         # Sources: SGLang, entrypoints/openai/video_api.py; vLLM-Omni, docs/serving/videos_api.md; 2026. Neither
         # documents limits for images: the formats are some that Pillow opens, the size is a guess.

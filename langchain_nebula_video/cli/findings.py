@@ -15,6 +15,7 @@ from langchain_nebula_video.errors import (
     AuthenticationError,
     InvalidRequestError,
     NebulaVideoError,
+    NotSentError,
     QuotaError,
     RefusedError,
     RequestError,
@@ -23,7 +24,8 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.protocols import Charge, KeyFacts, is_page_error
 from langchain_nebula_video.schema import dollars
-from langchain_nebula_video.transport.probe import Certificate, EnvironmentProxy
+from langchain_nebula_video.transport.certificates import certificate_hint
+from langchain_nebula_video.transport.probe import Certificate
 
 __all__ = [
     "Finding",
@@ -49,15 +51,6 @@ _MAX_NAMES = 5
 """How many names one line lists."""
 _SLOW_CLOCK, _WRONG_CLOCK = timedelta(seconds=60), timedelta(minutes=10)
 """From the second on, a lost submit is not looked for: no moment of the gateway's means anything here."""
-_CERTIFICATE_HINTS = {
-    10: "The gateway's certificate has expired: tell its support. If many hosts seem so, set this machine's clock.",
-    62: "The certificate is another host's: check base_url, and that no proxy or name server answers in its place.",
-}
-"""By OpenSSL's verify codes, whose names are X509_V_ERR_CERT_HAS_EXPIRED and …_HOSTNAME_MISMATCH."""
-_ISSUER_HINT = (
-    "Something on the way, such as a company's proxy, signs with a certificate of its own, or this machine has no "
-    "list of issuers. Set SSL_CERT_FILE to a file with the issuer's certificate."
-)
 
 
 class Level(StrEnum):
@@ -105,18 +98,15 @@ def judge_certificate(found: Certificate, now: datetime) -> Finding:
 
 def judge_certificate_error(error: ssl.SSLCertVerificationError) -> Finding:
     """Judge a certificate that this machine does not trust."""
-    todo = _CERTIFICATE_HINTS.get(error.verify_code, _ISSUER_HINT)
+    todo = certificate_hint(error)
     seen = f"not trusted: {printable(error.verify_message)}"
     return Finding("certificate", Level.FAULT, seen, todo, RequestError(seen))
 
 
-def judge_connection_error(error: RequestError, proxy: EnvironmentProxy | None, host: str) -> Finding:
+def judge_connection_error(error: RequestError, host: str) -> Finding:
     """Judge why no answer came."""
-    todo = f"Check the network and base_url; a firewall may block {host}."
-    if "certificate verify failed" in error.what.lower():
-        todo = _ISSUER_HINT
-    elif proxy is not None:
-        todo = f"Check the proxy {proxy.host} of {proxy.variable}. To go past it: export NO_PROXY={host}"
+    unknown = error.hint == NotSentError.default_hint
+    todo = f"Check the network and base_url; a firewall may block {host}." if unknown else error.hint
     return Finding("connection", Level.FAULT, error.what, todo, error)
 
 

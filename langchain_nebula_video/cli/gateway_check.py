@@ -19,12 +19,8 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.key_log import KeyLog
 from langchain_nebula_video.protocols import AccountCalls, Reply, WireRequest, is_unknown_task
 from langchain_nebula_video.transport import run_sync
-from langchain_nebula_video.transport.probe import (
-    bounded,
-    find_proxy,
-    peek_certificate,
-    resolve_name,
-)
+from langchain_nebula_video.transport.probe import bounded, peek_certificate, resolve_name
+from langchain_nebula_video.transport.proxies import check_usable, find_gateway_proxy
 
 __all__ = ["check_account", "check_way"]
 
@@ -40,8 +36,13 @@ def check_way(url: str, now: datetime) -> Iterator[Finding]:
     """Look at proxy, name and certificate, without the key."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme.lower() == "https"
-    proxy = find_proxy(url)
+    proxy = find_gateway_proxy(url)
     if proxy is not None:
+        try:
+            check_usable(proxy)
+        except NotSentError as error:
+            yield Finding("proxy", Level.FAULT, error.what, error.hint, error)
+            return
         yield Finding("proxy", Level.OK, f"{printable(proxy.host)}, by {proxy.variable}; it resolves {host}")
         return
     yield Finding("proxy", Level.OK, "none")
@@ -66,6 +67,8 @@ def _check_certificate(host: str, port: int, now: datetime) -> Finding:
         return bounded(peek, 2 * _CERTIFICATE_SECONDS, name="certificate")
     except ssl.SSLCertVerificationError as error:
         return findings.judge_certificate_error(error)
+    except NotSentError as error:
+        return Finding("certificate", Level.FAULT, error.what, error.hint, error)
     except OSError as error:
         why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
         return Finding("certificate", Level.UNKNOWN, f"not seen: {printable(why)}")
@@ -103,9 +106,7 @@ class _Account:
         try:
             reply = self._send(self.calls.build_key_check(runtime.utcnow()))
         except RequestError as error:
-            custom = self.context.options.http_client is not None
-            proxy = None if custom else find_proxy(base_url)
-            yield findings.judge_connection_error(error, proxy, urlsplit(base_url).hostname or "")
+            yield findings.judge_connection_error(error, urlsplit(base_url).hostname or "")
             return
         yield Finding("connection", Level.OK, f"answers in {runtime.now() - began:.2f} s")
         yield findings.judge_clock(_clock_offset(reply))

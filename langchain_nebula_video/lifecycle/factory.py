@@ -6,6 +6,7 @@ The lifecycle and the HTTP library are imported at first use, not when a tool is
 from __future__ import annotations
 
 import functools
+import ssl
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,8 +25,8 @@ __all__ = ["LifecycleOptions"]
 class LifecycleOptions(Options):
     """Options, and a blocking and an async lifecycle with them.
 
-    Copies share the journal and the connections. A pickle leaves out the key, the caller's HTTP clients and the
-    clock. After unpickling, the key is read from the environment.
+    Copies share the journal and the connections. A pickle leaves out the key, the caller's HTTP clients, an
+    `SSLContext` and the clock. After unpickling, the key is read from the environment.
     """
 
     # One lock for all copies and threads: two lifecycles would allow twice as many submits in flight.
@@ -68,7 +69,8 @@ class LifecycleOptions(Options):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        not_pickled = {"api_key": None, "http_client": None, "http_async_client": None, "clock": None}
+        verify = None if isinstance(self.verify, ssl.SSLContext) else self.verify
+        not_pickled = {"verify": verify, "api_key": None, "http_client": None, "http_async_client": None, "clock": None}
         private = {"_blocking": None, "_asynchronous": None}
         return {
             **state,
@@ -80,7 +82,15 @@ class LifecycleOptions(Options):
 def _endpoint(options: Options) -> Endpoint:
     from langchain_nebula_video.transport import Endpoint
 
-    return Endpoint(options.resolve_base_url(), options.resolve_api_key(), _user_agent(), options.download_hosts)
+    return Endpoint(
+        options.resolve_base_url(),
+        options.resolve_api_key(),
+        _user_agent(),
+        options.download_hosts,
+        storage_hosts=options.gateway_row.storage_hosts,
+        verify=options.verify,
+        http2=options.http2,
+    )
 
 
 @functools.cache

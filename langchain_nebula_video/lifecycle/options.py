@@ -1,8 +1,11 @@
 """The keyword options that clients, tool and runnable share, and their validation."""
 # Annotations are not postponed here: pydantic would compile each one again, which is half of the import time.
 
+import importlib.util
 import logging
+import os
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -66,6 +69,8 @@ class ClientOptions(TypedDict, total=False):
     sole_account: bool
     repeat_window: float | timedelta | None
     rate_limiter: Any
+    verify: Any
+    http2: bool
     http_client: Any
     http_async_client: Any
     clock: Any
@@ -128,6 +133,11 @@ class Options(BaseModel):
     only once the first one's caller got an error, or its process died."""
     rate_limiter: Any = Field(default=None, exclude=True, repr=False)
     """A langchain-core `BaseRateLimiter`. Each submit waits for it, but not longer than its timeout."""
+    verify: Any = None
+    """Which certificates to trust, if not those of `SSL_CERT_FILE`: the path of a file in PEM form or of a folder, or
+    an `ssl.SSLContext`, such as truststore's. For requests to the gateway and for downloads."""
+    http2: bool = False
+    """Offer HTTP/2 to the gateway. Some fronts speak nothing else. Needs the extra `http2`."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """Your own `httpx.Client` (or httpx2's) for blocking calls. You close it. Give it
     `Limits(max_keepalive_connections=0)`, so that no submit uses a stale connection."""
@@ -234,6 +244,30 @@ class Options(BaseModel):
     def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(normalize_allowed_host, value))
 
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _check_verify(cls, value: object) -> object:
+        if value is None or value is True:
+            return None
+        if value is False:
+            raise ValueError("cannot be switched off: whoever answers would get the key. Give the issuer's certificate")
+        if isinstance(value, ssl.SSLContext):
+            return value
+        if not isinstance(value, str | os.PathLike) or not Path(value).expanduser().exists():
+            raise ValueError("is no file or folder with certificates, and no ssl.SSLContext")
+        return str(Path(value).expanduser())
+
+    @field_serializer("verify", when_used="json-unless-none")
+    def _leave_out_context(self, value: Any) -> str | None:
+        return value if isinstance(value, str) else None
+
+    @field_validator("http2")
+    @classmethod
+    def _check_http2(cls, value: bool) -> bool:
+        if value and importlib.util.find_spec("h2") is None:
+            raise ValueError('needs a package: pip install "langchain-nebula-video[http2]"')
+        return value
+
     @field_validator("http_client", "http_async_client")
     @classmethod
     def _check_http_client(cls, value: Any, info: ValidationInfo) -> Any:
@@ -266,6 +300,12 @@ class Options(BaseModel):
         if not self.model:
             object.__setattr__(self, "model", row.default_model)
             self.model_fields_set.discard("model")
+        own = next((name for name in ("http_client", "http_async_client") if getattr(self, name) is not None), None)
+        if own is not None and (self.verify is not None or self.http2):
+            raise InvalidRequestError(
+                f"verify and http2 say how connections are made here, and {own} makes its own.",
+                hint=f"Make {own} with them, or leave it out.",
+            )
         self.offer()
         if self.journal is None:
             object.__setattr__(self, "journal", MemoryJournal())

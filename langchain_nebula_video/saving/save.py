@@ -9,7 +9,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from langchain_nebula_video.errors import DownloadError, InvalidRequestError, NebulaVideoError, RequestError
+from langchain_nebula_video.errors import (
+    DownloadError,
+    InvalidRequestError,
+    NebulaVideoError,
+    NotSentError,
+    RequestError,
+)
 from langchain_nebula_video.media.urls import needs_key
 from langchain_nebula_video.saving.download import FRESH_SECONDS, KeepAlive, OnBytes, Source, download, write_data_uri
 from langchain_nebula_video.saving.secrets import redact
@@ -68,7 +74,8 @@ async def save(
     except DownloadError:
         raise
     except NebulaVideoError as error:
-        raise _save_error(runtime, video, error.what) from None
+        told = isinstance(error, NotSentError) and error.hint != NotSentError.default_hint
+        raise _save_error(runtime, video, error.what, error.hint if told else "") from None
     except Exception as error:  # noqa: BLE001 a full disk, a missing permission, anything that a store's package raises
         forget_trial(save_to)
         written = isinstance(error, OSError) and error.strerror

@@ -219,7 +219,7 @@ class AsyncRuntime:
                 client, built, options = exchange.prepare(
                     "AsyncClient", state.connections, request, destination, stall or timeout
                 )
-                with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
+                with exchange.capture_failure(request, timeout, timed_out, first_byte, destination) as capture:
                     built.extensions["trace"] = _tracer(first_byte)
                     first_byte.check()
                     with signed_request(signed=exchange.has_secret_address(request)):

@@ -196,7 +196,7 @@ class BlockingRuntime:
                         destination,
                         min(stall or timeout, end - time.monotonic()),
                     )
-                    with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
+                    with exchange.capture_failure(request, timeout, timed_out, first_byte, destination) as capture:
                         built.extensions["trace"] = self._tracer(request, first_byte, timed_out)
                         first_byte.check()
                         with signed_request(signed=exchange.has_secret_address(request)):
@@ -258,7 +258,8 @@ class BlockingRuntime:
 
         def trace(event: str, info: dict[str, Any]) -> None:
             first_byte.on_event(event, info)
-            if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            # Of `connection`, `proxy` or `socks`: a proxy's tunnel is wrapped in TLS by another part of httpcore.
+            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
                 connected = sockets[slot] = info["return_value"].get_extra_info("socket")
                 if timed_out.is_set():  # the watchdog fired before the socket existed
                     _shut_down(connected)

@@ -14,10 +14,17 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.media.urls import gateway_address, needs_key
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.certificates import ssl_context
+from langchain_nebula_video.transport.connection_errors import HTTP2_HINT, connection_error
 from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
-from langchain_nebula_video.transport.proxies import goes_direct, redact_proxies
+from langchain_nebula_video.transport.proxies import (
+    EnvironmentProxy,
+    check_usable,
+    find_gateway_proxy,
+    redact_proxies,
+)
 from langchain_nebula_video.transport.redaction import KeyRedactor, redact_log
 from langchain_nebula_video.transport.runtime import Clock, Endpoint, SendWindow, Stream
 
@@ -35,7 +42,6 @@ __all__ = [
     "Connections",
     "Exchange",
     "no_place_error",
-    "ssl_context",
 ]
 
 MAX_SUBMITS = 4
@@ -67,16 +73,6 @@ def _http_library(client: object | None) -> ModuleType:
         if library is not None and all(hasattr(library, name) for name in ("ConnectError", "HTTPError", "Timeout")):
             return library
     return importlib.import_module("httpx")
-
-
-def ssl_context(library: ModuleType) -> Any:
-    """Return the TLS settings of all requests: the certificates that this machine trusts."""
-    return _ssl_context_for(library, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.cache
-def _ssl_context_for(library: ModuleType, *trusted: str | None) -> Any:  # noqa: ARG001 the cache's key
-    return library.create_ssl_context()  # takes some 20 ms, so clients with the same certificates share it
 
 
 @functools.cache
@@ -128,7 +124,12 @@ class Exchange:
         self.custom_client = client
         self.http = _http_library(client)
         self.clock = clock
-        self.ssrf_guard = SsrfGuard(endpoint.base_url, endpoint.download_hosts, custom_client=client is not None)
+        self.ssrf_guard = SsrfGuard(
+            endpoint.base_url,
+            endpoint.download_hosts,
+            storage=endpoint.storage_hosts,
+            custom_client=client is not None,
+        )
         self.redact = KeyRedactor(endpoint.api_key.get_secret_value()).redact
         redact_log(self.http.__name__)
 
@@ -138,10 +139,12 @@ class Exchange:
 
     async def destinations(self, request: WireRequest, getaddrinfo: Any) -> tuple[Destination, ...]:
         """Return where to connect, in order. The SSRF guard checks everything but the gateway itself."""
-        if request.target.startswith("/"):
-            return (Destination(self.endpoint.base_url + request.target),)
-        if self.is_to_gateway(request):
-            return (Destination(gateway_address(request.target, self.endpoint.base_url)),)
+        if request.target.startswith("/") or self.is_to_gateway(request):
+            base_url = self.endpoint.base_url
+            path = request.target.startswith("/")
+            url = base_url + request.target if path else gateway_address(request.target, base_url)
+            proxy = None if self.custom_client else find_gateway_proxy(url)
+            return (Destination(url, proxy=proxy, to_gateway=True),)
         return await self.ssrf_guard.destinations(request.target, getaddrinfo)
 
     def prepare(
@@ -157,6 +160,8 @@ class Exchange:
         try:
             client = self._client(kind, connections, request, destination)
             return client, *self._build(client, request, destination, timeout)
+        except RequestError:
+            raise
         except Exception as error:  # noqa: BLE001 proxies, certificates, addresses: in any case nothing was sent
             why = redact_proxies(self._describe(error))
             raise NotSentError(f"The request cannot be set up ({why}).") from None
@@ -165,20 +170,24 @@ class Exchange:
         """Return the caller's client, else a cached one of the needed kind."""
         if self.custom_client is not None:
             return self.custom_client
-        options: dict[str, Any] = {}
-        if destination.pinned or destination.proxy:  # the environment's proxies have been considered already
-            name, options = "external", {"proxy": destination.proxy, "trust_env": False}
-        else:  # a paid request gets a new connection
-            name = "fresh" if request.paid else "pooled"
-            if goes_direct(destination.url):
-                name, options = f"{name}, direct", {"trust_env": False}
-        key = (name, destination.proxy or "")
+        # Requests to the gateway reuse a connection, but a paid one gets a new one.
+        name = "external" if not destination.to_gateway else "fresh" if request.paid else "pooled"
+        proxy = destination.proxy
+        key = (name, proxy.url if proxy else "")
         if key not in connections.clients:
-            keep = MAX_REQUESTS if name.startswith("pooled") else 0
+            if proxy is not None:
+                check_usable(proxy)
             limits = self.http.Limits(
-                max_connections=None, max_keepalive_connections=keep, keepalive_expiry=_KEEPALIVE_SECONDS
+                max_connections=None,
+                max_keepalive_connections=MAX_REQUESTS if name == "pooled" else 0,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
             )
-            connections.clients[key] = getattr(self.http, kind)(verify=ssl_context(self.http), limits=limits, **options)
+            # Connections of HTTP/2 are shared while they are in use. One to a pinned address belongs to one name.
+            http2 = self.endpoint.http2 and destination.to_gateway
+            context = ssl_context(self.endpoint.verify, http2=http2)
+            connections.clients[key] = getattr(self.http, kind)(
+                verify=context, http2=http2, limits=limits, proxy=proxy and proxy.url, trust_env=False
+            )
         return connections.clients[key]
 
     def is_to_gateway(self, request: WireRequest) -> bool:
@@ -243,13 +252,24 @@ class Exchange:
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
 
     def capture_failure(
-        self, request: WireRequest, timeout: float, timed_out: threading.Event, first_byte: FirstByte
+        self,
+        request: WireRequest,
+        timeout: float,
+        timed_out: threading.Event,
+        first_byte: FirstByte,
+        destination: Destination | None = None,
     ) -> FailureCapture:
         """Return a context manager for calls into the HTTP library."""
-        return FailureCapture(self, request, timeout, timed_out, first_byte)
+        proxy = destination.proxy if destination else None
+        return FailureCapture(self, request, timeout, timed_out, first_byte, proxy)
 
     def translate_error(
-        self, request: WireRequest, error: Exception, timeout: float, first_byte: FirstByte
+        self,
+        request: WireRequest,
+        error: Exception,
+        timeout: float,
+        first_byte: FirstByte,
+        proxy: EnvironmentProxy | None,
     ) -> RequestError:
         """Translate the library's error, by whether the first byte of the request may have been sent."""
         host = self.host(request)
@@ -264,11 +284,17 @@ class Exchange:
         if isinstance(error, TimeoutError | self.http.TimeoutException):
             message = f"{type(error).__name__}: none within {timeout:.0f} s"
         if not first_byte.maybe_sent or isinstance(error, tuple(getattr(self.http, kind) for kind in _NOT_SENT_ERRORS)):
-            return NotSentError(f"The connection to {host} did not open ({message}).")
-        lost = f"The request to {host} was sent, and no whole answer came ({message})."
-        if request.paid:
-            return SubmissionUnconfirmedError(lost)
-        return RequestError(lost, hint="Try again later.")
+            return connection_error(error, message, host, proxy)
+        kind = SubmissionUnconfirmedError if request.paid else RequestError
+        hint = kind.default_hint or "Try again later."
+        if isinstance(error, self.http.RemoteProtocolError) and self._may_want_http2(request):
+            hint = f"{hint} {HTTP2_HINT}"
+        return kind(f"The request to {host} was sent, and no whole answer came ({message}).", hint=hint)
+
+    def _may_want_http2(self, request: WireRequest) -> bool:
+        """Whether HTTP/2 is not offered to the gateway, and could be."""
+        secure = self.endpoint.base_url[:6].lower() == "https:"
+        return secure and self.is_to_gateway(request) and self.custom_client is None and not self.endpoint.http2
 
     def is_transport_failure(self, request: WireRequest, error: BaseException) -> bool:
         """Whether to translate an exception. For a paid request, every `Exception` that is not a `RequestError` is."""
@@ -309,7 +335,9 @@ class FailureCapture:
         timeout: float,
         timed_out: threading.Event,
         first_byte: FirstByte,
+        proxy: EnvironmentProxy | None,
     ) -> None:
+        self._proxy = proxy
         self._first_byte = first_byte
         self._exchange = exchange
         self._request = request
@@ -330,7 +358,9 @@ class FailureCapture:
             return False
         theirs = TimeoutError() if self._timed_out.is_set() else error
         assert isinstance(theirs, Exception)  # noqa: S101 for the type checker
-        self._failure = self._exchange.translate_error(self._request, theirs, self._timeout, self._first_byte)
+        self._failure = self._exchange.translate_error(
+            self._request, theirs, self._timeout, self._first_byte, self._proxy
+        )
         return True
 
     def raise_failure(self) -> None:

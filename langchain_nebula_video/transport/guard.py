@@ -7,9 +7,17 @@ address, so DNS rebinding changes nothing.
 | host                                                 | what happens                                      |
 |------------------------------------------------------|---------------------------------------------------|
 | the gateway's own host and port, if it is loopback   | used as it is                                     |
-| listed in `download_hosts`                           | used as it is, or its addresses count as public   |
-| a name for which the environment sets a proxy        | left to the proxy, which resolves it              |
-| any other                                            | resolved; all addresses must be public; pinned    |
+| a name listed in `download_hosts`                    | used as it is                                     |
+| an address in a network listed there                 | connected to directly                             |
+| any other address that is not public                 | refused, with a proxy too                         |
+| any other for which the environment sets a proxy     | left to the proxy, which resolves names           |
+| a name with a made-up address (198.18.0.0/15)        | only the gateway's own storage, over https; pinned |
+| any other name                                       | resolved; all addresses must be public; pinned    |
+
+Made-up addresses: a proxy program that takes in all traffic of a machine, such as Clash, mihomo, Surge or sing-box,
+answers each name with an address of its own from 198.18.0.0/15 (RFC 2544: benchmarks), and later connects to the name.
+Such an address says nothing about where a name leads. So it is taken only for names that the gateway's vendor alone
+gives out, and whose server then has to prove its name.
 """
 
 from __future__ import annotations
@@ -17,18 +25,25 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError
 from langchain_nebula_video.media.urls import IPAddress, is_loopback, is_public, split_url
+from langchain_nebula_video.transport.proxies import EnvironmentProxy, find_gateway_proxy, find_proxy
 
 __all__ = ["Destination", "SsrfGuard"]
 
 _MAX_DESTINATIONS = 4
+MADE_UP = ipaddress.ip_network("198.18.0.0/15")
+_MADE_UP_HINT = (
+    "A proxy program on this machine or in its network, such as Clash, mihomo, Surge or sing-box, gives every name an "
+    'address like this one. If you run one, set download_hosts=["198.18.0.0/15"], or allow the host alone: '
+    'download_hosts=["{}"].'
+)
+_INTERNAL_HINT = 'If your gateway keeps its files there, allow it: download_hosts=["{}"].'
 _GetAddrInfo = Callable[..., Awaitable[list[Any]]]
 
 
@@ -42,8 +57,10 @@ class Destination:
     """If pinned: the host name for the `Host` header and the certificate."""
     netloc: str = ""
     """If pinned: `host` with its port."""
-    proxy: str | None = field(default=None, repr=False)
+    proxy: EnvironmentProxy | None = None
     """The proxy that resolves the name and connects."""
+    to_gateway: bool = False
+    """Whether it is the gateway itself, not a place that an answer names."""
 
     @property
     def pinned(self) -> bool:
@@ -57,12 +74,17 @@ class SsrfGuard:
     Args:
         base_url: The gateway's URL.
         allowed: `download_hosts`, each checked by `media.urls.normalize_allowed_host`.
+        storage: Domains of the gateway's storage, each with a dot before it.
         custom_client: Whether a client of the caller sends; its proxies are unknown here.
     """
 
-    def __init__(self, base_url: str, allowed: Iterable[str], *, custom_client: bool) -> None:
+    def __init__(
+        self, base_url: str, allowed: Iterable[str], *, storage: tuple[str, ...] = (), custom_client: bool
+    ) -> None:
         gateway = urlsplit(base_url)
         host = (gateway.hostname or "").rstrip(".")
+        self._gateway = (host, _port(gateway))
+        self._storage = storage
         self._loopback = (_canonical(host), _port(gateway)) if is_loopback(host) else None
         self._names: set[str] = set()
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
@@ -95,21 +117,21 @@ class SsrfGuard:
         plain = f"{parts.scheme}://{netloc}{rest}"
         # Other ports of this machine are other services, which an answer must not reach.
         if (_canonical(host), _port(parts)) == self._loopback or self._is_allowed_name(host):
-            return (Destination(plain),)
+            return (Destination(plain, proxy=None if self._custom_client else find_gateway_proxy(plain)),)
         literal = _parse_address(host)
-        if literal is None and not self._custom_client and (proxy := _environment_proxy(parts.scheme, host)):
+        if literal is not None:
+            self._check([literal], host)
+            bracketed = f"[{literal}]" if literal.version == 6 else str(literal)
+            plain = f"{parts.scheme}://{bracketed}{port}{rest}"
+        # A proxy is not asked for what is inside by its very spelling, nor for an address that is allowed by number.
+        if not self._custom_client and (literal is None or is_public(literal)) and (proxy := find_proxy(plain)):
             return (Destination(plain, proxy=proxy),)
         found = [literal] if literal else await _resolve_host(host, parts, getaddrinfo)
-        for address in found:  # one private address is enough to refuse: a resolver may return any of them first
-            if not is_public(address) and not any(
-                address in network for network in self._networks if network.version == address.version
-            ):
-                raise InvalidRequestError(
-                    f"The address leads to {host}" + (f" ({address})" if str(address) != host else "") + ", which is "
-                    "not on the public internet.",
-                    hint=f"Nothing was fetched. If your gateway keeps its files there, allow it: "
-                    f'download_hosts=["{host}"].',
-                )
+        made_up = [address for address in found if address in MADE_UP]
+        if made_up and self._is_storage(parts, host):
+            found = made_up
+        else:
+            self._check(found, host)
         return tuple(
             Destination(
                 url=f"{parts.scheme}://{f'[{address}]' if address.version == 6 else address}{port}{rest}",
@@ -118,6 +140,27 @@ class SsrfGuard:
             )
             for address in found[:_MAX_DESTINATIONS]
         )
+
+    def _check(self, found: list[IPAddress], host: str) -> None:
+        """Check that all addresses of a host are public or allowed. A resolver may return any of them first.
+
+        Raises:
+            InvalidRequestError: one is neither.
+        """
+        for address in found:
+            allowed = (address in network for network in self._networks if network.version == address.version)
+            if not is_public(address) and not any(allowed):
+                at = f" ({address})" if str(address) != host else ""
+                hint = _MADE_UP_HINT if address in MADE_UP and at else _INTERNAL_HINT
+                raise InvalidRequestError(
+                    f"The address leads to {host}{at}, which is not on the public internet.",
+                    hint=f"Nothing was fetched. {hint.format(host)}",
+                )
+
+    def _is_storage(self, parts: SplitResult, host: str) -> bool:
+        """Whether a URL leads to the gateway's storage or to the gateway itself, and its server has to prove it."""
+        own = (host, _port(parts)) == self._gateway or host.endswith(self._storage)
+        return own and parts.scheme.lower() == "https"
 
     def _is_allowed_name(self, host: str) -> bool:
         return host in self._names or any(name[0] == "." and host.endswith(name) for name in self._names)
@@ -167,12 +210,3 @@ async def _resolve_host(host: str, parts: SplitResult, getaddrinfo: _GetAddrInfo
     except UnicodeError:
         raise InvalidRequestError(f"{host[:80]} is no host name.", hint="Nothing was fetched.") from None
     return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
-
-
-def _environment_proxy(scheme: str, host: str) -> str | None:
-    """Return the environment's proxy for a host; `None`: there is none."""
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(host):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"

@@ -5,35 +5,19 @@ The answers are for a person who asks why nothing arrives. No request depends on
 
 from __future__ import annotations
 
-import importlib
-import os
 import socket
 import ssl
 import threading
-import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from langchain_nebula_video.transport.exchange import ssl_context
-from langchain_nebula_video.transport.proxies import goes_direct
+from langchain_nebula_video.transport.certificates import ssl_context
 
-__all__ = ["Certificate", "EnvironmentProxy", "bounded", "find_proxy", "peek_certificate", "resolve_name"]
+__all__ = ["Certificate", "bounded", "peek_certificate", "resolve_name"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentProxy:
-    """The proxy that requests to a host go through."""
-
-    variable: str
-    """The environment variable that names it, or "the system's settings"."""
-    host: str
-    """Its host and port, without user and password."""
-    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +53,6 @@ def bounded(action: Callable[[], T], seconds: float, *, name: str) -> T:
     return results[0]
 
 
-def find_proxy(url: str) -> EnvironmentProxy | None:
-    """Return the environment's proxy for a URL; `None`: there is none, or the host is excepted."""
-    parts = urlsplit(url)
-    proxies, scheme, host = urllib.request.getproxies(), parts.scheme.lower(), parts.hostname or ""
-    name = next((name for name in (scheme, "all") if proxies.get(name)), None)
-    if name is None or goes_direct(url) or urllib.request.proxy_bypass(host):
-        return None
-    proxy = proxies[name] if "://" in proxies[name] else f"http://{proxies[name]}"
-    spellings = (f"{name}_proxy", f"{name}_proxy".upper())
-    variable = next((spelling for spelling in spellings if os.environ.get(spelling)), "the system's settings")
-    return EnvironmentProxy(variable, proxy.partition("://")[2].rpartition("@")[2].rstrip("/"), proxy)
-
-
 def resolve_name(host: str, port: int, seconds: float) -> list[str]:
     """Return the addresses of a name.
 
@@ -99,10 +70,12 @@ def peek_certificate(host: str, port: int, seconds: float) -> Certificate:
         ssl.SSLCertVerificationError: this machine does not trust it.
         OSError: no connection opens.
     """
-    with socket.create_connection((host, port), timeout=seconds) as plain:
-        context = ssl_context(importlib.import_module("httpx"))
-        with context.wrap_socket(plain, server_hostname=host) as secured:
-            found: dict[str, Any] = secured.getpeercert() or {}
+    context = ssl_context()
+    with (
+        socket.create_connection((host, port), timeout=seconds) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        found: dict[str, Any] = secured.getpeercert() or {}
     names = {key: value for part in found.get("issuer", ()) for key, value in part}
     issuer = names.get("organizationName") or names.get("commonName") or "unknown"
     end = found.get("notAfter")

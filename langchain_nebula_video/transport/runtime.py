@@ -85,6 +85,12 @@ class Endpoint:
     user_agent: str
     download_hosts: tuple[str, ...] = ()
     """Hosts outside the public internet that files may be fetched from (see `guard`)."""
+    storage_hosts: tuple[str, ...] = ()
+    """Domains of the storage that the gateway works with (see `guard`)."""
+    verify: Any = field(default=None, repr=False)
+    """Which certificates are trusted (see `certificates`)."""
+    http2: bool = False
+    """Whether HTTP/2 is offered to the gateway."""
 
 
 FIRST_BYTE_SECONDS = 30.0

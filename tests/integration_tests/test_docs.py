@@ -290,11 +290,13 @@ def test_every_gateway_has_a_page_and_stands_in_the_index() -> None:
         assert f"`{row.url_variable}`" in pages
 
 
-def test_every_threat_names_tests_that_are_there() -> None:
-    lines = (DOCS / "security.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("| ")]
+@pytest.mark.parametrize("page", ["security.md", "networks.md"])
+def test_every_threat_and_every_symptom_names_tests_that_are_there(page: str) -> None:
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    tables = [list(table) for is_row, table in itertools.groupby(lines, lambda line: line[:1] == "|") if is_row]
+    rows = [row for head, _, *rows in tables if head.endswith("| Tests |") for row in rows]
     named = [re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", row.split(" | ")[-1]) for row in rows]
-    assert sum(map(bool, named)) == len(rows) - sum(line.startswith("|---") for line in lines)  # heads name none
+    assert all(named)
     for file, test in itertools.chain.from_iterable(named):
         found = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob(file)]
         assert any(f"def {test}(" in text for text in found) if test else found, (file, test)

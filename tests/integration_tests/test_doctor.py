@@ -149,7 +149,7 @@ def test_a_dead_proxy_is_named_without_its_password(run: Run, monkeypatch: pytes
     assert levels(result, "fault") == ["connection"]
     found = checks(result)
     assert found["proxy"]["seen"] == "127.0.0.1:9, by HTTPS_PROXY; it resolves gateway.example.com"
-    assert "export NO_PROXY=gateway.example.com" in found["connection"]["todo"]
+    assert "set NO_PROXY=gateway.example.com" in found["connection"]["todo"]
     assert "geheim" not in result.stdout + result.stderr
 
 

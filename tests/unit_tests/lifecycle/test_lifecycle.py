@@ -576,7 +576,7 @@ async def test_what_cannot_even_be_set_up_was_not_sent(monkeypatch: pytest.Monke
     monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:1")
     journal = MemoryJournal()
     for kind in (NebulaVideoClient, AsyncNebulaVideoClient):
-        with pytest.raises(NotSentError, match="cannot be set up"):
+        with pytest.raises(NotSentError, match="cannot be used"):
             await settle(kind(api_key=KEY, clock=clock, journal=journal).generate(**ASK))
     assert journal.entries() == []
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import pickle
+import ssl
 import traceback
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import httpx
 import pytest
+import truststore
 from pydantic import SecretStr
 
 from langchain_nebula_video import Budget, InvalidRequestError, MemoryJournal
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.lifecycle import account
+from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 from tests.conftest import KEY
 from tests.tables import each_row
@@ -458,3 +464,40 @@ def test_an_unknown_model_or_gateway_is_refused_with_those_there_are() -> None:
 
 def test_a_folder_may_be_text(tmp_path: Path) -> None:
     assert made(image_folder=str(tmp_path)).image_folder == tmp_path
+
+
+# --- networks ---
+
+
+def test_a_file_a_folder_or_a_context_says_which_certificates_are_trusted(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file, folder = tmp_path / "ca.pem", str(tmp_path)
+    for given, kept in ((file, str(file)), (folder, folder), (context, context), (True, None)):
+        assert made(verify=given).verify == kept
+
+
+def test_a_context_stays_behind_in_pickles_and_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = LifecycleOptions(api_key=SecretStr(KEY), verify=ssl.create_default_context())
+    assert pickle.loads(pickle.dumps(options)).verify is None
+    assert '"verify":null' in options.model_dump_json()
+
+
+@each_row(
+    ("options", "told"),
+    [
+        ({"verify": False}, "cannot be switched off: whoever answers would get the key"),
+        ({"verify": "/nope.pem"}, "is no file or folder with certificates"),
+        ({"verify": 7}, "is no file or folder with certificates"),
+        ({"http2": True, "http_client": httpx.Client()}, "http_client makes its own"),
+        ({"verify": ssl.create_default_context(), "http_async_client": httpx.AsyncClient()}, "http_async_client makes"),
+    ],
+)
+def test_what_does_not_say_whom_to_trust_is_refused(options: dict[str, Any], told: str) -> None:
+    refused(told, **options)
+
+
+def test_http2_names_its_extra_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Any = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "h2" else real(name, *more))
+    refused('pip install "langchain-nebula-video[http2]"', http2=True)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, NotSentError
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.media.urls import is_public, normalize_allowed_host
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from tests.conftest import Gateway, MakeClient, settle
@@ -249,8 +250,30 @@ def test_one_host_may_come_without_a_list() -> None:
 
 async def test_a_name_is_left_to_the_proxy_that_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "proxy.example.com:3128")
-    expected = Destination("https://files.example.com/x", proxy="http://proxy.example.com:3128")
-    assert await at().destinations("https://files.example.com/x", resolver([])) == (expected,)
+    (place,) = await at().destinations("https://files.example.com/x", resolver([]))
+    assert (place.url, place.pinned) == ("https://files.example.com/x", False)
+    assert place.proxy is not None
+    assert place.proxy.url == "http://proxy.example.com:3128"
+
+
+@each_row(
+    ("url", "asked_for"),
+    [
+        (f"https://{PUBLIC}:8443/x?a=1", f"https://{PUBLIC}:8443/x?a=1"),
+        ("https://0x5db8d70e/x", f"https://{PUBLIC}/x"),
+        (f"https://[{OTHER}]/x", f"https://[{OTHER}]/x"),
+    ],
+)
+async def test_so_is_a_public_address(url: str, asked_for: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    (place,) = await at().destinations(url, resolver([]))
+    assert (place.url, place.pinned, place.proxy is not None) == (asked_for, False, True)
+
+
+async def test_but_not_an_address_inside_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    (place,) = await at("10.0.0.0/8").destinations("https://10.0.0.8/x", resolver([]))
+    assert (place.pinned, place.proxy) == (True, None)
 
 
 async def test_unless_the_environment_says_that_none_is_to_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +287,59 @@ async def test_of_a_client_of_ones_own_no_proxies_are_known(monkeypatch: pytest.
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
     (place,) = await at(custom_client=True).destinations("https://files.example.com/x", resolver([PUBLIC]))
     assert place.pinned
+
+
+# --- made-up addresses, of proxies that answer for every name ---
+
+MADE_UP, MADE_UP_6 = "198.18.0.5", "fc00::5"
+RESULTS = "https://dashscope-result-bj.oss-cn-beijing.aliyuncs.com/v.mp4?Expires=1"
+UPLOADS = "https://dashscope-file-mgr.oss-cn-beijing.aliyuncs.com"
+
+
+def dashscope(*hosts: str) -> SsrfGuard:
+    row = GATEWAYS["dashscope"]
+    assert row.base_url
+    return SsrfGuard(row.base_url, hosts, storage=row.storage_hosts, custom_client=False)
+
+
+@each_row("url", [RESULTS, UPLOADS, "https://dashscope.aliyuncs.com/api/v1/file"])
+async def test_the_gateways_own_storage_is_reached_at_a_made_up_address(url: str) -> None:
+    places = await dashscope().destinations(url, resolver([MADE_UP_6, MADE_UP]))
+    assert [place.url.split("/")[2] for place in places] == [MADE_UP]
+    assert all(place.pinned for place in places)
+
+
+@each_row(
+    ("url", "addresses"),
+    [
+        ("https://files.example.com/x", [MADE_UP]),
+        ("https://aliyuncs.com.example.com/x", [MADE_UP]),
+        ("https://evil-aliyuncs.com/x", [MADE_UP]),
+        (RESULTS.replace("https", "http"), [MADE_UP]),
+        (f"https://{MADE_UP}/x", []),
+        (RESULTS, ["10.0.0.1"]),
+        (RESULTS, ["127.0.0.1"]),
+        (RESULTS, [MADE_UP_6]),
+    ],
+)
+async def test_and_nothing_else_inside_is(url: str, addresses: list[str]) -> None:
+    with pytest.raises(InvalidRequestError, match="not on the public internet"):
+        await dashscope().destinations(url, resolver(addresses))
+
+
+async def test_a_made_up_address_is_explained() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        await at().destinations("https://files.example.com/x", resolver([MADE_UP]))
+    assert "files.example.com (198.18.0.5), which is not on the public internet" in caught.value.what
+    assert "such as Clash, mihomo, Surge or sing-box" in caught.value.hint
+    assert 'download_hosts=["198.18.0.0/15"]' in caught.value.hint
+    assert 'download_hosts=["files.example.com"]' in caught.value.hint
+
+
+@each_row("allowed", ["198.18.0.0/15", "files.example.com"])
+async def test_and_what_it_says_works(allowed: str) -> None:
+    (place,) = await at(allowed).destinations("https://files.example.com/x", resolver([MADE_UP]))
+    assert place.pinned is (allowed[0] == "1")
 
 
 # --- images ---
