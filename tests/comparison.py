@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -62,6 +63,18 @@ class _SameAsInMemory(RuleBasedStateMachine):
         entries = self.memory.entries()
         return entries[choice % len(entries)].id if entries else "none"
 
+    def new_task(self) -> str:
+        self.made += 1
+        return f"t{self.made}"
+
+    def a_task(self, choice: int) -> str:
+        tasks = [found.task_id for found in self.memory.entries() if found.task_id]
+        return tasks[choice % len(tasks)] if tasks else self.new_task()
+
+    def of_use(self, entries: list[Entry]) -> list[Entry]:
+        """The entries that a journal in memory keeps."""
+        return [each for each in entries if not (each.is_done and each.is_outdated(self.now))]
+
     @rule(seconds=st.integers(1, 90))
     def time_goes_by(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
@@ -108,11 +121,10 @@ class _SameAsInMemory(RuleBasedStateMachine):
         name = self.one(choice)
         self.both(lambda journal: journal.update(name, state=state, abandoned=abandoned, updated_at=self.now))
 
-    @rule(choice=st.integers(0, 9), task=st.sampled_from("tu"))
-    def accepted(self, choice: int, task: str) -> None:
-        name = self.one(choice)
-        known = self.memory.find(gateway="nebula", task_id=task)
-        if known is None and not any(found.task_id for found in self.memory.entries() if found.id == name):
+    @rule(choice=st.integers(0, 9), twice=st.booleans())
+    def accepted(self, choice: int, twice: bool) -> None:
+        name, task = self.one(choice), self.a_task(choice) if twice else self.new_task()
+        if not any(found.task_id for found in self.memory.entries() if found.id == name):
             self.both(lambda journal: journal.update(name, task_id=task, state=EntryState.SUBMITTED))
 
     @rule(choice=st.integers(0, 9), usd=st.integers(0, 40))
@@ -120,9 +132,9 @@ class _SameAsInMemory(RuleBasedStateMachine):
         name = self.one(choice)
         self.both(lambda journal: journal.update(name, billed_usd=Decimal(usd).scaleb(-2)))
 
-    @rule(choice=st.integers(0, 9), task=st.sampled_from("tuv"))
-    def claim(self, choice: int, task: str) -> None:
-        name = self.one(choice)
+    @rule(choice=st.integers(0, 9), other=st.integers(0, 9), new=st.booleans())
+    def claim(self, choice: int, other: int, new: bool) -> None:
+        name, task = self.one(choice), self.new_task() if new else self.a_task(other)
         self.both(lambda journal: journal.claim(name, task))
 
     @rule(choice=st.integers(0, 9))
@@ -138,20 +150,19 @@ class _SameAsInMemory(RuleBasedStateMachine):
 
     @invariant()
     def they_tell_the_same(self) -> None:
-        self.both(lambda journal: journal.entries())
-        self.both(lambda journal: journal.summarize())
-        self.both(lambda journal: journal.summarize(states=[EntryState.RUNNING], since=self.now - timedelta(days=1)))
-        self.both(lambda journal: journal.entries(scope="thread"))
+        self.both(lambda journal: self.of_use(journal.entries()))
+        self.both(lambda journal: self.of_use(journal.entries(scope="thread")))
         for key in "ab":
             self.both(lambda journal, key=key: journal.find(key=key))
-        for task in "tuv":
+        for task in {found.task_id for found in self.memory.entries()} - {None}:
             self.both(lambda journal, task=task: journal.find(gateway="nebula", task_id=task))
 
     @invariant()
     def sums_are_right(self) -> None:
         """Since the beginning, and since the moments around which entries were made."""
-        entries = self.memory.entries()
-        edges = {made.created_at + timedelta(microseconds=n) for made in entries for n in (-1, 0)}
+        entries = self.other.entries()
+        some = [*entries[:2], *entries[-2:]]
+        edges = {made.created_at + timedelta(microseconds=n) for made in some for n in (-1, 0)}
         for scope in (None, "run"):
             for since in (None, MOMENT - timedelta(days=400), self.now - timedelta(minutes=1), *edges):
                 counted = [
@@ -162,6 +173,15 @@ class _SameAsInMemory(RuleBasedStateMachine):
                 assert (
                     self.both(lambda journal, since=since, scope=scope: journal.spent(since, scope=scope)) == expected
                 )
+
+    @invariant()
+    def entries_are_counted(self) -> None:
+        for journal in (self.memory, self.other):
+            for states in (None, [EntryState.RUNNING, EntryState.UNCONFIRMED]):
+                entries, summary = journal.entries(states=states), journal.summarize(states=states)
+                assert summary.states == Counter(each.state for each in entries)
+                assert summary.billed_usd == sum((each.billed_usd or 0 for each in entries), Decimal(0))
+                assert summary.spent_usd == sum((each.spent_usd for each in entries), Decimal(0))
 
     def teardown(self) -> None:
         self.other.close()

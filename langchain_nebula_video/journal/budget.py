@@ -11,9 +11,18 @@ from typing import Any
 from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
 from langchain_nebula_video.schema import dollars
 
-__all__ = ["Budget", "Ceiling", "check_budget", "check_ceilings", "round_up"]
+__all__ = [
+    "Budget",
+    "Ceiling",
+    "check_budget",
+    "check_ceilings",
+    "from_trillionths",
+    "round_up",
+    "to_trillionths",
+]
 
 _TRILLIONTH = Decimal("1e-12")
+_MAX_TRILLIONTHS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,17 @@ def round_up(usd: Decimal) -> Decimal:
     """Round an amount up to whole trillionths of a dollar, which SQL adds up exactly. Budgets count in these."""
     exponent = usd.as_tuple().exponent
     return usd.quantize(_TRILLIONTH, ROUND_CEILING) if isinstance(exponent, int) and exponent < -12 else usd
+
+
+def to_trillionths(usd: Decimal) -> int:
+    """Return an amount as whole trillionths of a dollar, rounded up; nine million dollars are the most."""
+    return min(int(round_up(usd).scaleb(12)), _MAX_TRILLIONTHS)
+
+
+def from_trillionths(trillionths: int) -> Decimal:
+    """Return a sum as US dollars, without trailing zeros."""
+    amount = Decimal(trillionths).scaleb(-12).normalize()
+    return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount
 
 
 def _window(span: timedelta) -> str:

@@ -68,6 +68,7 @@ KEPT_STATES = FORGETTABLE_STATES | {EntryState.UNKNOWN}
 """States in which a repetition joins an entry and does not take it over."""
 _DAY = timedelta(days=1)
 """How long gateways remember a task that takes minutes."""
+_ENDED = UNBILLED_STATES | {EntryState.SUCCEEDED}
 _UNFINISHED = frozenset({EntryState.SUBMITTED, EntryState.RUNNING})
 
 
@@ -175,7 +176,16 @@ class Entry:
     def can_serve(self, other: Entry) -> bool:
         """Return whether the other entry may use this task: the same account, while the gateway remembers it."""
         same = self.gateway == other.gateway and self.account in {None, other.account}
-        return same and other.created_at - self.created_at < _reuse_age(self.model)
+        return same and not self.is_outdated(other.created_at)
+
+    def is_outdated(self, now: datetime) -> bool:
+        """Return whether the gateway has forgotten the task."""
+        return now - self.created_at >= _reuse_age(self.model)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the task has ended, its caller has the result, and no key stands for it."""
+        return self.state in _ENDED and self.key is None and not self.abandoned and self.holder is None
 
 
 @dataclass(slots=True)

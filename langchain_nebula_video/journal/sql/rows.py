@@ -10,19 +10,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from langchain_nebula_video.journal.budget import round_up
+from langchain_nebula_video.journal.budget import to_trillionths
 from langchain_nebula_video.journal.entries import Entry, EntryState
+from langchain_nebula_video.journal.stretches import to_microseconds
 
 __all__ = [
     "FIELDS",
     "SCOPE_SEPARATOR",
     "clean_text",
-    "from_parts",
     "index_text",
     "to_columns",
     "to_entries",
     "to_entry",
-    "to_microseconds",
     "to_row",
     "to_scopes",
     "to_state",
@@ -40,15 +39,8 @@ SCOPE_SEPARATOR = "\n"
 """Joins the scopes of an entry. They are hashes."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_MAX_INTEGER = 2**63 - 1
 _MAX_INDEX_TEXT = 500
 """Characters; an index of PostgreSQL takes 2,700 bytes."""
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return a moment as whole microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _from_microseconds(value: int) -> datetime:
@@ -80,16 +72,6 @@ def _to_canonical_json(request: Mapping[str, Any]) -> str:
 def _digest(gateway: str, request: str) -> int:
     """Return the number by which entries of the same request are found; their texts are compared too."""
     return int.from_bytes(hashlib.sha256(f"{gateway} {request}".encode()).digest()[:8], signed=True)
-
-
-def _to_trillionths(amount: Decimal) -> int:
-    return min(int(round_up(amount).scaleb(12)), _MAX_INTEGER)
-
-
-def from_parts(whole: int, rest: int) -> Decimal:
-    """Return a sum of millions of trillionths and of the rest as US dollars, without trailing zeros."""
-    amount = Decimal(int(whole) * 1_000_000 + int(rest)).scaleb(-12).normalize()
-    return amount.quantize(Decimal(1)) if amount == amount.to_integral_value() else amount
 
 
 def _optional(convert: Any) -> Any:
@@ -145,10 +127,10 @@ def to_columns(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of an entry as columns, and amounts in trillionths of a dollar too."""
     row = {name: _TO_COLUMN[name](value) for name, value in changes.items()}
     if "reserved_usd" in changes:
-        row["reserved"] = _to_trillionths(changes["reserved_usd"])
+        row["reserved"] = to_trillionths(changes["reserved_usd"])
     if "billed_usd" in changes:
         billed = changes["billed_usd"]
-        row["billed"] = None if billed is None else _to_trillionths(billed)
+        row["billed"] = None if billed is None else to_trillionths(billed)
     return row
 
 
@@ -156,7 +138,7 @@ def to_row(entry: Entry) -> dict[str, Any]:
     """Return all columns of an entry."""
     row = to_columns({name: getattr(entry, name) for name in FIELDS})
     row["digest"] = _digest(row["gateway"], row["request"])
-    row["counted"] = _to_trillionths(entry.spent_usd)
+    row["counted"] = to_trillionths(entry.spent_usd)
     return row
 
 

@@ -27,19 +27,18 @@ from langchain_nebula_video.journal.sql.database import Database
 from langchain_nebula_video.journal.sql.faults import is_read_only
 from langchain_nebula_video.journal.sql.rows import (
     clean_text,
-    from_parts,
     index_text,
     to_columns,
     to_entries,
     to_entry,
-    to_microseconds,
     to_row,
     to_scopes,
     to_state,
 )
 from langchain_nebula_video.journal.sql.sessions import Session
-from langchain_nebula_video.journal.sql.totals import sum_spent
+from langchain_nebula_video.journal.sql.totals import sum_spent, to_dollars
 from langchain_nebula_video.journal.sql.url import parse_url, without_secrets
+from langchain_nebula_video.journal.stretches import to_microseconds
 
 __all__ = ["Store"]
 
@@ -358,7 +357,7 @@ class Store:
         self._write_pending()
         summary = Summary()
         for state, count, *sums in self.database.run(work):
-            summary.add(to_state(state), count, from_parts(*sums[:2]), from_parts(*sums[2:]))
+            summary.add(to_state(state), count, to_dollars(*sums[:2]), to_dollars(*sums[2:]))
         return summary
 
     def spent(self, since: datetime | None, scope: str | None) -> Decimal:
@@ -382,7 +381,7 @@ class Store:
     def _spent(self, session: Session, since: datetime | None, scope: str | None) -> Decimal:
         after = None if since is None else to_microseconds(since)
         statement, values = sum_spent(after, None if scope is None else index_text(scope))
-        return from_parts(*session.fetch(statement, values)[0])
+        return to_dollars(*session.fetch(statement, values)[0])
 
 
 def _keep_hint(task_id: str) -> str:

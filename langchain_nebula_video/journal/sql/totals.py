@@ -1,12 +1,6 @@
 """Running totals of what a `SqlJournal` counts, so that a budget costs the same at a thousand and at a million rows.
 
-The table has a sum for each stretch of time, in three lengths: 2**26 microseconds (a minute), 2**34 (five hours) and
-2**42 (51 days). What was made after a moment is the sum of
-
-- the rows from the moment to the end of its minute,
-- the minutes from there to the end of their five hours,
-- the five hours from there to the end of their 51 days,
-- all 51 days after that.
+The table has a sum for each stretch of time (see `stretches`).
 
 Triggers keep the totals, in the transaction that changes a row. So they are right whoever writes: a process with an
 older version of this package too, and a person at a prompt.
@@ -14,7 +8,7 @@ older version of this package too, and a person at a prompt.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -33,14 +27,15 @@ from sqlalchemy import (
     union_all,
 )
 
+from langchain_nebula_video.journal.budget import from_trillionths
 from langchain_nebula_video.journal.sql.tables import ENTRIES, SCOPES
+from langchain_nebula_video.journal.stretches import LEVELS, bounds
 
-__all__ = ["in_scope", "keep_totals", "sum_spent", "sum_up"]
+__all__ = ["in_scope", "keep_totals", "sum_spent", "sum_up", "to_dollars"]
 
-_LEVELS = (26, 34, 42)
-"""Binary logarithms of the lengths, in microseconds. Each has 256 of the one before it."""
 # In two parts, because a sum in SQLite overflows at 2**63 - 1 trillionths, which is nine million dollars.
-_PARTS = ("/ 1000000", "% 1000000")
+_MILLION = 1_000_000
+_PARTS = (f"/ {_MILLION}", f"% {_MILLION}")
 
 _CREATE_TABLE = """
 CREATE TABLE nebula_totals (
@@ -52,7 +47,7 @@ CREATE TABLE nebula_totals (
 _ADD = f"""
 INSERT INTO nebula_totals (level, bucket, whole, rest)
 SELECT level, created_at >> level, {", ".join(f"SUM(sign * (counted {part}))" for part in _PARTS)}
-FROM ({{changes}}) AS changes, (SELECT {" UNION ALL SELECT ".join(f"{level} AS level" for level in _LEVELS)}) AS levels
+FROM ({{changes}}) AS changes, (SELECT {" UNION ALL SELECT ".join(f"{level} AS level" for level in LEVELS)}) AS levels
 WHERE true
 GROUP BY 1, 2 ORDER BY 1 DESC, 2
 ON CONFLICT (level, bucket) DO UPDATE
@@ -109,7 +104,7 @@ def _parts(amount: ColumnElement[Any]) -> list[Any]:
 
 
 def sum_up(amount: ColumnElement[Any]) -> list[Any]:
-    """Return the columns of a sum of trillionths, in two parts, as `from_parts` takes them."""
+    """Return the columns of a sum of trillionths, in two parts, as `to_dollars` takes them."""
     return [_total(part) for part in _parts(amount)]
 
 
@@ -121,11 +116,11 @@ def _between(level: int, moment: Any) -> Select[Any]:
     """Return the statement of a level's sums between its two bounds, or of the rows. The last level has one bound."""
     rows = select(_T.whole, _T.rest).where(_T.level == level) if level else select(*_parts(_E.counted))
     low, high = (bindparam(f"{side}_{level}", type_=BigInteger()) for side in ("from", "to"))
-    return rows.where(moment >= low) if level == _LEVELS[-1] else rows.where(moment >= low, moment < high)
+    return rows.where(moment >= low) if level == LEVELS[-1] else rows.where(moment >= low, moment < high)
 
 
-_SUM_ALL = select(_total(_T.whole), _total(_T.rest)).where(_T.level == _LEVELS[-1])
-_after = union_all(_between(0, _E.created_at), *(_between(level, _T.bucket) for level in _LEVELS)).subquery().c
+_SUM_ALL = select(_total(_T.whole), _total(_T.rest)).where(_T.level == LEVELS[-1])
+_after = union_all(_between(0, _E.created_at), *(_between(level, _T.bucket) for level in LEVELS)).subquery().c
 _SUM_AFTER = select(_total(_after.whole), _total(_after.rest))
 _SUM_SCOPE = select(*sum_up(_E.counted)).where(in_scope)
 _SUM_SCOPE_AFTER = _SUM_SCOPE.where(_E.created_at > _SINCE)
@@ -141,15 +136,20 @@ def sum_spent(since: int | None, scope: str | None) -> tuple[Select[Any], dict[s
     if scope is not None:
         values = {"of_scope": scope}
         return (_SUM_SCOPE, values) if since is None else (_SUM_SCOPE_AFTER, {"since": since, **values})
-    return (_SUM_ALL, {}) if since is None else (_SUM_AFTER, _bounds(since))
+    return (_SUM_ALL, {}) if since is None else (_SUM_AFTER, _parameters(since))
 
 
-def _bounds(since: int) -> dict[str, int]:
-    """Return the bounds of each level for a moment."""
-    low, values = since + 1, dict[str, int]()
-    for level, longer in pairwise((0, *_LEVELS)):
-        step = longer - level
-        high = -(-low >> step)  # the first of the longer stretches that begins there or later
-        values |= {f"from_{level}": low, f"to_{level}": high << step}
-        low = high
-    return values | {f"from_{_LEVELS[-1]}": low}
+def _parameters(since: int) -> dict[str, int]:
+    """Return the parameters of `_SUM_AFTER` for a moment: the bounds of the rows, and of each level."""
+    sides = zip((0, *LEVELS), bounds(since), strict=True)
+    return {
+        f"{side}_{level}": bound
+        for level, both in sides
+        for side, bound in zip(("from", "to"), both, strict=True)
+        if bound is not None
+    }
+
+
+def to_dollars(whole: int, rest: int) -> Decimal:
+    """Return a sum, in two parts, as US dollars."""
+    return from_trillionths(int(whole) * _MILLION + int(rest))

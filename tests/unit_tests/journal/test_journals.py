@@ -27,9 +27,9 @@ from langchain_nebula_video import (
     TaskFailedError,
     TaskTimeoutError,
 )
-from langchain_nebula_video.journal import EntryState, Journal
+from langchain_nebula_video.journal import EntryState, Journal, Repeats
 from tests.conftest import KEY, FakeClock, Gateway, MakeClient, failed, jpeg, running, settle, submitted, succeeded
-from tests.journals import JournalContract, entry
+from tests.journals import LATER, MOMENT, JournalContract, entry
 from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
@@ -389,6 +389,59 @@ def test_a_memory_journal_unpickled_elsewhere_begins_with_the_entries_it_had() -
     pickled = pickle.dumps(journal)
     del journal
     assert pickle.loads(pickled).find(key="a") == entry(key="a")
+
+
+# --- a journal in memory does not grow ---
+
+
+DONE: dict[str, Any] = {
+    "state": EntryState.SUCCEEDED,
+    "task_id": "t",
+    "billed_usd": Decimal("0.369"),
+    "scopes": ("run",),
+}
+
+
+@pytest.mark.parametrize("unpickled", [False, True])
+def test_what_is_of_no_more_use_goes_from_memory_and_its_cost_stays(unpickled: bool) -> None:
+    journal = MemoryJournal()
+    journal.reserve(entry(id="1", **DONE), None)
+    tomorrow = MOMENT + timedelta(days=1)
+    journal.reserve(entry(id="2", created_at=tomorrow, scopes=("run",)), None)
+    if unpickled:
+        pickled = pickle.dumps(journal)
+        del journal
+        journal = pickle.loads(pickled)
+    assert [found.id for found in journal.entries()] == ["2"]
+    assert journal.find(gateway="nebula", task_id="t") is None
+    for scope in (None, "run"):
+        assert journal.spent(scope=scope) == Decimal("0.738")
+        assert journal.spent(MOMENT - timedelta(microseconds=1), scope=scope) == Decimal("0.738")
+        assert journal.spent(MOMENT, scope=scope) == Decimal("0.369")
+    with pytest.raises(BudgetExceededError):
+        journal.reserve(entry(id="3", created_at=tomorrow), Budget("1"))
+
+
+@each_row(
+    "fields",
+    [
+        {"key": "a"}, {"abandoned": True}, {"holder": "b", "held_until": LATER}, {"state": EntryState.RUNNING},
+        {"state": EntryState.UNCONFIRMED}, {"model": "viduq3p-720p-offpeak"},
+    ],
+)  # fmt: skip
+def test_what_may_still_be_of_use_stays_in_memory(fields: dict[str, Any]) -> None:
+    journal = MemoryJournal()
+    first = journal.reserve(entry(id="1", **{**DONE, **fields}), None)
+    journal.reserve(entry(id="2", created_at=MOMENT + timedelta(days=1)), None)
+    assert journal.find(gateway="nebula", task_id="t") == first
+
+
+def test_an_adopted_key_keeps_its_entry_in_memory() -> None:
+    journal = MemoryJournal()
+    journal.reserve(entry(id="1", **{**DONE, "abandoned": True}), None)
+    assert journal.reserve(entry(id="2", key="b"), None, repeats=Repeats()).id == "1"
+    journal.reserve(entry(id="3", created_at=MOMENT + timedelta(days=1)), None)
+    assert journal.reserve(entry(id="4", key="b", created_at=MOMENT + timedelta(days=9)), None).id == "1"
 
 
 # --- cancelling many ---

@@ -217,4 +217,4 @@ def test_a_journal_file_that_breaks_in_mid_task_does_not_say_that_nothing_was_sp
 
 def test_every_method_of_a_journal_that_a_paid_task_uses_is_tried_here() -> None:
     public = {name for name, _ in inspect.getmembers(MemoryJournal, inspect.isfunction) if not name.startswith("_")}
-    assert public - {*METHODS} == {"spent", "sweep", "close"}
+    assert public - {*METHODS} == {"summarize", "spent", "sweep", "close"}
