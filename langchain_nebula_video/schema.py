@@ -238,6 +238,8 @@ class _TaskData(_StoredRecord):
     request_id: str | None = None
     reused: bool = False
     """Whether an earlier identical request has paid for it: this call joined its task, and nothing was paid again."""
+    image_notes: tuple[str, ...] = ()
+    """What `fit` changed in the images that this call sent, and what to know of them; each begins with its field."""
     warning: str | None = None
     """What to know of the money besides the cost: for example that the gateway may have made a second task."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)

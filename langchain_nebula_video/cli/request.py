@@ -68,6 +68,6 @@ def build_order(output: Output, options: opt.RequestOptions, factory: ClientFact
     request["reference_images"] = tuple(map(parse_image, options.reference_images or ()))
     ratio = factory.payment.group_ratio
     order = make_order(build_request(None, request), offer, Decimal(1) if ratio is None else ratio, None, fit=fit)
-    for image in (image for images in order.images.values() for image in images if image.changes):
-        output.print_message(f"The image was made to fit: {', '.join(image.changes)}.")
+    for note in order.image_notes:
+        output.print_message(f"{note}.")
     return order

@@ -40,6 +40,8 @@ def video_result(video: Video, save_error: str | None = None, *, url_in_content:
         facts["path"] = video.path
     if save_error is not None:
         facts["save_error"] = save_error
+    if video.image_notes:
+        facts["image_notes"] = list(video.image_notes)
     if video.warning is not None:
         facts["warning"] = video.warning
     if video.reused:
@@ -62,6 +64,7 @@ def task_result(task: Task, **more: Any) -> ToolResult:
         "cost_usd": 0.0 if free else None if task.cost.usd is None else float(task.cost.usd),
         "progress": task.progress,
         "reason": ": ".join(part for part in (task.code, task.reason) if part) or None,
+        "image_notes": list(task.image_notes) or None,
         "warning": task.warning,
         **more,
     }

@@ -55,8 +55,7 @@ class Finisher:
                 video = await self._journaled_video(entry)
                 if video is None:
                     video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, reporter))
-            if task.reused:  # an error while saving has the video too
-                video = video.model_copy(update={"reused": True})
+            video = tasks.as_of_call(video, task)  # an error while saving has the video too
             if save_to is not None and not await self._is_saved(video):
                 with tasks.journal_errors_about(task.task_id, paid=True):
                     video = await self._save_once(video, entry, save_to, lease, deadline, reporter)
@@ -73,7 +72,7 @@ class Finisher:
         if entry is not None and (entry.abandoned or task.reused):  # its first caller may have given up meanwhile
             await self._take_over(entry)
         await lease.release()
-        return video.model_copy(update={"reused": True}) if task.reused else video
+        return tasks.as_of_call(video, task)
 
     async def download(
         self, video: Video, entry: Entry | None, save_to: str | Path, on_progress: OnProgress | None

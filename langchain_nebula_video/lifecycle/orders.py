@@ -49,6 +49,16 @@ class Order:
         return expected_size(self.request.resolution, self.request.duration, self.offer.model.fps)
 
     @property
+    def image_notes(self) -> tuple[str, ...]:
+        """What was done to the images, and what to know of them; each note begins with the field."""
+        found = (
+            (f"{name}[{at}]" if name == _REFERENCES_FIELD else name, image)
+            for name, images in self.images.items()
+            for at, image in enumerate(images)
+        )
+        return tuple(f"{name}: {', '.join(image.notes)}" for name, image in found if image.notes)
+
+    @property
     def digest(self) -> str:
         """A short hash of the summary."""
         text = json.dumps(self.summary, sort_keys=True, default=str)
@@ -107,12 +117,10 @@ def make_order(
         name: tuple(prepare_image(image, limits, folder=folder, local_names=local_names, fit=fit) for image in images)
         for name, images in given.items()
     }
-    for changed in (image for images in found.values() for image in images if image.changes):
-        logger.info("the image was made to fit: %s", ", ".join(changed.changes))
     fields = request.model_dump(exclude={*_FRAME_FIELDS, _REFERENCES_FIELD})
     asked = {name: value for name, value in fields.items() if value is not None and value is not False}
     digests = {name: [image.digest for image in images] for name, images in found.items()}
-    return Order(
+    order = Order(
         request=request,
         offer=offer,
         images=found,
@@ -122,6 +130,9 @@ def make_order(
         },
         cost=offer.estimate(request, group_ratio),
     )
+    for note in order.image_notes:
+        logger.info("%s", note)
+    return order
 
 
 def check_time_left(now: float, latest: float) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "ENTRY_STATES",
     "IN_DOUBT_NOTE",
     "amount_at_risk",
+    "as_of_call",
     "journal_errors_about",
     "journal_errors_cost",
     "merge_snapshot",
@@ -150,12 +151,17 @@ def task_to_video(task: Task) -> Video:
     return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
+def as_of_call(video: Video, task: Task) -> Video:
+    """Return the video with what is true of this call alone, and so not in the journal."""
+    return video.model_copy(update={"reused": task.reused or video.reused, "image_notes": task.image_notes})
+
+
 def video_to_json(video: Video) -> dict[str, Any]:
     """Return the video for the journal, without the raw answer and without the content of a `data:` URI.
 
-    Nor does it say `reused`: that is true of a call, and not of the video.
+    Nor does it say what is true of a call, and not of the video: `reused`, `image_notes`.
     """
-    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw", "reused"})
+    data: dict[str, Any] = video.model_dump(mode="json", exclude={"raw", "reused", "image_notes"})
     if video.url[:5].lower() == "data:":
         data["url"] = ""
     return data

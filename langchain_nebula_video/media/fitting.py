@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.formats import KINDS, MIME_TYPES, detect_format, unsupported_error
 from langchain_nebula_video.media.inspection import inspect_image
-from langchain_nebula_video.media.pixels import flatten_to_rgb, has_alpha, is_opaque, to_eight_bits, upright
+from langchain_nebula_video.media.pixels import flatten_to_rgb, has_alpha, is_opaque, is_wide, upright
 from langchain_nebula_video.media.refusals import FIT_EXTRA, unusable
 from langchain_nebula_video.media.validation import check_size, find_factor, scale_size
 
@@ -56,12 +56,15 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
             changes += _first_changes(name, image, limits)
         else:
             image = source
-        image = _reshape(image, limits, changes)
-        if has_alpha(image) and not limits.alpha:
+        shaped = _reshape(image, limits, changes)
+        is_kept = isinstance(source, bytes) and not changes and len(source) <= limits.max_bytes
+        if has_alpha(image) and not (is_kept and limits.alpha):
             changes.append("its alpha channel dropped" if is_opaque(image) else "put on white")
-        if isinstance(source, bytes) and not changes and len(source) <= limits.max_bytes:
+        elif is_kept:
             return FittedImage(source, ())
-        data = _compress(flatten_to_rgb(image), limits)
+        data, size = _compress(flatten_to_rgb(shaped), limits)
+        if size != shaped.size:
+            changes.append(f"scaled to {size[0]} x {size[1]} pixels")
     except InvalidRequestError:
         raise
     except ImportError as error:
@@ -125,35 +128,27 @@ def _reshape(image: Any, limits: ImageLimits, changes: list[str]) -> Any:
         return turned
     factor = find_factor(width, height, limits)
     if factor is None:
-        is_wide = to_eight_bits(turned) is not turned
-        check_size(width, height, limits, alpha=has_alpha(turned), has_line=not is_wide)  # raises, with how to pad it
+        check_size(width, height, limits, alpha=has_alpha(turned), has_line=not is_wide(turned))  # says how to pad it
         return turned
     size = scale_size(width, height, factor)
     changes.append(f"scaled from {width} x {height} to {size[0]} x {size[1]} pixels")
-    return _smooth(turned).resize(size)
+    # Scaling mixes pixels, so what is transparent goes first: it may hide any colour.
+    return flatten_to_rgb(turned).resize(size)
 
 
-def _smooth(image: Any) -> Any:
-    """Return an image in a mode in which Pillow mixes pixels when it scales: not one of palettes."""
-    image = to_eight_bits(image)
-    if image.mode in {"1", "P", "PA"}:
-        return image.convert("RGBA" if has_alpha(image) else "RGB")
-    return image
-
-
-def _compress(image: Any, limits: ImageLimits) -> bytes:
-    """Write JPEG: of less quality, then of less size, until it fits."""
+def _compress(image: Any, limits: ImageLimits) -> tuple[bytes, tuple[int, int]]:
+    """Write JPEG: of less quality, then of less size, until it fits. Return it with its size."""
     for quality in _QUALITIES:
         data = _jpeg(image, quality)
         if len(data) <= limits.max_bytes:
-            return data
+            return data, image.size
     while len(data) > limits.max_bytes:
         size = scale_size(image.width, image.height, _SHRINK)
         if not limits.allow_size(*size):
             raise unusable(f"The image cannot be made smaller than {limits.max_bytes:,} bytes.", "Give another one.")
         image = image.resize(size)
         data = _jpeg(image, _QUALITIES[-1])
-    return data
+    return data, image.size
 
 
 def _jpeg(image: Any, quality: int) -> bytes:
@@ -171,7 +166,7 @@ def encode_pil(image: Any, limits: ImageLimits) -> bytes:
     data = b""
     try:
         image = upright(image)
-        check_size(image.width, image.height, limits, alpha=has_alpha(image))
+        check_size(image.width, image.height, limits, alpha=has_alpha(image), has_line=not is_wide(image))
         for image_format in [name for name in ("PNG", "JPEG") if name in limits.formats] or limits.formats[:1]:
             as_is = image_format == "PNG" and image.mode in _PNG_MODES and (limits.alpha or not has_alpha(image))
             buffer = io.BytesIO()

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+_ANIMATED = "animated: a gateway takes its first picture, or refuses it"
+
+
 @dataclass(frozen=True, slots=True)
 class WireImage:
     """An image, ready to be sent."""
@@ -59,6 +62,11 @@ class WireImage:
         if self.data is None:
             return self.url or ""
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to it, and what to know of it."""
+        return (*self.changes, *([_ANIMATED] if self.is_animated else []))
 
     def __repr__(self) -> str:
         return f"WireImage({self.digest})"

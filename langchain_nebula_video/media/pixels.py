@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["flatten_to_rgb", "has_alpha", "is_opaque", "to_eight_bits", "upright"]
+__all__ = ["flatten_to_rgb", "has_alpha", "is_opaque", "is_wide", "upright"]
 
 _WIDE_MODES = ("I", "F")
 """Pillow's modes with more than 8 bits a channel begin so."""
@@ -38,7 +38,7 @@ def is_opaque(image: Any) -> bool:
 def flatten_to_rgb(image: Any) -> Any:
     """Convert to RGB on a white background. Transparent pixels may hide any colour."""
     keeps_profile = image.mode in {"RGB", "RGBA"}  # the colour profile of another mode would not fit
-    image = to_eight_bits(image)
+    image = _to_eight_bits(image)
     if has_alpha(image):
         layer = image.convert("RGBA")
         layer.info.pop("transparency", None)  # a stale value would be written into the file
@@ -52,13 +52,18 @@ def flatten_to_rgb(image: Any) -> Any:
     return flat
 
 
-def to_eight_bits(image: Any) -> Any:
+def is_wide(image: Any) -> bool:
+    """Whether pixels of a PIL image have more than 8 bits a channel."""
+    return str(image.mode).startswith(_WIDE_MODES)
+
+
+def _to_eight_bits(image: Any) -> Any:
     """Scale wide pixels to 0 to 255. Pillow's own `convert` clips them instead.
 
     Raises:
         InvalidRequestError: the pixels are no finite numbers.
     """
-    if not str(image.mode).startswith(_WIDE_MODES):
+    if not is_wide(image):
         return image
     floats = image.convert("F")
     lowest, highest = floats.getextrema()
