@@ -15,7 +15,7 @@ from typing import Any
 from langchain_nebula_video.saving.local import STALE_SECONDS, remove_stale_parts
 from langchain_nebula_video.saving.names import numbered_names
 from langchain_nebula_video.saving.secrets import SecretUrl, is_container_at_account, redact
-from langchain_nebula_video.saving.stores import may_be_taken, open_filesystem, store_kind
+from langchain_nebula_video.saving.stores import look_up, may_be_taken, open_filesystem, store_kind
 
 __all__ = ["RemoteTarget"]
 
@@ -96,7 +96,7 @@ class RemoteTarget:
     def _is_free(self, name: str) -> bool:
         """Return whether the name is unused. Any error but `FileNotFoundError` is raised."""
         try:
-            self._filesystem.info(name)
+            look_up(self._filesystem, name)
         except FileNotFoundError:
             return True
         return False
@@ -105,7 +105,7 @@ class RemoteTarget:
         """Upload the file; `False`: another process has used the name meanwhile. Never removes what has the name."""
         try:
             if self._kind.has_buckets:  # makedirs would create the bucket that a typing error names
-                self._kind.put(self._filesystem, str(part), name)
+                self._kind.upload(self._filesystem, str(part), name)
             elif not self._put_beside(part, name):
                 return False
         except Exception as error:
@@ -122,7 +122,7 @@ class RemoteTarget:
         store.makedirs(folder, exist_ok=True)
         self._remove_stale_uploads(folder)
         try:
-            self._kind.put(store, str(part), upload)
+            self._kind.upload(store, str(part), upload)
             self._check_size(part, upload)
             if renamed := self._is_free(name):
                 self._kind.give_name(store, upload, name)
@@ -158,11 +158,11 @@ class RemoteTarget:
                     store.rm_file(found["name"])
 
     def _check_size(self, part: Path, name: str) -> None:
-        if self._filesystem.size(name) != part.stat().st_size:
+        if look_up(self._filesystem, name)["size"] != part.stat().st_size:
             raise OSError(0, "what arrived there is not as long as what was sent")
 
     def _has_same_bytes(self, part: Path, name: str) -> bool:
-        if self._filesystem.size(name) != part.stat().st_size:
+        if look_up(self._filesystem, name)["size"] != part.stat().st_size:
             return False
         with self._filesystem.open(name, "rb", block_size=_READ_BYTES) as remote, part.open("rb") as local:
             while piece := local.read(_READ_BYTES):

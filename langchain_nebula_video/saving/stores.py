@@ -11,24 +11,53 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.secrets import redact
 
-__all__ = ["SCHEMES", "StoreKind", "may_be_taken", "open_filesystem", "store_kind"]
+__all__ = ["SCHEMES", "StoreKind", "look_up", "may_be_taken", "open_filesystem", "store_kind"]
 
 _EXTRA = 'pip install "langchain-nebula-video[storage]"'
 _READ_ONLY = frozenset({"http", "https", "data", "github", "git", "zip", "tar"})
+_MAX_OSS_BYTES = 5 * 1024**3
+"""Of one request: https://www.alibabacloud.com/help/en/oss/developer-reference/putobject (2026-11)."""
 _PART_BYTES = 8 * 1024 * 1024
 """Of an upload in parts. The defaults of the packages keep up to 400 MB of a video in memory."""
 
+Upload = Callable[[Any, str, str], None]
+"""Uploads a file: called with the file system, the file's path on this machine and the name."""
 GiveName = Callable[[Any, str, str], None]
 """Gives an uploaded file its name: called with the file system, the upload's name and the name."""
+
+
+def _upload_with(**options: Any) -> Upload:
+    """Upload with these options of `put_file`, each given if the package's version has it."""
+
+    def upload(store: Any, path: str, name: str) -> None:
+        known = inspect.signature(store.put_file).parameters
+        store.put_file(path, name, **{option: value for option, value in options.items() if option in known})
+
+    return upload
+
+
+_upload_plainly = _upload_with(mode="create")
+
+
+def _upload_to_oss(store: Any, path: str, name: str) -> None:
+    """Upload in one request, which streams the file.
+
+    An upload in parts would not heed the header when it ends, and its parts stay if the process dies.
+    """
+    in_parts = Path(path).stat().st_size >= importlib.import_module("oss2").defaults.multiget_threshold
+    options = {"multipart_threshold": _MAX_OSS_BYTES} if in_parts else {}
+    store.put_file(path, name, headers={"x-oss-forbid-overwrite": "true"}, **options)
 
 
 def _rename(store: Any, upload: str, name: str) -> None:
@@ -59,21 +88,12 @@ class StoreKind:
     has_buckets: bool = False
     """Whether the first part of a path is a bucket. Then folders need not be made, and a file is there when its upload
     is complete. Elsewhere a file is uploaded beside its name."""
-    options: Mapping[str, Any] = field(default_factory=lambda: {"mode": "create"})
-    """Options of `put_file`, each given if the package's version has it."""
-    more_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `put_file` that its signature does not name."""
+    upload: Upload = _upload_plainly
     give_name: GiveName = _rename
     has_users: bool = False
     """Whether a URL may name a user, and the file is found only with that user."""
     setup: str = "Check the name, the credentials, and that they may write there."
     """What to check if nothing can be saved."""
-
-    def put(self, store: Any, path: str, name: str) -> None:
-        """Upload a file of this machine."""
-        known = inspect.signature(store.put_file).parameters
-        options = {option: value for option, value in self.options.items() if option in known}
-        store.put_file(path, name, **options, **self.more_options)
 
 
 # webdav4: "already exists"; OSS: FileAlreadyExists; S3, while another upload ends: ConditionalRequestConflict; s3fs
@@ -88,29 +108,26 @@ def may_be_taken(error: Exception) -> bool:
 
 _S3 = StoreKind(
     has_buckets=True,
-    # If-None-Match: s3fs since 2024.12. It reads a file below two parts at once.
-    options={"mode": "create", "chunksize": _PART_BYTES, "max_concurrency": 2},
+    # If-None-Match. A file of less than two parts is read at once.
+    upload=_upload_with(mode="create", chunksize=_PART_BYTES, max_concurrency=2),
     setup="Check the bucket's name, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), the region in "
     "AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL if the bucket is not Amazon's.",
 )
 _GOOGLE = StoreKind(
     has_buckets=True,
-    options={"mode": "create", "chunksize": _PART_BYTES},  # ifGenerationMatch=0
+    upload=_upload_with(mode="create", chunksize=_PART_BYTES),  # ifGenerationMatch=0
     setup="Check the bucket's name, and the credentials: gcloud auth application-default login, or "
     "GOOGLE_APPLICATION_CREDENTIALS.",
 )
 _AZURE = StoreKind(
     has_buckets=True,
-    options={"overwrite": False, "max_concurrency": 1},  # its `mode` is not in its signature
+    upload=_upload_with(overwrite=False, max_concurrency=1),  # its `mode` is not in its signature
     setup="Check the container's name, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or "
     "AZURE_STORAGE_CONNECTION_STRING.",
 )
 _OSS = StoreKind(
     has_buckets=True,
-    options={},
-    # One request, which streams the file: uploads in parts stay there unfinished if the process dies.
-    # https://www.alibabacloud.com/help/en/oss/developer-reference/putobject (2026-11)
-    more_options={"headers": {"x-oss-forbid-overwrite": "true"}, "multipart_threshold": 5 * 1024**3},
+    upload=_upload_to_oss,
     setup="Check the bucket's name, OSS_ENDPOINT (such as https://oss-cn-hangzhou.aliyuncs.com), FSSPEC_OSS_KEY and "
     "FSSPEC_OSS_SECRET.",
 )
@@ -143,6 +160,17 @@ def store_kind(url: str, store: Any) -> StoreKind:
     """Return what is known of the store of a URL."""
     protocols = (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)
     return next((_KINDS[name] for name in (_scheme(url), *protocols) if name in _KINDS), _OTHER)
+
+
+def look_up(store: Any, name: str) -> dict[str, Any]:
+    """Return what the store says of a file now. Some packages remember a listing for good.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    store.invalidate_cache(store._parent(name))  # noqa: SLF001 as fsspec's own implementations do
+    found: dict[str, Any] = store.info(name)
+    return found
 
 
 def _scheme(url: str) -> str:

@@ -25,7 +25,7 @@ from langchain_nebula_video.saving.names import (
 )
 from langchain_nebula_video.saving.remote import RemoteTarget
 from langchain_nebula_video.saving.secrets import with_password
-from langchain_nebula_video.saving.stores import open_filesystem
+from langchain_nebula_video.saving.stores import look_up, open_filesystem
 from langchain_nebula_video.saving.trial import local_folder, nearest_folder
 from langchain_nebula_video.schema import Video
 
@@ -100,7 +100,7 @@ def exists(name: str, save_to: str | Path | None = None) -> bool:
         if not is_url(name):
             return to_path(name).stat().st_size > 0 and to_path(name).is_file()
         filesystem, path = open_filesystem(with_password(name, save_to))
-        found = filesystem.info(path)
+        found = look_up(filesystem, path)
         return bool(found["type"] == "file" and found.get("size") != 0)
     except (FileNotFoundError, NotADirectoryError):
         return False

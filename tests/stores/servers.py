@@ -14,11 +14,34 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.environments import NotInstalledError, node_package
+from tests.environments import NotInstalledError, environment, node_package
 
-__all__ = ["STORES", "Store"]
+__all__ = ["HERE", "STORES", "Store", "store_python"]
+
+HERE = frozenset({"local", "s3"})
+"""Stores whose packages are in the tests' own environment."""
+_PINS = (
+    "adlfs==2026.8.0",
+    "gcsfs==2026.10.1",
+    "gcp-storage-emulator==2026.7.19",
+    "ossfs==2025.5.0",
+    "sshfs==2026.8.0",
+    "universal-pathlib==0.3.10",
+    "webdav4==0.11.0",
+    "wsgidav==4.4.0",
+    "cheroot==11.1.2",
+)
 
 _PATIENCE = 30.0
+
+
+def store_python(name: str) -> Path:
+    """Return a Python that has the packages of a store.
+
+    Raises:
+        NotInstalledError: they are not there.
+    """
+    return Path(sys.executable) if name in HERE else environment("stores", _PINS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +173,15 @@ def _gcs(folder: Path) -> Iterator[Store]:
         yield Store(url="gs://videos/made", missing="gs://vidoes/made", env=env)
 
 
+@contextlib.contextmanager
+def _oss(folder: Path) -> Iterator[Store]:
+    port = _free_port()
+    command = [sys.executable, str(Path(__file__).with_name("oss.py")), str(port), "videos"]
+    with _running(command, port, folder):
+        env = {"OSS_ENDPOINT": f"http://127.0.0.1:{port}", "FSSPEC_OSS_KEY": "example", "FSSPEC_OSS_SECRET": "example"}
+        yield Store(url="oss://videos/made", missing="oss://vidoes/made", env=env)
+
+
 _SSHD_CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
@@ -197,6 +229,7 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Store]]] = 
     "s3": _s3,
     "azure": _azure,
     "gcs": _gcs,
+    "oss": _oss,
     "sftp": _sftp,
     "webdav": _webdav,
 }
