@@ -12,8 +12,9 @@ from langchain_nebula_video.transport.proxies import EnvironmentProxy
 __all__ = ["HTTP2_HINT", "connection_error"]
 
 HTTP2_HINT = "If this happens each time, the gateway's front may speak HTTP/2 only: set http2=True."
-# The words of httpcore 1.0 about a proxy that speaks HTTP, and about one that speaks SOCKS.
-_WANTS_PASSWORD = re.compile(r"^407|NO ACCEPTABLE METHODS|USERNAME/PASSWORD", re.IGNORECASE)
+# The words of httpcore 1.0 about a proxy that speaks HTTP, and about one that speaks SOCKS. tinyproxy 1.11 answers a
+# wrong password with 401.
+_WANTS_PASSWORD = re.compile(r"^40[17]|NO ACCEPTABLE METHODS|USERNAME/PASSWORD", re.IGNORECASE)
 
 
 def connection_error(error: BaseException, why: str, host: str, proxy: EnvironmentProxy | None) -> NotSentError:

@@ -6,15 +6,14 @@ import contextlib
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.environments import NotInstalledError, environment, node_package
+from tests.programs import free_port, running
 
 __all__ = ["HERE", "STORES", "Store", "store_python"]
 
@@ -31,8 +30,6 @@ _PINS = (
     "wsgidav==4.4.0",
     "cheroot==11.1.2",
 )
-
-_PATIENCE = 30.0
 
 
 def store_python(name: str) -> Path:
@@ -68,47 +65,6 @@ class Store:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run a server until the block is left. It listens when the block begins."""
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **(env or {})},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
-    try:
-        _wait_until_it_listens(process, port, log)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"the server does not listen: {log.read_text(errors='replace')[-500:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
 def _local(folder: Path) -> Iterator[Store]:
     yield Store(url=str(folder / "videos"), missing="", folder=folder / "videos")
 
@@ -117,7 +73,7 @@ def _local(folder: Path) -> Iterator[Store]:
 def _s3(folder: Path) -> Iterator[Store]:
     import boto3
 
-    port = _free_port()
+    port = free_port()
     env = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
@@ -126,7 +82,7 @@ def _s3(folder: Path) -> Iterator[Store]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, port, folder):
+    with running(command, port, folder):
         client = boto3.client(
             "s3",
             endpoint_url=env["AWS_ENDPOINT_URL"],
@@ -147,13 +103,13 @@ def _azure(folder: Path) -> Iterator[Store]:
     from azure.storage.blob import BlobServiceClient
 
     program = node_package("azurite", "3.37.0") / "azurite-blob"
-    port = _free_port()
+    port = free_port()
     command = [str(program), "--blobPort", str(port), "--inMemoryPersistence", "--skipApiVersionCheck", "--silent"]
     connection = (
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
         f"AccountKey={_AZURITE_KEY};BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
     )
-    with _running(command, port, folder):
+    with running(command, port, folder):
         BlobServiceClient.from_connection_string(connection).create_container("videos")
         env = {"AZURE_STORAGE_CONNECTION_STRING": connection}
         yield Store(url="az://videos/made", missing="az://vidoes/made", env=env)
@@ -161,10 +117,10 @@ def _azure(folder: Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _gcs(folder: Path) -> Iterator[Store]:
-    port = _free_port()
+    port = free_port()
     program = Path(sys.executable).with_name("gcp-storage-emulator")
     command = [str(program), "start", "--host", "127.0.0.1", "--port", str(port), "--in-memory"]
-    with _running([*command, "--default-bucket", "videos"], port, folder):
+    with running([*command, "--default-bucket", "videos"], port, folder):
         env = {
             "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
             "FSSPEC_GS_TOKEN": "anon",
@@ -175,9 +131,9 @@ def _gcs(folder: Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _oss(folder: Path) -> Iterator[Store]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("oss.py")), str(port), "videos"]
-    with _running(command, port, folder):
+    with running(command, port, folder):
         env = {"OSS_ENDPOINT": f"http://127.0.0.1:{port}", "FSSPEC_OSS_KEY": "example", "FSSPEC_OSS_SECRET": "example"}
         yield Store(url="oss://videos/made", missing="oss://vidoes/made", env=env)
 
@@ -202,24 +158,24 @@ def _sftp(folder: Path) -> Iterator[Store]:
         raise NotInstalledError("sshd is not installed (apt-get install openssh-server)")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # it insists on it
-    port = _free_port()
+    port = free_port()
     (folder / ".ssh").mkdir()
     for key in (folder / "host_key", folder / ".ssh" / "id_ed25519"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     (folder / "sshd_config").write_text(_SSHD_CONFIG.format(port=port, folder=folder))
     (folder / "made").mkdir()
-    with _running([program, "-D", "-e", "-f", str(folder / "sshd_config")], port, folder):
+    with running([program, "-D", "-e", "-f", str(folder / "sshd_config")], port, folder):
         url = f"sftp://{getpass.getuser()}@127.0.0.1:{port}{folder}/made"
         yield Store(url=url, missing="", env={"HOME": str(folder)}, folder=folder / "made")
 
 
 @contextlib.contextmanager
 def _webdav(folder: Path) -> Iterator[Store]:
-    port = _free_port()
+    port = free_port()
     (folder / "files").mkdir()
     program = Path(sys.executable).with_name("wsgidav")
     command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--root", str(folder / "files")]
-    with _running([*command, "--auth", "anonymous"], port, folder):
+    with running([*command, "--auth", "anonymous"], port, folder):
         env = {"FSSPEC_WEBDAV_BASE_URL": f"http://127.0.0.1:{port}"}
         yield Store(url="webdav://made", missing="", env=env, folder=folder / "files" / "made")
 

@@ -1,0 +1,12 @@
+"""The addresses of the two namespaces."""
+
+PROXY, MACHINE = "10.77.0.1", "10.77.0.2"
+FRONT = "11.22.33.44"
+"""A public address, to which the machine has no route."""
+MADE_UP, MADE_UP_NETWORK = "198.18.0.5", "198.18.0.0/15"
+"""What the name server answers for every name, like a proxy program does, and where that program listens."""
+GATEWAY = "gw.example.test"
+VENDOR, STORAGE = "dashscope.aliyuncs.com", "dashscope-result-bj.oss-cn-beijing.aliyuncs.com"
+"""A vendor, and its storage as its row knows it."""
+OWN, FILES = "own.example.test", "files.example.test"
+"""A gateway, and its storage, of which its row knows nothing."""
