@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -47,16 +48,22 @@ def resolve_base_url(gateway: Gateway, option: str | None, *, allow_http: bool =
     named = next(((name, url) for name in variables if (url := os.environ.get(name))), None)
     if option or named:
         name, url = ("base_url", option) if option else named or ("", "")
-        found = parse_url(url, name, gateway, allow_http=allow_http)
-        _check_region(found, name, gateway)
-    elif gateway.base_url is not None:
-        found = parse_url(gateway.base_url, f"The address of {gateway.name!r}", gateway, allow_http=allow_http)
-    else:
+        return _resolve(url, name, gateway, allow_http=allow_http)
+    if gateway.base_url is None:
         like = f", like {gateway.url_form}" if gateway.url_form else ""
         raise InvalidRequestError(
             f"The gateway {gateway.name!r} has no address of its own.",
             hint=f"Set {gateway.url_variable} or pass base_url=…{like}.",
         )
+    return _resolve(gateway.base_url, None, gateway, allow_http=allow_http)
+
+
+@functools.lru_cache(maxsize=256)  # it is asked for at each answer
+def _resolve(url: str, name: str | None, gateway: Gateway, *, allow_http: bool) -> str:
+    """Return the checked base URL of a gateway; `name`: the option or variable that it comes from, if there is one."""
+    found = parse_url(url, name or f"The address of {gateway.name!r}", gateway, allow_http=allow_http)
+    if name is not None:
+        _check_region(found, name, gateway)
     # Vendors' clients want a URL that ends in the path of an API. Here the protocols' paths begin with it.
     scheme, slashes, rest = found.partition("://")
     root = next((root for root in (gateway.api_root, *gateway.other_roots) if rest.endswith(root)), "")

@@ -6,6 +6,7 @@ a dead process is taken over.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -39,8 +40,13 @@ _working: set[str] = set()
 
 def new_holder() -> str:
     """Return a unique name for one call: host, process id, and the process's start with a random part."""
-    process = os.getpid()
-    return f"{_host_id()}:{process}:{_start_of(process)}-{uuid.uuid4().hex[:12]}"
+    return f"{_own_name(os.getpid())}-{uuid.uuid4().hex[:12]}"
+
+
+@functools.lru_cache(maxsize=1)
+def _own_name(process: int) -> str:
+    """Return the name of this process. It is read once in each: a child of a fork has another number."""
+    return f"{_host_id()}:{process}:{_start_of(process)}"
 
 
 @contextmanager
@@ -142,6 +148,11 @@ class Lease:
         self._renew_at = now + sleep + LEASE_DURATION / 2 if found else None
         return found is not None
 
+    @property
+    def renew_at(self) -> datetime | None:
+        """From when on it wants to be renewed; `None`: it is not held."""
+        return self._renew_at
+
     async def acquire(self, deadline: float, on_wait: Callable[[], Awaitable[object]]) -> Entry | None:
         """Wait for the lease and return the reloaded entry; `None`: another call held it until the deadline.
 
@@ -192,11 +203,12 @@ def keep_lease(context: Context, entry: Entry) -> AbstractAsyncContextManager[Ke
     assert entry.holder is not None  # noqa: S101 for the type checker
     lease = Lease(context, entry, entry.holder)
 
-    async def renew() -> None:
+    async def renew() -> datetime | None:
         try:
             await lease.renew()
         except Exception as error:  # noqa: BLE001 whatever a journal raises
             logger.debug("the lease of a waiting submit was not renewed: %s", error)
+        return lease.renew_at
 
     return context.runtime.keep_alive(renew)
 

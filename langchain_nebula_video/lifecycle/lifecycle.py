@@ -32,7 +32,7 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.finishing import Finisher
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
 from langchain_nebula_video.lifecycle.options import Options
-from langchain_nebula_video.lifecycle.orders import Order, order_for
+from langchain_nebula_video.lifecycle.orders import Order, order_for, reads_files
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
@@ -248,5 +248,8 @@ class Lifecycle:
             await self.runtime.call(check_target, save_to)
         await self._publisher.check()
         offer = self.options.offer(request.model)
-        order = await self.runtime.call(order_for, self.options, request)
+        if reads_files(request):
+            order = await self.runtime.call(order_for, self.options, request)
+        else:
+            order = order_for(self.options, request)
         return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)

@@ -400,6 +400,8 @@ class Options(BaseModel):
 
     def raise_group_ratio(self, told: Decimal | None) -> None:
         """Count with the group ratio of an answer about a task from now on, if it is higher and believed."""
+        if told is None or told <= self.group_ratio:
+            return
         if self.believed_group_ratio(told) > self.current_group_ratio():
             self._group_ratios[self.account_id()] = self.believed_group_ratio(told)
 

@@ -21,12 +21,13 @@ from langchain_nebula_video.saving.trial import expected_size
 from langchain_nebula_video.schema import Cost, VideoRequest
 from langchain_nebula_video.transport import missed_turn_error
 
-__all__ = ["Order", "check_time_left", "make_order", "order_for"]
+__all__ = ["Order", "check_time_left", "make_order", "order_for", "reads_files"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
 _FRAME_FIELDS = ("image", "last_image")
 _REFERENCES_FIELD = "reference_images"
+_WEB = ("https://", "http://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class Order:
         offer = self.offer
         fields = offer.wire_fields(self.request)
         return protocol.build_submit(offer.wire_name, fields, images, frames=offer.model.frames)
+
+
+def reads_files(request: VideoRequest) -> bool:
+    """Whether making the order of a request may read or compute for long. That of web addresses does not."""
+    images = (*(getattr(request, name) for name in _FRAME_FIELDS), *request.reference_images)
+    return not all(image is None or (isinstance(image, str) and image.startswith(_WEB)) for image in images)
 
 
 def order_for(options: Options, request: VideoRequest) -> Order:

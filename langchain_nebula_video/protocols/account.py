@@ -36,7 +36,7 @@ class ModelList:
 
     def parse_models(self, reply: Reply) -> frozenset[str] | None:
         """See `AccountCalls`."""
-        rows = values.get_value(values.parse_json_object(reply.body), "data")
+        rows = values.get_value(reply.json, "data")
         if not isinstance(rows, list):
             return None
         return frozenset(name for row in rows[:_MAX_MODELS] if (name := values.get_text(row, "id")))
@@ -83,7 +83,7 @@ class NewApiAccount(ModelList):
 
     def parse_key_facts(self, reply: Reply, units_per_usd: Decimal) -> KeyFacts | None:
         """See `AccountCalls`."""
-        data = values.get_value(values.parse_json_object(reply.body), "data")
+        data = values.get_value(reply.json, "data")
         if not isinstance(data, Mapping):
             return None
         limited, unlimited = data.get("model_limits_enabled"), data.get("unlimited_quota")
@@ -108,7 +108,7 @@ class NewApiAccount(ModelList):
         """See `AccountCalls`."""
         if reply is None:
             return UNITS_PER_USD
-        return values.get_decimal(values.parse_json_object(reply.body), "data.quota_per_unit") or UNITS_PER_USD
+        return values.get_decimal(reply.json, "data.quota_per_unit") or UNITS_PER_USD
 
     def build_group_ratios(self) -> WireRequest | None:
         """See `AccountCalls`."""
@@ -116,7 +116,7 @@ class NewApiAccount(ModelList):
 
     def parse_group_ratios(self, reply: Reply) -> dict[str, Decimal] | None:
         """See `AccountCalls`."""
-        ratios = values.get_value(values.parse_json_object(reply.body), "group_ratio")
+        ratios = values.get_value(reply.json, "group_ratio")
         if not isinstance(ratios, Mapping):
             return None
         return {str(name): ratio for name in ratios if (ratio := values.get_decimal({"r": ratios[name]}, "r"))}
@@ -127,7 +127,7 @@ class NewApiAccount(ModelList):
 
     def parse_log(self, reply: Reply, units_per_usd: Decimal) -> list[Charge] | None:
         """See `AccountCalls`."""
-        body = values.parse_json_object(reply.body)
+        body = reply.json
         rows = values.get_value(body, "data")
         if rows is None and values.get_value(body, "success") is True:  # Go's empty list
             return []

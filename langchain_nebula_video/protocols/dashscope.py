@@ -111,7 +111,7 @@ class _DashScopeDirect(_DashScope):
         return WireRequest("GET", f"{_TASKS_PATH}/?{urlencode(fields)}")
 
     def parse_list(self, reply: Reply) -> tuple[list[ListedTask], int] | None:
-        body = parsing.parse_json_object(reply.body)
+        body = reply.json
         # The page on asynchronous tasks has `data` and `gmt_create`. Version 2 of Alibaba's SDK (2.0.2) reads `tasks`,
         # with rows like a fetched task.
         found = [rows for name in ("data", "tasks") if isinstance(rows := parsing.get_value(body, name), list)]
@@ -133,7 +133,7 @@ class _DashScopeDirect(_DashScope):
         return WireRequest("GET", f"/api/v1/uploads?{urlencode({'action': 'getPolicy', 'model': model})}")
 
     def parse_upload_policy(self, reply: Reply) -> UploadPolicy | None:
-        data = parsing.get_value(parsing.parse_json_object(reply.body), "data")
+        data = parsing.get_value(reply.json, "data")
         host, folder = _get_exact_string(data, "upload_host"), _get_exact_string(data, "upload_dir")
         form = {
             theirs: value

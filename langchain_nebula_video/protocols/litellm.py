@@ -71,7 +71,7 @@ class _LiteLLM(Videos):
 
     def names_other_task(self, reply: Reply, task_id: str) -> bool:
         """Compare the vendor's ids inside: the proxy completes an id that lacks a part of its own."""
-        body = parsing.parse_json_object(reply.body) or {}
+        body = reply.json or {}
         answered, asked = _vendor_task(parsing.get_text(body, "id") or ""), _vendor_task(task_id)
         if answered is not None and asked is not None:
             return answered != asked

@@ -7,17 +7,17 @@ The shapes come from the Nebula page, from the open-source gateway that Nebula a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_nebula_video.protocols.failures import find_error, says_error
 from langchain_nebula_video.protocols.values import (
+    BLANKS,
+    MAX_JSON_VALUES,
     find_time,
     get_decimal,
     get_text,
     get_value,
-    parse_json_object,
 )
 from langchain_nebula_video.schema import is_encodable
 
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_TASK_ID",
     "find_error",
     "find_lone_request_id",
+    "find_submitted",
     "find_task_id",
     "find_time",
     "get_decimal",
@@ -32,16 +33,10 @@ __all__ = [
     "get_value",
     "is_whole",
     "names_other_task",
-    "parse_json_object",
-    "parse_json_objects",
-    "parse_submitted",
 ]
 
 MAX_TASK_ID = 512
 """Characters."""
-_MAX_OBJECTS = 8
-"""JSON objects in one answer."""
-_BLANKS = re.compile("[\ufeff \\t\\r\\n]*")
 
 _TASK_ID_PATHS = (
     "task_id",
@@ -61,26 +56,12 @@ _OTHER_ID_PATHS = ("data.data.task_id", "data.data.id", "data.data.output.task_i
 """Where a fetch may have further ids: the vendor's task."""
 
 
-def parse_json_objects(body: bytes) -> list[dict[str, Any]]:
-    """Return the JSON objects of a body, which may hold several, one after the other."""
-    text = body.decode("utf-8", "replace")
-    found, end, decoder = [], 0, json.JSONDecoder()
-    for _ in range(_MAX_OBJECTS):
-        try:
-            value, end = decoder.raw_decode(text, _BLANKS.match(text, end).end())  # type: ignore[union-attr]
-        except (ValueError, RecursionError):
-            break
-        if isinstance(value, dict):
-            found.append(value)
-    return found
-
-
 def is_whole(body: bytes) -> bool:
     """Whether a body is nothing but JSON objects: nothing behind them is cut off, or was left unread."""
     text = body.decode("utf-8", "replace")
     end, decoder = 0, json.JSONDecoder()
-    for _ in range(_MAX_OBJECTS):
-        end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
+    for _ in range(MAX_JSON_VALUES):
+        end = BLANKS.match(text, end).end()  # type: ignore[union-attr]
         if end == len(text):
             return True
         try:
@@ -90,14 +71,14 @@ def is_whole(body: bytes) -> bool:
     return not text[end:].strip()
 
 
-def parse_submitted(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object of a submit's answer that names the task, or `None`.
+def find_submitted(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the object of a submit's answer that names the task, or `None`.
 
     A gateway that has asked its vendor twice answers with two objects, one after the other. The last task is the one
     that it knows (new-api's controller/relay.go, 2025-12). An error after the task may mean that the gateway has lost
     it: `refusals` decides that by what is known of the gateway. Otherwise a look tells.
     """
-    return next((value for value in reversed(parse_json_objects(body)) if find_task_id(value) is not None), None)
+    return next((value for value in reversed(objects) if find_task_id(value) is not None), None)
 
 
 def find_task_id(body: Mapping[str, Any]) -> str | None:

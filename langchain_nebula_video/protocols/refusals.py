@@ -20,13 +20,11 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.protocols.failures import GENERIC_CODES
 from langchain_nebula_video.protocols.parsing import (
     find_error,
+    find_submitted,
     find_task_id,
     get_text,
     get_value,
     is_whole,
-    parse_json_object,
-    parse_json_objects,
-    parse_submitted,
 )
 from langchain_nebula_video.protocols.refusal_rules import (
     ACCEPTED_PERHAPS,
@@ -45,7 +43,7 @@ from langchain_nebula_video.protocols.refusal_rules import (
 )
 from langchain_nebula_video.protocols.shapes import layers, values
 from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN, is_about_task
-from langchain_nebula_video.protocols.values import as_text, first
+from langchain_nebula_video.protocols.values import as_text, first, parse_json_object
 from langchain_nebula_video.protocols.web_pages import (
     PAGE_HINT,
     REDIRECT_HINT,
@@ -143,13 +141,13 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
     A response may hold several objects. If the last one is an error of `free_refusals`, the gateway has no task of the
     submit, even if an object before it names one.
     """
-    objects = parse_json_objects(reply.body) if paid else []
-    own = _find_free_code(objects[-1], free_refusals) if objects and is_whole(reply.body) else None
-    if own is not None:
+    objects = reply.json_objects if paid else []
+    own = _find_free_code(objects[-1], free_refusals) if objects else None
+    if own is not None and is_whole(reply.body):
         body = next(value for value in objects if find_task_id(value) is None)
         return _free_refusal(reply, body, own)
-    body = parse_json_object(reply.body) or {}
-    if paid and parse_submitted(reply.body) is not None:
+    body = reply.json or {}
+    if paid and find_submitted(objects) is not None:
         return None
     refusal = _parse_refusal(reply, body, paid=paid)
     if refusal is None or not paid:
@@ -161,13 +159,14 @@ def parse_refusal(reply: Reply, *, paid: bool, free_refusals: frozenset[str] = f
 
 
 def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> RequestError | None:
+    accepted = 200 <= reply.status < 300
+    if accepted and is_web_page(reply):
+        return _refuse_page(reply, paid=paid)
+    if accepted and is_about_task(body):
+        return None  # a task response; failed tasks have a code too
     rule = _find_rule(reply, body)
     proven = rule is not None and rule.proves_refusal
-    if 200 <= reply.status < 300:
-        if is_web_page(reply):
-            return _refuse_page(reply, paid=paid)
-        if is_about_task(body):
-            return None  # a task response; failed tasks have a code too
+    if accepted:
         return (
             _refuse(reply, body, rule, paid=paid) if proven or (paid and _is_error_without_data(reply, body)) else None
         )
@@ -312,7 +311,7 @@ def find_message(body: bytes) -> str | None:
 
 def find_request_id(reply: Reply, body: dict[str, Any] | None = None) -> str | None:
     """Return the gateway's id for the request. Its support asks for it. `body`: the parsed body, if there is one."""
-    body = parse_json_object(reply.body) or {} if body is None else body
+    body = reply.json or {} if body is None else body
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]

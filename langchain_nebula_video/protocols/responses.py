@@ -56,10 +56,10 @@ class ResponseParser:
 
     def parse_submit(self, reply: Reply) -> Submission | None:
         """See `Protocol`."""
-        body = parsing.parse_submitted(reply.body)
+        body = parsing.find_submitted(reply.json_objects)
         task_id = parsing.find_task_id(body) if body else None
         if body is None and self.lone_request_id_is_task and 200 <= reply.status < 300:
-            body = parsing.parse_json_object(reply.body)
+            body = reply.json
             task_id = parsing.find_lone_request_id(body) if body else None
         if body is None or task_id is None:
             return None
@@ -67,19 +67,19 @@ class ResponseParser:
 
     def parse_fetch(self, reply: Reply) -> TaskSnapshot | None:
         """See `Protocol`."""
-        body = parsing.parse_json_object(reply.body)
+        body = reply.json
         return None if body is None else _parse_snapshot(body, reply)
 
     def names_other_task(self, reply: Reply, task_id: str) -> bool:
         """See `Protocol`."""
-        body = parsing.parse_json_object(reply.body)
+        body = reply.json
         return body is not None and parsing.names_other_task(body, task_id, self.task_id_paths)
 
     def parse_refusal(
         self, reply: Reply, *, paid: bool, free_refusals: frozenset[str] = frozenset()
     ) -> RequestError | None:
         """See `Protocol`. A task that the gateway has no longer is a refusal of the look."""
-        body = parsing.parse_json_object(reply.body) if not paid and 200 <= reply.status < 300 else None
+        body = reply.json if not paid and 200 <= reply.status < 300 else None
         gone = find_gone_word(body, unknown_is_own=self.unknown_is_own) if body else None
         if gone is not None:
             return RefusedError(

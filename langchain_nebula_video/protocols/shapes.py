@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from langchain_nebula_video.protocols.values import get_object, get_value
@@ -110,8 +111,8 @@ def layers(body: object) -> list[Layer]:
 
 def _inside(layer: Layer) -> Iterator[Layer]:
     for name in ENVELOPES:
-        inner = get_object(layer.fields.get(name))
-        if inner is not None:
+        value = layer.fields.get(name)
+        if value is not None and (inner := get_object(value)) is not None:
             yield Layer(f"{layer.path}.{name}".lstrip("."), inner)
 
 
@@ -120,8 +121,13 @@ def values(answer: list[Layer], field: str) -> Iterator[Any]:
     for within, names in FIELDS[field]:
         for pattern in within:
             for layer in answer:
-                if fnmatchcase(layer.path, pattern):
+                if _is_within(layer.path, pattern):
                     yield from (value for name in names if (value := _read(layer, name)) is not None)
+
+
+@lru_cache(maxsize=4096)  # of the few paths that a gateway's answers have
+def _is_within(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern)
 
 
 def _read(layer: Layer, name: str) -> Any:

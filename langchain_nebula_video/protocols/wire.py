@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.protocols.values import parse_json_values
 from langchain_nebula_video.schema import TaskStatus
 
 __all__ = [
@@ -54,7 +56,7 @@ class WireRequest:
     """Whether the key goes along to an absolute URL, if scheme, host and port are the gateway's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """One complete HTTP response."""
 
@@ -64,6 +66,22 @@ class Reply:
     body: bytes = field(repr=False)
     """If the gateway repeated the API key, it has been removed."""
     received_at: datetime
+
+    @cached_property
+    def json_values(self) -> list[Any]:
+        """The JSON values of the body, which may hold several, one after the other. It is parsed once."""
+        return parse_json_values(self.body)
+
+    @property
+    def json_objects(self) -> list[dict[str, Any]]:
+        """Those of them that are objects."""
+        return [value for value in self.json_values if isinstance(value, dict)]
+
+    @property
+    def json(self) -> dict[str, Any] | None:
+        """The JSON object that the body begins with, or `None`."""
+        found = self.json_values
+        return found[0] if found and isinstance(found[0], dict) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

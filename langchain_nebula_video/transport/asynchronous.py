@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -16,19 +17,24 @@ from typing import Any, TypeVar
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
+    KEEPALIVE_SECONDS,
     MAX_REQUESTS,
     MAX_SUBMITS,
     MAX_TRANSFERS,
+    SHARED,
     Connections,
     Exchange,
     no_place_error,
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.keeping import AsyncKeeper
+from langchain_nebula_video.transport.places import AsyncPlaces
 from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
-    KEEP_ALIVE_PAUSE,
     Clock,
     Endpoint,
+    KeepAlive,
+    KeepAliveAction,
     RateLimiter,
     SendWindow,
     Stream,
@@ -45,10 +51,12 @@ T = TypeVar("T")
 class _LoopState:
     """The connections and places of one event loop. They cannot be used in another loop."""
 
+    keeper: AsyncKeeper
     connections: Connections = field(default_factory=Connections)
-    submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SUBMITS))
-    requests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
-    transfers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TRANSFERS))
+    submits: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_SUBMITS))
+    requests: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_REQUESTS))
+    transfers: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_TRANSFERS))
+    next_cleanup: float = 0.0
 
 
 class AsyncRuntime:
@@ -83,23 +91,9 @@ class AsyncRuntime:
         """See `Runtime.try_acquire`."""
         return await limiter.aacquire(blocking=False) is not False
 
-    @asynccontextmanager
-    async def keep_alive(self, action: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[_KeepAlive]:
+    def keep_alive(self, action: KeepAliveAction) -> AbstractAsyncContextManager[KeepAlive]:
         """See `Runtime.keep_alive`."""
-        handle = _KeepAlive()
-
-        async def run() -> None:
-            while True:
-                await asyncio.sleep(KEEP_ALIVE_PAUSE)
-                async with handle.paused():
-                    await action()
-
-        task = asyncio.create_task(run())
-        try:
-            yield handle
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+        return self._state().keeper.keep(action, self.run_to_completion)
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
@@ -126,13 +120,13 @@ class AsyncRuntime:
         places = self._state().submits
         try:
             async with asyncio.timeout(max(0.0, deadline - self.now())):
-                await places.acquire()
+                place = await places.acquire()
         except TimeoutError:
             raise missed_turn_error() from None
         try:
             yield
         finally:
-            places.release()
+            places.release(place)
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
@@ -180,35 +174,42 @@ class AsyncRuntime:
             yield answer
 
     @asynccontextmanager
-    async def _place(
-        self, places: asyncio.Semaphore | None, request: WireRequest, timeout: float
-    ) -> AsyncGenerator[None]:
-        """Wait for a place, which a paid request has already."""
+    async def _place(self, places: AsyncPlaces | None, request: WireRequest, timeout: float) -> AsyncGenerator[int]:
+        """Wait for a place, which a paid request has already. Return its number, by which looks have their pools."""
         if places is None:
-            yield
+            yield SHARED
             return
         try:
             async with asyncio.timeout(timeout):
-                await places.acquire()
+                place = await places.acquire()
         except TimeoutError:
             raise no_place_error(self._exchange.host(request), timeout) from None
+        state = self._state()
         try:
-            yield
+            yield place if places is state.requests else SHARED
         finally:
-            places.release()
+            places.release(place)
+        if time.monotonic() >= state.next_cleanup:
+            await self._close_idle(state)
+
+    async def _close_idle(self, state: _LoopState) -> None:
+        """Close what a burst has left behind. A pool notices that a server has closed a connection when it is used."""
+        state.next_cleanup = time.monotonic() + KEEPALIVE_SECONDS
+        for client in state.connections.pop_places(state.requests.free_for(KEEPALIVE_SECONDS)):
+            await client.aclose()
 
     @asynccontextmanager
     async def _respond(
         self,
         request: WireRequest,
-        places: asyncio.Semaphore | None,
+        places: AsyncPlaces | None,
         timeout: float,
         stall: float | None,
         window: SendWindow | None,
     ) -> AsyncGenerator[Stream]:
         exchange, timed_out = self._exchange, threading.Event()
         end = asyncio.get_running_loop().time() + timeout
-        async with self.session(), self._place(places, request, timeout):
+        async with self.session(), self._place(places, request, timeout) as place:
             state = self._state()
             first_byte = exchange.watch_first_byte(window)
             with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
@@ -217,7 +218,7 @@ class AsyncRuntime:
             capture.raise_failure()
             for destination in destinations:
                 client, built, options = exchange.prepare(
-                    "AsyncClient", state.connections, request, destination, stall or timeout
+                    "AsyncClient", state.connections, request, destination, stall or timeout, place
                 )
                 with exchange.capture_failure(request, timeout, timed_out, first_byte, destination) as capture:
                     built.extensions["trace"] = _tracer(first_byte)
@@ -267,21 +268,8 @@ class AsyncRuntime:
         if found is None or found.connections.pid != os.getpid():
             if found is not None:
                 self._inherited.append(found)
-            found = self._loops[loop] = _LoopState()
+            found = self._loops[loop] = _LoopState(AsyncKeeper(self.utcnow))
         return found
-
-
-class _KeepAlive:
-    """See `KeepAlive`."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-
-    @asynccontextmanager
-    async def paused(self) -> AsyncGenerator[None]:
-        """See `KeepAlive.paused`."""
-        async with self._lock:
-            yield
 
 
 def _tracer(first_byte: FirstByte) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]:

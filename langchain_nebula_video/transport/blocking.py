@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,17 +24,19 @@ from langchain_nebula_video.transport.exchange import (
     no_place_error,
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
+from langchain_nebula_video.transport.keeping import Alarms, BlockingKeeper
+from langchain_nebula_video.transport.places import BlockingPlaces
 from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
-    KEEP_ALIVE_PAUSE,
     Clock,
     Endpoint,
+    KeepAlive,
+    KeepAliveAction,
     RateLimiter,
     SendWindow,
     Stream,
     SystemClock,
     missed_turn_error,
-    run_sync,
 )
 
 __all__ = ["BlockingRuntime", "flow_connections"]
@@ -49,11 +51,13 @@ has its own."""
 class _ProcessState:
     """The connections and places of one process. A child of a fork has its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, utcnow: Callable[[], datetime]) -> None:
         self.thread = threading.local()
-        self.submits = threading.BoundedSemaphore(MAX_SUBMITS)
-        self.requests = threading.BoundedSemaphore(MAX_REQUESTS)
-        self.transfers = threading.BoundedSemaphore(MAX_TRANSFERS)
+        self.submits = BlockingPlaces(MAX_SUBMITS)
+        self.requests = BlockingPlaces(MAX_REQUESTS)
+        self.transfers = BlockingPlaces(MAX_TRANSFERS)
+        self.timeouts = Alarms("nebula-video-timeouts")
+        self.keeper = BlockingKeeper(utcnow)
 
 
 class BlockingRuntime:
@@ -68,7 +72,7 @@ class BlockingRuntime:
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
-        self._states = {os.getpid(): _ProcessState()}
+        self._states = {os.getpid(): _ProcessState(self.utcnow)}
         """By process id. The parent's state is kept, so that nothing closes its sockets."""
 
     def now(self) -> float:
@@ -91,25 +95,9 @@ class BlockingRuntime:
         """See `Runtime.try_acquire`."""
         return limiter.acquire(blocking=False) is not False
 
-    @asynccontextmanager
-    async def keep_alive(self, action: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[_KeepAlive]:
+    def keep_alive(self, action: KeepAliveAction) -> AbstractAsyncContextManager[KeepAlive]:
         """See `Runtime.keep_alive`."""
-        handle, stopped = _KeepAlive(), threading.Event()
-
-        def run() -> None:
-            while not stopped.wait(KEEP_ALIVE_PAUSE):
-                with handle.lock:
-                    if stopped.is_set():
-                        return
-                    run_sync(action())
-
-        thread = threading.Thread(target=run, name="nebula-video-lease", daemon=True)
-        thread.start()
-        try:
-            yield handle
-        finally:
-            stopped.set()
-            thread.join()
+        return self._state().keeper.keep(action)
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
@@ -162,7 +150,7 @@ class BlockingRuntime:
             yield answer
 
     @contextmanager
-    def _place(self, places: threading.Semaphore | None, request: WireRequest, timeout: float) -> Iterator[None]:
+    def _place(self, places: BlockingPlaces | None, request: WireRequest, timeout: float) -> Iterator[None]:
         """Wait for a place, which a paid request has already."""
         if places is None:
             yield
@@ -178,7 +166,7 @@ class BlockingRuntime:
     async def _respond(
         self,
         request: WireRequest,
-        places: threading.Semaphore | None,
+        places: BlockingPlaces | None,
         timeout: float,
         stall: float | None,
         window: SendWindow | None,
@@ -236,7 +224,7 @@ class BlockingRuntime:
         capture.raise_failure()
 
     def _state(self) -> _ProcessState:
-        return self._states.get(os.getpid()) or self._states.setdefault(os.getpid(), _ProcessState())
+        return self._states.get(os.getpid()) or self._states.setdefault(os.getpid(), _ProcessState(self.utcnow))
 
     def _connections(self) -> Connections:
         of_flow = flow_connections.get()
@@ -283,26 +271,11 @@ class BlockingRuntime:
             if slot in sockets:
                 _shut_down(sockets[slot])
 
-        timer = threading.Timer(max(0.0, end - time.monotonic()), on_timeout)
-        timer.daemon = True
-        timer.start()
+        alarm = self._state().timeouts.call_at(end, on_timeout)
         try:
             yield timed_out
         finally:
-            timer.cancel()
-
-
-class _KeepAlive:
-    """See `KeepAlive`."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-    @asynccontextmanager
-    async def paused(self) -> AsyncGenerator[None]:
-        """See `KeepAlive.paused`."""
-        with self.lock:
-            yield
+            alarm.cancel()
 
 
 def _shut_down(connected: socket.socket) -> None:

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 __all__ = [
+    "KEEPALIVE_SECONDS",
     "MAX_REQUESTS",
     "MAX_SUBMITS",
     "MAX_TRANSFERS",
+    "SHARED",
     "AnswerTooLargeError",
     "Connections",
     "Exchange",
@@ -45,14 +47,17 @@ __all__ = [
 ]
 
 MAX_SUBMITS = 4
-MAX_REQUESTS = 32
-"""Small requests to the gateway at once, of one client."""
+MAX_REQUESTS = 100
+"""Small requests to the gateway at once, of one client: as many as Alibaba's own client has (dashscope 2.0.2, by the
+default of aiohttp)."""
+SHARED = -1
+"""In place of the number of a place: a pool that is shared."""
 MAX_TRANSFERS = 32
 """Downloads and uploads at once, of one client."""
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _MAX_LOOK_BYTES = 64 * 1024 * 1024
 """Some gateways put the video itself into the answer to a fetch, as a `data:` URI: 48 MB of video at most."""
-_KEEPALIVE_SECONDS = 60.0
+KEEPALIVE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 
 # When these are raised, no connection was open yet.
@@ -102,9 +107,13 @@ class Connections:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.clients: dict[tuple[str, str], Any] = {}
+        self.clients: dict[tuple[str, str, int], Any] = {}
         self.sessions = 0
         self.sockets: dict[str, socket.socket] = {}
+
+    def pop_places(self, places: list[int]) -> list[Any]:
+        """Remove and return the clients of these places, to be closed."""
+        return [self.clients.pop(key) for key in list(self.clients) if key[0] == "pooled" and key[2] in places]
 
     def pop_clients(self) -> list[Any]:
         """Remove and return all clients, to be closed after the last session. In a child of a fork: none."""
@@ -148,9 +157,18 @@ class Exchange:
         return await self.ssrf_guard.destinations(request.target, getaddrinfo)
 
     def prepare(
-        self, kind: str, connections: Connections, request: WireRequest, destination: Destination, timeout: float
+        self,
+        kind: str,
+        connections: Connections,
+        request: WireRequest,
+        destination: Destination,
+        timeout: float,
+        place: int = SHARED,
     ) -> tuple[Any, ...]:
         """Return the client, the library's request, and the arguments of its `send`.
+
+        Requests of different places share no connection. A pool checks each of its idle connections at each request,
+        by a system call, so many pools of one cost less than one pool of many.
 
         Raises:
             NotSentError: whatever fails here, nothing was sent.
@@ -158,7 +176,7 @@ class Exchange:
         if getattr(self.custom_client, "is_closed", False):
             raise InvalidRequestError("The http client that was given is closed.", hint="Give an open one, or none.")
         try:
-            client = self._client(kind, connections, request, destination)
+            client = self._client(kind, connections, request, destination, place)
             return client, *self._build(client, request, destination, timeout)
         except RequestError:
             raise
@@ -166,24 +184,26 @@ class Exchange:
             why = redact_proxies(self._describe(error))
             raise NotSentError(f"The request cannot be set up ({why}).") from None
 
-    def _client(self, kind: str, connections: Connections, request: WireRequest, destination: Destination) -> Any:
+    def _client(
+        self, kind: str, connections: Connections, request: WireRequest, destination: Destination, place: int
+    ) -> Any:
         """Return the caller's client, else a cached one of the needed kind."""
         if self.custom_client is not None:
             return self.custom_client
         # Requests to the gateway reuse a connection, but a paid one gets a new one.
         name = "external" if not destination.to_gateway else "fresh" if request.paid else "pooled"
         proxy = destination.proxy
-        key = (name, proxy.url if proxy else "")
+        # Connections of HTTP/2 are shared while they are in use. One to a pinned address belongs to one name.
+        http2 = self.endpoint.http2 and destination.to_gateway
+        key = (name, proxy.url if proxy else "", SHARED if http2 or name != "pooled" else place)
         if key not in connections.clients:
             if proxy is not None:
                 check_usable(proxy)
             limits = self.http.Limits(
                 max_connections=None,
-                max_keepalive_connections=MAX_REQUESTS if name == "pooled" else 0,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
+                max_keepalive_connections=1 if name == "pooled" else 0,
+                keepalive_expiry=KEEPALIVE_SECONDS,
             )
-            # Connections of HTTP/2 are shared while they are in use. One to a pinned address belongs to one name.
-            http2 = self.endpoint.http2 and destination.to_gateway
             context = ssl_context(self.endpoint.verify, http2=http2)
             connections.clients[key] = getattr(self.http, kind)(
                 verify=context, http2=http2, limits=limits, proxy=proxy and proxy.url, trust_env=False

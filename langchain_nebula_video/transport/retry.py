@@ -17,8 +17,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
-
 from langchain_nebula_video.errors import (
     RateLimitError,
     RefusedError,
@@ -27,6 +25,8 @@ from langchain_nebula_video.errors import (
 )
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from langchain_nebula_video.transport import Runtime
 
 __all__ = ["backoff", "is_retryable", "retry"]
@@ -66,6 +66,21 @@ async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadli
     Raises:
         RequestError: the error of the last attempt.
     """
+    try:
+        return await attempt()
+    except RequestError as error:
+        if not is_retryable(error):
+            raise
+        return await _retry_after(error, runtime, attempt, deadline)
+
+
+async def _retry_after(
+    error: RequestError, runtime: Runtime, attempt: Callable[[], Awaitable[T]], deadline: float
+) -> T:
+    """Go on after the first attempt, which ended in this error. Most requests never get here."""
+    from tenacity import AsyncRetrying, retry_if_exception  # noqa: PLC0415 it takes its time, and is seldom needed
+
+    first: list[RequestError] = [error]
 
     def wait(state: RetryCallState) -> float:
         return backoff(state.attempt_number, _failure(state))
@@ -75,7 +90,9 @@ async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadli
             return True
         return state.attempt_number >= _ATTEMPTS and not isinstance(_failure(state), RateLimitError)
 
-    async def call() -> T:  # tenacity awaits only what it recognizes as a coroutine function
+    async def call() -> T:
+        if first:
+            raise first.pop()
         return await attempt()
 
     retrying = AsyncRetrying(

@@ -22,6 +22,7 @@ __all__ = [
     "Clock",
     "Endpoint",
     "KeepAlive",
+    "KeepAliveAction",
     "Runtime",
     "SendWindow",
     "Stream",
@@ -33,7 +34,9 @@ __all__ = [
 T = TypeVar("T")
 
 KEEP_ALIVE_PAUSE = 0.25
-"""Seconds between two runs of the action of `Runtime.keep_alive`."""
+"""Seconds between two looks at which actions of `Runtime.keep_alive` are due."""
+KeepAliveAction = Callable[[], Coroutine[Any, Any, "datetime | None"]]
+"""Returns from when on it is to be run again; `None`: at once."""
 
 
 class Clock(Protocol):
@@ -202,10 +205,8 @@ class Runtime(Protocol):
         """Ask the caller's rate limiter for permission, without waiting."""
         ...
 
-    def keep_alive(
-        self, action: Callable[[], Coroutine[Any, Any, object]]
-    ) -> contextlib.AbstractAsyncContextManager[KeepAlive]:
-        """Run an action again and again in the background, about four times a second, until the block is left."""
+    def keep_alive(self, action: KeepAliveAction) -> contextlib.AbstractAsyncContextManager[KeepAlive]:
+        """Run an action in the background whenever it is due, until the block is left."""
         ...
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:

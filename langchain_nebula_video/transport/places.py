@@ -1,0 +1,95 @@
+"""Places: how many requests of one kind are under way at once. Whoever came first gets the next free one.
+
+A free place goes to the first waiter itself. Python's semaphores would let a newcomer take it, and so one that comes
+again and again could starve the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+
+__all__ = ["AsyncPlaces", "BlockingPlaces"]
+
+
+class AsyncPlaces:
+    """Numbered places of one event loop.
+
+    The place that was free for the shortest time is taken first. So few are in use while there is little to do, and
+    whatever belongs to a place, such as its connection, stays warm.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._free = deque(reversed(range(size)))
+        self._free_since = [0.0] * size
+        self._waiters: deque[asyncio.Future[int]] = deque()
+
+    async def acquire(self) -> int:
+        """Wait for a place and return its number."""
+        if self._free and not self._waiters:
+            return self._free.pop()
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():  # it got its place, and cannot use it any more
+                self.release(waiter.result())
+            raise
+
+    def release(self, place: int) -> None:
+        """Give a place back."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(place)
+                return
+        self._free_since[place] = time.monotonic()
+        self._free.append(place)
+
+    def free_for(self, seconds: float) -> list[int]:
+        """Return the places that nobody has used for so long."""
+        before = time.monotonic() - seconds
+        return [place for place in self._free if self._free_since[place] < before]
+
+
+class BlockingPlaces:
+    """Places of the threads of one process."""
+
+    def __init__(self, size: int) -> None:
+        self._lock = threading.Lock()
+        self._free = size
+        self._waiters: deque[threading.Event] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for a place; whether there was one in time."""
+        with self._lock:
+            if self._free and not self._waiters:
+                self._free -= 1
+                return True
+            turn = threading.Event()
+            self._waiters.append(turn)
+        try:
+            got = turn.wait(timeout)
+        except BaseException:
+            self._leave(turn)
+            raise
+        return got or not self._leave(turn)
+
+    def _leave(self, turn: threading.Event) -> bool:
+        """Stop waiting; `False`: a place came at the last moment, and is the caller's."""
+        with self._lock:
+            if turn.is_set():
+                return False
+            self._waiters.remove(turn)
+            return True
+
+    def release(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            if self._waiters:
+                self._waiters.popleft().set()
+            else:
+                self._free += 1
