@@ -9,11 +9,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.environments import NotInstalledError
-from tests.frameworks import FRAMEWORKS, measure, row
+from tests.frameworks import FRAMEWORKS, measure
 
 for framework in FRAMEWORKS.values():
     with tempfile.TemporaryDirectory() as home:
         try:
-            print(row(framework, measure(framework, Path(home))))
+            print(framework.row(measure(framework, Path(home))), flush=True)
         except NotInstalledError as error:
             print(f"{framework.name} does not install: {error}", file=sys.stderr)

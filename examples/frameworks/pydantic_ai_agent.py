@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +15,11 @@ from langchain_nebula_video import NebulaVideoTool
 
 def video_tool(tool: NebulaVideoTool) -> Tool[None]:
     """The tool for an agent: the artifact goes into the metadata, which no model reads."""
-    animate = tool.as_async_function(artifact=True)
 
     async def call(ctx: RunContext[None], **fields: Any) -> ToolReturn[str]:
-        # Not the call's id: after `tool_timeout` the model asks again, and its new call has another one.
-        request = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-        text, artifact = await animate(**fields, key=f"{ctx.run_id}:{request}")
-        return ToolReturn(return_value=text, metadata=artifact)
+        asked = {"type": "tool_call", "id": ctx.tool_call_id, "name": tool.name, "args": fields}
+        made = await tool.ainvoke(asked, {"configurable": {"thread_id": ctx.run_id}})
+        return ToolReturn(return_value=made.content, metadata=made.artifact)
 
     schema = tool.function_schema().model_json_schema()
     return Tool.from_schema(call, tool.name, tool.function_description(), schema, takes_ctx=True)
@@ -31,17 +27,18 @@ def video_tool(tool: NebulaVideoTool) -> Tool[None]:
 
 def scripted(calls: Sequence[Call], name: str) -> FunctionModel:
     """A model with fixed answers. Use your own model instead."""
-    left = list(calls)
+    left = iter(calls)
 
     def answer(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
-        return ModelResponse(parts=[ToolCallPart(name, left.pop(0)) if left else TextPart("Done.")])
+        call = next(left, None)
+        return ModelResponse(parts=[TextPart("Done.") if call is None else ToolCallPart(name, call)])
 
     return FunctionModel(answer)
 
 
 def converse(options: dict[str, Any], calls: Sequence[Call], timeout: float | None = None) -> list[Answer]:
     """One run in which the model makes these calls."""
-    tool = NebulaVideoTool(**options)
+    tool = NebulaVideoTool(conversation=False, **options)
     agent = Agent(scripted(calls, tool.name), tools=[video_tool(tool)], tool_timeout=timeout, retries=len(calls))
     parts = [part for message in agent.run_sync("Animate my cat.").all_messages() for part in message.parts]
     return [

@@ -38,7 +38,7 @@ class Scripted(Model):
 
     def __init__(self, calls: Sequence[Call]) -> None:
         super().__init__(model_id="scripted")
-        self.left = list(calls)
+        self.left = iter(calls)
         self.looks = False
 
     def generate(self, messages: list[ChatMessage], *_: Any, **__: Any) -> ChatMessage:
@@ -48,7 +48,8 @@ class Scripted(Model):
         if started and self.looks:
             code = f"print(nebula_get_video({started[1]!r}))"
         else:
-            code = f"print(nebula_submit_video(**{self.left.pop(0)}))" if self.left else "final_answer('Done.')"
+            call = next(self.left, None)
+            code = "final_answer('Done.')" if call is None else f"print(nebula_submit_video(**{call}))"
         return ChatMessage(MessageRole.ASSISTANT, f"<code>\n{code}\n</code>")
 
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,13 @@ CODE = """
     short = video_graph(NebulaVideoClient(**options), name="short_film", description="Makes a short film.")
     sharp = video_graph(NebulaVideoClient(**options), name="sharp_film")
     agent = create_agent(Model(), [NebulaVideoTool(**options)])
+    patient = create_agent(Model(), [NebulaVideoTool(**{**options, "poll_interval": 6})])
 """
 GRAPHS = {
     "short": {"path": "./graphs.py:short", "description": "Makes a short film, for money."},
     "sharp": "./graphs.py:sharp",
     "agent": "./graphs.py:agent",
+    "patient": "./graphs.py:patient",
 }
 SPEED = 60
 STARTED = "Application started up"
@@ -138,6 +141,27 @@ async def test_a_run_of_an_agent_pays_once_and_its_answer_has_the_artifact(clien
     messages = (await client.threads.get_state(thread))["values"]["messages"]
     assert (messages[-2]["artifact"]["status"], posts()) == ("succeeded", 1)
     assert custom[-1]["status"] == "succeeded"
+
+
+async def test_an_agent_that_looks_rarely_tells_its_progress_every_few_seconds_and_names_its_call(
+    client: Any, gateway: Emulator, posts: Any
+) -> None:
+    """Real seconds: a video takes some twelve, and the tool looks every six."""
+    thread = (await client.threads.create())["thread_id"]
+    gateway.speed = 8
+    told, came = [], []
+    async for part in client.runs.stream(thread, "patient", input=GO, stream_mode="custom"):
+        if part.event == "custom":
+            told.append(part.data)
+            came.append(time.monotonic())
+    gateway.speed = SPEED
+    assert {event["tool_call_id"] for event in told} == {"call_1"}
+    assert told[-1]["status"] == "succeeded"
+    elapsed = [0.0, *(event["elapsed"] for event in told)]
+    assert elapsed[-1] > 10
+    for moments in (elapsed, came):
+        assert max(later - earlier for earlier, later in pairwise(moments)) < 5
+    assert posts() == 1
 
 
 async def test_the_server_refuses_the_stream_of_tools_before_anything_is_paid(client: Any, posts: Any) -> None:
