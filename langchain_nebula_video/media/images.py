@@ -214,6 +214,7 @@ def _resolve_in_folder(text: str, folder: Path | None) -> Path:
         raise InvalidRequestError(
             f"The image {_shorten(text)} is neither a URL nor a data: URI, and a string is not read as a local path.",
             hint="Give pathlib.Path(...) for a file of yours, or name a folder with image_folder=.",
+            agent_hint="Use an image with an https URL, or ask the user to attach the image itself.",
         )
     root = folder.resolve()
     try:

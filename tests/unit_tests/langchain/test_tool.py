@@ -154,6 +154,7 @@ def test_arguments_that_do_not_fit_are_told_to_the_model(
 def test_a_path_from_a_language_model_is_never_read(options: dict[str, Any], gateway: Gateway) -> None:
     message = NebulaVideoTool(**options).invoke({**CALL, "args": {**ARGS, "image": "/etc/passwd"}})
     assert "not read as a local path" in message.content
+    assert message.content.endswith("Use an image with an https URL, or ask the user to attach the image itself.")
     assert gateway.requests == []
 
 
