@@ -26,7 +26,7 @@ _PAGED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "TIFF"})
 """Pillow's formats with several pictures of the same worth. Those of others are previews, layers or gain maps."""
 _DNG_VERSION = 50706
 """The TIFF tag that marks a raw photo, whose first picture is a small preview (DNG 1.7, Adobe, 2023)."""
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
         else:
             image = source
         shaped = _reshape(image, limits, changes)
+        if is_wide(image):
+            changes.append("brought to 8 bits a pixel")
         is_kept = isinstance(source, bytes) and not changes and len(source) <= limits.max_bytes
         if has_alpha(image) and not (is_kept and limits.alpha):
             changes.append("its alpha channel dropped" if is_opaque(image) else "put on white")

@@ -36,9 +36,6 @@ __all__ = [
 ]
 
 
-_ANIMATED = "animated: a gateway takes its first picture, or refuses it"
-
-
 @dataclass(frozen=True, slots=True)
 class WireImage:
     """An image, ready to be sent."""
@@ -53,8 +50,8 @@ class WireImage:
     """The MIME type of `data`."""
     changes: tuple[str, ...] = ()
     """What was done to make it fit, in words."""
-    is_animated: bool = False
-    """Whether `data` holds several pictures, of which a gateway takes the first at most."""
+    cautions: tuple[str, ...] = ()
+    """What a gateway may read otherwise than people do, in words."""
 
     @property
     def uri(self) -> str:
@@ -66,7 +63,7 @@ class WireImage:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to it, and what to know of it."""
-        return (*self.changes, *([_ANIMATED] if self.is_animated else []))
+        return self.changes + self.cautions
 
     def __repr__(self) -> str:
         return f"WireImage({self.digest})"
@@ -131,7 +128,7 @@ def _finish(image: Any, limits: ImageLimits, *, fit: bool) -> WireImage:
     info = check_image(data, limits)
     digest = hashlib.sha256(image if isinstance(image, bytes) else data).hexdigest()
     return WireImage(
-        f"sha256:{digest}", data=data, mime=MIME_TYPES[info.format], changes=changes, is_animated=info.is_animated
+        f"sha256:{digest}", data=data, mime=MIME_TYPES[info.format], changes=changes, cautions=info.cautions
     )
 
 

@@ -30,6 +30,13 @@ class ImageInfo:
     """Whether it is a grey PNG of 16 bits, which Pillow's `convert` makes white."""
     is_animated: bool = False
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What decoders may read otherwise than people do, in words."""
+        animated = "animated: a gateway takes its first picture, or refuses it"
+        wide = "grey of 16 bits: a gateway that reads it with Pillow shows it all white"
+        return tuple(text for text, holds in ((animated, self.is_animated), (wide, self.is_wide)) if holds)
+
 
 def inspect_image(data: bytes, formats: tuple[str, ...] = tuple(MIME_TYPES)) -> ImageInfo:
     """Read format and dimensions of an image, and check its structure as far as the format allows.

@@ -418,16 +418,37 @@ def test_an_address_stays_an_address_where_a_folder_is_allowed(folder: Path) -> 
 @each_row("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I;16"])
 def test_a_pil_image_of_any_mode_is_sent_as_png(mode: str) -> None:
     sent = content(wire(Image.new(mode, (10, 6))))
-    assert inspect_image(sent) == ImageInfo("PNG", 10, 6, mode in {"LA", "RGBA"}, mode == "I;16")
+    assert inspect_image(sent) == ImageInfo("PNG", 10, 6, alpha=mode in {"LA", "RGBA"})
     with Image.open(io.BytesIO(sent)) as again:
         again.load()
         assert again.size == (10, 6)
 
 
-@each_row("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@each_row("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_png_keeps_the_mode_of_a_pil_image(mode: str) -> None:
     with Image.open(io.BytesIO(content(wire(Image.new(mode, (10, 6)))))) as again:
         assert again.mode == mode
+
+
+@each_row(("mode", "level"), [("I;16", 32768), ("I;16L", 32768), ("I;16B", 32768), ("I", 32768), ("F", 0.5)])
+def test_a_pil_image_of_wide_pixels_is_scaled_to_8_bits(mode: str, level: float) -> None:
+    image = Image.new(mode, (10, 6), level)
+    with Image.open(io.BytesIO(content(wire(image)))) as sent:
+        assert sent.convert("L").getpixel((0, 0)) == 127
+    assert prepare_image(image, NEBULA, fit=True).changes == ("brought to 8 bits a pixel",)
+
+
+@each_row("level", [float("nan"), float("inf")])
+def test_pixels_that_are_no_numbers_are_refused(level: float) -> None:
+    refused(Image.new("F", (10, 6), level), "no finite numbers")
+
+
+def test_what_decoders_may_read_otherwise_is_said() -> None:
+    grey, moving = image_of("PNG", "I;16"), animated()
+    assert wire(grey).notes == ("grey of 16 bits: a gateway that reads it with Pillow shows it all white",)
+    assert wire(moving, ANY).notes == ("animated: a gateway takes its first picture, or refuses it",)
+    assert prepare_image(grey, ANY, fit=True).notes == ("brought to 8 bits a pixel",)
+    assert prepare_image(moving, ANY, fit=True).notes == ("the first of its 3 pictures",)
 
 
 def test_a_cmyk_image_keeps_its_colours_as_rgb() -> None:
@@ -494,9 +515,9 @@ def corners(sent: WireImage) -> tuple[Any, Any]:
     return rgb.getpixel((0, 0)), rgb.getpixel((7, 7))
 
 
-@each_row("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@each_row("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_a_transparent_pil_image_stays_transparent_where_that_is_read(mode: str) -> None:
-    assert inspect_image(content(wire(transparent(mode)))) == ImageInfo("PNG", 8, 8, alpha=True, is_wide=mode == "I;16")
+    assert inspect_image(content(wire(transparent(mode)))) == ImageInfo("PNG", 8, 8, alpha=True)
 
 
 @each_row("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBa", "I;16"])
@@ -509,7 +530,7 @@ def test_a_transparent_pil_image_is_laid_on_white_where_it_is_not(mode: str) -> 
         assert left == (255, 0, 0)
 
 
-@each_row("mode", ["1", "L", "P", "RGB", "I;16"])
+@each_row("mode", ["1", "L", "P", "RGB"])
 def test_an_opaque_pil_image_keeps_its_mode_everywhere(mode: str) -> None:
     with Image.open(io.BytesIO(content(wire(Image.new(mode, (10, 6)), OPAQUE)))) as again:
         assert again.mode == mode
@@ -1188,8 +1209,8 @@ def lossless(width: int, height: int, signature: int = 0x2F, above: int = 0) -> 
 SMALL = (24, 18)
 
 
-def animated() -> bytes:
-    frames = [Image.new("RGB", SMALL, colour) for colour in ("red", "green", "blue")]
+def animated(size: tuple[int, int] = SMALL) -> bytes:
+    frames = [Image.new("RGB", size, colour) for colour in ("red", "green", "blue")]
     buffer = io.BytesIO()
     frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
     return buffer.getvalue()
