@@ -6,54 +6,34 @@ import math
 import random
 from dataclasses import dataclass
 
-Affine = tuple[float, float, float, float, float, float]
-"""``x' = a x + b y + c``, ``y' = d x + e y + f``: maps a pixel of the frame to the image."""
-
 
 @dataclass(frozen=True, slots=True)
 class Camera:
     """One smooth move, from the whole image to a part of it."""
 
     zoom: float
-    """The final zoom beyond what hides the borders."""
-    rotation: float
-    """Final rotation in radians."""
-    heading: float
-    """Direction of travel in radians."""
+    """The final zoom."""
+    across: float
+    """Which part it moves to: 0 is the left edge, 1 the right one."""
+    down: float
+    """0 is the upper edge, 1 the lower one."""
 
     @classmethod
     def from_seed(cls, random_seed: bytes) -> Camera:
         """Return the move for these bytes. It is always the same."""
         rng = random.Random(random_seed)  # noqa: S311 - a camera move, not a secret
-        return cls(
-            zoom=rng.uniform(1.16, 1.30),
-            rotation=math.radians(rng.uniform(1.0, 2.5)) * rng.choice((-1, 1)),
-            heading=rng.uniform(0, math.tau),
-        )
+        zoom, heading = rng.uniform(1.2, 1.4), rng.uniform(0, math.tau)
+        return cls(zoom=zoom, across=(1 + math.cos(heading)) / 2, down=(1 + math.sin(heading)) / 2)
 
-    def at(self, progress: float, width: int, height: int) -> Affine:
-        """Return the view at `progress` (0 to 1) of an image with this width and height.
+    def expressions(self, count: int, *, first: int = 0, backwards: bool = False) -> dict[str, str]:
+        """Return the move over `count` frames, from the frame `first` on, as options of libavfilter's `zoompan`.
 
-        At 0 it is the whole image. No view ever shows anything outside the image.
+        It eases in and out. Backwards, it ends on the whole image.
         """
-        eased = (1 - math.cos(math.pi * progress)) / 2
-        angle = self.rotation * eased
-        cos, sin = math.cos(angle), math.sin(angle)
-        # A rotated frame exceeds the image unless it zooms in by this factor.
-        cover = cos + abs(sin) * max(width / height, height / width)
-        scale = 1 / (cover * (1 + (self.zoom - 1) * eased))
-        # Half of the visible size along each axis. The rest is room for travel.
-        half_width = (width * cos + height * abs(sin)) * scale / 2
-        half_height = (height * cos + width * abs(sin)) * scale / 2
-        centre_x = width / 2 + math.cos(self.heading) * (width / 2 - half_width)
-        centre_y = height / 2 + math.sin(self.heading) * (height / 2 - half_height)
-        a, b = cos * scale, -sin * scale
-        d, e = sin * scale, cos * scale
-        return (
-            a,
-            b,
-            centre_x - a * width / 2 - b * height / 2,
-            d,
-            e,
-            centre_y - d * width / 2 - e * height / 2,
-        )
+        sign = "+" if backwards else "-"
+        eased = f"(1{sign}cos(PI*(on+{first})/{max(1, count - 1)}))/2"
+        return {
+            "z": f"1+{self.zoom - 1:.6f}*{eased}",
+            "x": f"(iw-iw/zoom)*{self.across:.6f}",
+            "y": f"(ih-ih/zoom)*{self.down:.6f}",
+        }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import io
 import math
-from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.emulator.extras import require_extra
@@ -15,18 +14,19 @@ from .watermark import Watermark
 
 with require_extra():
     import av
+    import av.filter
     from PIL import Image, ImageDraw, ImageOps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .camera import Affine
     from .scene import Scene
 
 _SIDE_STEP = 8
 _MAX_ASPECT_RATIO = 4.0
-# Pillow releases the GIL while it transforms, so two workers use two cores.
-_WORKERS = 2
+# How much larger than a frame the image under the camera is. The camera moves by whole pixels of the image.
+_DETAIL = 2
+_MERGED = "map1p=0:map1s=1:map2p=0:map2s=2:format=yuv420p"
 # The crossfade takes place between these shares of the video.
 _CROSSFADE = (0.2, 0.8)
 # The gap around and between reference cards, as a share of the shorter side.
@@ -44,8 +44,8 @@ def frame_size(width: int, height: int, pixels: int) -> tuple[int, int]:
 class FrameRenderer:
     """Renders the frames of one scene.
 
-    Images are converted to the color space of the video once. The camera then moves over the three
-    planes: one of brightness, and two of color at half the size. This saves one conversion per frame.
+    Images are converted to the color space of the video once. libavfilter then moves the camera over the three planes:
+    one of brightness, and two of color at half the size.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -54,74 +54,94 @@ class FrameRenderer:
         self.size = frame_size(*image.size, scene.pixels)
         image = ImageOps.fit(image, self.size, Image.Resampling.LANCZOS)
         _draw_references(image, [_open_upright(reference) for reference in scene.references])
-        self._planes = _planes(image)
-        self._last_planes: list[Image.Image] | None = None
+        self._first = _to_video_colors(image)
+        self._last: av.VideoFrame | None = None
         if scene.last_frame is not None:
-            last = ImageOps.fit(_open_upright(scene.last_frame), self.size, Image.Resampling.LANCZOS)
-            self._last_planes = _planes(last)
+            self._last = _to_video_colors(
+                ImageOps.fit(_open_upright(scene.last_frame), self.size, Image.Resampling.LANCZOS)
+            )
         self._watermark = Watermark(self.size) if scene.watermark else None
         self._camera = Camera.from_seed(scene.random_seed)
+        self._rate = scene.frame_rate
         self._count = scene.seconds * scene.frame_rate
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Yield all frames in order. A few are rendered ahead."""
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="nebula-emulator-frame") as pool:
-            ahead = collections.deque(pool.submit(self._frame, n) for n in range(min(2 * _WORKERS, self._count)))
-            for number in range(len(ahead), self._count + len(ahead)):
-                frame = ahead.popleft().result()
-                if number < self._count:
-                    ahead.append(pool.submit(self._frame, number))
+        """Yield all frames in order."""
+        frames = self._move(self._first) if self._last is None else self._crossfade(self._last)
+        for frame in frames:
+            if self._watermark is None:
                 yield frame
-
-    def _frame(self, number: int) -> av.VideoFrame:
-        frame = av.VideoFrame(*self.size, "yuv420p")
-        for index, (plane, target) in enumerate(zip(self._planes_at(number), frame.planes, strict=True)):
-            if self._watermark is not None:
+                continue
+            planes = _planes(frame)
+            for index, plane in enumerate(planes):
                 self._watermark.apply(plane, index)
-            target.update(plane.tobytes("raw", "L", target.line_size, 1))
-        return frame
+            yield _to_frame(planes)
 
-    def _planes_at(self, number: int) -> list[Image.Image]:
-        """Return the planes of a frame: of one image, or of a crossfade between two."""
-        progress = number / max(1, self._count - 1)
-        last = self._last_planes
-        if last is None:
-            return self._apply_camera(self._planes, progress)
-        share = _ease((progress - _CROSSFADE[0]) / (_CROSSFADE[1] - _CROSSFADE[0]))
-        if share <= 0:
-            return self._apply_camera(self._planes, progress)
-        # The camera starts on the whole first image and ends on the whole last image.
-        fading_in = self._apply_camera(last, 1 - progress)
-        if share >= 1:
-            return fading_in
-        fading_out = self._apply_camera(self._planes, progress)
-        return [Image.blend(one, other, share) for one, other in zip(fading_out, fading_in, strict=True)]
+    def _crossfade(self, last: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        """Yield the frames of two images. The camera starts on the whole first one and ends on the whole last one."""
+        begin, end = _CROSSFADE
+        progress = [number / max(1, self._count - 1) for number in range(self._count)]
+        shares = [_ease((at - begin) / (end - begin)) for at in progress]
+        fading_out = self._move(self._first)
+        fading_in = self._move(last, first=sum(share <= 0 for share in shares), backwards=True)
+        for share in shares:
+            if share <= 0:
+                yield next(fading_out)
+            elif share >= 1:
+                yield next(fading_in)
+            else:
+                both = zip(_planes(next(fading_out)), _planes(next(fading_in)), strict=True)
+                yield _to_frame([Image.blend(one, other, share) for one, other in both])
 
-    def _apply_camera(self, planes: Sequence[Image.Image], progress: float) -> list[Image.Image]:
-        view = self._camera.at(progress, *self.size)
-        return [
-            plane.transform(
-                plane.size,
-                Image.Transform.AFFINE,
-                _scale_view(view, plane.width / self.size[0]),
-                Image.Resampling.BILINEAR,
-            )
-            for plane in planes
-        ]
+    def _move(self, image: av.VideoFrame, *, first: int = 0, backwards: bool = False) -> Iterator[av.VideoFrame]:
+        """Yield the frames of a camera that moves over an image, from the frame `first` on."""
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=image.width, height=image.height, format=image.format, time_base=Fraction(1, self._rate)
+        )
+        # Plane by plane: over all at once, `zoompan` moves by whole pixels of the color planes.
+        split, merge = graph.add("extractplanes", "y+u+v"), graph.add("mergeplanes", _MERGED)
+        source.link_to(split)
+        move = self._camera.expressions(self._count, first=first, backwards=backwards)
+        for number in range(3):
+            width, height = (side if number == 0 else side // 2 for side in self.size)
+            options = {**move, "d": f"{self._count - first}", "s": f"{width}x{height}", "fps": f"{self._rate}"}
+            camera = graph.add("zoompan", ":".join(f"{name}='{value}'" for name, value in options.items()))
+            split.link_to(camera, number, 0)
+            camera.link_to(merge, 0, number)
+        merge.link_to(graph.add("buffersink"))
+        graph.configure()
+        image.pts = 0
+        graph.vpush(image)
+        graph.vpush(None)
+        for _ in range(self._count - first):
+            yield graph.vpull()
 
 
 def _ease(share: float) -> float:
     return (1 - math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
 
 
-def _planes(image: Image.Image) -> list[Image.Image]:
+def _to_video_colors(image: Image.Image) -> av.VideoFrame:
+    """Return an image, enlarged, in the color space of the video."""
     rgb = av.VideoFrame(*image.size, "rgb24")
     rgb.planes[0].update(image.tobytes("raw", "RGB", rgb.planes[0].line_size, 1))
-    converted = rgb.reformat(format="yuv420p", dst_colorspace="itu709")
+    width, height = image.width * _DETAIL, image.height * _DETAIL
+    return rgb.reformat(width, height, "yuv420p", dst_colorspace="itu709", interpolation="BICUBIC")
+
+
+def _planes(frame: av.VideoFrame) -> list[Image.Image]:
     return [
         Image.frombytes("L", (plane.width, plane.height), bytes(plane), "raw", "L", plane.line_size)
-        for plane in converted.planes
+        for plane in frame.planes
     ]
+
+
+def _to_frame(planes: Sequence[Image.Image]) -> av.VideoFrame:
+    frame = av.VideoFrame(*planes[0].size, "yuv420p")
+    for plane, target in zip(planes, frame.planes, strict=True):
+        target.update(plane.tobytes("raw", "L", target.line_size, 1))
+    return frame
 
 
 def _draw_references(image: Image.Image, references: Sequence[Image.Image]) -> None:
@@ -142,11 +162,6 @@ def _draw_references(image: Image.Image, references: Sequence[Image.Image]) -> N
         card = (left - border, top - border, left + resized.width + border - 1, top + resized.height + border - 1)
         canvas.rectangle(card, fill="white")
         image.paste(resized, (left, top))
-
-
-def _scale_view(view: Affine, share: float) -> Affine:
-    a, b, c, d, e, f = view
-    return a, b, c * share, d, e, f * share
 
 
 def _open_upright(content: bytes) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import math
 import wave
 from typing import Any
 
@@ -16,7 +17,6 @@ from PIL import Image, ImageChops, ImageColor, ImageOps, ImageStat
 from langchain_nebula_video.emulator import Clock, Emulator
 from langchain_nebula_video.emulator.refusals import Refusal
 from langchain_nebula_video.emulator.rendering import audio, images
-from langchain_nebula_video.emulator.rendering.camera import Camera
 from langchain_nebula_video.emulator.rendering.encoder import render
 from langchain_nebula_video.emulator.rendering.frames import FrameRenderer, frame_size
 from langchain_nebula_video.emulator.rendering.scene import Scene, scene_of
@@ -109,16 +109,26 @@ def test_picture_moves() -> None:
     assert min(min(frame.convert("L").tobytes()) for frame in white) > 245
 
 
-def test_camera_never_leaves_the_picture() -> None:
-    """At any time, for any move, in any proportions, the corners of the view lie inside."""
-    for seed in range(50):
-        camera = Camera.from_seed(bytes([seed]))
-        for width, height in ((1280, 720), (400, 1600)):
-            for step in range(11):
-                a, b, c, d, e, f = camera.at(step / 10, width, height)
-                for x, y in ((0, 0), (width, 0), (0, height), (width, height)):
-                    assert -1e-6 <= a * x + b * y + c <= width + 1e-6
-                    assert -1e-6 <= d * x + e * y + f <= height + 1e-6
+def test_a_last_picture_moves_too() -> None:
+    """The camera ends on all of it, and comes there from a part."""
+    noise = saved(Image.effect_noise((320, 180), 90).convert("RGB"))
+    shown = frames(render(scene(first_frame=plain("gray"), last_frame=noise)))
+    assert difference(shown[20], shown[22]) > 3
+
+
+@each_row("size", [(320, 180), (180, 320)])
+def test_a_move_is_smooth(size: tuple[int, int]) -> None:
+    """A point that the camera goes away from goes on outwards, and never jumps."""
+    dotted = Image.new("L", size, "black")
+    dotted.paste("white", (size[0] // 2 - 4, size[1] // 2 - 4, size[0] // 2 + 4, size[1] // 2 + 4))
+    where = []
+    for frame in frames(render(scene(first_frame=saved(dotted), pixels=320 * 180, seconds=2))):
+        box = frame.convert("L").point(lambda level: 255 * (level > 120)).getbbox()
+        assert box is not None
+        where.append(((box[0] + box[2]) / 2 - frame.width / 2, (box[1] + box[3]) / 2 - frame.height / 2))
+    steps = [math.dist(one, other) for one, other in itertools.pairwise(where)]
+    assert max(steps) <= 3
+    assert math.dist(where[0], where[-1]) > 10
 
 
 def test_same_scene_gives_the_same_bytes() -> None:
