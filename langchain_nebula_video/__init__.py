@@ -6,10 +6,10 @@ This file imports nothing at run time until then.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it, without the import of `typing`, which takes longer than all this
 if TYPE_CHECKING:
+    from typing import Any
+
     from langchain_nebula_video.catalog.gateways import Gateway
     from langchain_nebula_video.catalog.models import Model
     from langchain_nebula_video.catalog.registry import register_gateway, register_model
@@ -135,6 +135,8 @@ def __getattr__(name: str) -> Any:
         return version("langchain-nebula-video")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
 
 

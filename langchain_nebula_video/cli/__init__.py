@@ -23,14 +23,15 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process closed it: no reason to lose a paid video
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 to the end
-    try:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can print
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the journal knows the task
+    try:  # a command is imported when it runs
         from langchain_nebula_video.cli.app import app  # noqa: PLC0415 the extra may be missing
+
+        app(prog_name="nebula-video")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         sys.stderr.write(f"{_HINT} ({error.name} is missing.)\n")
         sys.exit(2)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can print
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the journal knows the task
-    app(prog_name="nebula-video")

@@ -1,28 +1,17 @@
-"""The Typer application: the table of commands."""
+"""The Typer application: the table of commands. Only the command that runs is imported."""
 
 # Typer reads the annotations, so they are evaluated here.
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from langchain_nebula_video.cli.demo import demo
-from langchain_nebula_video.cli.doctor import doctor
-from langchain_nebula_video.cli.emulator import emulate
 from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
-from langchain_nebula_video.cli.generate import generate, submit
-from langchain_nebula_video.cli.mcp import mcp
-from langchain_nebula_video.cli.models import models
-from langchain_nebula_video.cli.output import Output
-from langchain_nebula_video.cli.quote import quote
-from langchain_nebula_video.cli.reconcile import reconcile
-from langchain_nebula_video.cli.resume import resume
-from langchain_nebula_video.cli.single_task import cancel, status, wait
-from langchain_nebula_video.cli.tasks import tasks
 
 __all__ = ["app"]
 
@@ -30,8 +19,118 @@ __all__ = ["app"]
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
+# By name: where the command is, and what the list of commands says: the first paragraph of its docstring.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "generate": (
+        "generate.generate",
+        "Make a video of an image, wait for it, and save it.",
+    ),
+    "quote": (
+        "quote.quote",
+        "Show what a video would cost. Needs no network and no key.",
+    ),
+    "models": (
+        "models.models",
+        "List the models by gateway, with their inputs, durations and prices per second.",
+    ),
+    "submit": (
+        "generate.submit",
+        "Start a video and return at once, with the task's id.",
+    ),
+    "wait": (
+        "single_task.wait",
+        "Wait for a task that was submitted, here or elsewhere, and save its video. Costs nothing more.",
+    ),
+    "status": (
+        "single_task.status",
+        "Show a task's status. The exit code is 0 for every status, as long as the gateway knows the task.",
+    ),
+    "cancel": (
+        "single_task.cancel",
+        "Cancel a task that still waits in the queue. Only DashScope itself supports this.",
+    ),
+    "tasks": (
+        "tasks.tasks",
+        "List every task that this command line has submitted, with the totals.",
+    ),
+    "resume": (
+        "resume.resume",
+        (
+            "Wait for every unfinished task and save its video. Also save what is finished but not saved, while "
+            "its URL works."
+        ),
+    ),
+    "reconcile": (
+        "reconcile.reconcile",
+        "Look in the key's log at the gateway for lost submits and for what was really paid. Costs nothing.",
+    ),
+    "doctor": (
+        "doctor.doctor",
+        "Check options, key, network, journal and where videos are saved, and say what to do. Free, without --live.",
+    ),
+    "mcp": (
+        "mcp.mcp",
+        "Serve the tools over MCP: to desktop clients, editors, and agents of any framework.",
+    ),
+    "emulator": (
+        "emulator.emulate",
+        "Run an emulator of all gateways on this machine: no network, no real key, no real money.",
+    ),
+    "demo": (
+        "demo.demo",
+        "See it work, with no key, no network and no money: an agent animates a photograph on the emulator.",
+    ),
+}
+
+
+class _Loader(dict[str, Any]):
+    """The commands by name. Each is built when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        if found is None:
+            module, _, function = _COMMANDS[name][0].partition(".")
+            command = getattr(import_module(f"langchain_nebula_video.cli.{module}"), function)
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+            single.command(name)(command)
+            found = self[name] = typer.main.get_command(single)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 `dict.get` would not load it
+
+
 class _Commands(TyperGroup):
     """The group of commands. With `--json`, a usage error is printed as JSON too."""
+
+    _only_listed = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Loader(dict.fromkeys(_COMMANDS))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 the interface of Typer
+        """See Typer."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See Typer. The list of commands needs no more than what each is for."""
+        if self._only_listed and cmd_name in _COMMANDS:
+            return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][1])
+        return super().get_command(ctx, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """See Typer."""
+        with self._listing():
+            super().format_help(ctx, formatter)
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        self._only_listed = True
+        try:
+            yield
+        finally:
+            self._only_listed = False
 
     def main(
         self,
@@ -49,6 +148,8 @@ class _Commands(TyperGroup):
         try:
             code = run(standalone_mode=False)
         except _UsageError as error:
+            from langchain_nebula_video.cli.output import Output  # noqa: PLC0415 most commands import it themselves
+
             output = Output(as_json=True)
             reason = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
             message = f"{reason}. Nothing was sent and nothing was spent."
@@ -74,6 +175,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 it takes as long as all the rest
+
         sys.stdout.write(f"nebula-video {version('langchain-nebula-video')}\n")
         raise typer.Exit
 
@@ -86,23 +189,3 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "generate": generate,
-    "quote": quote,
-    "models": models,
-    "submit": submit,
-    "wait": wait,
-    "status": status,
-    "cancel": cancel,
-    "tasks": tasks,
-    "resume": resume,
-    "reconcile": reconcile,
-    "doctor": doctor,
-    "mcp": mcp,
-    "emulator": emulate,
-    "demo": demo,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)

@@ -89,6 +89,26 @@ def test_every_command_and_each_of_its_options_has_help(command: str) -> None:
     assert found.help.split()[0] in shown.stdout
 
 
+@each_row("command", COMMANDS)
+def test_the_list_of_commands_says_what_the_help_of_each_says_first(command: str) -> None:
+    """The list is printed without the commands themselves, so its sentences are written twice."""
+    group = typer.main.get_command(app)
+    shown = " ".join(CliRunner().invoke(app, ["--help"]).stdout.replace("│", " ").split())
+    first = group.commands[command].help.split("\n\n")[0]  # type: ignore[attr-defined]
+    assert " ".join([command, *first.split()]) in shown
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """Each would bring the client along, the HTTP library and more."""
+    program = (
+        "import sys; from langchain_nebula_video.cli.app import app; app(['--help'], standalone_mode=False);"
+        "print({'httpx', 'pydantic', 'asyncio', 'langchain_core'} & {*sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "exit code" in done.stdout.lower()
+    assert done.stderr.strip() == "set()"
+
+
 def test_help_lists_the_exit_codes() -> None:
     """Each exit code is in the help, with its meaning."""
     shown = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
