@@ -75,12 +75,6 @@ http {{
         server_name moved.example.test;
         location / {{ return 307 "https://new.example.net/?token=secret"; }}
     }}
-    server {{
-        listen {listen}:{port} ssl http2;
-        server_name slow.example.test;
-        limit_rate 20;
-        location / {{ return 200 "{blanks}"; }}
-    }}
 }}
 """
 _HAPROXY = """\
@@ -107,6 +101,8 @@ class Network:
     emulator: Emulator
     authority: Path
     """The certificate of the CA, in PEM form."""
+    certificate: Path
+    """A certificate for all names and its key, in PEM form."""
     port: int
     """Of the front that speaks HTTP/1.1 and HTTP/2."""
     http2_port: int
@@ -175,7 +171,6 @@ def network(
         "listen": listen,
         "emulator": emulator.url,
         "user": "user root;" if os.geteuid() == 0 else "",
-        "blanks": " " * 2000,
     }
     configs = {
         "front": _NGINX.replace("{more}", more),
@@ -201,6 +196,7 @@ def network(
         yield Network(
             emulator=emulator,
             authority=folder / "ca.pem",
+            certificate=folder / "server.pem",
             port=ports["front"],
             http2_port=ports["http2"],
             http=f"{host}:{ports['http']}",

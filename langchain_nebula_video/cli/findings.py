@@ -25,11 +25,13 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.protocols import Charge, KeyFacts, is_page_error
 from langchain_nebula_video.schema import dollars
 from langchain_nebula_video.transport.certificates import certificate_hint
+from langchain_nebula_video.transport.guard import MADE_UP, is_made_up
 from langchain_nebula_video.transport.probe import Certificate
 
 __all__ = [
     "Finding",
     "Level",
+    "judge_addresses",
     "judge_certificate",
     "judge_certificate_error",
     "judge_clock",
@@ -84,6 +86,15 @@ def judge_key_form(key: str, variable: str) -> Finding:
     if len(key) < _SHORTEST_KEY or any(word in key.lower() for word in _PLACEHOLDERS):
         return Finding("key", Level.WARNING, f"{seen}: it may be an example", f"Set {variable} to your own key.")
     return Finding("key", Level.OK, seen)
+
+
+def judge_addresses(host: str, addresses: Sequence[str]) -> Finding:
+    """Judge the addresses that the name server gives."""
+    seen = f"{host} is at {', '.join(addresses[:3])}"
+    if not any(map(is_made_up, addresses)):
+        return Finding("name", Level.OK, seen)
+    todo = f"Downloads from other hosts than the vendor's own storage need --download-host {MADE_UP}."
+    return Finding("name", Level.OK, f"{seen}: an address that a proxy program makes up", todo)
 
 
 def judge_certificate(found: Certificate, now: datetime) -> Finding:

@@ -54,7 +54,7 @@ def check_way(url: str, now: datetime) -> Iterator[Finding]:
         failure = NotSentError(f"{host} has no address here: {why}.")
         yield Finding("name", Level.FAULT, failure.what, "Check base_url, and this machine's name server.", failure)
         return
-    yield Finding("name", Level.OK, f"{host} is at {', '.join(addresses[:3])}")
+    yield findings.judge_addresses(host, addresses)
     if secure:
         yield _check_certificate(host, port, now)
 

@@ -34,7 +34,7 @@ from langchain_nebula_video.errors import InvalidRequestError, NotSentError
 from langchain_nebula_video.media.urls import IPAddress, is_loopback, is_public, split_url
 from langchain_nebula_video.transport.proxies import EnvironmentProxy, find_gateway_proxy, find_proxy
 
-__all__ = ["Destination", "SsrfGuard"]
+__all__ = ["MADE_UP", "Destination", "SsrfGuard", "is_made_up"]
 
 _MAX_DESTINATIONS = 4
 MADE_UP = ipaddress.ip_network("198.18.0.0/15")
@@ -66,6 +66,11 @@ class Destination:
     def pinned(self) -> bool:
         """Whether the URL has an address that was checked here, in place of the name."""
         return bool(self.host)
+
+
+def is_made_up(address: str) -> bool:
+    """Whether a proxy program may have made up an address."""
+    return ipaddress.ip_address(address) in MADE_UP
 
 
 class SsrfGuard:

@@ -6,10 +6,13 @@ Nothing of `example.test` can be resolved here: only the proxies know these name
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
+import socketserver
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ import truststore
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
+    DownloadError,
     NebulaVideoClient,
     NotSentError,
     RefusedError,
@@ -192,6 +196,17 @@ async def test_a_name_that_the_proxy_does_not_reach_is_told_as_such(
         await settle(make(base_url="https://nowhere.example.test").generate(**ASK))
 
 
+async def test_a_download_over_plain_http_tells_of_the_proxys_password_too(
+    make: Make, net: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Over plain http the proxy's refusal is the answer to the request itself."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{net.http}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{net.http_with_password}")
+    video = (await settle(make().generate(**ASK))).model_copy(update={"url": "http://files.example.test/x.mp4"})
+    with pytest.raises(DownloadError, match="HTTP 407, the proxy wants a user and a password"):
+        await settle(make().download(video, tmp_path))
+
+
 async def test_no_proxy_holds_for_submits_polls_and_downloads_alike(
     make: Make, net: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -208,14 +223,33 @@ async def test_no_proxy_holds_for_submits_polls_and_downloads_alike(
     assert net.asked() == []
 
 
+class _Trickle(socketserver.StreamRequestHandler):
+    """Answers one byte every 0.2 s, for twenty seconds."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            for number in range(100):
+                self.wfile.write(b"T" if number else b"H")
+                time.sleep(0.2)
+
+
+@pytest.mark.parametrize("proxy", ["http://{0.http}", "socks5h://" + f"{USER}:{SOCKS_QUOTED}@" + "{0.socks}"])
 async def test_an_answer_that_trickles_through_a_proxy_is_bounded(
-    make: Make, net: Network, monkeypatch: pytest.MonkeyPatch
+    make: Make, net: Network, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://{net.http}")
-    begun = time.monotonic()
-    with pytest.raises(SubmissionUnconfirmedError, match="none within 2 s"):
-        await settle(make(base_url=net.url("slow"), timeout=2, clock=None).generate(**ASK))
-    assert time.monotonic() - begun < 15
+    monkeypatch.setenv("HTTPS_PROXY", proxy.format(net))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(net.certificate)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Trickle) as server:
+        server.daemon_threads = True
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        begun = time.monotonic()
+        url = f"https://slow.example.test:{server.server_address[1]}"
+        with pytest.raises(SubmissionUnconfirmedError, match="none within 3 s"):
+            await settle(make(base_url=url, timeout=3, clock=None).generate(**ASK))
+        assert time.monotonic() - begun < 15
+        server.shutdown()
 
 
 # --- certificates ---

@@ -102,6 +102,14 @@ def test_what_to_do_about_a_certificate_depends_on_what_is_wrong_with_it(code: i
     assert "what OpenSSL says" in found.seen
 
 
+def test_a_made_up_address_is_no_fault_and_is_told() -> None:
+    assert findings.judge_addresses("gw.test", ["93.184.215.14", "::1"]).todo == ""
+    found = findings.judge_addresses("gw.test", ["198.19.0.7"])
+    assert found.level is Level.OK
+    assert found.seen == "gw.test is at 198.19.0.7: an address that a proxy program makes up"
+    assert "--download-host 198.18.0.0/15" in found.todo
+
+
 def test_a_failed_connection_says_what_to_check() -> None:
     assert "a firewall may block" in findings.judge_connection_error(NotSentError("no"), "llm.ai-nebula.com").todo
     known = NotSentError("no", hint="Check the proxy.")
