@@ -9,8 +9,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.environments import NotInstalledError
-from tests.frameworks import FRAMEWORKS, measure
+from tests.frameworks import FRAMEWORKS, HEADER, measure
 
+print(HEADER)
 for framework in FRAMEWORKS.values():
     with tempfile.TemporaryDirectory() as home:
         try:

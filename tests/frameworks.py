@@ -60,6 +60,12 @@ class Framework:
         return f"| {' | '.join(cells)} |"
 
 
+HEADER = (
+    "| Framework | Version | The LangChain tool itself | Artifact | Lost answer, asked again | A limit is reached "
+    "| Asked again until it is there | Ended in mid-wait, asked again |\n|---|---|---|---|---|---|---|---|"
+)
+"""Of the table that the rows make."""
+
 # The newest of each on 2026-11-27. google-adk without a version resolves to 1.4.2, autogen-ext to an empty 0.0.1.
 FRAMEWORKS = {
     row.name: row

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.environments import CHECKOUT, NotInstalledError, give_up
-from tests.frameworks import FRAMEWORKS, RECIPES, Framework, measure
+from tests.frameworks import FRAMEWORKS, HEADER, RECIPES, Framework, measure
 from tests.server_talks import SERVERS
 
 TABLE = CHECKOUT / "docs" / "frameworks.md"
@@ -17,6 +17,7 @@ TABLE = CHECKOUT / "docs" / "frameworks.md"
 def test_every_recipe_is_here() -> None:
     assert {path.stem for path in RECIPES.glob("[!_]*.py")} == {row.recipe for row in FRAMEWORKS.values()} - {*SERVERS}
     assert sum(row.required for row in FRAMEWORKS.values()) == 11
+    assert HEADER in TABLE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS.values(), ids=list(FRAMEWORKS))
