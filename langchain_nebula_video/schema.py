@@ -233,6 +233,10 @@ class _TaskData(_StoredRecord):
     url_needs_key: bool = False
     """Whether `url` is on the gateway itself: it opens with the API key only, as `download` and `save_to` send it."""
     seed: int | None = None
+    key: str | None = None
+    """The caller's idempotency key: the same key never pays twice."""
+    image_name: str | None = None
+    """The name of the image's file without its suffix, if the image had one: a path or a URL has."""
     submitted_at: datetime
     """Aware, in UTC, like every time in this module."""
     request_id: str | None = None
@@ -250,8 +254,6 @@ class Task(_TaskData):
     """A task at the gateway, as of the last fetch."""
 
     status: TaskStatus
-    key: str | None = None
-    """The caller's idempotency key: the same key never pays twice."""
     progress: float | None = None
     """0 to 1, if the gateway reports it."""
     url: str | None = None

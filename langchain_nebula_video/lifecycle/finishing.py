@@ -166,7 +166,7 @@ class Finisher:
         if entry is None or entry.state is not EntryState.SUCCEEDED or entry.video is None:
             return None
         try:
-            video = Video.model_validate(entry.video)
+            video = Video.model_validate(entry.video).model_copy(update={"key": entry.key})
         except ValidationError:  # a newer version may write it otherwise; the gateway still has it
             logger.info("the journal's video of task %s cannot be read; asking for it", printable(str(entry.task_id)))
             return None

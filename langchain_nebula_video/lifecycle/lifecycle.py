@@ -85,7 +85,7 @@ class Lifecycle:
             order, deadline = await self._prepare(request, key)
             holder = new_holder()
             task, entry = await self._submitter.submit(order, key, deadline, holder=holder, adopt=adopt)
-            task = task.model_copy(update={"image_notes": order.image_notes})
+            task = task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
             return await self._finisher.finish(task, entry, holder, deadline, on_progress)
 
     async def preview(self, request: VideoRequest) -> tuple[Order, Task | None]:
@@ -126,7 +126,7 @@ class Lifecycle:
                 search_seconds=_SEARCH_SECONDS,
             )
             await Lease(self._context, entry, holder).release()
-            return task.model_copy(update={"image_notes": order.image_notes})
+            return task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
 
     async def fetch(self, task_id: str) -> Task:
         """Fetch a task once."""

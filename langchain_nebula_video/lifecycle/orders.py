@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.catalog.offers import Offer
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.media.images import WireImage, check_public_name, prepare_image
+from langchain_nebula_video.media.names import image_name
 from langchain_nebula_video.media.urls import is_local_name
 from langchain_nebula_video.protocols import Protocol, WireRequest
 from langchain_nebula_video.saving.trial import expected_size
@@ -48,6 +49,12 @@ class Order:
     def expected_size(self) -> int:
         """About how many bytes the video has at most."""
         return expected_size(self.request.resolution, self.request.duration, self.offer.model.fps)
+
+    @property
+    def image_name(self) -> str | None:
+        """The name of the first image's file, if it has one."""
+        images = (self.request.image, *self.request.reference_images)
+        return next((name for image in images if image is not None and (name := image_name(image))), None)
 
     @property
     def image_notes(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class LocalTarget:
 
     def begin(self) -> Path:
         """See `Target.begin`."""
-        folder, stem = self._path.parent, self._path.stem[:40]
+        folder, stem = self._path.parent, Path(next(numbered_names(self._path))).stem[:40]
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_parts(folder, f".*-{'[0-9a-f]' * 32}.part")
         part = folder / f".{stem}-{uuid.uuid4().hex}.part"

@@ -36,8 +36,13 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
     "duration": lambda video: video.duration,
     "resolution": lambda video: video.resolution,
     "seed": lambda video: video.seed,
+    "key": lambda video: video.key,
+    "stem": lambda video: video.image_name,
 }
 """What the braces of a template may name. Date and time are those of the task's end, in UTC."""
+_INDEX = "index"
+_NUMBER = "\ue000"
+"""In a filled template, where the number of the file goes. No value has this character."""
 _MAX_FIELD_BYTES = 100
 """In a file name."""
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
@@ -123,10 +128,17 @@ def parse_template(template: str) -> list[str]:
         InvalidRequestError: the template cannot be read, or names an unknown field.
     """
     names = list(_template_fields(template))
-    unknown = [name for name in names if name not in _FIELDS]
+    known = [*_FIELDS, _INDEX]
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise InvalidRequestError(
-            f"The name template has {unknown[0]!r} in braces.", hint=f"There are: {', '.join(_FIELDS)}."
+            f"The name template has {unknown[0]!r} in braces.", hint=f"There are: {', '.join(known)}."
+        )
+    folder, _, file = template.replace("\\", "/").rpartition("/")
+    if _INDEX in names and (f"{{{_INDEX}}}" in folder or not file.lower().endswith(".mp4")):
+        raise InvalidRequestError(
+            f"{{{_INDEX}}} numbers files, and here it does not stand in the name of one.",
+            hint="Give a name that ends in .mp4, such as videos/{stem}-{index}.mp4.",
         )
     return names
 
@@ -137,9 +149,8 @@ def fill_template(template: str, video: Video) -> str:
     Raises:
         InvalidRequestError: see `parse_template`.
     """
-    return type(template)(
-        template.format_map({name: _to_name(_FIELDS[name](video)) for name in parse_template(template)})
-    )
+    values = {name: _NUMBER if name == _INDEX else _to_name(_FIELDS[name](video)) for name in parse_template(template)}
+    return type(template)(template.format_map(values))
 
 
 def default_file_name(video: Video) -> str:
@@ -156,7 +167,12 @@ def _to_name(value: object) -> str:
 
 
 def numbered_names(name: Path | PurePosixPath) -> Iterator[str]:
-    """Yield the name, then the name with `-2`, `-3` and so on before its suffix."""
-    yield str(name)
-    for number in range(2, _MAX_NUMBER):
-        yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
+    """Yield the name, then the name with `-2`, `-3` and so on before its suffix. `{index}` becomes 1, 2, 3."""
+    if _NUMBER not in name.name:
+        yield str(name)
+        name = name.with_name(f"{name.stem}-{_NUMBER}{name.suffix}")
+        first = 2
+    else:
+        first = 1
+    for number in range(first, _MAX_NUMBER):
+        yield str(name.with_name(name.name.replace(_NUMBER, str(number))))

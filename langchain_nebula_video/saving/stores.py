@@ -137,7 +137,8 @@ _SFTP = StoreKind(
     setup="Check the host, the user and the folder, and that ssh USER@HOST works without asking for anything.",
 )
 _WEBDAV = StoreKind(
-    give_name=_move, setup="Check the folder, and the server's address in FSSPEC_WEBDAV_BASE_URL (https://host/path)."
+    give_name=_move,
+    setup="Check the folder, and the server's address in FSSPEC_WEBDAV_BASE_URL: https://user:password@host/path.",
 )
 _KINDS: Mapping[str, StoreKind] = {
     **dict.fromkeys(("s3", "s3a"), _S3),

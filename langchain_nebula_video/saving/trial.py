@@ -118,7 +118,7 @@ def _write_to_store(url: str) -> None:
     try:
         bounded(lambda: target.write_probe(_BYTES), _STORE_SECONDS, name="trial")
     except TimeoutError:
-        raise _refusal(redact(url, url), f"there was no answer within {_STORE_SECONDS:.0f} s") from None
+        raise _refusal(redact(url, url), f"there was no answer within {_STORE_SECONDS:.0f} s", target.setup) from None
     except Exception as error:  # noqa: BLE001 a store's package may raise anything
         why = redact(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", url)[:300]
         raise _refusal(redact(url, url), why, target.setup) from None

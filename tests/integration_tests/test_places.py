@@ -17,11 +17,11 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from langchain_nebula_video import DownloadError, InvalidRequestError, Video
+from langchain_nebula_video import DownloadError, InvalidRequestError, MemoryJournal, Video
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.saving import remote, secrets, targets
 from langchain_nebula_video.saving.stores import StoreKind
-from tests.conftest import settle
+from tests.conftest import jpeg, settle
 from tests.gateways import ASK, Make
 from tests.storage import MOVIE, Storage
 
@@ -61,6 +61,38 @@ async def test_what_an_answer_says_never_leads_out_of_the_folder(
     hostile = video.model_copy(update={"task_id": "../../x/..", "model": "..", "resolution": "/etc"})
     saved = await settle(make().download(hostile, tmp_path / "in" / "{model}" / "{resolution}"))
     assert (tmp_path / "in").resolve() in Path(saved.path).resolve().parents
+
+
+async def test_a_file_may_be_named_after_the_key_and_the_image(make: Make, emulator: Emulator, tmp_path: Path) -> None:
+    """Also when the video is downloaded later, and by a client that takes it from the journal."""
+    image = tmp_path / "in" / "my cat.jpg"
+    image.parent.mkdir()
+    image.write_bytes(jpeg(640, 480))
+    journal = MemoryJournal()
+    client = make(save_to=tmp_path / "{stem}" / "{key}.mp4", journal=journal)
+    ask = {**ASK, "image": image, "key": "../order/17"}
+    made = await settle(client.generate(**ask))
+    assert Path(made.path) == tmp_path / "my_cat" / ".._order_17.mp4"
+    Path(made.path).unlink()
+    again = await settle(make(save_to=tmp_path / "{key}-{stem}.mp4", journal=journal).wait(made.task_id))
+    assert Path(again.path) == tmp_path / ".._order_17-my_cat.mp4"
+    assert len(emulator.tasks) == 1
+
+
+async def test_files_may_be_numbered(make: Make, files: Storage, video: Video, tmp_path: Path) -> None:
+    client, target = make(), tmp_path / "{stem}-{index}.mp4"
+    names = []
+    for turn in range(3):
+        files.content, files.etag = MOVIE[:-1] + bytes([turn % 2]), f'"{turn}"'
+        names.append(Path((await settle(client.download(video, target))).path).name)
+    assert names == ["cat-1.mp4", "cat-2.mp4", "cat-1.mp4"]  # the third is the first one again
+
+
+@pytest.mark.parametrize("template", ["{index}/cat.mp4", "videos/{index}", "{index}"])
+async def test_only_a_file_can_be_numbered(make: Make, emulator: Emulator, tmp_path: Path, template: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"\.mp4"):
+        await settle(make(save_to=tmp_path / template).generate(**ASK))
+    assert emulator.tasks == ()
 
 
 async def test_another_video_is_never_overwritten(make: Make, files: Storage, video: Video, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pytest_socket import enable_socket, socket_allow_hosts
 from tests.environments import NotInstalledError, give_up
 from tests.stores.servers import STORES, Store
 
-_NAMES = os.environ.get("NEBULA_STORE", "local s3").split()
+NAMES = os.environ.get("NEBULA_STORE", "local s3").split()
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _loopback_only() -> None:
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
 
 
-@pytest.fixture(scope="module", params=_NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     enable_socket()
     try:

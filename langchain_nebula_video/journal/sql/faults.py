@@ -38,6 +38,8 @@ _PERMANENT_WORDS = (
 _INVALID_VALUE = re.compile(r"invalid \w+ value")
 
 _HINTS: dict[int | str, str] = {
+    5: "Another program keeps the file locked: `fuser FILE` names it. Let it end, or give the journal a file of its "
+    "own; then repeat.",
     8: "Give the journal a file, and a folder, that this user may write to; then repeat.",
     11: "Keep the file, and begin a new journal elsewhere; the gateway's console shows what was paid for. "
     'What can be saved of it: sqlite3 FILE ".recover".',
