@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import pytest
@@ -92,6 +93,34 @@ def test_what_is_transparent_goes_on_white() -> None:
     assert close(found.getpixel((50, 200)), BLUE)
     assert close(found.getpixel((350, 200)), WHITE)
     assert fitted.changes == ("put on white",)
+
+
+def test_alpha_that_hides_nothing_is_dropped_and_told_as_such() -> None:
+    fitted = fit_image(written(two_halves(400, 400, "RGBA"), "PNG"), LIMITS)
+    assert fitted.changes == ("its alpha channel dropped",)
+
+
+def test_hidden_colours_do_not_bleed_when_a_transparent_colour_is_scaled() -> None:
+    data = written(two_halves(100, 100), "PNG", transparency=RED)
+    found = opened(fit_image(data, LIMITS).data).crop((0, 0, 170, 360))
+    assert all(low > 240 for low, _ in found.getextrema())
+
+
+def test_a_raw_photo_is_not_taken_for_its_preview() -> None:
+    dng = written(two_halves(400, 400), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    with pytest.raises(InvalidRequestError, match="a raw photo"):
+        fit_image(dng, LIMITS)
+
+
+def test_a_small_file_of_very_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(two_halves(400, 400), "PNG")
+    for most in (50_000, 100_000):  # Pillow raises above twice its limit, and warns above the limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            pytest.raises(InvalidRequestError, match="too many pixels"),
+        ):
+            fit_image(data, LIMITS)
 
 
 @each_row("form", ["WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"])
