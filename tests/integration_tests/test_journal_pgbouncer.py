@@ -139,7 +139,7 @@ def test_a_server_that_restarts_behind_the_pool_is_waited_for(server: Server, jo
     [
         ("options=-csearch_path%3Dvideos", r"unsupported startup parameter.*Leave options out.*ALTER ROLE"),
         ("dbname=nowhere", r"nowhere"),
-        ("sslmode=require", r"SSL"),
+        ("sslmode=require", r"does not support SSL"),
     ],
 )
 def test_what_a_pool_does_not_take_is_told_at_once(url: str, option: str, told: str) -> None:

@@ -191,3 +191,12 @@ def test_a_table_of_licences_written_here_has_the_rows_of_the_docs(tmp_path: Pat
     stated = {row["Distribution"]: row["Licence"] for row in licences()}
     for row in licences(page):  # another Python or system needs a few more
         assert stated.get(row["Distribution"], row["Licence"]) == row["Licence"]
+
+
+@pytest.mark.parametrize("page", ["saving.md", "journal.md"])
+def test_every_error_in_a_table_of_symptoms_has_a_test(page: str) -> None:
+    table = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("| You see |")[2].partition("\n\n")[0]
+    symptoms = re.findall(r"`([^`]*)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+    assert len(symptoms) > 5
+    assert [symptom for symptom in symptoms if symptom not in tests.replace("\\", "")] == []
