@@ -188,7 +188,7 @@ def test_the_person_of_an_agent_reads_format_and_size_of_an_image_in_the_convers
 UNUSABLE = {
     "a missing file": (Path("/nowhere/cat.png"), "There is no file"),
     "damaged": (b"\xff\xd8\xff" + bytes(500), "damaged"),
-    "no image": (b"hello", "no image that is known"),
+    "no image": (b"hello", "This is no image but text"),
     "a GIF": (b"GIF89a" + bytes(500), "The image is GIF"),
     "a string": ("cat.png", "neither a URL"),
     "a number": (17, "A int holds no image"),
@@ -212,7 +212,7 @@ def test_the_graph_asks_nobody_about_an_image_that_cannot_be_used(
         ({"image": "7"}, "There is no image '7'"),
         ({"duration": 7}, "duration"),
         ({"image": "cat.png"}, "neither a URL"),
-        ({"image": "data:image/png;base64,aGVsbG8="}, "no image that is known"),
+        ({"image": "data:image/png;base64,aGVsbG8="}, "This is no image but text"),
         ({"prompt": " "}, "The prompt is empty"),
         ({"camera": "left"}, "camera"),
     ],
