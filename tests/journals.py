@@ -364,6 +364,18 @@ class JournalContract:
         assert journal.spent(LATER) == 0
         assert journal.spent() == Decimal("0.738")
 
+    def test_entries_are_counted_and_summed_up_by_what_they_match(self, journal: Journal) -> None:
+        journal.reserve(entry(id="1", state=EntryState.SUCCEEDED, billed_usd=Decimal("0.30")), None)
+        journal.reserve(entry(id="2", created_at=LATER), None)
+        journal.reserve(entry(id="3", created_at=LATER, state=EntryState.FAILED), None)
+        journal.reserve(entry(id="4", created_at=LATER, gateway="other"), None)
+        whole = journal.summarize()
+        assert whole.states == {EntryState.SUCCEEDED: 1, EntryState.SUBMITTING: 2, EntryState.FAILED: 1}
+        assert (whole.count, whole.billed_usd, whole.spent_usd) == (4, Decimal("0.30"), Decimal("1.038"))
+        late = journal.summarize(gateway="nebula", since=MOMENT, states=[EntryState.SUBMITTING, EntryState.SUCCEEDED])
+        assert (late.states, late.spent_usd) == ({EntryState.SUBMITTING: 1}, Decimal("0.369"))
+        assert journal.summarize(gateway="nobody").count == 0
+
     def test_entries_can_be_found_by_how_their_keys_begin(self, journal: Journal) -> None:
         for number, key in enumerate(["chat-1:a", "chat-1:b", "Chat-1:a", "chat-10:a", "chat_1:a", None]):
             journal.reserve(entry(id=str(number), key=key, request={"n": number}), None)

@@ -122,12 +122,12 @@ def test_a_move_is_smooth(size: tuple[int, int]) -> None:
     dotted = Image.new("L", size, "black")
     dotted.paste("white", (size[0] // 2 - 4, size[1] // 2 - 4, size[0] // 2 + 4, size[1] // 2 + 4))
     where = []
-    for frame in frames(render(scene(first_frame=saved(dotted), pixels=320 * 180, seconds=2))):
+    for frame in frames(render(scene(first_frame=saved(dotted), pixels=320 * 180))):
         box = frame.convert("L").point(lambda level: 255 * (level > 120)).getbbox()
         assert box is not None
         where.append(((box[0] + box[2]) / 2 - frame.width / 2, (box[1] + box[3]) / 2 - frame.height / 2))
     steps = [math.dist(one, other) for one, other in itertools.pairwise(where)]
-    assert max(steps) <= 3
+    assert max(steps) <= 5
     assert math.dist(where[0], where[-1]) > 10
 
 

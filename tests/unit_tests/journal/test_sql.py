@@ -437,7 +437,7 @@ def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index:
 
 def test_a_journal_in_a_file_does_what_one_in_memory_does(tmp_path: Path) -> None:
     numbers = count()
-    compare_with_memory(lambda: SqlJournal(f"sqlite:///{tmp_path}/{next(numbers)}.db"), examples=12)
+    compare_with_memory(lambda: SqlJournal(f"sqlite:///{tmp_path}/{next(numbers)}.db"), examples=8)
 
 
 def test_a_journal_is_one_by_its_type(journal: SqlJournal) -> None:
