@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["find_program", "free_port", "running"]
 
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 """Where servers are, and a user's PATH does not lead."""
 

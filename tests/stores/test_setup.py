@@ -52,8 +52,9 @@ def test_what_a_store_lacks_is_told_before_paying(
     conf: dict[str, dict[str, str]] = {}
     fsspec.config.set_conf_env(conf)
     monkeypatch.setattr(fsspec.config, "conf", conf)
-    for store in fsspec.registry.values():
-        store.clear_instance_cache()
+    for name in ("s3", "az", "oss"):  # they read the environment themselves, and a file system is made once
+        if name in fsspec.registry:
+            fsspec.registry[name].clear_instance_cache()
     with pytest.raises(InvalidRequestError, match="Nothing was sent and nothing was spent") as caught:
         _check(url)
     assert why in str(caught.value)
