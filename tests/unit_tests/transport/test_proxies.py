@@ -10,6 +10,7 @@ import pytest
 
 from langchain_nebula_video import NebulaVideoClient, NotSentError
 from langchain_nebula_video.transport.proxies import check_usable, find_gateway_proxy, find_proxy
+from tests.conftest import FakeClock
 from tests.tables import each_row
 
 PROXY = "http://proxy.example.net:3128"
@@ -108,7 +109,7 @@ def test_an_unusable_proxy_is_named_with_its_variable(
     url: str, what: str, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", url)
-    client = NebulaVideoClient(api_key="sk-x", base_url="https://gw.example.test", timeout=0.1)
+    client = NebulaVideoClient(api_key="sk-x", base_url="https://gw.example.test", clock=FakeClock())
     with pytest.raises(NotSentError, match="The proxy of ALL_PROXY") as caught:
         client.fetch("task-1")
     assert what in caught.value.what
