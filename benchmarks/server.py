@@ -2,8 +2,8 @@
 
 `python benchmarks/server.py --median 20 --spread 0.2` prints its port and serves until its input ends. The finishing
 times of the tasks follow a lognormal distribution with a fixed seed, in the order of the submits: two clients that are
-measured one after the other wait for the same tasks. `POST /reset` forgets everything and begins the same times anew;
-`GET /stats` tells what was asked.
+measured one after the other wait for the same tasks. `GET /stats` tells
+what was asked.
 
 It is no emulator: it checks nothing, and it answers from `bytes` that it has built once.
 """
@@ -72,7 +72,7 @@ class Tasks:
             "looks": self.looks,
             "connections": self.connections,
             "mean_lag": sum(lags) / len(lags) if lags else None,
-            "cpu": time.process_time(),
+            "server_cpu": time.process_time(),
         }
         return json.dumps(found).encode()
 
@@ -80,8 +80,9 @@ class Tasks:
 class Connection(asyncio.Protocol):
     """One HTTP/1.1 connection, kept alive."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, delay: float) -> None:
         self._tasks = tasks
+        self._delay = delay
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,20 +104,16 @@ class Connection(asyncio.Protocol):
             self._received = self._received[end + 4 + length :]
             method, target, _ = head.split(b"\r\n", 1)[0].split(b" ", 2)
             body = self._answer(method, target.partition(b"?")[0])
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-            )
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            if self._delay:
+                asyncio.get_running_loop().call_later(self._delay, self._transport.write, head + body)
+            else:
+                self._transport.write(head + body)
 
     def _answer(self, method: bytes, path: bytes) -> bytes:
         tasks, last = self._tasks, path.rstrip(b"/").rpartition(b"/")[2]
         if path == b"/stats":
             return tasks.stats()
-        if path == b"/reset":
-            median, spread = (
-                (float(part) for part in last.split(b",")) if b"," in last else (tasks.median, tasks.spread)
-            )
-            tasks.__init__(median, spread)  # type: ignore[misc]
-            return b"{}"
         if method == b"POST":
             task = tasks.submit()
             if path.startswith(b"/v1/"):
@@ -128,10 +125,10 @@ class Connection(asyncio.Protocol):
         return DASH % (last, last, b"SUCCEEDED" if finished else b"RUNNING", RESULT % last if finished else b"")
 
 
-async def serve(median: float, spread: float) -> None:
+async def serve(median: float, spread: float, delay: float) -> None:
     """Serve until the input ends."""
     tasks, loop = Tasks(median, spread), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(tasks), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: Connection(tasks, delay), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
@@ -141,5 +138,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--median", type=float, default=20.0, help="seconds")
     parser.add_argument("--spread", type=float, default=0.2, help="standard deviation of the logarithm")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds until an answer")
     options = parser.parse_args()
-    asyncio.run(serve(options.median, options.spread))
+    asyncio.run(serve(options.median, options.spread, options.delay))

@@ -17,6 +17,7 @@ from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.certificates import ssl_context
 from langchain_nebula_video.transport.connection_errors import HTTP2_HINT, connection_error
 from langchain_nebula_video.transport.decoding import unreadable_body_error
+from langchain_nebula_video.transport.fast import fast_transport, is_fast_path
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.proxies import (
@@ -195,6 +196,9 @@ class Exchange:
         proxy = destination.proxy
         # Connections of HTTP/2 are shared while they are in use. One to a pinned address belongs to one name.
         http2 = self.endpoint.http2 and destination.to_gateway
+        plain = name == "pooled" and proxy is None and not http2
+        if plain and kind == "AsyncClient" and is_fast_path(destination.url):
+            name = "fast"
         key = (name, proxy.url if proxy else "", SHARED if http2 or name != "pooled" else place)
         if key not in connections.clients:
             if proxy is not None:
@@ -205,6 +209,10 @@ class Exchange:
                 keepalive_expiry=KEEPALIVE_SECONDS,
             )
             context = ssl_context(self.endpoint.verify, http2=http2)
+            if name == "fast":
+                transport = fast_transport(context, keepalive_seconds=KEEPALIVE_SECONDS)
+                connections.clients[key] = self.http.AsyncClient(transport=transport, trust_env=False)
+                return connections.clients[key]
             connections.clients[key] = getattr(self.http, kind)(
                 verify=context, http2=http2, limits=limits, proxy=proxy and proxy.url, trust_env=False
             )

@@ -35,9 +35,13 @@ from tests.conftest import jpeg, settle
 from tests.gateways import ASK, BOTH, HurriedClock
 
 
-@pytest.fixture(params=["sync", "async"])
-def make(request: pytest.FixtureRequest, options: dict[str, Any]) -> Callable[..., Any]:
+@pytest.fixture(params=["sync", "async", "async without aiohttp"])
+def make(
+    request: pytest.FixtureRequest, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Either client at the emulator. Another emulator is another service of this machine."""
+    if request.param == "async without aiohttp":
+        monkeypatch.setattr("langchain_nebula_video.transport.fast._is_installed", lambda: False)
     kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
     return lambda **more: kind(**{**options, "download_hosts": ["127.0.0.1"], **more})
 
