@@ -59,6 +59,10 @@ class Gateway:
     images: ImageLimits
     steps: tuple[float, float] = (3.0, 8.0)
     """The shortest and the longest interval between two fetches of a task, in seconds."""
+    looks_per_second: float | None = None
+    """The most looks a second that its page allows an account. `None`: it names no limit."""
+    submits_per_second: float | None = None
+    """The most submits a second, likewise."""
     stores_images: bool = False
     """Whether it has temporary storage to which local images are uploaded."""
     task_hours: float | None = None
@@ -135,6 +139,10 @@ _BEIJING = Gateway(
     images=replace(_DASHSCOPE_IMAGES, schemes=("https", "http", "oss")),
     stores_images=True,
     steps=(5.0, 15.0),
+    # Alibaba's page on image-to-video, 2025-12: 20 queries a second and account; its page on limits: 5 submits a second
+    # for Wan 2.5 and later. Older models have 2, and a 429 slows their submits down to that.
+    looks_per_second=20.0,
+    submits_per_second=5.0,
     key_hint=_KEY_HINT.format("gateway='dashscope-intl' for Singapore"),
     task_hours=24,
     storage_hosts=_ALIBABA_STORAGE,

@@ -8,11 +8,12 @@ from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import offers
-from langchain_nebula_video.errors import AuthenticationError, RequestError
+from langchain_nebula_video.errors import AuthenticationError, RateLimitError, RequestError
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.lifecycle.options import Options
+from langchain_nebula_video.lifecycle.pace import Pace, pace_of
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import Runtime, SendWindow
@@ -20,6 +21,7 @@ from langchain_nebula_video.transport import Runtime, SendWindow
 __all__ = ["Context", "newly_succeeded"]
 
 _REPLY_SECONDS = 30.0
+_TURN_SECONDS = 1.0
 
 newly_succeeded: ContextVar[set[str] | None] = ContextVar("nebula_video_settled", default=None)
 """The ids of tasks that a call in this context was the first to see succeed; `None`: nobody collects them."""
@@ -42,6 +44,8 @@ class Context:
         self.account = options.account_id()
         self.pricing = Pricing(options)
         self.base_url = options.resolve_base_url()
+        row = self.gateway
+        self.pace = pace_of(self.account, row.looks_per_second, row.submits_per_second, share=options.clock is None)
 
     # --- the gateway ---
 
@@ -53,6 +57,7 @@ class Context:
         seconds: float = _REPLY_SECONDS,
         stall: float | None = None,
         window: SendWindow | None = None,
+        pace: Pace | None = None,
     ) -> Reply:
         """Send a request once and return its answer.
 
@@ -62,6 +67,7 @@ class Context:
             seconds: Timeout, shortened if the deadline comes first.
             stall: The most seconds between two pieces of the answer.
             window: Until when the first byte of a paid request may leave.
+            pace: What learns from the answer how fast such requests may leave.
 
         Raises:
             RequestError: no answer came, or it is a refusal.
@@ -70,7 +76,28 @@ class Context:
         reply = await self.runtime.send(
             wire, timeout=timeout, stall=None if stall is None else min(stall, timeout), window=window
         )
-        return self.raise_for_refusal(reply, paid=wire.paid)
+        try:
+            answer = self.raise_for_refusal(reply, paid=wire.paid)
+        except RateLimitError as error:
+            if pace is not None:
+                pace.refuse(self.runtime.now(), error.retry_after)
+            raise
+        if pace is not None:
+            pace.accept(self.runtime.now())
+        return answer
+
+    async def wait_for_turn(self, pace: Pace, deadline: float) -> None:
+        """Wait for the turn of one request at the account's pace, but not beyond the deadline."""
+        runtime = self.runtime
+        ticket = pace.join(runtime.now())
+        if ticket is None:
+            return
+        try:
+            while (delay := min(pace.delay(ticket, runtime.now()), deadline - runtime.now())) > 0:
+                await runtime.sleep(min(delay, max(_TURN_SECONDS, delay / 2)))  # the pace may change meanwhile
+        except BaseException:
+            pace.leave(runtime.now())
+            raise
 
     def raise_for_refusal(self, reply: Reply, *, paid: bool) -> Reply:
         """Return the answer, or raise the refusal that it is."""

@@ -29,6 +29,7 @@ from langchain_nebula_video.lifecycle.arguments import (
 )
 from langchain_nebula_video.lifecycle.bookkeeping import Bookkeeper
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.deadline import Deadline
 from langchain_nebula_video.lifecycle.finishing import Finisher
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
 from langchain_nebula_video.lifecycle.options import Options
@@ -86,7 +87,7 @@ class Lifecycle:
             holder = new_holder()
             task, entry = await self._submitter.submit(order, key, deadline, holder=holder, adopt=adopt)
             task = task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
-            return await self._finisher.finish(task, entry, holder, deadline, on_progress)
+            return await self._finisher.finish(task, entry, holder, deadline.at, on_progress)
 
     async def preview(self, request: VideoRequest) -> tuple[Order, Task | None]:
         """Return the checked order of a request, and the task that it would join without paying again.
@@ -240,7 +241,7 @@ class Lifecycle:
 
     async def _prepare(
         self, request: VideoRequest, key: str | None, save_to: str | Path | None = None
-    ) -> tuple[Order, float]:
+    ) -> tuple[Order, Deadline]:
         """Return the order of a request, and its deadline. Reads image files, so it may run in a thread."""
         check_key(key)
         save_to = self.options.save_to if save_to is None else save_to
@@ -252,4 +253,5 @@ class Lifecycle:
             order = await self.runtime.call(order_for, self.options, request)
         else:
             order = order_for(self.options, request)
-        return replace(order, save_to=save_to), self.runtime.now() + (self.options.timeout or offer.model.timeout)
+        seconds = self.options.timeout or offer.model.timeout
+        return replace(order, save_to=save_to), Deadline(seconds, self.runtime.now() + seconds)

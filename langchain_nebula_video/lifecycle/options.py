@@ -100,7 +100,8 @@ class Options(BaseModel):
     """Seconds between polls, from the start. `None`: the first poll when the task may be done, by the model's
     typical times; then every 3 to 8 s, more often near the likely end."""
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds for a whole generation, the wait for a submit slot included. `None`: the model's, mostly 15 minutes."""
+    """Seconds for a whole generation, from its turn to submit. While the line before it moves, the wait does not count.
+    `None`: the model's, mostly 15 minutes."""
     budget: Budget | None = None
     """The most that the journal's tasks may cost together."""
     journal: Any = Field(default=None, exclude=True, repr=False)

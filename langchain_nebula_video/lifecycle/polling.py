@@ -119,11 +119,15 @@ class Poller:
         context = self._context
         routes = context.protocol.build_fetch(task_id)
         failures: list[RequestError] = []
+        looks = context.pace.looks
         tries_others = faults & (faults - 1) == 0  # after 0, 1, 2, 4, 8, … faults
         for offset in range(len(routes)):
             route = (self._route + offset) % len(routes)
             try:
-                reply = await context.send(routes[route], deadline, seconds=_LOOK_SECONDS, stall=_STALL_SECONDS)
+                await context.wait_for_turn(looks, deadline)
+                reply = await context.send(
+                    routes[route], deadline, seconds=_LOOK_SECONDS, stall=_STALL_SECONDS, pace=looks
+                )
                 snapshot = context.protocol.parse_fetch(reply)
                 if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))

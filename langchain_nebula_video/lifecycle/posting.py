@@ -13,6 +13,7 @@ The order of the effects is the safety argument:
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,7 @@ from langchain_nebula_video.errors import (
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.deadline import Deadline
 from langchain_nebula_video.lifecycle.lease import keep_lease
 from langchain_nebula_video.lifecycle.orders import Order, check_time_left
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher, add_bytes_hint
@@ -44,8 +46,6 @@ logger = logging.getLogger("langchain_nebula_video")
 
 _SUBMIT_SECONDS = 120.0
 """Timeout of one POST. It may carry 7 MB of image, and the gateway reads the image before it answers."""
-_MIN_ANSWER_SECONDS = 15.0
-"""A POST is not sent with less time left than this, or than half of the caller's time if that is less."""
 _PEER_PAUSE_SECONDS = 0.25
 _LIMITER_PAUSE_SECONDS = 0.1
 _DRAIN_PAUSE_SECONDS = 0.05
@@ -88,18 +88,17 @@ class PaidPostSender:
     def _is_in_flight(self) -> bool:
         return any(process == os.getpid() for process, _ in tuple(self._in_flight))
 
-    async def send(self, order: Order, entry: Entry, state: PostState, deadline: float) -> tuple[Task, Entry]:
+    async def send(self, order: Order, entry: Entry, state: PostState, deadline: Deadline) -> tuple[Task, Entry]:
         """Try where the video will be saved, upload the images, send the POST and record its task.
 
         Args:
             order: What to submit.
             entry: Its reserved journal entry.
             state: Updated as the submit proceeds.
-            deadline: On the runtime's clock.
+            deadline: Its time begins anew with its turn.
         """
-        context = self._context
-        # If a POST times out before its answer, nobody knows whether it was paid for.
-        latest = deadline - min(_MIN_ANSWER_SECONDS, 0.5 * (deadline - context.runtime.now()))
+        context, runtime = self._context, self._context.runtime
+        latest = deadline.latest_submit
         async with keep_lease(context, entry) as lease:
             if order.save_to is not None:
                 await context.runtime.call(try_target, order.save_to, order.expected_size)
@@ -109,19 +108,22 @@ class PaidPostSender:
             else:
                 uploaded_urls = await self._uploader.upload(order, latest)
             await self._wait_for_limiter(latest)
+            check_time_left(runtime.now(), latest)
             wire = order.build_submit(context.protocol, uploaded_urls)
 
             async def attempt() -> tuple[Task, Entry]:
-                async with context.runtime.submit_slot(latest):  # a caller cancelled while waiting has sent nothing
+                await context.wait_for_turn(context.pace.submits, math.inf if not deadline.has_turn else deadline.at)
+                async with runtime.submit_slot(deadline.patience):  # a caller cancelled while waiting has sent nothing
+                    deadline.take_turn(runtime.now())
                     while True:
                         async with lease.paused():  # or a renewal could shorten what `begin` writes
-                            window = await self._begin(entry, latest, deadline)
+                            window = await self._begin(entry, deadline.latest_submit, deadline.at)
                             if window is not None:
-                                post = self._post(wire, entry, order, state, deadline, window)
-                                return await context.runtime.run_to_completion(post)
-                        await context.runtime.sleep(_PEER_PAUSE_SECONDS)
+                                post = self._post(wire, entry, order, state, deadline.at, window)
+                                return await runtime.run_to_completion(post)
+                        await runtime.sleep(_PEER_PAUSE_SECONDS)
 
-            return await retry(context.runtime, attempt, deadline=latest)
+            return await retry(runtime, attempt, deadline=lambda: deadline.latest_submit)
 
     async def _wait_for_limiter(self, latest: float) -> None:
         """Wait for the caller's rate limiter, but not longer than there is time."""
@@ -159,7 +161,9 @@ class PaidPostSender:
         state.in_flight = True
         self._in_flight.add((os.getpid(), entry.id))
         try:
-            reply = await context.send(wire, deadline, seconds=_SUBMIT_SECONDS, window=window)
+            reply = await context.send(
+                wire, deadline, seconds=_SUBMIT_SECONDS, window=window, pace=context.pace.submits
+            )
             submission = context.protocol.parse_submit(reply)
             if submission is None:
                 raise tasks.missing_data_error(SubmissionUnconfirmedError, reply, "names no task")

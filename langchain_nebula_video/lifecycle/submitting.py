@@ -23,6 +23,7 @@ from langchain_nebula_video.journal import Entry, EntryState, MemoryJournal, Rep
 from langchain_nebula_video.journal.entries import MAX_REUSE_AGE
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.deadline import Deadline
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder, working
 from langchain_nebula_video.lifecycle.orders import Order
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
@@ -56,7 +57,7 @@ class Submitter:
         self,
         order: Order,
         key: str | None,
-        deadline: float,
+        deadline: Deadline,
         *,
         holder: str,
         adopt: bool,
@@ -68,7 +69,7 @@ class Submitter:
         Args:
             order: What to make.
             key: The caller's name for it.
-            deadline: The end of the caller's time, on the runtime's clock.
+            deadline: The end of the caller's time.
             holder: The name of this call in the journal.
             adopt: Whether a repetition continues what an abandoned call may have paid for.
             exact_key: Whether the key stands for one video, whatever the request: another request is refused then.
@@ -84,7 +85,7 @@ class Submitter:
             entry = self._new_entry(order, key, holder)
             state = PostState()
             try:
-                owner = await self._reserve(entry, deadline, repeats)
+                owner = await self._reserve(entry, deadline.at, repeats)
                 if owner.id == entry.id:
                     with working(holder):
                         return await self._sender.send(order, entry, state, deadline)
@@ -95,14 +96,14 @@ class Submitter:
                 await run_cleanup(runtime, error, self._clean_up(entry, state, error))
                 if state.unconfirmed is None or not isinstance(error, SubmissionUnconfirmedError):
                     raise
-                until = min(deadline, runtime.now() + search_seconds)
+                until = min(deadline.at, runtime.now() + search_seconds)
                 with journal_errors_cost(Money.MAYBE):
                     found = await self._reconciler.resolve(state.unconfirmed, until, error)
                 if found is None:
                     raise _not_accepted_error(self._context.gateway.max_hold) from None
                 return found
             with journal_errors_cost(Money.MAYBE):
-                found = await self._reconciler.resolve(owner, min(deadline, runtime.now() + search_seconds))
+                found = await self._reconciler.resolve(owner, min(deadline.at, runtime.now() + search_seconds))
             if found is not None:
                 return _mark_reused(found, key)
 

@@ -115,12 +115,11 @@ class AsyncRuntime:
         return task.result()
 
     @asynccontextmanager
-    async def submit_slot(self, deadline: float) -> AsyncGenerator[None]:
+    async def submit_slot(self, patience: float) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
         places = self._state().submits
         try:
-            async with asyncio.timeout(max(0.0, deadline - self.now())):
-                place = await places.acquire()
+            place = await places.acquire_in_line(patience)
         except TimeoutError:
             raise missed_turn_error() from None
         try:

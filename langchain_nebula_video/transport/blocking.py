@@ -104,10 +104,10 @@ class BlockingRuntime:
         return await flow
 
     @asynccontextmanager
-    async def submit_slot(self, deadline: float) -> AsyncGenerator[None]:
+    async def submit_slot(self, patience: float) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
         places = self._state().submits
-        if not places.acquire(timeout=max(0.0, deadline - self.now())):
+        if not places.acquire_in_line(patience):
             raise missed_turn_error()
         try:
             yield

@@ -7,6 +7,7 @@ again and again could starve the others.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -24,23 +25,58 @@ class AsyncPlaces:
     def __init__(self, size: int) -> None:
         self._free = deque(reversed(range(size)))
         self._free_since = [0.0] * size
+        self._moved_at = -math.inf
         self._waiters: deque[asyncio.Future[int]] = deque()
 
     async def acquire(self) -> int:
         """Wait for a place and return its number."""
+        place = self._take()
+        if isinstance(place, int):
+            return place
+        try:
+            return await place
+        except BaseException:
+            self._leave(place)
+            raise
+
+    async def acquire_in_line(self, patience: float) -> int:
+        """Wait for a place for as long as the line moves.
+
+        Raises:
+            TimeoutError: for so many seconds no place was given back, to whomever.
+        """
+        place = self._take()
+        if isinstance(place, int):
+            return place
+        clock = asyncio.get_running_loop().time
+        joined = clock()
+        try:
+            while not place.done() and (left := max(joined, self._moved_at) + patience - clock()) > 0:
+                await asyncio.wait([place], timeout=left)
+        except BaseException:
+            self._leave(place)
+            raise
+        if place.done():
+            return place.result()
+        self._leave(place)
+        raise TimeoutError
+
+    def _take(self) -> int | asyncio.Future[int]:
+        """Return a free place, or join the line."""
         if self._free and not self._waiters:
             return self._free.pop()
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        try:
-            return await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled():  # it got its place, and cannot use it any more
-                self.release(waiter.result())
-            raise
+        return waiter
+
+    def _leave(self, waiter: asyncio.Future[int]) -> None:
+        """Leave the line. A place that came at the last moment is passed on."""
+        if not waiter.cancel() and not waiter.cancelled():
+            self.release(waiter.result())
 
     def release(self, place: int) -> None:
         """Give a place back."""
+        self._moved_at = asyncio.get_running_loop().time()
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -61,18 +97,30 @@ class BlockingPlaces:
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
         self._free = size
+        self._moved_at = -math.inf
         self._waiters: deque[threading.Event] = deque()
+
+    def acquire_in_line(self, patience: float) -> bool:
+        """Wait for a place for as long as the line moves; whether it was given back often enough."""
+        return self._acquire(patience, in_line=True)
 
     def acquire(self, timeout: float) -> bool:
         """Wait for a place; whether there was one in time."""
+        return self._acquire(timeout, in_line=False)
+
+    def _acquire(self, seconds: float, *, in_line: bool) -> bool:
         with self._lock:
             if self._free and not self._waiters:
                 self._free -= 1
                 return True
             turn = threading.Event()
             self._waiters.append(turn)
+        begun = time.monotonic()
         try:
-            got = turn.wait(timeout)
+            while not (got := turn.wait(max(0.0, begun + seconds - time.monotonic()))):
+                if not in_line or self._moved_at <= begun:
+                    break
+                begun = self._moved_at
         except BaseException:
             self._leave(turn)
             raise
@@ -89,6 +137,7 @@ class BlockingPlaces:
     def release(self) -> None:
         """Give a place back."""
         with self._lock:
+            self._moved_at = time.monotonic()
             if self._waiters:
                 self._waiters.popleft().set()
             else:

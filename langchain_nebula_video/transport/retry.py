@@ -55,13 +55,13 @@ def backoff(attempt: int, error: BaseException | None) -> float:
     return max(delay, float(asked) * random.uniform(1.0, 1.1))  # noqa: S311 jitter needs no cryptography
 
 
-async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadline: float | Callable[[], float]) -> T:
     """Run `attempt` until it succeeds, its error is not retryable, or time or attempts are used up.
 
     Args:
         runtime: Whose clock and sleep to use.
         attempt: Sends the request once.
-        deadline: On the runtime's clock; no attempt begins after it.
+        deadline: On the runtime's clock; no attempt begins after it. A function: it may be moved.
 
     Raises:
         RequestError: the error of the last attempt.
@@ -75,7 +75,7 @@ async def retry(runtime: Runtime, attempt: Callable[[], Awaitable[T]], *, deadli
 
 
 async def _retry_after(
-    error: RequestError, runtime: Runtime, attempt: Callable[[], Awaitable[T]], deadline: float
+    error: RequestError, runtime: Runtime, attempt: Callable[[], Awaitable[T]], deadline: float | Callable[[], float]
 ) -> T:
     """Go on after the first attempt, which ended in this error. Most requests never get here."""
     from tenacity import AsyncRetrying, retry_if_exception  # noqa: PLC0415 it takes its time, and is seldom needed
@@ -86,7 +86,8 @@ async def _retry_after(
         return backoff(state.attempt_number, _failure(state))
 
     def stop(state: RetryCallState) -> bool:
-        if runtime.now() + state.upcoming_sleep >= deadline:
+        end = deadline() if callable(deadline) else deadline
+        if runtime.now() + state.upcoming_sleep >= end:
             return True
         return state.attempt_number >= _ATTEMPTS and not isinstance(_failure(state), RateLimitError)
 

@@ -213,11 +213,11 @@ class Runtime(Protocol):
         """Run a coroutine to its end even if the caller is cancelled meanwhile; then raise the cancellation."""
         ...
 
-    def submit_slot(self, deadline: float) -> contextlib.AbstractAsyncContextManager[None]:
+    def submit_slot(self, patience: float) -> contextlib.AbstractAsyncContextManager[None]:
         """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt.
 
         Raises:
-            NotSentError: none was free at the deadline, on the runtime's clock.
+            NotSentError: for so many seconds no slot was given back, to whomever.
         """
         ...
 

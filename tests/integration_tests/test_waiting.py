@@ -37,7 +37,7 @@ from tests.conftest import settle
 from tests.gateways import ASK
 from tests.storage import MOVIE
 
-PLACES = 32
+PLACES, LOOKS = 32, 100
 """How many downloads, and how many looks, one client has under way at once."""
 
 
@@ -46,7 +46,7 @@ class Held(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
-    request_queue_size = 64
+    request_queue_size = 256
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _HeldVideo)
@@ -152,7 +152,7 @@ class HeldLooks(socketserver.ThreadingTCPServer):
     """A gateway that accepts each submit, and answers no look until it is let go."""
 
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 256
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _HeldLook)
@@ -182,7 +182,7 @@ async def test_a_submit_does_not_wait_for_looks_and_a_wait_that_gets_no_look_end
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
         client = kind(base_url=address, api_key="sk-x", poll_interval=0.1, timeout=20)
-        pool = ThreadPoolExecutor(PLACES)
+        pool = ThreadPoolExecutor(LOOKS)
         loop = asyncio.get_running_loop()
 
         async def look() -> None:
@@ -191,7 +191,7 @@ async def test_a_submit_does_not_wait_for_looks_and_a_wait_that_gets_no_look_end
         def look_now() -> None:
             client.fetch("task-1")
 
-        looks = [asyncio.create_task(look()) for _ in range(PLACES)]
+        looks = [asyncio.create_task(look()) for _ in range(LOOKS)]
         for _ in looks:
             assert await asyncio.to_thread(server.looks.acquire, timeout=30)
         assert (await settle(client.submit(**ASK))).task_id == "task-1"

@@ -1,0 +1,136 @@
+"""Submits wait for their turn as long as the line moves: their time begins with it."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError
+from tests.conftest import KEY, submitted
+
+IMAGE = "https://example.com/a.jpg"
+
+
+class _Selector(selectors.SelectSelector):
+    """Does not wait: it lets the loop's time pass."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        found = super().select(0)
+        if not found and timeout:
+            _Selector.now += timeout
+        return found
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while it waits."""
+
+    def __init__(self) -> None:
+        _Selector.now = 0.0
+        super().__init__(_Selector())
+
+    def time(self) -> float:
+        return _Selector.now
+
+
+class VirtualClock:
+    """The clock of the running virtual loop."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def utcnow(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def run(flow: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(flow)
+
+
+class Gateway:
+    """Answers each submit after some seconds, and counts."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.posts = self.under_way = self.peak = 0
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.posts, self.under_way = self.posts + 1, self.under_way + 1
+        number, self.peak = self.posts, max(self.peak, self.under_way)
+        await asyncio.sleep(self.seconds)
+        self.under_way -= 1
+        return httpx.Response(200, json=submitted(f"task-{number}"))
+
+    def client(self, timeout: float, **options: Any) -> AsyncNebulaVideoClient:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self))
+        journal = MemoryJournal()
+        settings = {"clock": VirtualClock(), "journal": journal, "http_async_client": http, "timeout": timeout}
+        return AsyncNebulaVideoClient(api_key=KEY, **{**settings, **options})
+
+
+def test_two_hundred_submits_of_half_a_second_through_four_places_all_arrive() -> None:
+    """They take 25 seconds together, which is more than any of them may take."""
+
+    async def submit_all() -> None:
+        gateway = Gateway(0.5)
+        client = gateway.client(timeout=10)
+        tasks = await asyncio.gather(*(client.submit(prompt=f"p{number}", image=IMAGE) for number in range(200)))
+        assert len({task.task_id for task in tasks}) == 200
+        assert (gateway.posts, gateway.peak) == (200, 4)
+        assert 25 <= asyncio.get_running_loop().time() < 26
+
+    run(submit_all())
+
+
+def test_a_line_that_stands_still_is_left_in_time() -> None:
+    async def submit_all() -> None:
+        gateway = Gateway(60.0)
+        client = gateway.client(timeout=100)
+        first = [asyncio.create_task(client.submit(prompt=f"p{n}", image=IMAGE)) for n in range(4)]
+        await asyncio.sleep(1)
+        hurried = gateway.client(timeout=20, http_async_client=client._options.http_async_client)
+        hurried._lifecycle.runtime = client._lifecycle.runtime
+        hurried._lifecycle._context.runtime = client._lifecycle.runtime
+        with pytest.raises(NotSentError, match="before it was this submit's turn"):
+            await hurried.submit(prompt="hurried", image=IMAGE)
+        assert asyncio.get_running_loop().time() == pytest.approx(11, abs=0.5)
+        await asyncio.gather(*first)
+        assert gateway.posts == 4
+
+    run(submit_all())
+
+
+def test_submits_leave_at_the_documented_pace_and_a_429_slows_all_of_the_account() -> None:
+    async def submit_all() -> None:
+        times: list[float] = []
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            times.append(asyncio.get_running_loop().time())
+            if len(times) == 10:
+                return httpx.Response(429, headers={"Retry-After": "5"}, json={"code": "Throttling", "message": "slow"})
+            task = {"task_id": f"task-{len(times)}", "task_status": "PENDING"}
+            return httpx.Response(200, json={"output": task, "request_id": "r"})
+
+        http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        client = Gateway(0).client(timeout=60, gateway="dashscope", http_async_client=http)
+        await asyncio.gather(*(client.submit(prompt=f"p{number}", image=IMAGE) for number in range(30)))
+        assert len(times) == 31
+        assert 1.6 <= times[9] - times[0] <= 2.0  # five a second
+        assert times[10] - times[9] >= 4.9  # nobody leaves before the gateway said so
+        assert times[15] - times[10] >= 1.2  # then slower than before
+
+    run(submit_all())
