@@ -13,10 +13,10 @@ from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.lifecycle.options import Options
-from langchain_nebula_video.lifecycle.pace import Pace, pace_of
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import Runtime, SendWindow
+from langchain_nebula_video.transport.pace import Pace, pace_of
 
 __all__ = ["Context", "newly_succeeded"]
 

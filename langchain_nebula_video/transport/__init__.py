@@ -1,6 +1,6 @@
 """HTTP, clocks and threads behind one `Runtime` protocol, blocking and async: the only room that knows httpx.
 
-Other rooms may import the names below, and `backoff`, `is_retryable` and `retry` from `retry`.
+Other rooms may import the names below, `backoff`, `is_retryable` and `retry` from `retry`, and all of `pace`.
 May import: protocols, media, schema, errors.
 
 The lifecycle is `async` code that awaits only a `Runtime`. The coroutines of `BlockingRuntime` never suspend, so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_nebula_video.lifecycle.pace import Pace
+from langchain_nebula_video.transport.pace import Pace
 
 
 def leave_times(pace: Pace, count: int, now: float) -> list[float]:
