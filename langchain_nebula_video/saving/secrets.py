@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 from langchain_nebula_video.errors import InvalidRequestError
 
-__all__ = ["VARIABLE", "SecretUrl", "is_container_at_account", "redact", "restore", "with_password"]
+__all__ = [
+    "VARIABLE",
+    "SecretUrl",
+    "has_unquoted_secret",
+    "is_container_at_account",
+    "redact",
+    "restore",
+    "with_password",
+]
 
 VARIABLE = "NEBULA_VIDEO_SAVE_TO"
 """Holds the whole URL of a store where a dumped runnable is loaded."""
 _HIDDEN = "…"
+_ENDS = "/?#"
+"""What ends the part of a URL with the host (RFC 3986, section 3.2)."""
 
 _CONTAINER_AT_ACCOUNT = frozenset({"abfs", "abfss", "adl", "az", "wasb", "wasbs"})
 """Azure's schemes: what precedes the `@` is a container, unless it has a password."""
@@ -67,20 +78,25 @@ def is_container_at_account(scheme: str, netloc: str) -> bool:
     return bool(at) and ":" not in user and scheme.lower() in _CONTAINER_AT_ACCOUNT
 
 
+def has_unquoted_secret(url: str) -> bool:
+    """Return whether a user or password has a character that ends it for those who read the URL."""
+    return any(char in _user_info(url.partition("://")[2]) for char in _ENDS)
+
+
 def _secrets(url: str) -> Iterator[str]:
     scheme, _, rest = url.partition("://")
-    head, _, query = rest.partition("#")[0].partition("?")
-    user = _user_info(head)
+    query = rest.partition("#")[0].partition("?")[2]
+    user = _user_info(rest)
     password = user.partition(":")[2]
     if user and not is_container_at_account(scheme, f"{user}@"):
         yield user
     yield from filter(None, (query, password, unquote(password)))
 
 
-def _user_info(head: str) -> str:
-    """Return what precedes the `@`. A key may have an unquoted slash: in `key:sec/ret@bucket`."""
-    netloc = head.partition("/")[0]
+def _user_info(rest: str) -> str:
+    """Return what precedes the `@`. A password may have an unquoted slash, `?` or `#`: in `key:sec/ret@bucket`."""
+    netloc = re.split(f"[{_ENDS}]", rest, maxsplit=1)[0]
     if "@" in netloc:
         return netloc.rpartition("@")[0]
     port = netloc.rpartition(":")[2] if ":" in netloc and not netloc.startswith("[") else ""
-    return head.rpartition("@")[0] if port and not port.isdigit() else ""
+    return rest.rpartition("@")[0] if port and not port.isdigit() else ""

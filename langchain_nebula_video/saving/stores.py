@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.saving.secrets import redact
+from langchain_nebula_video.saving.secrets import has_unquoted_secret, redact
 
 __all__ = ["SCHEMES", "StoreKind", "look_up", "may_be_taken", "open_filesystem", "store_kind"]
 
@@ -205,5 +205,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001 a store's package may raise anything for a URL that it cannot read
         setup = _KINDS[scheme].setup if scheme in _KINDS else "Name a folder, or a store's URL."
         why = redact(str(error), url).partition("\n")[0]
+        if has_unquoted_secret(url):  # the error may show the first half of it as a port
+            why, setup = "its password cannot be read", "In a password, write %2F for /, %3F for ?, and %23 for #."
         raise InvalidRequestError(f"Nothing can be saved to {scheme}://: {why.rstrip('.')}.", hint=setup) from None
     return filesystem, str(path)

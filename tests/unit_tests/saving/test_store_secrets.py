@@ -112,6 +112,8 @@ def test_an_error_shows_a_store_s_password_in_none_of_this_package_s_frames(opti
         ("sftp://u:p%40w@host/x", "sftp://…@host/x"),
         ("sftp://token@host/x", "sftp://…@host/x"),
         ("s3://key:sec/ret@bucket/x", "s3://…@bucket/x"),
+        ("ftp://u:s3#cr/3t@host/x", "ftp://…@host/x"),
+        ("ftp://u:s3?cr3t@host/x", "ftp://…@host/x"),
         ("s3://bucket/x?sig=abc#f", "s3://bucket/x?…#f"),
         ("simplecache::s3://k:s3cr3t@b/x", "simplecache::s3://…@b/x"),
         ("abfs://videos@account.blob.core.windows.net/x", "abfs://videos@account.blob.core.windows.net/x"),
@@ -124,6 +126,13 @@ def test_a_store_s_url_is_shown_without_user_password_and_query(url: str, shown:
     assert repr(SecretUrl(url)) == repr(shown)
     assert SecretUrl(url) == url
     assert f"{SecretUrl(url)}" == url  # where it is opened
+
+
+@each_row("end", ["/", "?", "#"])
+def test_a_password_that_ends_the_host_is_not_shown_as_its_port(end: str) -> None:
+    with pytest.raises(InvalidRequestError, match="write %2F for /") as caught:
+        NebulaVideoClient(api_key=KEY, save_to=f"ftp://user:{PASSWORD}{end}x@host/videos").generate(**ASK)
+    assert not has_secret(str(caught.value))
 
 
 def test_the_command_that_goes_on_does_not_repeat_a_store_s_password() -> None:
