@@ -42,6 +42,8 @@ class Order:
     summary: Mapping[str, Any]
     """The request as plain data, images by digest. Equal summaries mean equal requests."""
     cost: Cost
+    image_name: str | None
+    """The name of the first image's file, if it has one. It is read before paying: it is read from a foreign object."""
     save_to: str | Path | None = None
     """Where the video will be saved; `None`: nowhere. It is tried before paying."""
 
@@ -49,12 +51,6 @@ class Order:
     def expected_size(self) -> int:
         """About how many bytes the video has at most."""
         return expected_size(self.request.resolution, self.request.duration, self.offer.model.fps)
-
-    @property
-    def image_name(self) -> str | None:
-        """The name of the first image's file, if it has one."""
-        images = (self.request.image, *self.request.reference_images)
-        return next((name for image in images if image is not None and (name := image_name(image))), None)
 
     @property
     def image_notes(self) -> tuple[str, ...]:
@@ -143,6 +139,7 @@ def make_order(
             **{name: names if name == _REFERENCES_FIELD else names[0] for name, names in digests.items()},
         },
         cost=offer.estimate(request, group_ratio),
+        image_name=next(filter(None, map(image_name, (request.image, *request.reference_images))), None),
     )
     for note in order.image_notes:
         logger.info("%s", note)

@@ -43,8 +43,10 @@ _FIELDS: dict[str, Callable[[Video], object]] = {
 _INDEX = "index"
 _NUMBER = "\ue000"
 """In a filled template, where the number of the file goes. No value has this character."""
-_MAX_FIELD_BYTES = 100
-"""In a file name."""
+_MAX_NAME_BYTES = 240
+"""Of a file or folder: file systems have 255, and a number may follow."""
+_FIELD_BYTES = (100, 50, 25)
+"""Of a value: the most, and what it is cut to if the name is too long otherwise."""
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)(::[a-z0-9+.:-]+)?://", re.IGNORECASE)
 _WRAPPERS = re.compile(r"((dir|simplecache|filecache|blockcache|cached)(://)?::)+(?=[^/]*://)", re.IGNORECASE)
 """fsspec's file systems that only stand before another one. A video goes to that one directly: a cache of what is
@@ -149,8 +151,13 @@ def fill_template(template: str, video: Video) -> str:
     Raises:
         InvalidRequestError: see `parse_template`.
     """
-    values = {name: _NUMBER if name == _INDEX else _to_name(_FIELDS[name](video)) for name in parse_template(template)}
-    return type(template)(template.format_map(values))
+    names, filled = parse_template(template), template
+    for most in _FIELD_BYTES:
+        values = {name: _NUMBER if name == _INDEX else _to_name(_FIELDS[name](video), most) for name in names}
+        filled = template.format_map(values)
+        if all(len(part.encode()) <= _MAX_NAME_BYTES for part in filled.split("/")):
+            break
+    return type(template)(filled)
 
 
 def default_file_name(video: Video) -> str:
@@ -158,11 +165,11 @@ def default_file_name(video: Video) -> str:
     return f"{_to_name(video.task_id).lstrip('.') or 'video'}.mp4"
 
 
-def _to_name(value: object) -> str:
+def _to_name(value: object, most: int = _FIELD_BYTES[0]) -> str:
     """Return a value of a gateway's answer as part of a name. It must not lead out of the folder."""
     text = "none" if value is None else str(value)
     plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in text)
-    plain = plain.encode()[:_MAX_FIELD_BYTES].decode(errors="ignore")  # file systems count bytes
+    plain = plain.encode()[:most].decode(errors="ignore")  # file systems count bytes
     return plain if plain.strip(".") else "_"
 
 

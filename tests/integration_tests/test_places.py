@@ -79,6 +79,16 @@ async def test_a_file_may_be_named_after_the_key_and_the_image(make: Make, emula
     assert len(emulator.tasks) == 1
 
 
+async def test_long_values_are_cut_to_a_name_that_file_systems_take(
+    make: Make, files: Storage, video: Video, tmp_path: Path
+) -> None:
+    long = video.model_copy(update={"key": "k" * 300, "image_name": "猫" * 100})
+    for template, length in {"{key}.mp4": 104, "{key}-{stem}-{model}-{task_id}.mp4": 159}.items():
+        saved = Path((await settle(make().download(long, tmp_path / template))).path)
+        assert len(os.fsencode(saved.name)) == length
+        assert saved.read_bytes() == MOVIE
+
+
 async def test_files_may_be_numbered(make: Make, files: Storage, video: Video, tmp_path: Path) -> None:
     client, target = make(), tmp_path / "{stem}-{index}.mp4"
     names = []
