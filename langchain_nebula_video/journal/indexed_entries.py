@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from langchain_nebula_video.journal.budget import to_trillionths
@@ -16,6 +16,8 @@ from langchain_nebula_video.journal.stretches import to_microseconds
 __all__ = ["IndexedEntries"]
 
 _K = TypeVar("_K")
+_SAME_MOMENT = timedelta(hours=1)
+"""Two submits further apart than this cannot be taken for each other: see `lifecycle.listing`."""
 
 
 class IndexedEntries:
@@ -33,6 +35,8 @@ class IndexedEntries:
         self._by_scope: dict[str, list[str]] = {}
         self._begun: dict[str, set[str]] = {}
         """Of each gateway, the entries in mid-submit whose POST has left."""
+        self._lost: set[str] = set()
+        """The entries of submits whose answer was lost."""
         self._done: dict[str, None] = {}
         """The entries that nothing but a repetition needs, in the order in which they got so far."""
         self._sums = RunningSums()
@@ -92,6 +96,7 @@ class IndexedEntries:
         else:
             self.submitting.pop(entry.id, None)
             begun.discard(entry.id)
+        (self._lost.add if entry.state is EntryState.UNCONFIRMED else self._lost.discard)(entry.id)
         if entry.is_done:
             self._done[entry.id] = None
         if entry.task_id is not None:
@@ -112,15 +117,22 @@ class IndexedEntries:
             self._forget(entry)
 
     def evict_outdated(self, now: datetime) -> None:
-        """Remove the entries that are of no more use. What they count stays."""
+        """Remove the entries that are of no more use. What they count stays.
+
+        One made when another submit was lost stays: its task, without an owner, would be taken for that one's.
+        """
         while self._done and (entry := self.by_id[next(iter(self._done))]).is_outdated(now):
             del self._done[entry.id]
-            if entry.is_done and entry.id not in self._adopted_keys:
+            if entry.is_done and entry.id not in self._adopted_keys and not self._is_near_lost(entry):
                 moment = to_microseconds(entry.created_at)
                 amount = self._sums.evict(entry.id, moment)
                 for scope in entry.scopes:
                     self._evicted.setdefault(scope, []).append((moment, amount))
                 self._forget(entry)
+
+    def _is_near_lost(self, entry: Entry) -> bool:
+        moment = _submitted_at(entry)
+        return any(abs(_submitted_at(self.by_id[id_]) - moment) < _SAME_MOMENT for id_ in self._lost)
 
     def _forget(self, entry: Entry) -> None:
         """Remove an entry from everything but the sums."""
@@ -135,6 +147,7 @@ class IndexedEntries:
                 del self._by_key[key]
         self.submitting.pop(entry.id, None)
         self._begun[entry.gateway].discard(entry.id)
+        self._lost.discard(entry.id)
         self._done.pop(entry.id, None)
 
     # --- pickles ---
@@ -152,6 +165,10 @@ class IndexedEntries:
         for entry in entries:
             self.store(entry)
         self._by_key |= {key: id_ for id_, keys in self._adopted_keys.items() for key in keys}
+
+
+def _submitted_at(entry: Entry) -> datetime:
+    return entry.sent_at or entry.created_at
 
 
 def _amount(entry: Entry) -> tuple[int, int]:

@@ -89,6 +89,20 @@ async def test_the_only_task_with_the_prompt_is_the_lost_one_if_nobody_else_subm
     assert (video.task_id, account.posts) == ("mine", 1)
 
 
+async def test_the_video_of_a_call_that_ended_days_ago_is_not_taken_for_the_one_that_was_lost_beside_it(
+    make: Make, account: Account, clock: FakeClock
+) -> None:
+    client, account.lost = make(sole_account=True), 0
+    task = await settle(client.submit(ASK))
+    account.lost = 2
+    await lose(client, key="never-accepted")
+    await settle(client.wait(task))
+    clock.now += 3 * 86_400
+    await settle(client.generate(OTHER))
+    settled = await reconcile(client)
+    assert ([task.task_id for task in settled.found], len(settled.open)) == ([], 1)
+
+
 async def test_without_that_declaration_a_person_decides(make: Make, account: Account, journal: MemoryJournal) -> None:
     client = make()
     await lose(client)
