@@ -51,8 +51,10 @@ class _Zlib:
         return bool(self._member and self._member.eof)
 
     def decompress(self, piece: bytes) -> Iterator[bytes]:
+        decompressed = b""
         try:
-            while piece:
+            # After a full chunk there may be more, although all of the input is used up.
+            while piece or (len(decompressed) == _CHUNK_BYTES and not self.complete):
                 if self._member is None:
                     raw = piece[0] != _GZIP_MAGIC and piece[0] & 0xF != _ZLIB_METHOD
                     self._member = zlib.decompressobj(-zlib.MAX_WBITS if raw else _ANY_HEADER)
@@ -130,12 +132,14 @@ class BodyDecoder:
     def __init__(self, request: WireRequest, decompressor: _Decompressor | None) -> None:
         self._request = request
         self._decompressor = decompressor
+        self._begun = False
 
     def decode(self, piece: bytes) -> Iterator[bytes]:
         """Yield what the next piece decompresses to, at most 64 KiB at a time."""
         if self._decompressor is None:
             yield piece
             return
+        self._begun = True
         try:
             yield from self._decompressor.decompress(piece)
         except _BrokenError as error:
@@ -145,8 +149,8 @@ class BodyDecoder:
         raise unreadable_body_error(f"The answer is packed, and {fault}.", self._request)
 
     def flush(self) -> None:
-        """Check at the end of the body that it is complete."""
-        if self._decompressor is not None and not self._decompressor.complete:
+        """Check at the end of the body that it is complete. Some servers name an encoding without a body."""
+        if self._begun and self._decompressor is not None and not self._decompressor.complete:
             raise unreadable_body_error("The answer is packed, and cut off.", self._request)
 
 

@@ -56,6 +56,18 @@ def test_a_packed_body_is_read_whatever_the_pieces_it_comes_in(coding: str, pack
         assert b"".join(unpack(coding, packed, size)) == TEXT
 
 
+@pytest.mark.parametrize("over", [1, 258])
+def test_a_body_without_a_checksum_is_read_to_its_end_if_all_input_is_used_up_before(over: int) -> None:
+    data = (b"ab" * 40_000)[: 64 * 1024 + over]
+    packed = raw_deflate(data)
+    assert b"".join(unpack("deflate", packed, len(packed))) == data
+
+
+def test_an_encoding_without_a_body_is_an_empty_body() -> None:
+    """A front's refusal may have no body; its status alone says that nothing was accepted."""
+    assert unpack("gzip", b"", 1) == []
+
+
 @each_row(("coding", "pack"), PACKINGS.values(), ids=PACKINGS)
 def test_ten_megabytes_from_a_few_bytes_come_in_bounded_chunks(coding: str, pack: Pack) -> None:
     packed = pack(bytes(10_000_000))
