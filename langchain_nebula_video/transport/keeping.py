@@ -62,7 +62,7 @@ class AsyncKeeper:
         """See `Runtime.keep_alive`."""
         kept = _AsyncKept(action)
         self._kept[kept] = None
-        if self._task is None:
+        if self._task is None or self._task.done():  # done: somebody has cancelled all tasks of the loop
             # Without the context of the call that happens to be the first one.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
         try:
@@ -86,6 +86,8 @@ class AsyncKeeper:
             await asyncio.sleep(KEEP_ALIVE_PAUSE)
             now = self._utcnow()
             for kept in [kept for kept in self._kept if kept.due is None or kept.due <= now]:
+                if kept.lock.locked():  # paused, maybe for minutes: the others must not wait
+                    continue
                 async with kept.lock:
                     if not kept.ended:
                         kept.due = await self._run_once(kept)
@@ -101,15 +103,17 @@ class AsyncKeeper:
 class Alarm:
     """A function to be called at a time, unless it is cancelled before."""
 
-    __slots__ = ("_alarms", "action", "when")
+    __slots__ = ("_alarms", "action", "cancelled", "when")
 
     def __init__(self, alarms: Alarms, when: float, action: Callable[[], None]) -> None:
         self._alarms = alarms
         self.when = when
         self.action = action
+        self.cancelled = False
 
     def cancel(self) -> None:
         """Do not call it. If it is being called, that goes on."""
+        self.cancelled = True
         self._alarms.discard(self)
 
 
@@ -128,15 +132,15 @@ class Alarms:
         self._runs = False
 
     def call_at(self, when: float, action: Callable[[], None]) -> Alarm:
-        """Call it at a time of the machine's monotonic clock. It must not raise and must not take long."""
+        """Call it at a time of the machine's monotonic clock. It must not take long: the others wait for it."""
         alarm = Alarm(self, when, action)
         with self._changed:
-            self._pending.add(alarm)
             if not self._runs:
-                self._runs = True
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
+                self._runs = True  # not before: a process may have no room for another thread now, and later again
             elif when < self._wakes_at:  # most alarms are later than one before them: they wake nobody
                 self._changed.notify()
+            self._pending.add(alarm)
         return alarm
 
     def discard(self, alarm: Alarm) -> None:
@@ -158,7 +162,12 @@ class Alarms:
                         self._runs = False
                         return
             for alarm in due:
-                alarm.action()
+                if alarm.cancelled:  # while the ones before it were called
+                    continue
+                try:
+                    alarm.action()
+                except Exception:  # the thread serves all calls of the process, and must not end with one of them
+                    logger.exception("what was to be done at a certain time failed")
 
 
 class _BlockingKept:
@@ -195,15 +204,18 @@ class BlockingKeeper:
         kept = _BlockingKept()
 
         def run() -> None:
-            with kept.lock:
-                if kept.ended:
-                    return
-                if kept.due is None or kept.due <= self._utcnow():
-                    try:
-                        kept.due = run_sync(action())
-                    except Exception:
-                        logger.exception("what keeps a lease alive failed; it is tried again")
+            if not kept.ended:
                 kept.alarm = self._alarms.call_at(time.monotonic() + KEEP_ALIVE_PAUSE, run)
+            # A paused one may be so for minutes: the others must not wait.
+            if not kept.lock.acquire(blocking=False):
+                return
+            try:
+                if not kept.ended and (kept.due is None or kept.due <= self._utcnow()):
+                    kept.due = run_sync(action())
+            except Exception:
+                logger.exception("what keeps a lease alive failed; it is tried again")
+            finally:
+                kept.lock.release()
 
         kept.alarm = self._alarms.call_at(time.monotonic() + KEEP_ALIVE_PAUSE, run)
         try:

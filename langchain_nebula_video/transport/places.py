@@ -122,7 +122,8 @@ class BlockingPlaces:
                     break
                 begun = self._moved_at
         except BaseException:
-            self._leave(turn)
+            if not self._leave(turn):
+                self.release()
             raise
         return got or not self._leave(turn)
 
