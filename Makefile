@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test unit_tests integration_tests lint format typing test-all benchmarks chaos chaos_postgres clean
+.PHONY: demo test unit_tests integration_tests lint format typing test-all bench benchmarks chaos chaos_postgres clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
@@ -35,6 +35,10 @@ format: $(VENV)/.dev
 # The suite on every supported Python that is found here.
 test-all:
 	sh scripts/test-all
+
+# The schedules of looks on a virtual clock, ours and the peers'; writes its tables into docs/benchmarks.md.
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/schedules.py --write
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/imports.py

@@ -57,8 +57,9 @@ class Gateway:
     min_seed: int = 0
     """The lowest seed that reaches a model. One below it would be replaced by a random one."""
     images: ImageLimits
-    steps: tuple[float, float] = (3.0, 8.0)
-    """The shortest and the longest interval between two fetches of a task, in seconds."""
+    steps: tuple[float, float] = (3.0, 30.0)
+    """The shortest and the longest interval between two fetches of a task, in seconds. The first may come
+    later."""
     looks_per_second: float | None = None
     """The most looks a second that its page allows an account. `None`: it names no limit."""
     submits_per_second: float | None = None
@@ -94,7 +95,7 @@ class Gateway:
     bill_unit: Decimal | None = None
     """The bill is cut down to a whole number of these, in US dollars. `None`: it is not."""
     beat_seconds: float | None = None
-    """How often its own loop updates its tasks. Three fetches in that time are enough. `None`: at any time."""
+    """The pause of its own loop, in seconds: its tasks change only when that comes by. `None`: at any time."""
 
 
 _COMMON = frozenset({"prompt", "image", "duration", "resolution", "generate_audio", "seed"})
@@ -138,7 +139,7 @@ _BEIJING = Gateway(
     # uploading local files, 2026-03-23.
     images=replace(_DASHSCOPE_IMAGES, schemes=("https", "http", "oss")),
     stores_images=True,
-    steps=(5.0, 15.0),
+    steps=(5.0, 30.0),
     # Alibaba's page on image-to-video, 2025-12: 20 queries a second and account; its page on limits: 5 submits a second
     # for Wan 2.5 and later. Older models have 2, and a 429 slows their submits down to that.
     looks_per_second=20.0,
@@ -205,7 +206,7 @@ _NEWAPI = Gateway(
     always_on=frozenset({"smart_rewrite"}),
     min_seed=1,
     images=_DASHSCOPE_IMAGES,
-    steps=(5.0, 15.0),
+    steps=(5.0, 30.0),
     task_hours=math.inf,
     renews_urls=False,
     content_path=_CONTENT_PATH,
@@ -309,7 +310,7 @@ GATEWAYS: dict[str, Gateway] = {
             currency="CNY",
             carries=_DASHSCOPE,
             images=_DASHSCOPE_IMAGES,
-            steps=(5.0, 15.0),
+            steps=(5.0, 30.0),
             task_hours=24,
             storage_hosts=_ALIBABA_STORAGE,
         ),
@@ -354,7 +355,7 @@ GATEWAYS: dict[str, Gateway] = {
             currency="USD",
             carries=_DASHSCOPE - {"template"},
             images=_DASHSCOPE_IMAGES,
-            steps=(5.0, 15.0),
+            steps=(5.0, 30.0),
             task_hours=24,
             content_path=_CONTENT_PATH,
             storage_hosts=_ALIBABA_STORAGE,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.catalog.models import MODELS, Model
 from langchain_nebula_video.catalog.offers import offers
-from langchain_nebula_video.errors import AuthenticationError, RateLimitError, RequestError
+from langchain_nebula_video.errors import AuthenticationError, JournalError, RateLimitError, RequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.costs import Pricing
+from langchain_nebula_video.lifecycle.experience import JOURNAL_ROWS, Times
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
@@ -19,6 +21,8 @@ from langchain_nebula_video.transport import Runtime, SendWindow
 from langchain_nebula_video.transport.pace import Pace, pace_of
 
 __all__ = ["Context", "newly_succeeded"]
+
+logger = logging.getLogger("langchain_nebula_video")
 
 _REPLY_SECONDS = 30.0
 _TURN_SECONDS = 1.0
@@ -46,6 +50,7 @@ class Context:
         self.base_url = options.resolve_base_url()
         row = self.gateway
         self.pace = pace_of(self.account, row.looks_per_second, row.submits_per_second, share=options.clock is None)
+        self.experience = options.experience()
 
     # --- the gateway ---
 
@@ -134,6 +139,28 @@ class Context:
     def model(self, name: str) -> Model:
         """Return the row of a model, or the default model's row if it has none."""
         return MODELS.get(name) or MODELS[self.options.model]
+
+    async def times(self, task: Task) -> Times:
+        """Return how long tasks like this one take from the submit, and from the end of the queue.
+
+        The journal's newest finished rows are read at the first call. A paid task does not fail with that.
+        """
+        experience = self.experience
+        if not experience.knows_journal:
+            experience.knows_journal = True
+            try:
+                found = await self.call_journal(
+                    self.journal.entries,
+                    states=[EntryState.SUCCEEDED],
+                    gateway=self.gateway.name,
+                    limit=JOURNAL_ROWS,
+                    newest_first=True,
+                )
+            except JournalError as error:
+                logger.info("completion times are not read from the journal: %s", printable(error.what))
+            else:
+                experience.learn(found, MODELS, self.account)
+        return experience.times(self.model(task.model), task.resolution, task.duration)
 
     # --- the journal ---
 

@@ -31,6 +31,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.journal.sql.journal import open_journal
 from langchain_nebula_video.lifecycle import account
+from langchain_nebula_video.lifecycle.experience import Experience
 from langchain_nebula_video.media.urls import normalize_allowed_host
 from langchain_nebula_video.saving.image_store import parse_image_store
 from langchain_nebula_video.saving.names import is_universal_path, target_text
@@ -97,8 +98,8 @@ class Options(BaseModel):
     """Your own prices, where none is published or yours differ. By model: one amount for all resolutions, or amounts
     by resolution. Per second of video, in the gateway's currency."""
     poll_interval: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Seconds between polls, from the start. `None`: the first poll when the task may be done, by the model's
-    typical times; then every 3 to 8 s, more often near the likely end."""
+    """Seconds between polls, from the start. `None`: as learned from the tasks before. The first poll comes when the
+    task may be done; the others 3 to 30 s apart, closest near the likely end."""
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds for a whole generation, from its turn to submit. While the line before it moves, the wait does not count.
     `None`: the model's, mostly 15 minutes."""
@@ -148,6 +149,8 @@ class Options(BaseModel):
     """The clock, for tests: an object with `monotonic`, `utcnow`, `sleep` and `asleep`."""
     _group_ratios: dict[str, Decimal] = PrivateAttr(default_factory=dict)
     """The group ratios from gateways' answers, by account id. Copies share it."""
+    _experiences: dict[str, Experience] = PrivateAttr(default_factory=dict)
+    """What was learned about completion times, by account id. Copies share it."""
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -355,6 +358,10 @@ class Options(BaseModel):
     def account_id(self) -> str:
         """See `account.account_id`."""
         return account.account_id(self.resolve_base_url(), self.resolve_api_key())
+
+    def experience(self) -> Experience:
+        """Return what was learned on this account."""
+        return self._experiences.setdefault(self.account_id(), Experience(self.gateway_row))
 
     def current_group_ratio(self) -> Decimal:
         """Return what this account's prices are multiplied by.

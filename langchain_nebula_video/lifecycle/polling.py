@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.errors import RequestError, TaskError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
@@ -13,7 +12,7 @@ from langchain_nebula_video.lifecycle.arguments import check_task_id
 from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead
 from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
-from langchain_nebula_video.lifecycle.progress import ProgressReporter
+from langchain_nebula_video.lifecycle.progress import BEAT_SECONDS, ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.lifecycle.video_urls import locate_video
@@ -33,7 +32,8 @@ _LOOK_SECONDS, _STALL_SECONDS = 120.0, 30.0
 """The most seconds for one look, and between two pieces of its answer, which may hold the video itself."""
 _MAX_WITHOUT_URL = 3
 """How often a task may have succeeded without a URL before it is believed."""
-_FETCHES_PER_BEAT = 3
+_SLICES = 4
+"""A sleep is cut so that its end moves with what other tasks teach meanwhile: each piece is this part of the rest."""
 _LAST_POLL_SECONDS = 2.0
 """The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
@@ -49,12 +49,6 @@ def _evidence_of_absence(failure: RequestError) -> int:
     if is_unknown_task(failure):
         return 2 if failure.code else 3
     return 4
-
-
-def _steps(gateway: Gateway) -> tuple[float, float]:
-    """Return the shortest and the longest interval between two fetches. Between two beats nothing changes."""
-    shortest, longest = gateway.steps
-    return max(shortest, (gateway.beat_seconds or 0.0) / _FETCHES_PER_BEAT), longest
 
 
 class Poller:
@@ -162,23 +156,19 @@ class Poller:
             TaskError: the task has failed, was canceled, is unknown, or still runs at the deadline.
             RequestError: the gateway refused the request.
         """
-        context, runtime = self._context, self._context.runtime
+        runtime = self._context.runtime
         self._check_reachable(task)
-        model = context.model(task.model)
-        earliest, latest = model.typical(task.duration)
-        schedule = Schedule(earliest, latest, context.options.poll_interval, model.steps or _steps(context.gateway))
-        pause = 0.0
-        if task.raw or entry:  # nothing is known yet of a task that another process submitted
+        schedule = await self._schedule(task)
+        known = bool(task.raw or entry)  # nothing is known yet of a task that another process submitted
+        schedule.at_once = not known or (entry is not None and entry.state in _FINISHED)
+        if known:
             await reporter.report(task)
-            ended = entry is not None and entry.state in _FINISHED
-            pause = 0.0 if ended else schedule.first_delay(reporter.elapsed())
         last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
-        faults = LookFaults(begun=runtime.now(), known=bool(task.raw or entry))
+        faults = LookFaults(begun=runtime.now(), known=known)
         while True:
-            pause = max(0.0, min(pause, last_poll - runtime.now()))
-            await lease.renew(ahead=pause)
-            await reporter.sleep(pause, task)
+            await self._sleep(schedule, last_poll, lease, reporter, task)
             fault: RequestError | None = None
+            asked = reporter.elapsed()
             try:
                 snapshot = await self.request_status(task.task_id, deadline, faults.count)
             except RequestError as error:
@@ -189,18 +179,54 @@ class Poller:
                 if faults.first_of_its_kind and not is_retryable(error):
                     logger.warning("task %s: a look is repeated: %s", printable(task.task_id), error.what)
                 await reporter.report(task, estimated=True)
-                pause = max(backoff(faults.count, error), schedule.next_delay(reporter.elapsed(), queued=False))
+                schedule.missed(reporter.elapsed(), backoff(faults.count, error))
             else:
                 faults.end()
-                task = await self.record(task, entry, snapshot, lease.holder)
+                seen, task = task, await self.record(task, entry, snapshot, lease.holder)
+                answered = reporter.elapsed()
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
-                    return tasks.raise_for_failure(task)
+                    tasks.raise_for_failure(task)
+                    told = snapshot.finished_at
+                    schedule.finished(answered, None if told is None else (told - task.submitted_at).total_seconds())
+                    return task
                 if reporter.polls_without_url > _MAX_WITHOUT_URL:
                     raise tasks.no_url_error(task)
-                pause = schedule.next_delay(reporter.elapsed(), queued=task.status is TaskStatus.QUEUED)
+                moved = snapshot.status is not seen.status or snapshot.raw != seen.raw
+                schedule.looked(asked, answered, queued=task.status is TaskStatus.QUEUED, moved=moved)
             if runtime.now() >= last_poll:
                 raise tasks.timeout_error(task, reporter.elapsed(), fault)
+
+    async def _schedule(self, task: Task) -> Schedule:
+        context = self._context
+        total, work = await context.times(task)
+        return Schedule(
+            total,
+            work,
+            context.experience.beat,
+            task.submitted_at.timestamp(),
+            context.options.poll_interval,
+            context.model(task.model).steps or context.gateway.steps,
+        )
+
+    async def _sleep(
+        self, schedule: Schedule, last_poll: float, lease: Lease, reporter: ProgressReporter, task: Task
+    ) -> None:
+        """Sleep until the next look, or until `last_poll`. What other tasks teach meanwhile may move it."""
+        runtime = self._context.runtime
+        version, until = None, last_poll
+        while True:
+            if schedule.version != version:
+                version = schedule.version
+                until = min(runtime.now() + schedule.next_look() - reporter.elapsed(), last_poll)
+            pause = max(0.0, until - runtime.now())
+            await lease.renew(ahead=pause)
+            piece = BEAT_SECONDS * max(1, round(pause / _SLICES / BEAT_SECONDS))
+            if piece >= pause or schedule.interval is not None:
+                await reporter.sleep(pause, task)
+                return
+            await reporter.sleep(piece, task)
+            await reporter.report(task, estimated=True)
 
     async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None = None) -> Task:
         """Merge an answer into the task, record what changed in the journal, and take back images that were lent.

@@ -10,11 +10,11 @@ from datetime import datetime
 from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoProgress
 from langchain_nebula_video.transport import Emission, Runtime
 
-__all__ = ["ProgressReporter"]
+__all__ = ["BEAT_SECONDS", "ProgressReporter"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
-_BEAT_SECONDS = 3.0
+BEAT_SECONDS = 3.0
 """The most seconds of a wait without an event."""
 
 
@@ -71,15 +71,15 @@ class ProgressReporter:
     async def sleep(self, seconds: float, task: Task) -> None:
         """Sleep, and report estimates of the task meanwhile."""
         end = self._runtime.now() + seconds
-        while seconds > _BEAT_SECONDS and self._on_progress is not None:
-            await self._runtime.sleep(_BEAT_SECONDS)
+        while seconds > BEAT_SECONDS and self._on_progress is not None:
+            await self._runtime.sleep(BEAT_SECONDS)
             await self.report(task, estimated=True)
-            seconds = max(0.0, min(seconds - _BEAT_SECONDS, end - self._runtime.now()))  # the report may take long
+            seconds = max(0.0, min(seconds - BEAT_SECONDS, end - self._runtime.now()))  # the report may take long
         await self._runtime.sleep(seconds)
 
     async def beat_saving(self, video: Video, received: int, total: int | None = None) -> None:
         """Report how much of a video has arrived, unless something was reported a moment ago."""
-        if self._told_at is None or self._runtime.now() >= self._told_at + _BEAT_SECONDS:
+        if self._told_at is None or self._runtime.now() >= self._told_at + BEAT_SECONDS:
             await self.report_saving(video, received, total)
 
     async def report_saving(self, video: Video, received: int, total: int | None = None) -> None:

@@ -1,8 +1,9 @@
-"""When a task is asked after: not before it can be done, closer near its likely end, never too often."""
+"""When a task is looked at: not before it can be done, closest near its likely end, never too often, as was learned."""
 
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -10,158 +11,179 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_nebula_video import NebulaVideoClient, TaskTimeoutError
-from langchain_nebula_video.catalog.models import MODELS, Model
+from langchain_nebula_video.catalog.models import MODELS
+from langchain_nebula_video.lifecycle.beat import Beat
+from langchain_nebula_video.lifecycle.completion_times import CompletionTimes
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from tests.conftest import KEY, FakeClock, Gateway
 from tests.tables import each_row
 
-SHORTEST, LONGEST = 3.0, 8.0 * 1.15
-FIVE_SECONDS = (60.0, 120.0)
+STEPS = (3.0, 30.0)
 
 
 class Steady(random.Random):
-    """Jitter that is none: always the lower end."""
+    """Jitter that is none."""
 
-    def uniform(self, a: float, b: float) -> float:
-        return a
-
-
-def schedule(earliest: float = 60.0, latest: float = 120.0, *, interval: float | None = None) -> Schedule:
-    return Schedule(earliest, latest, interval, rng=Steady())
+    def random(self) -> float:
+        return 0.5
 
 
-def polls(plan: Schedule, until: float, *, queued_until: float = 0.0) -> list[float]:
-    """The moments at which a task is asked after, up to `until` seconds from the submit."""
-    moments = [plan.first_delay(0.0)]
-    while moments[-1] < until:
-        now = moments[-1]
-        moments.append(now + plan.next_delay(now, queued=now < queued_until))
+def times(*seconds: float, earliest: float = 60.0, latest: float = 120.0) -> CompletionTimes:
+    """What is known after tasks that took so long."""
+    learned = CompletionTimes(earliest, latest)
+    for each in seconds:
+        learned.record(each, each)
+    return learned
+
+
+def schedule(
+    total: CompletionTimes,
+    work: CompletionTimes | None = None,
+    *,
+    interval: float | None = None,
+    beat: Beat | None = None,
+) -> Schedule:
+    return Schedule(total, work or times(), beat, 0.0, interval, STEPS, Steady())
+
+
+def looks(plan: Schedule, end: float, *, queued_until: float = 0.0) -> list[float]:
+    """The moments at which a task is looked at, up to the first one after its end."""
+    moments = [plan.next_look()]
+    while moments[-1] < end:
+        plan.looked(moments[-1], moments[-1], queued=moments[-1] < queued_until)
+        moments.append(plan.next_look())
     return moments
+
+
+def normal(median: float, count: int = 64) -> list[float]:
+    rng = random.Random(1)
+    return [rng.gauss(median, median / 5) for _ in range(count)]
 
 
 # --- the caller's own interval ---
 
 
-@each_row("interval", [0.1, 3.0, 5.0, 60.0])
+@each_row("interval", [0.1, 5.0, 60.0])
 def test_an_interval_of_the_caller_s_is_kept_to_the_letter(interval: float) -> None:
-    plan = schedule(interval=interval)
-    assert plan.first_delay(0.0) == interval
-    assert [plan.next_delay(elapsed, queued=queued) for elapsed in (0.0, 99.0, 1e6) for queued in (True, False)] == [
-        interval
-    ] * 6
+    assert looks(schedule(times(), interval=interval), 3 * interval) == pytest.approx([interval * n for n in (1, 2, 3)])
 
 
-@each_row(("elapsed", "pause"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (500.0, 0.0)])
-def test_an_interval_counts_from_the_submit(elapsed: float, pause: float) -> None:
-    assert schedule(interval=10.0).first_delay(elapsed) == pause
+# --- what was learned ---
 
 
-# --- the first poll ---
+@each_row(("seconds", "first"), [(27.0, (10, 25)), (81.0, (40, 70)), (243.0, (120, 200))])
+def test_no_look_comes_before_such_tasks_have_ended(seconds: float, first: tuple[float, float]) -> None:
+    low, high = first
+    assert low < schedule(times(*normal(seconds))).next_look() < high
 
 
-@each_row("row", MODELS.values(), ids=list(MODELS))
-def test_nothing_is_asked_before_the_task_can_be_done(row: Model) -> None:
-    for earliest, latest in row.typical_seconds.values():
-        for seed in range(20):
-            first = Schedule(earliest, latest, rng=random.Random(seed)).first_delay(0.0)
-            assert earliest <= first <= earliest * 1.05
+def test_before_anything_is_known_the_row_is_followed_and_a_faster_service_is_thought_of() -> None:
+    moments = looks(schedule(times()), 120.0)
+    assert 15 < moments[0] < 30
+    assert sum(moment < 60 for moment in moments) <= 3
 
 
-@each_row(("elapsed", "pause"), [(0.0, 60.0), (20.0, 40.0), (60.0, 0.0), (500.0, 0.0)])
-def test_a_task_taken_up_again_waits_only_for_what_remains(elapsed: float, pause: float) -> None:
-    assert schedule().first_delay(elapsed) == pause
+def test_looks_come_closer_near_the_likely_end_and_apart_once_it_is_late() -> None:
+    moments = looks(schedule(times(*normal(81.0))), 500.0)
+    gaps = {round(later): later - earlier for earlier, later in pairwise(moments)}
+    near = [gap for at, gap in gaps.items() if 75 < at < 110]
+    late = [gap for at, gap in gaps.items() if at > 200]
+    assert max(near) < 6 < min(late)
 
 
-def test_a_task_taken_up_late_is_asked_after_at_once() -> None:
-    assert Schedule(*FIVE_SECONDS).first_delay(61.0) == 0.0
+def test_nobody_looks_between_two_humps() -> None:
+    moments = looks(schedule(times(*normal(30.0, 32), *normal(150.0, 32))), 150.0)
+    assert sum(50 < moment < 90 for moment in moments) <= 2
+    assert sum(moment < 50 for moment in moments) >= 3
 
 
-# --- the steps ---
+@each_row("seconds", [27.0, 243.0])
+def test_a_service_that_turns_is_believed_within_ten_tasks(seconds: float) -> None:
+    learned = times(*normal(81.0))
+    lags = []
+    for _ in range(20):
+        moments = looks(plan := schedule(learned), seconds)
+        plan.finished(moments[-1])
+        lags.append(moments[-1] - seconds)
+    assert max(lags[10:]) < 6
 
 
-def test_steps_shrink_towards_the_likely_end_and_grow_once_it_is_late() -> None:
-    plan = schedule()
-    steps = [plan.next_delay(elapsed, queued=False) for elapsed in (0.0, 60.0, 75.0, 100.0, 120.0, 160.0, 220.0, 400.0)]
-    assert steps == pytest.approx([8.0, 6.0, 4.5, 3.0, 3.0, 5.0, 8.0, 8.0])
+def test_only_recent_tasks_are_kept() -> None:
+    assert len(times(*normal(81.0, 500)).points) == (64 + 5) * 3
 
 
-def test_a_long_wait_is_never_slower_than_the_longest_step() -> None:
-    assert schedule().next_delay(1e9, queued=False) == 8.0
+def test_a_gateway_that_tells_the_end_teaches_it_exactly() -> None:
+    plan = schedule(learned := times())
+    plan.next_look()
+    plan.finished(20.0, 12.5)
+    assert any(seconds == 12.5 for seconds, _ in learned.points)
 
 
-def test_a_queued_task_begins_its_estimate_anew() -> None:
-    plan = schedule()
-    assert plan.next_delay(120.0, queued=False) == 3.0
-    assert plan.next_delay(120.0, queued=True) == 8.0
-    assert plan.work_started == 120.0
-    assert plan.next_delay(240.0, queued=False) == schedule().next_delay(120.0, queued=False)
+@each_row("told", [-5.0, 1e6])
+def test_an_end_that_the_looks_contradict_is_not_believed(told: float) -> None:
+    plan = schedule(learned := times())
+    plan.looked(plan.next_look(), 20.0, queued=False)
+    plan.finished(plan.next_look(), told)
+    assert learned.points[-1][0] < 200
 
 
-def test_a_running_task_leaves_the_anchor_where_it_is() -> None:
-    plan = schedule()
-    plan.next_delay(30.0, queued=True)
-    plan.next_delay(90.0, queued=False)
-    assert plan.work_started == 30.0
+def test_a_task_that_is_taken_up_late_teaches_nothing() -> None:
+    plan = schedule(learned := times())
+    plan.next_look()
+    plan.finished(86_400.0)
+    assert learned.learned == 0
 
 
-@each_row("typical", [FIVE_SECONDS, (120.0, 180.0)])
-def test_a_task_is_seen_done_within_one_step_and_with_few_polls(typical: tuple[float, float]) -> None:
-    """Wherever in its usual span the task ends."""
-    earliest, latest = typical
-    for end in range(int(earliest), int(latest) + 1, 5):
-        moments = polls(schedule(earliest, latest), end)
-        assert moments[-1] - end <= 8.0
-        assert len(moments) <= 18
+# --- the queue ---
 
 
-def test_a_task_that_waits_long_in_the_queue_is_polled_slowly() -> None:
-    moments = polls(schedule(), 600.0, queued_until=600.0)
-    assert len(moments) == 1 + (600 - 60) / 8 + 0.5
+def test_a_queued_task_is_looked_at_seldom_and_its_work_counts_from_the_end_of_the_queue() -> None:
+    total, work = times(*normal(81.0)), times(*normal(81.0))
+    moments = looks(schedule(total, work), 481.0, queued_until=400.0)
+    assert sum(moment < 400 for moment in moments) <= 15
+    begun = next(moment for moment in moments if moment >= 400)
+    assert not [moment for moment in moments if begun < moment < begun + 25]
+    assert moments[-1] - 481 < 8
+
+
+# --- sleepers ---
+
+
+def test_what_others_teach_moves_a_look_that_is_planned() -> None:
+    plan = schedule(learned := times(*normal(243.0)))
+    before, version = plan.next_look(), plan.version
+    for _ in range(5):
+        learned.record(27.0, 27.0)
+    assert plan.version != version
+    assert plan.next_look() < 40 < before
+
+
+# --- after a fault ---
+
+
+def test_the_next_look_after_a_fault_comes_no_sooner_than_the_gateway_wants() -> None:
+    plan = schedule(times(*normal(81.0)))
+    plan.missed(70.0, 40.0)
+    assert plan.next_look() == 110.0
 
 
 def test_jitter_keeps_many_tasks_from_asking_at_once() -> None:
-    assert (
-        len({Schedule(*FIVE_SECONDS, rng=random.Random(seed)).next_delay(0.0, queued=False) for seed in range(50)})
-        == 50
-    )
-
-
-def test_the_median_of_what_remains_is_half_the_way_then_grows_with_lateness() -> None:
-    plan = schedule()
-    assert [plan.expected_remaining(worked) for worked in (0.0, 30.0, 60.0, 90.0, 120.0, 260.0)] == [
-        90.0,
-        60.0,
-        30.0,
-        15.0,
-        15.0,
-        50.0,
-    ]
+    learned = times()
+    plans = [Schedule(learned, times(), rng=random.Random(seed)) for seed in range(50)]
+    assert len({plan.next_look() for plan in plans}) == 50
 
 
 # --- gateways and models with steps of their own ---
 
 
-@each_row("steps", [(3.0, 8.0), (5.0, 15.0), (60.0, 600.0), (7.0, 7.0)])
-def test_steps_keep_within_the_bounds_that_are_given(steps: tuple[float, float]) -> None:
-    plan = Schedule(60.0, 60.0, steps=steps, rng=Steady())
-    taken = [plan.next_delay(float(elapsed), queued=False) for elapsed in range(0, 20000, 20)]
-    assert (min(taken), max(taken)) == steps
-    assert plan.first_delay(0.0) == 60.0
-
-
-def test_an_interval_of_the_caller_s_goes_over_the_bounds() -> None:
-    plan = Schedule(60.0, 120.0, 1.0, steps=(60.0, 600.0))
-    assert (plan.first_delay(0.0), plan.next_delay(90.0, queued=False)) == (1.0, 1.0)
-
-
 # Gateway, model, the shortest and the longest step: Nebula's page wants a look every 3 to 5 seconds, Alibaba's every
 # 15, with 20 looks a second for a whole account; off-peak takes up to 48 hours.
 PACES = [
-    ("nebula", "wan2.5-i2v-preview", 3.0, 8.0),
-    ("dashscope", "wan2.2-i2v-plus", 5.0, 15.0),
-    ("dashscope-intl", "wan2.5-i2v-preview", 5.0, 15.0),
-    ("dashscope-passthrough", "wan2.5-i2v-preview", 5.0, 15.0),
-    ("uniall", "viduq3p-720p", 3.0, 8.0),
+    ("nebula", "wan2.5-i2v-preview", 3.0, 30.0),
+    ("dashscope", "wan2.2-i2v-plus", 5.0, 30.0),
+    ("dashscope-intl", "wan2.5-i2v-preview", 5.0, 30.0),
+    ("dashscope-passthrough", "wan2.5-i2v-preview", 5.0, 30.0),
+    ("uniall", "viduq3p-720p", 3.0, 30.0),
     ("uniall", "viduq3p-720p-offpeak", 60.0, 600.0),
 ]
 
@@ -172,8 +194,16 @@ def test_a_client_looks_as_often_as_gateway_and_model_have_it(
 ) -> None:
     """Timed out on purpose: the looks on the way to the deadline are what counts."""
     gateway, clock = Gateway(), FakeClock()
+    asked: list[float] = []
+
+    def running(_: httpx.Request) -> httpx.Response:
+        asked.append(clock.now)
+        return httpx.Response(
+            200, json={"task_id": "t", "status": "in_progress", "output": {"task_id": "t", "task_status": "RUNNING"}}
+        )
+
     gateway.submits = [{"task_id": "t", "output": {"task_id": "t", "task_status": "PENDING"}}]
-    gateway.fetches = [{"task_id": "t", "status": "in_progress", "output": {"task_id": "t", "task_status": "RUNNING"}}]
+    gateway.fetches = [running]
     with (
         httpx.Client(transport=httpx.MockTransport(gateway)) as http,
         pytest.raises(TaskTimeoutError),
@@ -186,28 +216,41 @@ def test_a_client_looks_as_often_as_gateway_and_model_have_it(
             clock=clock,
             http_client=http,
         ).generate(prompt="A boat", image="https://example.com/cat.jpg")
-    first, *steps, last = clock.sleeps
-    earliest, _ = MODELS[model].typical(5)
-    assert earliest <= first <= earliest * 1.05
-    assert all(shortest <= step <= longest * 1.15 for step in steps)
-    assert max(steps) >= longest
-    assert last <= longest * 1.15
+    *steps, last = [later - earlier for earlier, later in pairwise(asked)]
+    assert all(shortest <= round(step, 6) <= longest for step in steps)
+    assert last <= longest
     assert clock.now - 1000.0 <= MODELS[model].timeout
     assert gateway.posts == 1
 
 
 # --- properties ---
 
-SECONDS = st.floats(0, 1e7, allow_nan=False)
+SECONDS = st.floats(0.01, 1e6, allow_nan=False)
 
 
 @given(
     st.tuples(SECONDS, SECONDS).map(sorted),
-    st.lists(st.tuples(SECONDS, st.booleans()), min_size=1, max_size=20),
+    st.lists(st.tuples(SECONDS, SECONDS).map(sorted), max_size=10),
+    st.lists(st.booleans(), min_size=1, max_size=10),
+    st.booleans(),
     st.integers(0, 1000),
 )
-def test_no_step_is_ever_too_short_or_too_long(typical: list[float], seen: list[tuple[float, bool]], seed: int) -> None:
-    plan = Schedule(typical[0], typical[1], rng=random.Random(seed))
-    assert plan.first_delay(0.0) >= typical[0]
-    for elapsed, queued in seen:
-        assert SHORTEST <= plan.next_delay(elapsed, queued=queued) <= LONGEST
+def test_no_step_is_ever_too_short_or_too_long_whatever_was_learned(
+    typical: list[float], taken: list[list[float]], queued: list[bool], beats: bool, seed: int
+) -> None:
+    total, work = CompletionTimes(*typical), CompletionTimes(*typical)
+    beat = Beat(15.0) if beats else None
+    for low, high in taken:
+        total.record(low, high)
+        if beat is not None:
+            beat.observe(low, high)
+    plan = Schedule(total, work, beat, rng=random.Random(seed))
+    at = plan.next_look()
+    assert at >= STEPS[0]
+    for in_queue in queued:
+        plan.looked(at, at, queued=in_queue)
+        following = plan.next_look()
+        assert STEPS[0] - 1e-6 <= following - at <= STEPS[1] + 1e-6
+        at = following
+    plan.finished(at)
+    assert [point for point, _ in total.points] == sorted(point for point, _ in total.points)

@@ -1,0 +1,76 @@
+"""A gateway whose rows move only when its loop comes by: its period and phase are learned from changes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from langchain_nebula_video.lifecycle.beat import Beat
+
+PERIOD = 15.4
+
+
+def seen_by(beat: Beat, phase: float, *, begin: float = 0.0, changes: int = 40, width: float = 5.0) -> float:
+    """Show it changes that come at the beats of a loop, within spans of `width` seconds; return the last beat."""
+    rng = random.Random(3)
+    number = 0
+    for _ in range(changes):
+        number += rng.randint(1, 3)
+        moment = begin + phase + number * PERIOD
+        low = moment - rng.uniform(0, width)
+        beat.observe(low, low + width)
+    return begin + phase + number * PERIOD
+
+
+def expected(beat: Beat, end: float) -> tuple[float, float]:
+    """The earliest and the latest moment at which an end is taken to become visible."""
+    moments = [moment for moment, _ in beat.visible([(end, 1.0)])]
+    return min(moments), max(moments)
+
+
+def test_at_first_any_moment_within_a_period_is_possible() -> None:
+    low, high = expected(Beat(15.0), 100.0)
+    assert 100 < low < 104
+    assert 112 < high < 116
+
+
+@pytest.mark.parametrize("phase", [0.0, 7.0, 15.0])
+def test_period_and_phase_are_learned_from_changes(phase: float) -> None:
+    beat = Beat(15.0)
+    last = seen_by(beat, phase)
+    assert beat.period == pytest.approx(PERIOD, abs=0.05)
+    assert expected(beat, last + 1) == pytest.approx((last + PERIOD, last + PERIOD), abs=1)
+
+
+def test_an_end_is_traced_back_to_the_time_between_two_beats() -> None:
+    beat = Beat(15.0)
+    last = seen_by(beat, 4.0)
+    assert beat.ends_between(last - 3, last + 1) == pytest.approx((last - PERIOD, last), abs=1)
+
+
+def test_a_change_off_the_beat_is_a_restart_of_the_gateway() -> None:
+    beat = Beat(15.0)
+    last = seen_by(beat, 0.0) + PERIOD
+    seen_by(beat, 0.0, begin=last + 7.0, changes=1)
+    last = seen_by(beat, 0.0, begin=last + 7.0, changes=30)
+    assert expected(beat, last + 1) == pytest.approx((last + PERIOD, last + PERIOD), abs=1)
+
+
+def test_a_phase_that_nothing_confirms_is_doubted() -> None:
+    """A look a little after each beat sees nothing of a loop that moved to the middle."""
+    beat = Beat(15.0)
+    last = seen_by(beat, 0.0)
+    for number in range(1, 9):
+        beat.observe(last + (number - 1) * PERIOD + 0.5, last + number * PERIOD + 0.5)
+    low, high = expected(beat, last + 8 * PERIOD + 1)
+    assert high - low > PERIOD / 2
+    beat.observe(last + 9 * PERIOD - 4, last + 9 * PERIOD + 0.5)
+    low, high = expected(beat, last + 9 * PERIOD + 1)
+    assert high - low < 2
+
+
+def test_a_span_of_many_beats_teaches_nothing() -> None:
+    beat = Beat(15.0)
+    beat.observe(0.0, 100.0)
+    assert beat.version == 0
