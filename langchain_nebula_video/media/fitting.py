@@ -42,7 +42,7 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
     """Return an image that a gateway takes.
 
     Args:
-        source: The bytes of any format that Pillow opens, or a PIL image.
+        source: The bytes of a file of one of `KINDS` that Pillow opens, or a PIL image.
         limits: What the gateway accepts.
 
     Raises:

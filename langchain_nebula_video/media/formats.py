@@ -50,6 +50,8 @@ KINDS = {
     "JPEG 2000": FileKind("JPEG2000"),
     "ICO": FileKind("ICO"),
     "PSD": FileKind("PSD"),
+    "Netpbm": FileKind("PPM"),
+    "QOI": FileKind("QOI"),
     "JPEG XL": FileKind("JXL", "Convert it, for example: djxl image.jxl image.png."),
     "JPEG XR": FileKind(None, _SAVE_ANEW),
     "JPEG-LS": FileKind(None, _SAVE_ANEW),
@@ -89,6 +91,8 @@ _SIGNATURES = (
     (b"II*\0\x10\0\0\0CR", "a raw photo"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0\x08\0\0\0", "TIFF"),  # BigTIFF
+    (b"MM\0+\0\x08\0\0", "TIFF"),
     (b"II\xbc", "JPEG XR"),
     (b"%PDF", "PDF"),
     (b"\xff\x0a", "JPEG XL"),
@@ -97,6 +101,7 @@ _SIGNATURES = (
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\1\0", "ICO"),
     (b"8BPS", "PSD"),
+    (b"qoif\0", "QOI"),  # no image is wider than 24 bits can tell
     (b"\x1a\x45\xdf\xa3", "a video"),
     (b"PK\3\4", "a ZIP archive"),
     (b"version https://git-lfs.github.com/", "a pointer of Git LFS"),
@@ -114,6 +119,7 @@ _MARKUP = ((b"<!doctype html", "a web page (HTML)"), (b"<html", "a web page (HTM
            (b"<svg", "SVG"), (b"<!doctype svg", "SVG"), (b"<?xml", "XML"))  # fmt: skip
 _MAX_BMP_HEADER = 1024
 """Of all that were ever defined, the longest has 124 bytes."""
+_NETPBM = re.compile(rb"P[1-6]\s(\s*#[^\n]*\n)*\s*[1-9]")
 _BEGINNING = 1024
 """Bytes that are looked at."""
 
@@ -133,6 +139,8 @@ def detect_format(data: bytes) -> str | None:
         return "BMP"
     if data[:2] == b"\x1f\x8b":
         return "SVG" if _gunzips_to_svg(data) else "a gzip archive"
+    if _NETPBM.match(data[:_BEGINNING]):
+        return "Netpbm"
     return _text_format(data[:_BEGINNING])
 
 

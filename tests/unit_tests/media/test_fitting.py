@@ -106,6 +106,11 @@ def test_hidden_colours_do_not_bleed_when_a_transparent_colour_is_scaled() -> No
     assert all(low > 240 for low, _ in found.getextrema())
 
 
+def test_a_bigtiff_is_a_tiff() -> None:
+    fitted = fit_image(written(two_halves(400, 400), "TIFF", big_tiff=True), LIMITS)
+    assert fitted.changes[0] == "converted from TIFF"
+
+
 def test_a_raw_photo_is_not_taken_for_its_preview() -> None:
     dng = written(two_halves(400, 400), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
     with pytest.raises(InvalidRequestError, match="a raw photo"):
@@ -123,7 +128,7 @@ def test_a_small_file_of_very_many_pixels_is_not_decoded(monkeypatch: pytest.Mon
             fit_image(data, LIMITS)
 
 
-@each_row("form", ["WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"])
+@each_row("form", ["WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF", "PPM", "QOI"])
 def test_other_formats_become_jpeg(form: str) -> None:
     if form == "HEIF":
         from pillow_heif import register_heif_opener
