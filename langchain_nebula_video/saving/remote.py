@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +20,8 @@ from langchain_nebula_video.saving.stores import look_up, may_be_taken, open_fil
 __all__ = ["RemoteTarget"]
 
 _PART = re.compile(r"\.mp4\.[0-9a-f]{8}\.part$", re.IGNORECASE)
-_CHANGED = ("mtime", "modified", "last_write_time")
-"""What listings call the time of the last change: SFTP; WebDAV and FTP; SMB."""
+_CHANGED = ("mtime", "modified", "modify", "last_write_time")
+"""What listings call the time of the last change: SFTP and SMB; WebDAV; FTP; older SMB."""
 _READ_BYTES = 1 << 20
 _MAX_FOLDERS = 1000
 _tidied: set[tuple[str, str]] = set()
@@ -174,6 +174,8 @@ class RemoteTarget:
 def _age(found: dict[str, Any]) -> float:
     """Return how many seconds ago a listed file was changed; 0: the store does not say."""
     changed = next((found[key] for key in _CHANGED if found.get(key) is not None), None)
+    if isinstance(changed, str):  # in UTC: RFC 3659, section 2.3
+        changed = datetime.strptime(changed[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     if isinstance(changed, datetime):
         changed = changed.timestamp()
     return 0.0 if changed is None else time.time() - float(changed)

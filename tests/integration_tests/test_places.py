@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,27 @@ async def test_what_a_dead_process_left_on_its_way_to_a_bucket_is_tidied_away(
     os.utime(old, (0, 0))
     await settle(make().download(video, "memory://cat.mp4"))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_dead_process_left_on_an_ftp_server_is_tidied_away(
+    make: Make, files: Storage, video: Video, bucket: MemoryFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listings tell times as text, in UTC."""
+    listed, now = MemoryFileSystem.ls, f"{datetime.now(UTC):%Y%m%d%H%M%S.%f}"
+
+    def ls(self: MemoryFileSystem, path: str, **_: object) -> list[dict[str, Any]]:
+        return [
+            {**found, "modify": "20200101000000" if "deaddead" in found["name"] else now}
+            for found in listed(self, path)
+        ]
+
+    folder = tmp_path.name  # looked at once in a process
+    for part in ("deaddead", "abcdabcd"):
+        bucket.pipe(f"/{folder}/cat.mp4.{part}.part", b"half")
+    monkeypatch.setattr(remote, "store_kind", lambda *_: StoreKind())
+    monkeypatch.setattr(MemoryFileSystem, "ls", ls)
+    await settle(make().download(video, f"memory://{folder}/cat.mp4"))
+    assert sorted(bucket.store) == [f"/{folder}/cat.mp4", f"/{folder}/cat.mp4.abcdabcd.part"]
 
 
 async def test_a_store_s_password_is_in_no_error(make: Make, emulator: Emulator) -> None:
