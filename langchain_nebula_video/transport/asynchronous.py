@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
@@ -56,6 +57,8 @@ class _LoopState:
     submits: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_SUBMITS))
     requests: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_REQUESTS))
     transfers: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_TRANSFERS))
+    sending: set[int] = field(default_factory=set)
+    """Numbers of the paid requests under way."""
     next_cleanup: float = 0.0
 
 
@@ -174,9 +177,15 @@ class AsyncRuntime:
 
     @asynccontextmanager
     async def _place(self, places: AsyncPlaces | None, request: WireRequest, timeout: float) -> AsyncGenerator[int]:
-        """Wait for a place, which a paid request has already. Return its number, by which looks have their pools."""
+        """Wait for a place, which a paid request has already. Return its number, by which requests have their pools."""
         if places is None:
-            yield SHARED
+            sending = self._state().sending
+            number = next(free for free in itertools.count() if free not in sending)
+            sending.add(number)
+            try:
+                yield number
+            finally:
+                sending.discard(number)
             return
         try:
             async with asyncio.timeout(timeout):

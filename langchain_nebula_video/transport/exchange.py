@@ -194,12 +194,14 @@ class Exchange:
         # Requests to the gateway reuse a connection, but a paid one gets a new one.
         name = "external" if not destination.to_gateway else "fresh" if request.paid else "pooled"
         proxy = destination.proxy
-        # Connections of HTTP/2 are shared while they are in use. One to a pinned address belongs to one name.
         http2 = self.endpoint.http2 and destination.to_gateway
         plain = name == "pooled" and proxy is None and not http2
         if plain and kind == "AsyncClient" and is_fast_path(destination.url):
             name = "fast"
-        key = (name, proxy.url if proxy else "", SHARED if http2 or name != "pooled" else place)
+        # A pool shares a connection of HTTP/2 while it is in use. Looks may do so. Submits may not: if it broke, nobody
+        # would know of any of them whether it was accepted. A connection to a pinned address belongs to one name.
+        own = "fresh" if http2 else "pooled"
+        key = (name, proxy.url if proxy else "", place if name == own else SHARED)
         if key not in connections.clients:
             if proxy is not None:
                 check_usable(proxy)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import truststore
 
@@ -333,6 +334,22 @@ async def test_a_front_that_speaks_http2_is_spoken_to_in_it(
     if asyncio.iscoroutine(videos[0]):
         videos = await asyncio.gather(*videos)
     assert (len({video.task_id for video in videos}), posts(net) - before) == (3, 3)
+
+
+async def test_submits_over_http2_share_no_connection(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that broke would leave all of its submits in doubt."""
+    opened: list[str] = []
+    connect = anyio.connect_tcp
+
+    async def count(**given: Any) -> Any:
+        opened.append(given["remote_host"])
+        return await connect(**given)
+
+    monkeypatch.setattr(anyio, "connect_tcp", count)
+    settings: dict[str, Any] = {"api_key": net.emulator.api_key, "clock": HurriedClock(), "verify": str(net.authority)}
+    client = AsyncNebulaVideoClient(base_url=f"https://127.0.0.1:{net.http2_port}", http2=True, **settings)
+    await asyncio.gather(*(client.submit(**ASK | {"prompt": f"{number}"}) for number in range(3)))
+    assert len(opened) == 3
 
 
 async def test_a_front_that_speaks_nothing_else_is_named_as_a_possible_cause(
