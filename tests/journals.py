@@ -44,6 +44,21 @@ def begin(journal: Journal, entry_id: str, **fields: Any) -> bool:
     return journal.begin(entry_id, **{"holder": "a", "now": MOMENT, "until": until, "cap": 4, **fields})
 
 
+def check_anew(url: str) -> None:
+    """Check that a journal begins anew after a person has dropped the tables that hold entries."""
+    old = SqlJournal(url)
+    old.reserve(entry(), None)
+    with old._store.database.transaction(0) as session:
+        for name in ("entries", "adopted", "scopes", "schema"):
+            session.run_text(f"DROP TABLE nebula_{name}")
+    old.close()
+    new = SqlJournal(url)
+    assert new.spent() == 0
+    new.reserve(entry(), None)
+    assert new.spent() == Decimal("0.369")
+    new.close()
+
+
 def refused(wanted: Decimal, left: Decimal) -> BudgetExceededError:
     return BudgetExceededError(f"{wanted} of {left}")
 

@@ -20,7 +20,7 @@ import sqlalchemy
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
 from langchain_nebula_video.journal import EntryState, Repeats
 from tests.comparison import compare_with_memory
-from tests.journals import JournalContract, SharedJournalContract, begin, entry
+from tests.journals import JournalContract, SharedJournalContract, begin, check_anew, entry
 from tests.postgres import Server
 
 
@@ -59,6 +59,10 @@ class TestSharedPostgres(SharedJournalContract):
 
 
 # --- faults ---
+
+
+def test_a_person_may_drop_the_tables_and_begin_anew(url: str) -> None:
+    check_anew(url)
 
 
 def test_a_server_that_is_restarted_is_waited_for(server: Server, journal: SqlJournal) -> None:

@@ -38,7 +38,7 @@ _MILLION = 1_000_000
 _PARTS = (f"/ {_MILLION}", f"% {_MILLION}")
 
 _CREATE_TABLE = """
-CREATE TABLE nebula_totals (
+CREATE TABLE IF NOT EXISTS nebula_totals (
     level INTEGER NOT NULL, bucket BIGINT NOT NULL, whole BIGINT NOT NULL, rest BIGINT NOT NULL,
     PRIMARY KEY (level, bucket)
 )
@@ -67,7 +67,7 @@ _TRIGGERS = {
 }
 """The condition of each event's trigger."""
 _POSTGRES_FUNCTION = f"""
-CREATE FUNCTION nebula_add_to_totals() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE OR REPLACE FUNCTION nebula_add_to_totals() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     {" ".join(f"IF TG_OP = '{event}' THEN {statement}; END IF;" for event, statement in _ADD_CHANGE.items())}
     RETURN NULL;
 END $$
@@ -77,7 +77,9 @@ END $$
 def keep_totals(connection: Connection) -> None:
     """Create the totals of the rows that are there, and the triggers that keep them, in the caller's transaction."""
     sqlite = connection.dialect.name == "sqlite"
+    # Whoever has dropped the other tables, to begin anew, may have left this one and the function.
     connection.execute(text(f"{_CREATE_TABLE}{' WITHOUT ROWID' if sqlite else ''}"))
+    connection.execute(text("DELETE FROM nebula_totals"))
     if not sqlite:
         connection.execute(text(_POSTGRES_FUNCTION))
     # The triggers come before the sums: to create one in PostgreSQL waits for the writers, and keeps new ones away.
