@@ -257,9 +257,13 @@ class Options(BaseModel):
             raise ValueError("cannot be switched off: whoever answers would get the key. Give the issuer's certificate")
         if isinstance(value, ssl.SSLContext):
             return value
-        if not isinstance(value, str | os.PathLike) or not Path(value).expanduser().exists():
+        try:
+            path = Path(value).expanduser() if value and isinstance(value, str | os.PathLike) else None
+        except RuntimeError:  # there is no such user
+            path = None
+        if path is None or not path.exists():
             raise ValueError("is no file or folder with certificates, and no ssl.SSLContext")
-        return str(Path(value).expanduser())
+        return str(path)
 
     @field_serializer("verify", when_used="json-unless-none")
     def _leave_out_context(self, value: Any) -> str | None:

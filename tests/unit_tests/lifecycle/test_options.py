@@ -488,6 +488,8 @@ def test_a_context_stays_behind_in_pickles_and_dumps(monkeypatch: pytest.MonkeyP
     [
         ({"verify": False}, "cannot be switched off: whoever answers would get the key"),
         ({"verify": "/nope.pem"}, "is no file or folder with certificates"),
+        ({"verify": ""}, "is no file or folder with certificates"),  # not this folder
+        ({"verify": "~nobody-at-all/ca.pem"}, "is no file or folder with certificates"),
         ({"verify": 7}, "is no file or folder with certificates"),
         ({"http2": True, "http_client": httpx.Client()}, "http_client makes its own"),
         ({"verify": ssl.create_default_context(), "http_async_client": httpx.AsyncClient()}, "http_async_client makes"),
