@@ -327,9 +327,10 @@ class VideoProgress:
     """The progress of a generation. `on_progress` gets one at each poll, and every few seconds in between."""
 
     task_id: str
+    """`""` while the submit waits for a place."""
     status: TaskStatus
     elapsed: float
-    """Seconds since the submit was accepted."""
+    """Seconds since the submit was accepted; while it waits for a place, since it began to."""
     expected: float
     """Seconds that such a video usually takes, according to the model's row."""
     fraction: float
@@ -339,7 +340,8 @@ class VideoProgress:
     cost: Cost
     estimated: bool = False
     """Whether it came between two polls: then the status is that of the last one."""
-    phase: Literal["generating", "saving"] = "generating"
+    phase: Literal["waiting", "generating", "saving"] = "generating"
+    """`waiting`: for a place to submit, behind others. Nothing has been sent yet."""
     bytes_received: int | None = None
     """How much of the video has arrived, while it is saved."""
     bytes_total: int | None = None

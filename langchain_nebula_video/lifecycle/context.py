@@ -17,7 +17,7 @@ from langchain_nebula_video.lifecycle.experience import JOURNAL_ROWS, Times
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
-from langchain_nebula_video.transport import Runtime, SendWindow
+from langchain_nebula_video.transport import WAIT_BEAT, OnWait, Runtime, SendWindow
 from langchain_nebula_video.transport.pace import Pace, pace_of
 
 __all__ = ["Context", "newly_succeeded"]
@@ -91,15 +91,21 @@ class Context:
             pace.accept(self.runtime.now())
         return answer
 
-    async def wait_for_turn(self, pace: Pace, deadline: float) -> None:
-        """Wait for the turn of one request at the account's pace, but not beyond the deadline."""
+    async def wait_for_turn(self, pace: Pace, deadline: float, on_wait: OnWait | None = None) -> None:
+        """Wait for the turn of one request at the account's pace, but not beyond the deadline.
+
+        `on_wait` is called every few seconds.
+        """
         runtime = self.runtime
         ticket = pace.join(runtime.now())
         if ticket is None:
             return
         try:
             while (delay := min(pace.delay(ticket, runtime.now()), deadline - runtime.now())) > 0:
-                await runtime.sleep(min(delay, max(_TURN_SECONDS, delay / 2)))  # the pace may change meanwhile
+                longest = WAIT_BEAT if on_wait else max(_TURN_SECONDS, delay / 2)  # the pace may change meanwhile
+                await runtime.sleep(min(delay, longest))
+                if on_wait is not None and delay > longest:
+                    await on_wait()
         except BaseException:
             pace.leave(runtime.now())
             raise

@@ -86,7 +86,7 @@ class Finisher:
 
     def _reporter(self, known: Task | Video, on_progress: OnProgress | None) -> ProgressReporter:
         _, latest = self._context.model(known.model).typical(known.duration)
-        return ProgressReporter(self._context.runtime, known, latest, on_progress)
+        return ProgressReporter(self._context.runtime, known.submitted_at, latest, on_progress)
 
     async def _save(
         self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None, reporter: ProgressReporter

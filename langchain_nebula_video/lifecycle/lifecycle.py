@@ -6,9 +6,10 @@ The code is `async`, and awaits only its `Runtime`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from langchain_nebula_video.errors import (
@@ -35,6 +36,7 @@ from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases,
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, order_for, reads_files
 from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
+from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
@@ -85,7 +87,10 @@ class Lifecycle:
         async with self.runtime.session():
             order, deadline = await self._prepare(request, key)
             holder = new_holder()
-            task, entry = await self._submitter.submit(order, key, deadline, holder=holder, adopt=adopt)
+            on_wait = None if on_progress is None else self._on_wait(order, on_progress)
+            task, entry = await self._submitter.submit(
+                order, key, deadline, holder=holder, adopt=adopt, on_wait=on_wait
+            )
             task = task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
             return await self._finisher.finish(task, entry, holder, deadline.at, on_progress)
 
@@ -234,6 +239,12 @@ class Lifecycle:
         since = None if budget.per is None else self.runtime.utcnow() - budget.per
         spent: Decimal = await self._context.call_journal(self._context.journal.spent, since)
         return max(budget.usd - spent, Decimal(0))
+
+    def _on_wait(self, order: Order, on_progress: OnProgress) -> Callable[[], Awaitable[None]]:
+        """Return what reports that a submit waits for a place."""
+        _, latest = order.offer.model.typical(order.request.duration)
+        reporter = ProgressReporter(self.runtime, self.runtime.utcnow(), latest, on_progress)
+        return partial(reporter.report_waiting, order.cost)
 
     def _check_progress(self, on_progress: OnProgress | None) -> None:
         if not self.runtime.can_await:

@@ -37,7 +37,7 @@ from langchain_nebula_video.lifecycle.uploads import ImageUploader
 from langchain_nebula_video.protocols import Reply, Submission, WireRequest
 from langchain_nebula_video.saving.trial import try_target
 from langchain_nebula_video.schema import Task, TaskStatus
-from langchain_nebula_video.transport import FIRST_BYTE_SECONDS, MAX_SUBMITS, SendWindow
+from langchain_nebula_video.transport import FIRST_BYTE_SECONDS, MAX_SUBMITS, OnWait, SendWindow
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["PaidPostSender", "PostState"]
@@ -88,7 +88,9 @@ class PaidPostSender:
     def _is_in_flight(self) -> bool:
         return any(process == os.getpid() for process, _ in tuple(self._in_flight))
 
-    async def send(self, order: Order, entry: Entry, state: PostState, deadline: Deadline) -> tuple[Task, Entry]:
+    async def send(
+        self, order: Order, entry: Entry, state: PostState, deadline: Deadline, on_wait: OnWait | None
+    ) -> tuple[Task, Entry]:
         """Try where the video will be saved, upload the images, send the POST and record its task.
 
         Args:
@@ -96,6 +98,7 @@ class PaidPostSender:
             entry: Its reserved journal entry.
             state: Updated as the submit proceeds.
             deadline: Its time begins anew with its turn.
+            on_wait: Called every few seconds while the submit waits for its turn.
         """
         context, runtime = self._context, self._context.runtime
         latest = deadline.latest_submit
@@ -112,8 +115,10 @@ class PaidPostSender:
             wire = order.build_submit(context.protocol, uploaded_urls)
 
             async def attempt() -> tuple[Task, Entry]:
-                await context.wait_for_turn(context.pace.submits, math.inf if not deadline.has_turn else deadline.at)
-                async with runtime.submit_slot(deadline.patience):  # a caller cancelled while waiting has sent nothing
+                until = deadline.at if deadline.has_turn else math.inf
+                await context.wait_for_turn(context.pace.submits, until, on_wait)
+                # A caller that is cancelled while it waits has sent nothing.
+                async with runtime.submit_slot(deadline.patience, on_wait):
                     deadline.take_turn(runtime.now())
                     while True:
                         async with lease.paused():  # or a renewal could shorten what `begin` writes

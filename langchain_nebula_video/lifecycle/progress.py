@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable
 from datetime import datetime
 
-from langchain_nebula_video.schema import OnProgress, Task, TaskStatus, Video, VideoProgress
+from langchain_nebula_video.schema import Cost, OnProgress, Task, TaskStatus, Video, VideoProgress
 from langchain_nebula_video.transport import Emission, Runtime
 
 __all__ = ["BEAT_SECONDS", "ProgressReporter"]
@@ -23,14 +23,14 @@ class ProgressReporter:
 
     Args:
         runtime: Does the waiting.
-        known: The task or video as it is known at first.
+        since: When the task was submitted, as it is known at first.
         expected: Seconds that such a video usually takes.
         on_progress: The caller's callback; `None`: nobody is told.
     """
 
-    def __init__(self, runtime: Runtime, known: Task | Video, expected: float, on_progress: OnProgress | None) -> None:
+    def __init__(self, runtime: Runtime, since: datetime, expected: float, on_progress: OnProgress | None) -> None:
         self._runtime = runtime
-        self._submitted_at: datetime = known.submitted_at
+        self._submitted_at = since
         self._expected = expected
         self._on_progress = on_progress
         self._warned = False
@@ -65,6 +65,22 @@ class ProgressReporter:
                 polls=self.polls,
                 cost=task.cost,
                 estimated=estimated,
+            )
+        )
+
+    async def report_waiting(self, cost: Cost) -> None:
+        """Report that a submit waits for a place."""
+        await self._tell(
+            VideoProgress(
+                task_id="",
+                status=TaskStatus.QUEUED,
+                elapsed=self.elapsed(),
+                expected=self._expected,
+                fraction=0.0,
+                polls=0,
+                cost=cost,
+                estimated=True,
+                phase="waiting",
             )
         )
 

@@ -31,6 +31,7 @@ from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE, journal_errors_cost
 from langchain_nebula_video.schema import Task, VideoRequest
+from langchain_nebula_video.transport import OnWait
 
 __all__ = ["Submitter"]
 
@@ -63,6 +64,7 @@ class Submitter:
         adopt: bool,
         exact_key: bool = False,
         search_seconds: float = math.inf,
+        on_wait: OnWait | None = None,
     ) -> tuple[Task, Entry]:
         """Return the task of an order and its entry: a new one, or the one that the key has already.
 
@@ -74,6 +76,7 @@ class Submitter:
             adopt: Whether a repetition continues what an abandoned call may have paid for.
             exact_key: Whether the key stands for one video, whatever the request: another request is refused then.
             search_seconds: How long to look for a lost submit, within the caller's time.
+            on_wait: Called every few seconds while the submit waits for a place.
         """
         runtime = self._context.runtime
         self._check_price_known(order)
@@ -88,7 +91,7 @@ class Submitter:
                 owner = await self._reserve(entry, deadline.at, repeats)
                 if owner.id == entry.id:
                     with working(holder):
-                        return await self._sender.send(order, entry, state, deadline)
+                        return await self._sender.send(order, entry, state, deadline, on_wait)
                 replayed = self._replay(owner)
                 if replayed is not None:
                     return _mark_reused(replayed, key)

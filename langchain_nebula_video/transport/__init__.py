@@ -22,9 +22,11 @@ from langchain_nebula_video.transport.blocking import BlockingRuntime
 from langchain_nebula_video.transport.exchange import MAX_SUBMITS, AnswerTooLargeError
 from langchain_nebula_video.transport.runtime import (
     FIRST_BYTE_SECONDS,
+    WAIT_BEAT,
     Clock,
     Endpoint,
     KeepAlive,
+    OnWait,
     Runtime,
     SendWindow,
     Stream,
@@ -37,6 +39,7 @@ from langchain_nebula_video.transport.streaming import Emission, iterate, iterat
 __all__ = [
     "FIRST_BYTE_SECONDS",
     "MAX_SUBMITS",
+    "WAIT_BEAT",
     "AnswerTooLargeError",
     "AsyncRuntime",
     "BlockingRuntime",
@@ -44,6 +47,7 @@ __all__ = [
     "Emission",
     "Endpoint",
     "KeepAlive",
+    "OnWait",
     "Runtime",
     "SendWindow",
     "Stream",

@@ -36,6 +36,7 @@ from langchain_nebula_video.transport.runtime import (
     Endpoint,
     KeepAlive,
     KeepAliveAction,
+    OnWait,
     RateLimiter,
     SendWindow,
     Stream,
@@ -118,11 +119,11 @@ class AsyncRuntime:
         return task.result()
 
     @asynccontextmanager
-    async def submit_slot(self, patience: float) -> AsyncGenerator[None]:
+    async def submit_slot(self, patience: float, on_wait: OnWait | None = None) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
         places = self._state().submits
         try:
-            place = await places.acquire_in_line(patience)
+            place = await places.acquire_in_line(patience, on_wait)
         except TimeoutError:
             raise missed_turn_error() from None
         try:

@@ -32,6 +32,7 @@ from langchain_nebula_video.transport.runtime import (
     Endpoint,
     KeepAlive,
     KeepAliveAction,
+    OnWait,
     RateLimiter,
     SendWindow,
     Stream,
@@ -104,10 +105,10 @@ class BlockingRuntime:
         return await flow
 
     @asynccontextmanager
-    async def submit_slot(self, patience: float) -> AsyncGenerator[None]:
+    async def submit_slot(self, patience: float, on_wait: OnWait | None = None) -> AsyncGenerator[None]:
         """See `Runtime.submit_slot`."""
         places = self._state().submits
-        if not places.acquire_in_line(patience):
+        if not await places.acquire_in_line(patience, on_wait):
             raise missed_turn_error()
         try:
             yield

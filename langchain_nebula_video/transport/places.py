@@ -12,6 +12,8 @@ import threading
 import time
 from collections import deque
 
+from langchain_nebula_video.transport.runtime import WAIT_BEAT, OnWait
+
 __all__ = ["AsyncPlaces", "BlockingPlaces"]
 
 
@@ -39,8 +41,10 @@ class AsyncPlaces:
             self._leave(place)
             raise
 
-    async def acquire_in_line(self, patience: float) -> int:
+    async def acquire_in_line(self, patience: float, on_wait: OnWait | None = None) -> int:
         """Wait for a place for as long as the line moves.
+
+        `on_wait` is called every few seconds.
 
         Raises:
             TimeoutError: for so many seconds no place was given back, to whomever.
@@ -52,7 +56,9 @@ class AsyncPlaces:
         joined = clock()
         try:
             while not place.done() and (left := max(joined, self._moved_at) + patience - clock()) > 0:
-                await asyncio.wait([place], timeout=left)
+                await asyncio.wait([place], timeout=left if on_wait is None else min(left, WAIT_BEAT))
+                if on_wait is not None and not place.done():
+                    await on_wait()
         except BaseException:
             self._leave(place)
             raise
@@ -100,32 +106,45 @@ class BlockingPlaces:
         self._moved_at = -math.inf
         self._waiters: deque[threading.Event] = deque()
 
-    def acquire_in_line(self, patience: float) -> bool:
-        """Wait for a place for as long as the line moves; whether it was given back often enough."""
-        return self._acquire(patience, in_line=True)
-
     def acquire(self, timeout: float) -> bool:
         """Wait for a place; whether there was one in time."""
-        return self._acquire(timeout, in_line=False)
+        turn = self._join()
+        try:
+            return turn is None or turn.wait(timeout) or not self._leave(turn)
+        except BaseException:
+            self._give_up(turn)
+            raise
 
-    def _acquire(self, seconds: float, *, in_line: bool) -> bool:
+    async def acquire_in_line(self, patience: float, on_wait: OnWait | None = None) -> bool:
+        """Wait for a place for as long as the line moves; see `AsyncPlaces.acquire_in_line`. It never suspends."""
+        turn, joined = self._join(), time.monotonic()
+        if turn is None:
+            return True
+        try:
+            while (left := max(joined, self._moved_at) + patience - time.monotonic()) > 0:
+                if turn.wait(left if on_wait is None else min(left, WAIT_BEAT)):
+                    return True
+                if on_wait is not None:
+                    await on_wait()
+        except BaseException:
+            self._give_up(turn)
+            raise
+        return not self._leave(turn)
+
+    def _join(self) -> threading.Event | None:
+        """Join the line; `None`: there is none, and the caller has a place."""
         with self._lock:
             if self._free and not self._waiters:
                 self._free -= 1
-                return True
+                return None
             turn = threading.Event()
             self._waiters.append(turn)
-        begun = time.monotonic()
-        try:
-            while not (got := turn.wait(max(0.0, begun + seconds - time.monotonic()))):
-                if not in_line or self._moved_at <= begun:
-                    break
-                begun = self._moved_at
-        except BaseException:
-            if not self._leave(turn):
-                self.release()
-            raise
-        return got or not self._leave(turn)
+            return turn
+
+    def _give_up(self, turn: threading.Event | None) -> None:
+        """Leave the line. A place that came at the last moment is passed on."""
+        if turn is None or not self._leave(turn):
+            self.release()
 
     def _leave(self, turn: threading.Event) -> bool:
         """Stop waiting; `False`: a place came at the last moment, and is the caller's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FIRST_BYTE_SECONDS",
     "KEEP_ALIVE_PAUSE",
+    "WAIT_BEAT",
     "Clock",
     "Endpoint",
     "KeepAlive",
     "KeepAliveAction",
+    "OnWait",
     "Runtime",
     "SendWindow",
     "Stream",
@@ -119,6 +121,12 @@ class SendWindow:
         return clock.monotonic() > self.deadline or clock.utcnow() >= self.expires_at
 
 
+OnWait = Callable[[], Awaitable[object]]
+"""Called while something waits for its turn."""
+WAIT_BEAT = 3.0
+"""Seconds between two calls of it."""
+
+
 class KeepAlive(Protocol):
     """A background task of `Runtime.keep_alive`."""
 
@@ -213,8 +221,12 @@ class Runtime(Protocol):
         """Run a coroutine to its end even if the caller is cancelled meanwhile; then raise the cancellation."""
         ...
 
-    def submit_slot(self, patience: float) -> contextlib.AbstractAsyncContextManager[None]:
+    def submit_slot(
+        self, patience: float, on_wait: OnWait | None = None
+    ) -> contextlib.AbstractAsyncContextManager[None]:
         """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt.
+
+        `on_wait` is called every few seconds meanwhile.
 
         Raises:
             NotSentError: for so many seconds no slot was given back, to whomever.

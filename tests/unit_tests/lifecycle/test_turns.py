@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError
-from tests.conftest import KEY, submitted
+from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError, VideoProgress
+from tests.conftest import KEY, submitted, succeeded
 
 IMAGE = "https://example.com/a.jpg"
 
@@ -69,6 +69,8 @@ class Gateway:
         self.posts = self.under_way = self.peak = 0
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={**succeeded(), "task_id": request.url.path.rpartition("/")[2]})
         self.posts, self.under_way = self.posts + 1, self.under_way + 1
         number, self.peak = self.posts, max(self.peak, self.under_way)
         await asyncio.sleep(self.seconds)
@@ -94,6 +96,23 @@ def test_two_hundred_submits_of_half_a_second_through_four_places_all_arrive() -
         assert 25 <= asyncio.get_running_loop().time() < 26
 
     run(submit_all())
+
+
+def test_progress_says_that_a_submit_waits_for_a_place() -> None:
+    async def generate_all() -> None:
+        gateway, heard = Gateway(10.0), list[VideoProgress]()
+        client = gateway.client(timeout=60, poll_interval=1)
+        first = [asyncio.create_task(client.submit(prompt=f"p{number}", image=IMAGE)) for number in range(4)]
+        await asyncio.sleep(0)
+        video = await client.generate(prompt="last", image=IMAGE, on_progress=heard.append)
+        await asyncio.gather(*first)
+        waiting = [event for event in heard if event.phase == "waiting"]
+        assert [round(event.elapsed) for event in waiting] == [3, 6, 9]
+        assert {(event.task_id, event.fraction, event.cost.usd) for event in waiting} == {("", 0.0, video.cost.usd)}
+        assert heard[3].phase == "generating"
+        assert heard[-1].task_id == "task-5"
+
+    run(generate_all())
 
 
 def test_a_line_that_stands_still_is_left_in_time() -> None:
