@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from langchain_nebula_video.lifecycle.experience import JOURNAL_ROWS, Times
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
-from langchain_nebula_video.transport import WAIT_BEAT, OnWait, Runtime, SendWindow
+from langchain_nebula_video.transport import WAIT_BEAT, OnWait, Runtime, SendWindow, missed_turn_error
 from langchain_nebula_video.transport.pace import Pace, pace_of
 
 __all__ = ["Context", "newly_succeeded"]
@@ -91,10 +92,15 @@ class Context:
             pace.accept(self.runtime.now())
         return answer
 
-    async def wait_for_turn(self, pace: Pace, deadline: float, on_wait: OnWait | None = None) -> None:
+    async def wait_for_turn(
+        self, pace: Pace, deadline: float, on_wait: OnWait | None = None, *, patience: float = math.inf
+    ) -> None:
         """Wait for the turn of one request at the account's pace, but not beyond the deadline.
 
         `on_wait` is called every few seconds.
+
+        Raises:
+            NotSentError: the gateway wants no request of the account for longer than the patience, in seconds.
         """
         runtime = self.runtime
         ticket = pace.join(runtime.now())
@@ -102,6 +108,7 @@ class Context:
             return
         try:
             while (delay := min(pace.delay(ticket, runtime.now()), deadline - runtime.now())) > 0:
+                _check_patience(pace.pause(runtime.now()), patience)
                 longest = WAIT_BEAT if on_wait else max(_TURN_SECONDS, delay / 2)  # the pace may change meanwhile
                 await runtime.sleep(min(delay, longest))
                 if on_wait is not None and delay > longest:
@@ -199,3 +206,8 @@ class Context:
 
     def _serves_one_model(self) -> bool:
         return len(offers(self.gateway)) == 1
+
+
+def _check_patience(pause: float, patience: float) -> None:
+    if pause > patience:
+        raise missed_turn_error()

@@ -116,7 +116,7 @@ class PaidPostSender:
 
             async def attempt() -> tuple[Task, Entry]:
                 until = deadline.at if deadline.has_turn else math.inf
-                await context.wait_for_turn(context.pace.submits, until, on_wait)
+                await context.wait_for_turn(context.pace.submits, until, on_wait, patience=deadline.patience)
                 # A caller that is cancelled while it waits has sent nothing.
                 async with runtime.submit_slot(deadline.patience, on_wait):
                     deadline.take_turn(runtime.now())

@@ -69,6 +69,11 @@ class Pace:
             missing = max(0.0, ticket + 1 - self._allowed)
             return 0.0 if missing < 1e-6 else max(0.0, self._since - now) + missing / self._rate
 
+    def pause(self, now: float) -> float:
+        """Return for how many seconds nothing leaves at all, because a 429 asked for that."""
+        with self._lock:
+            return 0.0 if self._rate is None else max(0.0, self._since - now)
+
     def leave(self, now: float) -> None:
         """Give up a ticket without leaving: those behind it move up."""
         with self._lock:

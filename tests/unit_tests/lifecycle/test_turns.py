@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError, VideoProgress
+from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError, RateLimitError, VideoProgress
 from tests.conftest import KEY, submitted, succeeded
 
 IMAGE = "https://example.com/a.jpg"
@@ -131,6 +131,20 @@ def test_a_line_that_stands_still_is_left_in_time() -> None:
         assert gateway.posts == 4
 
     run(submit_all())
+
+
+def test_an_account_that_is_to_wait_for_a_day_keeps_no_call_longer_than_its_own_time() -> None:
+    async def submit_two() -> None:
+        answers = [httpx.Response(429, headers={"Retry-After": "86400"}, json={"message": "slow"})]
+        http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answers.pop()))
+        client = Gateway(0).client(timeout=60, http_async_client=http)
+        with pytest.raises(RateLimitError):
+            await client.submit(prompt="first", image=IMAGE)
+        with pytest.raises(NotSentError, match="before it was this submit's turn"):
+            await client.submit(prompt="second", image=IMAGE)
+        assert asyncio.get_running_loop().time() < 60
+
+    run(submit_two())
 
 
 def test_submits_leave_at_the_documented_pace_and_a_429_slows_all_of_the_account() -> None:
