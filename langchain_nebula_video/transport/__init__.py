@@ -7,13 +7,15 @@ The lifecycle is `async` code that awaits only a `Runtime`. The coroutines of `B
 `run_sync` drives them to their end on the spot, inside a running event loop too.
 
 Requests have three kinds of places: paid requests, small requests to the gateway, and downloads and uploads. None waits
-for a place of another kind, and each wait ends at the caller's deadline.
+for a place of another kind. The wait of a paid request ends when its line stands still, and that of another one at the
+caller's deadline.
 
 Three facts about httpx shape this room:
 
 - A POST on a kept-alive connection that the server has just closed fails as if it might have been accepted. So a paid
   request opens a new connection: what fails before that connection is open is provably not sent.
-- The cost of its pool grows with the square of the queued requests. So requests are limited before the pool.
+- A pool checks each idle connection at each request, and its cost grows with the square of what is queued in it. So
+  requests are limited before the pool, and each place for a look has a pool of one connection.
 - It drops idle connections after 5 s, which is less than a poll interval. So the keep-alive time is set to 60 s.
 """
 
