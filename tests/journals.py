@@ -59,6 +59,21 @@ def check_anew(url: str) -> None:
     new.close()
 
 
+def check_triggers_return(url: str) -> None:
+    """Check that sums are right again once a journal is opened whose triggers are lost: a backup came back in part."""
+    old = SqlJournal(url)
+    assert old.spent() == 0
+    with old._store.database.transaction(0) as session:
+        on = "" if old._store.database.sqlite else " ON nebula_entries"
+        session.run_text(f"DROP TRIGGER nebula_totals_insert{on}")
+    old.reserve(entry(), None)
+    old.close()
+    new = SqlJournal(url)
+    new.reserve(entry(id="2"), None)
+    assert new.spent() == 2 * Decimal("0.369")
+    new.close()
+
+
 def refused(wanted: Decimal, left: Decimal) -> BudgetExceededError:
     return BudgetExceededError(f"{wanted} of {left}")
 

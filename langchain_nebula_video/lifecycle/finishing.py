@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,8 @@ class Finisher:
         if entry is not None:
             released = lease.release_fields() if lease is not None else {}
             saved = tasks.video_to_json(saved_video) | {"path": targets.absolute_name(str(saved_video.path))}
-            await self._context.update_entry(entry, video=saved, **released)
+            with contextlib.suppress(KeyError):  # an old entry that a journal in memory has let go of meanwhile
+                await self._context.update_entry(entry, video=saved, **released)
         return saved_video
 
     async def _save_once(

@@ -20,7 +20,7 @@ import sqlalchemy
 from langchain_nebula_video import Budget, BudgetExceededError, JournalError, SqlJournal
 from langchain_nebula_video.journal import EntryState, Repeats
 from tests.comparison import compare_with_memory
-from tests.journals import JournalContract, SharedJournalContract, begin, check_anew, entry
+from tests.journals import JournalContract, SharedJournalContract, begin, check_anew, check_triggers_return, entry
 from tests.postgres import Server
 
 
@@ -63,6 +63,10 @@ class TestSharedPostgres(SharedJournalContract):
 
 def test_a_person_may_drop_the_tables_and_begin_anew(url: str) -> None:
     check_anew(url)
+
+
+def test_triggers_that_a_backup_did_not_bring_back_are_made_again(url: str) -> None:
+    check_triggers_return(url)
 
 
 def test_a_server_that_is_restarted_is_waited_for(server: Server, journal: SqlJournal) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_nebula_video.journal.sql.tables import METADATA, VERSIONS
-from langchain_nebula_video.journal.sql.totals import keep_totals
+from langchain_nebula_video.journal.sql.totals import are_kept, keep_totals
 
 __all__ = ["CURRENT", "NewerSchemaError", "Schema", "prepare"]
 
@@ -81,6 +81,8 @@ def prepare(connection: Connection, schema: Schema = CURRENT) -> None:
             raise NewerSchemaError(found, schema.version)
         return
     if found == schema.version:
+        if not are_kept(connection):
+            keep_totals(connection)
         return
     for step in range(found, schema.version):
         schema.steps[step](connection)

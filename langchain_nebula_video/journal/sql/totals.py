@@ -31,7 +31,7 @@ from langchain_nebula_video.journal.budget import from_trillionths
 from langchain_nebula_video.journal.sql.tables import ENTRIES, SCOPES
 from langchain_nebula_video.journal.stretches import LEVELS, bounds
 
-__all__ = ["in_scope", "keep_totals", "sum_spent", "sum_up", "to_dollars"]
+__all__ = ["are_kept", "in_scope", "keep_totals", "sum_spent", "sum_up", "to_dollars"]
 
 # In two parts, because a sum in SQLite overflows at 2**63 - 1 trillionths, which is nine million dollars.
 _MILLION = 1_000_000
@@ -66,12 +66,25 @@ _TRIGGERS = {
     "DELETE": "",
 }
 """The condition of each event's trigger."""
+_NAMES_OF_TRIGGERS = [f"nebula_totals_{event.partition(' ')[0].lower()}" for event in _TRIGGERS]
+_COUNT_TRIGGERS = {
+    "sqlite": "SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger' AND name IN {}",
+    "postgresql": "SELECT COUNT(*) FROM pg_trigger WHERE tgrelid = 'nebula_entries'::regclass AND tgenabled <> 'D' "
+    "AND tgname IN {}",
+}
 _POSTGRES_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION nebula_add_to_totals() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     {" ".join(f"IF TG_OP = '{event}' THEN {statement}; END IF;" for event, statement in _ADD_CHANGE.items())}
     RETURN NULL;
 END $$
 """
+
+
+def are_kept(connection: Connection) -> bool:
+    """Return whether the triggers are there. A backup that was restored in part may lack them, and sums would stand."""
+    names = ", ".join(f"'{name}'" for name in _NAMES_OF_TRIGGERS)
+    count = text(_COUNT_TRIGGERS[connection.dialect.name].format(f"({names})"))
+    return connection.execute(count).scalar() == len(_NAMES_OF_TRIGGERS)
 
 
 def keep_totals(connection: Connection) -> None:
@@ -83,10 +96,11 @@ def keep_totals(connection: Connection) -> None:
     if not sqlite:
         connection.execute(text(_POSTGRES_FUNCTION))
     # The triggers come before the sums: to create one in PostgreSQL waits for the writers, and keeps new ones away.
-    for event, condition in _TRIGGERS.items():
+    for name, (event, condition) in zip(_NAMES_OF_TRIGGERS, _TRIGGERS.items(), strict=True):
         word = event.partition(" ")[0]
+        connection.execute(text(f"DROP TRIGGER IF EXISTS {name}{'' if sqlite else ' ON nebula_entries'}"))
         action = f"BEGIN {_ADD_CHANGE[word]}; END" if sqlite else "EXECUTE FUNCTION nebula_add_to_totals()"
-        head = f"CREATE TRIGGER nebula_totals_{word.lower()} AFTER {event} ON nebula_entries FOR EACH ROW"
+        head = f"CREATE TRIGGER {name} AFTER {event} ON nebula_entries FOR EACH ROW"
         connection.execute(text(f"{head} {condition} {action}"))
     connection.execute(text(_ADD_ALL))
 

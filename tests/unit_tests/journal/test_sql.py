@@ -32,7 +32,7 @@ from langchain_nebula_video.journal import EntryState, Journal, Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT, Schema, prepare
 from tests.comparison import compare_with_memory, without_clock
 from tests.conftest import Gateway, MakeClient, settle
-from tests.journals import LATER, LEASE, SENT, SharedJournalContract, begin, check_anew, entry
+from tests.journals import LATER, LEASE, SENT, SharedJournalContract, begin, check_anew, check_triggers_return, entry
 from tests.tables import each_row
 
 
@@ -385,6 +385,10 @@ def test_a_step_that_fails_changes_nothing(url: str, journal: SqlJournal) -> Non
 
 def test_a_person_may_drop_the_tables_and_begin_anew(url: str) -> None:
     check_anew(url)
+
+
+def test_triggers_that_a_backup_did_not_bring_back_are_made_again(url: str) -> None:
+    check_triggers_return(url)
 
 
 def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
