@@ -10,8 +10,11 @@ hold them back here would only cost their place in its queue.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 from dataclasses import dataclass
+from weakref import WeakSet
 
 __all__ = ["AccountPace", "Pace", "pace_of"]
 
@@ -23,8 +26,12 @@ _LEAST = 0.2
 """Requests a second, whatever is refused."""
 _PAUSE_SECONDS = 1.0
 """How long nothing leaves after a 429 that names no time. Others that were under way then say nothing new."""
+_LOOKS_PAUSE_SECONDS = 30.0
+"""The longest pause of all looks of an account. The task whose look was refused waits as long as it was asked to; the
+others keep their leases meanwhile, which last a minute."""
 _FORGOTTEN = 2.0
 """At so many times the rate that was refused, a gateway without a documented rate has no limit any more."""
+_paces: WeakSet[Pace] = WeakSet()
 
 
 class Pace:
@@ -32,10 +39,12 @@ class Pace:
 
     Args:
         documented: Requests a second that the vendor's page allows; `None`: it names no limit.
+        longest_pause: The most seconds for which nothing leaves, whatever a 429 asks for.
     """
 
-    def __init__(self, documented: float | None) -> None:
+    def __init__(self, documented: float | None, longest_pause: float = math.inf) -> None:
         self._documented = documented
+        self._longest_pause = longest_pause
         self._rate = documented
         self._ceiling = documented or 0.0
         self._lock = threading.Lock()
@@ -46,6 +55,11 @@ class Pace:
         self._grown = 0.0
         self._second = 0.0
         self._left = self._left_before = 0
+        _paces.add(self)
+
+    def forget_lock(self) -> None:
+        """In a child process: a thread of the parent may have held the lock, and is not here to give it back."""
+        self._lock = threading.Lock()
 
     def join(self, now: float) -> int | None:
         """Take a place in the line and return its number; `None`: there is no line, leave at once."""
@@ -84,7 +98,7 @@ class Pace:
         """Slow down: a request was answered with 429."""
         with self._lock:
             self._advance(now)
-            until = now + (_PAUSE_SECONDS if retry_after is None else retry_after)
+            until = now + min(_PAUSE_SECONDS if retry_after is None else retry_after, self._longest_pause)
             if now < self._since:  # it was under way when the one before it was refused
                 self._since = max(self._since, until)
                 return
@@ -134,5 +148,14 @@ def pace_of(account: str, looks: float | None, submits: float | None, *, share: 
         submits: Submits a second, likewise.
         share: Whether all clients of the account in this process have it together. They must have one clock for it.
     """
-    made = AccountPace(Pace(looks), Pace(submits))
+    made = AccountPace(Pace(looks, _LOOKS_PAUSE_SECONDS), Pace(submits))
     return _shared.setdefault((account, looks, submits), made) if share else made
+
+
+def _forget_locks() -> None:
+    for pace in [*_paces]:
+        pace.forget_lock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_forget_locks)

@@ -120,6 +120,31 @@ def test_a_child_forked_while_another_thread_uses_the_journal_can_use_it(tmp_pat
     )
 
 
+def test_a_child_forked_while_another_thread_waits_for_its_turn_gets_its_own(tmp_path: Path) -> None:
+    run(
+        """
+        from langchain_nebula_video.transport.pace import Pace
+
+        pace = Pace(20.0)
+        held, free = threading.Event(), threading.Event()
+
+        def holds():
+            with pace._lock:
+                held.set()
+                free.wait()
+
+        holder = threading.Thread(target=holds)
+        holder.start()
+        held.wait()
+        ended(fork(lambda: pace.join(0.0)))
+        free.set()
+        holder.join()
+        print("done")
+        """,
+        tmp_path,
+    )
+
+
 def test_a_child_forked_while_another_thread_reserves_under_a_limit_can_reserve(tmp_path: Path) -> None:
     run(
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_nebula_video.transport.pace import Pace
+from langchain_nebula_video.transport.pace import Pace, pace_of
 
 
 def leave_times(pace: Pace, count: int, now: float) -> list[float]:
@@ -75,3 +75,11 @@ def test_who_gives_up_lets_the_others_move_up() -> None:
     before = pace.delay(third, 0.0)
     pace.leave(0.0)
     assert pace.delay(third, 0.0) < before
+
+
+def test_a_429_that_asks_one_look_for_hours_keeps_the_others_for_half_a_minute() -> None:
+    account = pace_of("account", 20.0, 5.0, share=False)
+    account.looks.refuse(100.0, retry_after=90_000.0)
+    account.submits.refuse(100.0, retry_after=90_000.0)
+    assert account.looks.pause(100.0) == 30.0
+    assert account.submits.pause(100.0) == 90_000.0
