@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,11 @@ class Beat:
 
 def our_client(kind: str, url: str) -> Any:
     """Return our async client."""
-    from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal
+    from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, register_gateway
+    from langchain_nebula_video.catalog.gateways import GATEWAYS
 
+    # The local server has no beat: its tasks end at any time, for all clients alike.
+    register_gateway(replace(GATEWAYS["nebula"], beat_seconds=None), replace=True)
     if kind != "fast":
         sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
     own = None
