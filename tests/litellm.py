@@ -16,7 +16,7 @@ __all__ = ["MASTER_KEY", "Proxy", "install"]
 
 PINS = ("litellm[proxy]==1.108.7",)  # the newest whose proxy a package index has whole, 2026-11-27
 MASTER_KEY = "sk-master-0123456789"
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 _ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its prices from the internet
     "LITELLM_TELEMETRY": "False",

@@ -267,17 +267,17 @@ def test_a_submit_opens_its_own_connection_and_polls_share_one(emulator: Emulato
     assert not set(submits) & set(polls)
 
 
-async def test_at_most_four_submits_and_thirty_two_requests_are_under_way(
+async def test_at_most_four_submits_and_a_hundred_looks_are_under_way(
     emulator: Emulator, options: dict[str, Any]
 ) -> None:
     emulator.faults.add("submit", "late", times=None, seconds=0.05)
     emulator.faults.add("query", "late", times=None, seconds=0.3)
     async with AsyncNebulaVideoClient(**options) as client:
-        tasks = await asyncio.gather(*(client.submit(**ASK, seed=number) for number in range(1, 61)))
+        tasks = await asyncio.gather(*(client.submit(**ASK, seed=number) for number in range(1, 121)))
         await asyncio.gather(*map(client.wait, tasks))
     assert emulator.peaks.submits == 4
-    assert 8 < emulator.peaks.requests <= 32
-    assert len(emulator.bill.lines) == 60
+    assert 32 < emulator.peaks.queries <= 100
+    assert len(emulator.bill.lines) == 120
 
 
 def test_one_tool_first_used_by_many_threads_still_sends_four_at_once(
