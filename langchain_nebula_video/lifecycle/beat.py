@@ -2,27 +2,41 @@
 
 The loop passes over all tasks of all accounts, so each change of any task tells when it came. Its period is its pause
 and the time that a round takes; a restart of the gateway shifts its phase.
+
+What is known is kept as the periods that explain the newest changes, each with the phases that do. Changes that fit no
+such period any more came before a restart, and are left out. A change alone would fit many: between two of them there
+may be a beat more or less.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from langchain_nebula_video.lifecycle.completion_times import Weighted, spread
 
 __all__ = ["Beat"]
 
-_LONGER = 0.05
-"""How much longer than its pause a period is at first taken to be, give or take as much."""
-_LEAST_DRIFT = 0.02
-"""Seconds by which one period may differ from the last."""
-_MOST_BEATS = 64
-"""Beats over which the period is measured."""
+_LONGEST = 0.1
+"""How much longer than its pause a period may be."""
+_PERIODS = 31
+"""Among so many periods the true one is looked for."""
+_CHANGES = 16
+"""So many of the newest changes are explained."""
+_MOST_LIKELY = 7
+"""So many periods are taken into account when a beat is expected."""
+_LEAST_ROOM = 1e-3
+_SLACK = 0.02
+"""Seconds by which a beat may come early or late for each period between two changes: no two rounds last as long."""
 _CONFIRMING = 0.75
 """A change within so much of a period, where one was expected, confirms the phase: elsewhere there was none."""
 _DOUBT, _MAX_DOUBT = 0.02, 0.4
 """How much less certain the phase is after each change that does not confirm it."""
+_TURN = (math.sqrt(5) - 1) / 2
+"""A doubt is tested at another part of the period each time; steps of the golden ratio leave none out for long."""
+
+_Span = tuple[float, float]
 
 
 class Beat:
@@ -33,93 +47,103 @@ class Beat:
     """
 
     def __init__(self, pause: float) -> None:
-        self._pause = pause
-        self.period = pause * (1 + _LONGER)
         self.version = 0
-        self._drift = pause * _LONGER
-        """How much the next beat may be early or late, beside the window of the last."""
-        self._window: tuple[float, float] | None = None
-        """Within which one beat came."""
-        self._first: tuple[float, float] | None = None
-        """The same of a beat long before, from which the period is measured."""
+        self._periods = [pause * (1 + _LONGEST * number / (_PERIODS - 1)) for number in range(_PERIODS)]
+        self._step = pause * _LONGEST / (_PERIODS - 1)
+        self._changes: deque[_Span] = deque(maxlen=_CHANGES)
+        """After which moment, and not after which, a row moved. The newest is the last."""
+        self._fitting: list[tuple[float, _Span]] = []
+        """Each period that explains the changes, and within which its beat came that the newest of them shows."""
+        self._likely: list[tuple[float, float, _Span]] = []
+        """The likeliest of them, with their likelihoods: a period that leaves more room for the beat is likelier."""
         self._doubt = 0.0
         """How likely it is that the phase has changed since it was confirmed."""
 
+    @property
+    def period(self) -> float:
+        """The period, as far as it is known."""
+        periods = [period for period, _ in self._fitting] or self._periods
+        return sum(periods) / len(periods)
+
     def observe(self, low: float, high: float) -> None:
         """Learn from a row that moved after `low` and not after `high`."""
-        if high - low >= 2 * self.period:
+        if high - low >= self.period:
             return
-        if self._window is None:
-            if high - low < self.period:
-                self._begin(low, high)
-            return
-        beats = [beat for number in self._numbers(low, high) if (beat := self._predict(number))[1] > low
-                 and beat[0] < high]  # fmt: skip
-        if not beats:
-            self._begin(low, high)
-            return
-        if len(beats) == 1:
-            self._window = max(low, beats[0][0]), min(high, beats[0][1])
-            self._measure()
-        confirmed = high - low < _CONFIRMING * self.period
-        self._doubt = 0.0 if confirmed else min(self._doubt + _DOUBT, _MAX_DOUBT)
+        known = len(self._changes)
+        if self._is_same_beat(low, high):
+            last = self._changes.pop()
+            self._changes.append((max(last[0], low), min(last[1], high)))
+        else:
+            self._changes.append((low, high))
+        self._fitting, explained = self._explain()
+        widest = sorted(self._fitting, key=lambda fit: fit[1][0] - fit[1][1])[:_MOST_LIKELY]
+        rooms = [high - low + _LEAST_ROOM for _, (low, high) in widest]
+        self._likely = [(room / sum(rooms), *fit) for room, fit in zip(rooms, widest, strict=True)]
+        while len(self._changes) > explained:
+            self._changes.popleft()
+        restarted = explained < known
+        self._doubt = 0.0 if restarted or high - low < _CONFIRMING * self.period else min(
+            self._doubt + _DOUBT, _MAX_DOUBT)  # fmt: skip
         self.version += 1
 
-    def ends_between(self, low: float, high: float) -> tuple[float, float]:
+    def _is_same_beat(self, low: float, high: float) -> bool:
+        """Whether a change shows the newest known beat. Between two beats there is a period."""
+        if not self._changes:
+            return False
+        first, last = self._changes[-1]
+        return max(low, first) < min(high, last) and max(high, last) - min(low, first) < self._periods[0]
+
+    def _explain(self) -> tuple[list[tuple[float, _Span]], int]:
+        """Return the periods that explain the newest changes, as many as any does, and the number of these changes."""
+        newest = self._changes[-1]
+        fitting = [(period, newest) for period in self._periods]
+        explained = 1
+        for change in list(self._changes)[-2::-1]:
+            still = [(period, span) for period, beat in fitting for span in self._meet(beat, change, period)]
+            if not still:
+                break
+            fitting, explained = still, explained + 1
+        return fitting, explained
+
+    def ends_between(self, low: float, high: float) -> _Span:
         """Return the span in which a task ended that was seen finished between these moments."""
-        if self._window is not None and low < self._window[1] and self._window[0] < high:
-            beat = sum(self._window) / 2
-            return beat - self.period, beat
-        return low - self.period, high
+        _, period, (first, last) = self._likely[0] if self._likely else (1.0, self.period, (math.inf, math.inf))
+        if first < high and low < last:
+            beat = (max(low, first) + min(high, last)) / 2
+            return beat - period, beat
+        return low - period, high
 
     def visible(self, ends: Iterable[Weighted]) -> list[Weighted]:
         """Return when ends become visible: at the first beat after each. An uncertain beat is spread."""
-        if self._window is None:
+        if not self._fitting:
             return [(seen, weight / 3) for end, weight in ends for seen in spread(end, end + self.period)]
-        weights: dict[int, float] = {}
-        middle = sum(self._window) / 2
+        weights: dict[tuple[int, int], float] = {}
         for end, weight in ends:
-            number = math.ceil((end - middle) / self.period)
-            weights[number] = weights.get(number, 0.0) + weight
+            for index, (likelihood, period, beat) in enumerate(self._likely):
+                number = math.ceil((end - sum(beat) / 2) / period)
+                weights[index, number] = weights.get((index, number), 0.0) + weight * likelihood
         seen = []
-        for number, weight in weights.items():
-            low, high = self._predict(number)
-            sure = weight * (1 - self._doubt)
-            seen += [(moment, sure / 3) for moment in spread(low, high)]
+        for (index, number), weight in weights.items():
+            _, period, beat = self._likely[index]
+            off_by = self._off_by(number)
+            low, high = beat[0] + number * period - off_by, beat[1] + number * period + off_by
+            seen += [(moment, weight * (1 - self._doubt) / 3) for moment in spread(low, high)]
             if self._doubt:
+                early = period * (self.version * _TURN % 1.0)
                 off = weight * self._doubt / 2
-                seen += [(low - self.period / 2, off), (low + self.period / 2, off)]
+                seen += [(low - early, off), (low - early + period, off)]
         return seen
 
-    def _begin(self, low: float, high: float) -> None:
-        """Start with the phase of this change: nothing is known, or the gateway was restarted."""
-        self._window = self._first = low, high
-        self._doubt = 0.0
-        self.version += 1
+    def _meet(self, beat: _Span, change: _Span, period: float) -> Iterator[_Span]:
+        """Yield within which of its moments a beat can have come if another one came at a change before."""
+        number = round((sum(beat) - sum(change)) / 2 / period)
+        for beats in (number - 1, number, number + 1):
+            off_by = self._off_by(beats)
+            low = max(beat[0], change[0] + beats * period - off_by)
+            high = min(beat[1], change[1] + beats * period + off_by)
+            if low <= high:
+                yield low, high
 
-    def _numbers(self, low: float, high: float) -> range:
-        """Return the numbers of the beats that may lie in a span, counted from the window's beat."""
-        assert self._window is not None  # noqa: S101 for the type checker
-        middle = sum(self._window) / 2
-        return range(math.floor((low - middle) / self.period), math.ceil((high - middle) / self.period) + 1)
-
-    def _predict(self, number: int) -> tuple[float, float]:
-        """Return within which that beat comes, counted from the window's. No more than a period is unknown."""
-        assert self._window is not None  # noqa: S101 for the type checker
-        low, high = self._window
-        middle = (low + high) / 2
-        half = min((high - low) / 2 + abs(number) * self._drift, self.period / 2)
-        return middle + number * self.period - half, middle + number * self.period + half
-
-    def _measure(self) -> None:
-        """Measure the period from the first beat to the last."""
-        assert self._window is not None  # noqa: S101 for the type checker
-        assert self._first is not None  # noqa: S101 for the type checker
-        (low, high), (first_low, first_high) = self._window, self._first
-        beats = round((low + high - first_low - first_high) / 2 / self.period)
-        error = (high - low + first_high - first_low) / 2 / max(beats, 1)
-        if beats > 0 and error < self._drift:
-            self.period = max((low + high - first_low - first_high) / 2 / beats, self._pause)
-            self._drift = max(error, _LEAST_DRIFT)
-        if beats > _MOST_BEATS:
-            self._first = self._window
+    def _off_by(self, beats: int) -> float:
+        """Return by how much a beat may be early or late, so many beats from a known one."""
+        return abs(beats) * self._step / 2 + _SLACK * math.sqrt(abs(beats))

@@ -22,6 +22,8 @@ task of 81 s gets a look for every 0.19 s of expected lag. Chosen with `benchmar
 lag than a look every five seconds, from tasks of half a minute to those of minutes in a queue."""
 _AFTER_QUEUE = 0.8
 """The same where tasks wait in a queue: the start of their work is known only within a span, so a look tells more."""
+_ON_A_BEAT = 1.2
+"""The same where rows move on a beat: just after one, a look finds all that ended since the last."""
 _TAIL_WEIGHT = 0.2
 _TAIL = tuple((1 - share) ** -0.5 for share in (0.1, 0.3, 0.5, 0.7, 0.9))
 """What outlives everything that was learned lasts on as a Pareto distribution does: these are its quantiles."""
@@ -103,6 +105,8 @@ class Schedule:
             patience = _AFTER_QUEUE * _PATIENCE * math.sqrt(self.work.median)
         else:
             patience = _PATIENCE * math.sqrt(self.total.median)
+        if self.beat is not None:
+            patience *= _ON_A_BEAT
         moment = _moment_worth_a_look(self._possible_ends(), patience)
         moment += (self._jitter - 0.5) * min(_JITTER * (moment - last), _MAX_JITTER)
         moment = max(moment, last + shortest)
