@@ -40,6 +40,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
 # One process for all of it: what is loaded after each step, and then that a client and a tool need no extra.
 _STEPS = """
 import json, sys
+sys.modules["httpx_aiohttp"] = None  # langsmith takes it, and httpx with it, where it is installed
 loaded = []
 import langchain_nebula_video
 loaded.append([*sys.modules])
