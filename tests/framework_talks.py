@@ -55,12 +55,15 @@ def ask_until_made(opened: Open, *, in_one_run: bool) -> dict[str, Any]:
     with Emulator(speed=SLOW) as emulator, opened(emulator) as talk:
         answers: list[Any] = []
         ended: list[str] = []
-        calls = _UntilMade(emulator) if in_one_run else [VIDEO]
-        while not any(SUCCEEDED in text for text, _ in answers) and len(ended) < RUNS:
+        calls: Any = _UntilMade(emulator) if in_one_run else [VIDEO]
+        for _ in range(RUNS):
             try:
                 answers += talk(calls, timeout=LIMIT)
             except Exception as error:  # noqa: BLE001 each framework has an error of its own
                 ended.append(type(error).__name__)
+            if any(SUCCEEDED in text for text, _ in answers):
+                break
+            calls = [VIDEO]  # it may be made just after the last look
         return _told(emulator, answers, ended)
 
 
