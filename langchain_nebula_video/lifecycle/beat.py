@@ -137,8 +137,11 @@ class Beat:
     def _meet(self, beat: _Span, change: _Span, period: float) -> Iterator[_Span]:
         """Yield within which of its moments a beat can have come if another one came at a change before."""
         number = round((sum(beat) - sum(change)) / 2 / period)
+        off_by = self._off_by(number)
+        if change[1] - change[0] + 2 * off_by >= period:  # so long before, a beat may be anywhere: it tells nothing
+            yield beat
+            return
         for beats in (number - 1, number, number + 1):
-            off_by = self._off_by(beats)
             low = max(beat[0], change[0] + beats * period - off_by)
             high = min(beat[1], change[1] + beats * period + off_by)
             if low <= high:

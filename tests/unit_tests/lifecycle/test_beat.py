@@ -59,6 +59,17 @@ def test_changes_that_are_far_apart_teach_the_period_too(seed: int) -> None:
     assert expected(beat, last + 4.5 * PERIOD) == pytest.approx((last + 5 * PERIOD, last + 5 * PERIOD), abs=3.5)
 
 
+def test_changes_that_are_an_hour_apart_teach_nothing_of_each_other_and_cost_no_more() -> None:
+    """So long apart, any number of beats explains them: to follow each would never end."""
+    beat, last = Beat(15.0), 0.0
+    for _ in range(60):
+        last += 240 * PERIOD
+        beat.observe(last - 4, last + 1)
+    low, high = expected(beat, last + 200.5 * PERIOD)
+    assert high - low > PERIOD / 2
+    assert expected(beat, last + PERIOD / 2) == pytest.approx((last + PERIOD, last + PERIOD), abs=5)
+
+
 def test_a_change_whose_moment_is_known_exactly_is_one_too() -> None:
     beat = Beat(15.0)
     beat.observe(100.0, 100.0)
