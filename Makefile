@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # More workers than cores pay, because the tests wait for the emulator half of the time.
 WORKERS ?= 4
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
 .PHONY: demo test unit_tests integration_tests lint format typing test-all bench benchmarks chaos chaos_postgres clean
 

@@ -23,6 +23,9 @@ from tests.chaos.storm import storm
 from tests.pgbouncer import find_pgbouncer
 from tests.postgres import programs_folder
 
+# A test of paying once that fails is news, also if it passes the next time.
+pytestmark = pytest.mark.flaky(reruns=0)
+
 REQUIRED = os.environ.get("NEBULA_REQUIRE_POSTGRES") == "1"
 
 

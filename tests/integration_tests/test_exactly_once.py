@@ -31,6 +31,9 @@ from tests.agents import animates
 from tests.conftest import settle
 from tests.gateways import BOTH, SPEED, HurriedClock
 
+# A test of paying once that fails is news, also if it passes the next time.
+pytestmark = pytest.mark.flaky(reruns=0)
+
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png"}
 Caller = Callable[[dict[str, Any]], Any]
 
