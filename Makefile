@@ -42,6 +42,7 @@ bench: $(VENV)/.dev
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/call.py
 	$(BIN)/python benchmarks/journal.py
 
 # The long runs: some ten minutes each on two cores. The second one needs PostgreSQL's programs and pgbouncer.
