@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
-.PHONY: demo test unit_tests integration_tests lint format typing test-all bench benchmarks chaos chaos_postgres clean
+.PHONY: demo test unit_tests integration_tests lint format typing test-all docs bench benchmarks chaos chaos_postgres clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
@@ -36,6 +36,13 @@ format: $(VENV)/.dev
 test-all:
 	sh scripts/test-all
 
+# The site, in build/site: strict, and every link within it is followed. Zensical has an environment of its own.
+DOCS = .venvs/docs
+docs: $(DOCS)/.docs
+	$(DOCS)/bin/python scripts/docs_site.py stage
+	$(DOCS)/bin/zensical build --clean --strict
+	$(DOCS)/bin/python scripts/docs_site.py check
+
 # The schedules of looks on a virtual clock, ours and the peers'; writes its tables into docs/benchmarks.md.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/schedules.py --write
@@ -63,4 +70,8 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	PYTHON="$(PYTHON)" sh scripts/setup "$(VENV)" dev
+	touch $@
+
+$(DOCS)/.docs: pyproject.toml
+	PYTHON="$(PYTHON)" sh scripts/setup "$(DOCS)" docs
 	touch $@
