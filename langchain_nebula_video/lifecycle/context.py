@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
@@ -194,6 +195,20 @@ class Context:
             return entry
         changed: Entry = await self.call_journal(self.journal.update, entry.id, **changes)
         return changed
+
+    async def revise_entry(self, entry: Entry, task_id: str, revise: Callable[[Entry], Mapping[str, Any]]) -> None:
+        """Read an entry of a task anew and make the changes that `revise` returns for it, in one call of the journal.
+
+        If the journal has no entry of the task any more, `revise` gets this one. One whose state a newer version wrote
+        is left as it is. `revise` may run in another thread.
+        """
+
+        def work() -> None:
+            changes = revise(self.journal.find(gateway=self.gateway.name, task_id=task_id) or entry)
+            if changes and entry.state is not EntryState.UNKNOWN:
+                self.journal.update(entry.id, **changes)
+
+        await self.call_journal(work)
 
     def task_from_entry(self, task_id: str, entry: Entry | None) -> Task:
         """Return a task as the journal knows it. Without an entry, it has a model only if that is certain."""

@@ -14,10 +14,11 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
-from langchain_nebula_video.lifecycle.lease import Lease
+from langchain_nebula_video.lifecycle.lease import RELEASED, Lease
 from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import add_bytes_hint
+from langchain_nebula_video.lifecycle.recording import Recorder
 from langchain_nebula_video.saving import targets
 from langchain_nebula_video.saving.save import Origin, save
 from langchain_nebula_video.schema import OnProgress, Task, Video
@@ -33,6 +34,7 @@ class Finisher:
     def __init__(self, context: Context, poller: Poller) -> None:
         self._context = context
         self._poller = poller
+        self._recorder = Recorder(context)
 
     async def finish(
         self, task: Task, entry: Entry | None, holder: str, deadline: float, on_progress: OnProgress | None
@@ -107,10 +109,12 @@ class Finisher:
         )
         await reporter.report_saving(saved_video, received, received)
         if entry is not None:
-            released = lease.release_fields() if lease is not None else {}
+            released = RELEASED if lease is not None else {}
             saved = tasks.video_to_json(saved_video) | {"path": targets.absolute_name(str(saved_video.path))}
             with contextlib.suppress(KeyError):  # an old entry that a journal in memory has let go of meanwhile
                 await self._context.update_entry(entry, video=saved, **released)
+                if lease is not None:
+                    lease.was_released()
         return saved_video
 
     async def _save_once(
@@ -128,7 +132,7 @@ class Finisher:
         if await self._is_saved(known):
             return known
         if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that
-            await self._poller.record_success(fresh, video, lease.holder)
+            await self._recorder.record_success(fresh, video, lease)
         return await self._save(video, entry, save_to, None if fresh is None else lease, reporter)
 
     async def _take_over(self, entry: Entry) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,11 +23,23 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.transport import KeepAlive
 
-__all__ = ["LEASE_DURATION", "Lease", "is_alive", "is_dead", "judge_leases", "keep_lease", "new_holder", "working"]
+__all__ = [
+    "LEASE_DURATION",
+    "RELEASED",
+    "Lease",
+    "is_alive",
+    "is_dead",
+    "judge_leases",
+    "keep_lease",
+    "new_holder",
+    "working",
+]
 
 logger = logging.getLogger("langchain_nebula_video")
 
 LEASE_DURATION = timedelta(seconds=60)
+RELEASED: Mapping[str, Any] = {"holder": None, "held_until": None}
+"""The changes of an entry that release its lease, to be written along with others."""
 _BOOT_ID, _PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 _PEER_PAUSE_SECONDS = 1.0
 _SPARED = timedelta(seconds=10)
@@ -176,10 +188,9 @@ class Lease:
             await on_wait()
         return await self._reload()
 
-    def release_fields(self) -> dict[str, Any]:
-        """Return the changes that release the lease, to be written along with another update."""
+    def was_released(self) -> None:
+        """Note that another update of the entry has released the lease, with `RELEASED`."""
         self._returned = True
-        return {"holder": None, "held_until": None}
 
     async def release(self) -> None:
         """Release the lease, unless that has been done. If the journal fails, the lease ends by itself."""

@@ -9,16 +9,15 @@ from langchain_nebula_video.errors import RequestError, TaskError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
-from langchain_nebula_video.lifecycle.context import Context, newly_succeeded
-from langchain_nebula_video.lifecycle.lease import Lease, is_dead
+from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
 from langchain_nebula_video.lifecycle.progress import BEAT_SECONDS, ProgressReporter
-from langchain_nebula_video.lifecycle.publishing import ImagePublisher
+from langchain_nebula_video.lifecycle.recording import Recorder
 from langchain_nebula_video.lifecycle.schedule import Schedule
 from langchain_nebula_video.lifecycle.video_urls import locate_video
-from langchain_nebula_video.media.urls import needs_key
 from langchain_nebula_video.protocols import TaskSnapshot, is_page_error, is_unknown_task
-from langchain_nebula_video.schema import Task, TaskStatus, Video
+from langchain_nebula_video.schema import Task, TaskStatus
 from langchain_nebula_video.transport import AnswerTooLargeError
 from langchain_nebula_video.transport.retry import backoff, is_retryable, retry
 
@@ -56,10 +55,9 @@ class Poller:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._publisher = ImagePublisher(context)
+        self._recorder = Recorder(context)
         self._route = 0
         """The index of the protocol's route that worked last."""
-        self._rewriting_noted = False
 
     async def fetch(self, task_id: str) -> Task:
         """Fetch a task once, with retries, and record its status.
@@ -84,7 +82,7 @@ class Poller:
             snapshot = await retry(context.runtime, partial(self.request_status, task_id, deadline), deadline=deadline)
         except RequestError as error:
             raise tasks.task_error(error, known) from None
-        return await self.record(known, entry, snapshot)
+        return await self._recorder.record(known, entry, snapshot)
 
     def _check_reachable(self, task: Task) -> None:
         """Check that a task of this id can be fetched.
@@ -182,7 +180,7 @@ class Poller:
                 schedule.missed(reporter.elapsed(), backoff(faults.count, error))
             else:
                 faults.end()
-                seen, task = task, await self.record(task, entry, snapshot, lease.holder)
+                seen, task = task, await self._recorder.record(task, entry, snapshot, lease)
                 answered = reporter.elapsed()
                 await reporter.record_poll(task)
                 if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
@@ -227,82 +225,3 @@ class Poller:
                 return
             await reporter.sleep(piece, task)
             await reporter.report(task, estimated=True)
-
-    async def record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None = None) -> Task:
-        """Merge an answer into the task, record what changed in the journal, and take back images that were lent.
-
-        While another call has the lease, only that one writes. A late write of this one could undo what it recorded.
-        """
-        fresh = await self._record(task, entry, snapshot, holder)
-        if entry is not None and fresh.status.finished and fresh.status is not task.status:
-            await self._publisher.remove(entry)
-        return fresh
-
-    async def _record(self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, holder: str | None) -> Task:
-        context = self._context
-        if snapshot.unknown_status is not None:
-            logger.info(
-                "task %s has the undocumented status %r; polling goes on",
-                printable(task.task_id),
-                snapshot.unknown_status,
-            )
-        context.options.raise_group_ratio(snapshot.group_ratio)
-        fresh = tasks.merge_snapshot(task, snapshot, context.gateway, context.pricing, context.runtime.utcnow())
-        if fresh.url is not None:
-            fresh = fresh.model_copy(update={"url_needs_key": needs_key(fresh.url, context.base_url)})
-        if fresh.status is not task.status:
-            logger.info("task %s: %s", printable(task.task_id), fresh.status)
-        if entry is None:
-            return fresh
-        self._note_rewriting(entry, fresh)
-        dearer = (fresh.cost.usd or 0) > max(entry.reserved_usd, task.cost.usd or 0)
-        if entry.state is tasks.ENTRY_STATES[fresh.status] and fresh.status is not TaskStatus.SUCCEEDED and not dearer:
-            return fresh
-        if fresh.status is TaskStatus.SUCCEEDED:
-            if fresh.url is not None:
-                with tasks.journal_errors_about(fresh.task_id, paid=True):
-                    await self.record_success(entry, tasks.task_to_video(fresh), holder)
-        elif fresh.status is not task.status or dearer:
-            now = await context.find_entry(fresh.task_id) or entry
-            if now.state is not EntryState.SUCCEEDED and not self._is_held_elsewhere(now, holder):
-                raised = {"reserved_usd": fresh.cost.usd} if dearer else {}
-                reason = fresh.reason if fresh.status.finished else fresh.warning
-                await context.update_entry(entry, state=tasks.ENTRY_STATES[fresh.status], reason=reason, **raised)
-        return fresh
-
-    def _note_rewriting(self, entry: Entry, task: Task) -> None:
-        """Log, once per client, that the gateway rewrote a prompt although nobody asked for it."""
-        asked, made = (entry.request.get("prompt") or "").strip(), (task.actual_prompt or "").strip()
-        # A long prompt may come back cut off.
-        if self._rewriting_noted or not made or asked.startswith(made) or entry.request.get("smart_rewrite"):
-            return
-        self._rewriting_noted = True
-        gateway = self._context.gateway
-        if "smart_rewrite" in gateway.always_on:
-            logger.info(
-                "task %s: %s rewrote the prompt, as it always does: see actual_prompt",
-                printable(task.task_id),
-                gateway.name,
-            )
-        else:
-            logger.warning(
-                "task %s: %s rewrote the prompt, although smart_rewrite is off: see actual_prompt",
-                printable(task.task_id),
-                gateway.name,
-            )
-
-    async def record_success(self, entry: Entry, video: Video, holder: str | None) -> None:
-        """Record the video. Keep the path if it was saved meanwhile."""
-        now = await self._context.find_entry(video.task_id) or entry
-        if self._is_held_elsewhere(now, holder):
-            return
-        data = tasks.video_to_json(video) | {"path": (now.video or {}).get("path")}
-        if now.state is not EntryState.SUCCEEDED and (succeeded_ids := newly_succeeded.get()) is not None:
-            succeeded_ids.add(video.task_id)
-        if now.state is not EntryState.SUCCEEDED or now.video != data or now.billed_usd != video.cost.usd:
-            await self._context.update_entry(entry, state=EntryState.SUCCEEDED, billed_usd=video.cost.usd, video=data)
-
-    def _is_held_elsewhere(self, entry: Entry, holder: str | None) -> bool:
-        """Whether another call that lives works on the entry."""
-        held = entry.held_until is not None and entry.held_until > self._context.runtime.utcnow()
-        return held and entry.holder not in {None, holder} and not is_dead(entry.holder)
