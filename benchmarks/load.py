@@ -85,7 +85,7 @@ def our_client(kind: str, url: str) -> Any:
     # The local server has no beat: its tasks end at any time, for all clients alike.
     register_gateway(replace(GATEWAYS["nebula"], beat_seconds=None), replace=True)
     if kind != "fast":
-        sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
+        sys.modules["aiohttp"] = None  # type: ignore[assignment]
     own = None
     if kind == "httpx2":
         import httpx2

@@ -39,11 +39,6 @@ SPDX = {
 }
 """What distributions write, and the SPDX identifier of the same licence."""
 
-WHOLE_TEXTS = {
-    "httpx-aiohttp": "BSD-3-Clause",  # 0.2.0, read in 2026-11
-}
-"""The licences of distributions that state nothing but its whole text."""
-
 INSIDE = {
     # Seen in the wheel of av 18.1.0 for Linux, 2026-11: `library_meta` of `av._core`, and the files in `av.libs`.
     "av": "its wheel contains FFmpeg (LGPL-3.0-or-later), x264 and x265 (GPL-2.0-or-later)",
@@ -84,8 +79,6 @@ def closure(direct: Iterable[Requirement]) -> set[str]:
 
 def licence_of(name: str) -> str:
     """The licence that a distribution states: its expression, its field if that is short, or its classifiers."""
-    if name in WHOLE_TEXTS:
-        return WHOLE_TEXTS[name]
     stated = metadata.metadata(name)
     field = next((str(stated[key]).strip() for key in ("License-Expression", "License") if key in stated), "")
     short = len(field) < 60 and "\n" not in field  # the field may hold the whole text of a licence

@@ -29,6 +29,7 @@ from langchain_nebula_video.transport.exchange import (
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
 from langchain_nebula_video.transport.keeping import AsyncKeeper
+from langchain_nebula_video.transport.looks import Looks
 from langchain_nebula_video.transport.places import AsyncPlaces
 from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
@@ -71,6 +72,7 @@ class AsyncRuntime:
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
+        self._looks = Looks(self._exchange)
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
         self._inherited: list[_LoopState] = []
         """In a child of a fork: the parent's, kept so that nothing closes its sockets."""
@@ -139,10 +141,7 @@ class AsyncRuntime:
         try:
             yield
         finally:
-            connections.sessions -= 1
-            if connections.sessions == 0:
-                for client in connections.pop_clients():
-                    await client.aclose()
+            await _end_session(connections)
 
     async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:
         """See `Runtime.gather`."""
@@ -164,9 +163,31 @@ class AsyncRuntime:
     ) -> Reply:
         """See `Runtime.send`."""
         state = self._state()
+        if self._looks.takes(request):
+            return await self._look(request, state, timeout, stall)
         places = None if request.paid else state.transfers if request.file else state.requests
         async with self._respond(request, places, timeout, stall, window) as answer:
             return await self._exchange.read_all(answer, request)
+
+    async def _look(self, request: WireRequest, state: _LoopState, timeout: float, stall: float | None) -> Reply:
+        """Send a free GET to the gateway. One timer watches over its wait for a place and over its answer."""
+        exchange, place, sent = self._exchange, None, FirstByte(self._clock, None, traced=False)
+        state.connections.sessions += 1
+        try:
+            with exchange.capture_failure(request, timeout, threading.Event(), sent) as capture:
+                async with asyncio.timeout(timeout):
+                    place = await state.requests.acquire()
+                    return await self._looks.send(request, state.connections, place, stall or timeout)
+            if place is None:
+                raise no_place_error(exchange.host(request), timeout)
+            capture.raise_failure()
+            raise AssertionError(request)
+        finally:
+            if place is not None:
+                state.requests.release(place)
+                if time.monotonic() >= state.next_cleanup:
+                    await self._close_idle(state)
+            await _end_session(state.connections)
 
     @asynccontextmanager
     async def stream(
@@ -241,7 +262,7 @@ class AsyncRuntime:
             try:
                 yield Stream(
                     response.status_code,
-                    exchange.headers(response),
+                    exchange.headers(response.headers.raw),
                     self._chunks(response, request, timeout, end, timed_out, first_byte),
                     exchange.redact,
                 )
@@ -260,7 +281,7 @@ class AsyncRuntime:
         exchange = self._exchange
         pieces = getattr(response, f"a{exchange.body_method(response)}")()
         with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
-            decoder = body_decoder(response, request)
+            decoder = body_decoder(exchange.coding(response), request)
             while True:
                 async with asyncio.timeout_at(end):
                     piece = await anext(pieces, None)
@@ -279,6 +300,13 @@ class AsyncRuntime:
                 self._inherited.append(found)
             found = self._loops[loop] = _LoopState(AsyncKeeper(self.utcnow))
         return found
+
+
+async def _end_session(connections: Connections) -> None:
+    connections.sessions -= 1
+    if connections.sessions == 0:
+        for client in connections.pop_clients():
+            await client.aclose()
 
 
 def _tracer(first_byte: FirstByte) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]:

@@ -196,7 +196,7 @@ class BlockingRuntime:
                 try:
                     yield Stream(
                         response.status_code,
-                        exchange.headers(response),
+                        exchange.headers(response.headers.raw),
                         self._chunks(response, request, timeout, timed_out, first_byte),
                         exchange.redact,
                     )
@@ -213,7 +213,7 @@ class BlockingRuntime:
     ) -> AsyncIterator[bytes]:
         exchange = self._exchange
         with exchange.capture_failure(request, timeout, timed_out, first_byte) as capture:
-            decoder = body_decoder(response, request)
+            decoder = body_decoder(exchange.coding(response), request)
             for piece in getattr(response, exchange.body_method(response))():
                 for chunk in decoder.decode(piece):
                     yield chunk

@@ -154,14 +154,18 @@ class BodyDecoder:
             raise unreadable_body_error("The answer is packed, and cut off.", self._request)
 
 
-def body_decoder(response: Any, request: WireRequest) -> BodyDecoder:
+def body_decoder(coding: str | None, request: WireRequest) -> BodyDecoder:
     """Return the decoder for an answer's body.
+
+    Args:
+        coding: The header `Content-Encoding`; `None`: there is none.
+        request: What was answered.
 
     Raises:
         RequestError: the encoding is unknown, or its package is missing.
     """
-    coding = response.headers.get("content-encoding", "identity").strip().lower()
-    if coding in {"", "identity"} or response.is_stream_consumed:
+    coding = (coding or "").strip().lower()
+    if coding in {"", "identity"}:
         return BodyDecoder(request, None)
     hint = ""
     if coding in _DECOMPRESSORS:

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -17,7 +17,6 @@ from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.certificates import ssl_context
 from langchain_nebula_video.transport.connection_errors import HTTP2_HINT, connection_error
 from langchain_nebula_video.transport.decoding import unreadable_body_error
-from langchain_nebula_video.transport.fast import fast_transport, is_fast_path
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.proxies import (
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 __all__ = [
+    "CONNECT_SECONDS",
     "KEEPALIVE_SECONDS",
     "MAX_REQUESTS",
     "MAX_SUBMITS",
@@ -59,7 +59,7 @@ _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _MAX_LOOK_BYTES = 64 * 1024 * 1024
 """Some gateways put the video itself into the answer to a fetch, as a `data:` URI: 48 MB of video at most."""
 KEEPALIVE_SECONDS = 60.0
-_CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 
 # When these are raised, no connection was open yet.
 _NOT_SENT_ERRORS = (
@@ -195,9 +195,6 @@ class Exchange:
         name = "external" if not destination.to_gateway else "fresh" if request.paid else "pooled"
         proxy = destination.proxy
         http2 = self.endpoint.http2 and destination.to_gateway
-        plain = name == "pooled" and proxy is None and not http2
-        if plain and kind == "AsyncClient" and is_fast_path(destination.url):
-            name = "fast"
         # A pool shares a connection of HTTP/2 while it is in use. Looks may do so. Submits may not: if it broke, nobody
         # would know of any of them whether it was accepted. A connection to a pinned address belongs to one name.
         own = "fresh" if http2 else "pooled"
@@ -211,10 +208,6 @@ class Exchange:
                 keepalive_expiry=KEEPALIVE_SECONDS,
             )
             context = ssl_context(self.endpoint.verify, http2=http2)
-            if name == "fast":
-                transport = fast_transport(context, keepalive_seconds=KEEPALIVE_SECONDS)
-                connections.clients[key] = self.http.AsyncClient(transport=transport, trust_env=False)
-                return connections.clients[key]
             connections.clients[key] = getattr(self.http, kind)(
                 verify=context, http2=http2, limits=limits, proxy=proxy and proxy.url, trust_env=False
             )
@@ -244,7 +237,7 @@ class Exchange:
         if destination.pinned:  # the connection belongs to one name, so it must not be reused for another one
             headers |= {"Host": destination.netloc, "Connection": "close"}
         # A little less than the total: the library cleans up after its own timeout, but not after our cancellation.
-        limit = self.http.Timeout(seconds, connect=min(_CONNECT_SECONDS, 0.9 * seconds))
+        limit = self.http.Timeout(seconds, connect=min(CONNECT_SECONDS, 0.9 * seconds))
         content = {"json": request.json, "files": _parts(request), "headers": headers}
         if to_gateway:
             built = client.build_request(request.method, destination.url, timeout=limit, **content)
@@ -280,6 +273,10 @@ class Exchange:
         A body that a mock or a caller's hook has read is decoded already.
         """
         return "iter_bytes" if response.is_stream_consumed else "iter_raw"
+
+    def coding(self, response: Any) -> str | None:
+        """Return how a response's body is packed, as `body_method` gives it; `None`: it is not."""
+        return None if response.is_stream_consumed else response.headers.get("content-encoding")
 
     def capture_failure(
         self,
@@ -338,9 +335,17 @@ class Exchange:
         words = self.redact(str(error).encode("utf-8", "replace")).decode()[:300]
         return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
-    def headers(self, response: Any) -> dict[str, str]:
-        """Return the headers with names in lower case, and with the key redacted."""
-        return {name.lower(): self.redact(value.encode()).decode() for name, value in response.headers.multi_items()}
+    def headers(self, raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        """Return headers with names in lower case, and with the key redacted."""
+        return {_as_text(name).lower(): _as_text(self.redact(value)) for name, value in raw}
+
+
+def _as_text(raw: bytes) -> str:
+    """Decode a header. By its standard it is ASCII (RFC 9110, 5.5); some servers send UTF-8, and some Latin-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("iso-8859-1")
 
 
 def _parts(request: WireRequest) -> list[tuple[str, Any]] | None:

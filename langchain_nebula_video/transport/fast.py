@@ -1,64 +1,110 @@
-"""The transport of the extra `fast`: aiohttp beneath httpx, for looks and other free requests of an async client.
+"""The extra `fast`: looks of an async client go by aiohttp, whose parser is written in C.
 
-It is never used for a paid request. httpx-aiohttp 0.2.0 reports an answer that was lost after the request was sent as
-`httpx.ConnectTimeout`, as if the connection had never opened: a submit would be repeated and paid for twice. It tells
-nothing of the moment at which the first byte leaves, either. A free request may be repeated in any case.
-
-Files go by httpx too: the SSRF guard pins addresses there. So do requests through a proxy or with HTTP/2.
+It is never used for a paid request: aiohttp does not tell when the first byte leaves. Files go by httpx too: the SSRF
+guard pins addresses there. So do requests through a proxy or with HTTP/2.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+
+from langchain_nebula_video.transport.look_connections import Look
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["fast_transport", "is_fast_path"]
+__all__ = ["AiohttpSession", "is_installed"]
 
 
 @functools.cache
-def _is_installed() -> bool:
-    return importlib.util.find_spec("httpx_aiohttp") is not None
+def is_installed() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("aiohttp") is not None
 
 
-def is_fast_path(url: str) -> bool:
-    """Whether the extra is installed, and takes an address to where it leads.
+class AiohttpSession:
+    """A `LookSender` for all places. Whoever sends limits how many looks are under way.
 
-    yarl, which parses addresses for aiohttp, decodes escaped dots, and a segment of dots alone leads elsewhere.
+    Args:
+        library: httpx, whose errors are raised.
+        context: Which certificates to trust.
+        keepalive_seconds: How long a connection may be idle.
     """
-    return _is_installed() and "%2e" not in url.lower()
 
+    def __init__(self, library: Any, context: ssl.SSLContext, *, keepalive_seconds: float) -> None:
+        import aiohttp  # noqa: PLC0415 an extra
+        import yarl  # noqa: PLC0415 comes with it
 
-def fast_transport(context: ssl.SSLContext, *, keepalive_seconds: float) -> Any:
-    """Return a transport for `httpx.AsyncClient`. Whoever sends limits how many requests are under way."""
-    import aiohttp  # noqa: PLC0415 an extra
-
-    def make_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive_seconds, ssl=context)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
+        )
+        self._library = library
+        self._aiohttp = aiohttp
+        self._url = yarl.URL
 
-    return _transport_type()(verify=context, client=make_session)
+    async def send(self, look: Look) -> _AiohttpAnswer:
+        """See `LookSender`."""
+        # The total is the caller's to watch. An address that is called encoded is sent as it is.
+        timeout = self._aiohttp.ClientTimeout(total=None, sock_connect=look.connect, sock_read=look.stall)
+        url = self._url(look.url, encoded=True)
+        try:
+            response = await self._session.get(url, headers=look.headers, timeout=timeout, allow_redirects=False)
+        except self._aiohttp.ClientError as error:
+            raise _as_httpx(self._library, error) from _cause(error)
+        return _AiohttpAnswer(self._library, response)
+
+    async def aclose(self) -> None:
+        """See `LookSender`."""
+        await self._session.close()
 
 
-@functools.cache
-def _transport_type() -> type:
-    import aiohttp  # noqa: PLC0415 an extra
-    import httpx  # noqa: PLC0415 with the HTTP library, not with this module
-    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 an extra
+class _AiohttpAnswer:
+    """See `LookAnswer`."""
 
-    class Transport(AiohttpTransport):
-        """Tells that a request may have been sent, and that an answer was lost."""
+    def __init__(self, library: Any, response: Any) -> None:
+        self._library = library
+        self._response = response
+        self.status: int = response.status
+        self.headers: list[tuple[bytes, bytes]] = response.raw_headers
 
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            await request.extensions["trace"]("http11.send_request_headers.started", {})
-            try:
-                return await super().handle_async_request(request)
-            except httpx.ConnectTimeout as error:
-                if isinstance(error.__cause__, aiohttp.ServerDisconnectedError):
-                    raise httpx.RemoteProtocolError(str(error)) from error
-                raise
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """See `LookAnswer`."""
+        import aiohttp  # noqa: PLC0415 an extra
 
-    return Transport
+        try:
+            async for piece in self._response.content.iter_any():
+                yield piece
+        except aiohttp.ClientError as error:
+            raise _as_httpx(self._library, error) from error
+
+    async def aclose(self) -> None:
+        """See `LookAnswer`."""
+        self._response.release()
+
+
+_ERRORS = {
+    "ClientConnectorError": "ConnectError",
+    "ConnectionTimeoutError": "ConnectTimeout",
+    "ServerTimeoutError": "ReadTimeout",
+    "ServerDisconnectedError": "RemoteProtocolError",
+    "ClientResponseError": "RemoteProtocolError",
+    "InvalidURL": "InvalidURL",
+    "ClientError": "ReadError",
+}
+"""Errors of aiohttp by what httpx calls the same. The most special kind of an error counts."""
+
+
+def _as_httpx(library: Any, error: Exception) -> Exception:
+    name = next(_ERRORS[base.__name__] for base in type(error).__mro__ if base.__name__ in _ERRORS)
+    kind: type[Exception] = getattr(library, name)
+    return kind(str(error))
+
+
+def _cause(error: Exception) -> BaseException:
+    """Return why a certificate is not trusted, which aiohttp keeps beside its own words."""
+    found = getattr(error, "certificate_error", None)
+    return found if isinstance(found, BaseException) else error

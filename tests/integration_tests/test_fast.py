@@ -1,73 +1,221 @@
-"""The extra `fast`: looks go by aiohttp, and whatever costs money does not."""
+"""Looks of an async client go by a short path: httpcore, or aiohttp with the extra `fast`. Nothing paid does."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 from pytest_socket import enable_socket, socket_allow_hosts
 
 from langchain_nebula_video import AsyncNebulaVideoClient, NotSentError, RequestError
 from langchain_nebula_video.protocols import WireRequest
-from langchain_nebula_video.transport import Endpoint, SystemClock
+from langchain_nebula_video.transport import AsyncRuntime, Endpoint, SystemClock
 from langchain_nebula_video.transport.exchange import Connections, Exchange
-from langchain_nebula_video.transport.guard import Destination
+from langchain_nebula_video.transport.fast import AiohttpSession
+from langchain_nebula_video.transport.look_connections import HttpcoreConnection
+from langchain_nebula_video.transport.looks import Looks
 from tests.conftest import KEY
+from tests.tables import each_row
 
 GATEWAY = "https://gateway.example.com"
 LOOK, SUBMIT = WireRequest("GET", "/v1/videos/t"), WireRequest("POST", "/v1/videos", json={}, paid=True)
+Answer = Callable[[bytes], bytes]
 
 
-async def sender(kind: str, request: WireRequest, url: str = GATEWAY, *, to_gateway: bool = True) -> type:
-    """The transport that a request would take."""
-    exchange = Exchange(Endpoint(GATEWAY, SecretStr(KEY), "test"), None, SystemClock())
-    destination = Destination(url + request.target, to_gateway=to_gateway)
-    client, *_ = exchange.prepare(kind, Connections(), request, destination, 5.0)
-    return type(client._transport)
+def looks(base_url: str = GATEWAY, *, http2: bool = False, client: object | None = None) -> Looks:
+    return Looks(Exchange(Endpoint(base_url, SecretStr(KEY), "test", http2=http2), client, SystemClock()))
 
 
-async def test_looks_of_an_async_client_go_by_aiohttp_and_paid_requests_never() -> None:
-    assert issubclass(await sender("AsyncClient", LOOK), AiohttpTransport)
-    assert await sender("AsyncClient", SUBMIT) is httpx.AsyncHTTPTransport
-    assert await sender("Client", LOOK) is httpx.HTTPTransport
+@pytest.fixture(params=["httpcore", "aiohttp"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What looks go by."""
+    installed = request.param == "aiohttp"
+    monkeypatch.setattr("langchain_nebula_video.transport.looks.is_installed", lambda: installed)
+    return str(request.param)
 
 
-async def test_what_is_outside_the_gateway_goes_where_addresses_are_pinned() -> None:
-    file = WireRequest("GET", "https://files.example.com/a.mp4")
-    assert await sender("AsyncClient", file, "", to_gateway=False) is httpx.AsyncHTTPTransport
+async def test_with_the_extra_looks_go_by_aiohttp(path: str) -> None:
+    connections = Connections()
+    sender = looks().sender(connections, 0)
+    assert type(sender) is {"aiohttp": AiohttpSession, "httpcore": HttpcoreConnection}[path]
+    assert looks().sender(connections, 0) is sender
+    await sender.aclose()
 
 
-@pytest.mark.parametrize("segment", ["%2E%2E", "%2e"])
-async def test_an_id_that_aiohttp_would_take_for_another_path_goes_by_httpx(segment: str) -> None:
-    look = WireRequest("GET", f"/v1/videos/{segment}")
-    assert await sender("AsyncClient", look) is httpx.AsyncHTTPTransport
+@each_row(
+    "request_",
+    [
+        SUBMIT,
+        WireRequest("POST", "/v1/videos/t/cancel"),
+        WireRequest("GET", "/v1/videos/t", paid=True),
+        WireRequest("GET", "https://files.example.com/a.mp4"),
+        WireRequest("GET", f"{GATEWAY}/v1/videos/t/content", with_key=True),
+        WireRequest("GET", "/api/log/token", key_parameter="key"),
+        WireRequest("GET", "/v1/videos/猫"),
+        WireRequest("GET", "/v1/videos/a b"),
+        WireRequest("GET", "/v1/videos/a\r\nX: y"),
+    ],
+)
+def test_paid_requests_files_and_odd_addresses_go_by_httpx(request_: WireRequest) -> None:
+    assert looks().takes(LOOK)
+    assert not looks().takes(request_)
+
+
+def test_so_do_looks_through_a_proxy_with_http2_or_with_a_client_of_the_callers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not looks(http2=True).takes(LOOK)
+    assert not looks(client=httpx.AsyncClient()).takes(LOOK)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    assert not looks().takes(LOOK)
+
+
+class Server:
+    """Answers each request as it is told, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self.connections = 0
+        self.answer: Answer = lambda _: b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: "A"\r\n\r\n{}'
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                outer.connections += 1
+                while asked := self.request.recv(65536):
+                    outer.asked.append(asked)
+                    answer = outer.answer(asked)
+                    self.request.sendall(answer)
+                    if not answer or b"Connection: close" in answer:
+                        return
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @pytest.fixture
-def hanging_up() -> Iterator[str]:
-    """A server that reads each request and hangs up."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.recv(65536)
-
+def server() -> Iterator[Server]:
     enable_socket()
     socket_allow_hosts(["127.0.0.1"])
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    made = Server()
+    yield made
+    made.close()
 
 
-async def test_a_look_whose_answer_is_lost_is_not_told_as_not_sent(hanging_up: str, clock: Any) -> None:
-    client = AsyncNebulaVideoClient(api_key=KEY, base_url=hanging_up, clock=clock)
+def runtime(server: Server) -> AsyncRuntime:
+    return AsyncRuntime(Endpoint(f"{server.url}/proxied", SecretStr(KEY), "test/1"))
+
+
+async def test_a_look_has_the_key_and_asks_for_a_plain_body(path: str, server: Server) -> None:
+    request = WireRequest("GET", "/v1/videos/t?page=1", headers={"X-DashScope-Async": "enable"})
+    reply = await runtime(server).send(request, timeout=30)
+    assert (reply.status, reply.body, reply.headers["x-id"]) == (200, b"{}", '"A"')
+    first, *headers = server.asked[0].decode().rstrip().split("\r\n")
+    assert first == "GET /proxied/v1/videos/t?page=1 HTTP/1.1"
+    sent = {name.lower(): value for name, _, value in (line.partition(": ") for line in headers)}
+    assert len(sent) == len(headers)
+    assert sent == {
+        "host": server.url.removeprefix("http://"),
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "connection": "keep-alive",
+        "user-agent": "test/1",
+        "x-dashscope-async": "enable",
+        "authorization": f"Bearer {KEY}",
+    }
+
+
+@pytest.mark.parametrize("segment", ["%2E%2E", "%2e", "a%2Fb", "%E7%8C%AB"])
+async def test_an_escaped_id_is_sent_as_it_is(path: str, server: Server, segment: str) -> None:
+    await runtime(server).send(WireRequest("GET", f"/v1/videos/{segment}"), timeout=30)
+    assert server.asked[0].startswith(f"GET /proxied/v1/videos/{segment} HTTP/1.1\r\n".encode())
+
+
+async def test_looks_one_after_the_other_share_a_connection_and_at_once_they_do_not(path: str, server: Server) -> None:
+    client = runtime(server)
+    async with client.session():
+        for _ in range(3):
+            await client.send(LOOK, timeout=30)
+        assert server.connections == 1
+        barrier = threading.Barrier(3)
+
+        def answer_together(_: bytes) -> bytes:
+            barrier.wait(30)
+            return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+        server.answer = answer_together
+        await asyncio.gather(*(client.send(LOOK, timeout=30) for _ in range(3)))
+    assert server.connections == 3
+
+
+async def test_a_connection_that_the_server_has_closed_is_opened_anew(path: str, server: Server) -> None:
+    server.answer = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    client = runtime(server)
+    async with client.session():
+        for _ in range(3):
+            assert (await client.send(LOOK, timeout=30)).body == b"{}"
+    assert server.connections == 3
+
+
+async def test_a_look_that_was_given_up_leaves_no_answer_for_the_next_one(path: str, server: Server) -> None:
+    release = threading.Event()
+
+    def answer_late(asked: bytes) -> bytes:
+        late = b"/late " in asked
+        if late:
+            release.wait(30)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + (b"L" if late else b"N")
+
+    server.answer = answer_late
+    client = runtime(server)
+    async with client.session():
+        with pytest.raises(RequestError, match="no whole answer"):
+            await client.send(WireRequest("GET", "/late"), timeout=0.2)
+        release.set()
+        assert (await client.send(LOOK, timeout=30)).body == b"N"
+
+
+async def test_a_packed_answer_is_unpacked_and_an_answer_without_an_end_is_lost(path: str, server: Server) -> None:
+    server.answer = lambda _: (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: 10\r\n\r\nx\x9c\xab\xae\x05\x00\x01u\x00\xf9"
+    )
+    assert (await runtime(server).send(LOOK, timeout=30)).body == b"{}"
+    server.answer = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{}"
+    with pytest.raises(RequestError, match="was sent, and no whole answer came"):
+        await runtime(server).send(LOOK, timeout=30)
+
+
+async def test_a_look_whose_answer_is_lost_is_not_told_as_not_sent(path: str, server: Server, clock: Any) -> None:
+    server.answer = lambda _: b""
+    client = AsyncNebulaVideoClient(api_key=KEY, base_url=server.url, clock=clock)
     with pytest.raises(RequestError) as lost:
         await client.fetch("task-1")
     assert not isinstance(lost.value, NotSentError)
     assert "was sent, and no whole answer came" in str(lost.value)
+
+
+async def test_a_look_at_a_closed_port_is_told_as_not_sent(path: str, server: Server) -> None:
+    server.close()
+    with pytest.raises(NotSentError, match="did not open"):
+        await runtime(server).send(LOOK, timeout=30)
+
+
+async def test_a_look_is_logged_as_httpx_logs_requests(
+    path: str, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "httpx"):
+        await runtime(server).send(LOOK, timeout=30)
+    assert caplog.messages == [f'HTTP Request: GET {server.url}/proxied/v1/videos/t "HTTP/1.1 200"']

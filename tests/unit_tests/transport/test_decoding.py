@@ -42,8 +42,7 @@ PACKINGS: dict[str, tuple[str, Pack]] = {
 
 
 def unpack(coding: str, body: bytes, size: int, request: WireRequest = SUBMIT) -> list[bytes]:
-    response = httpx.Response(200, headers={"content-encoding": coding}, stream=httpx.ByteStream(b""))
-    decoder = decoding.body_decoder(response, request)
+    decoder = decoding.body_decoder(coding, request)
     found = [chunk for start in range(0, len(body), size) for chunk in decoder.decode(body[start : start + size])]
     decoder.flush()
     return found

@@ -1,0 +1,135 @@
+"""How a look leaves and its answer comes: the interface, and httpcore's connections, on which httpx itself stands."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["HttpcoreConnection", "Look", "LookAnswer", "LookSender"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look as it is sent. It has the key, so nothing keeps it."""
+
+    url: str
+    target: bytes
+    headers: list[tuple[str, str]] = field(repr=False)
+    connect: float
+    """Seconds for opening a connection."""
+    stall: float
+    """Seconds between two pieces of the answer."""
+
+
+class LookAnswer(Protocol):
+    """The answer to a look. Its body is still to be read."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if something is left to read."""
+        ...
+
+
+class LookSender(Protocol):
+    """Sends looks. What it raises is httpx's."""
+
+    async def send(self, look: Look) -> LookAnswer:
+        """Send a look."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class HttpcoreConnection:
+    """A `LookSender` for one place: a connection, opened anew if the server has closed it or it was idle for long.
+
+    Args:
+        library: httpx, whose errors are raised.
+        origin: Scheme, host and port.
+        context: Which certificates to trust.
+        keepalive_seconds: How long the connection may be idle.
+    """
+
+    def __init__(
+        self, library: Any, origin: tuple[bytes, bytes, int], context: ssl.SSLContext, *, keepalive_seconds: float
+    ) -> None:
+        import httpcore  # noqa: PLC0415 with the HTTP library, not with this module
+
+        self._httpcore = httpcore
+        self._library = library
+        self._scheme, self._host, self._port = origin
+        self._context = context
+        self._keepalive_seconds = keepalive_seconds
+        self._connection: Any = None
+
+    async def send(self, look: Look) -> LookAnswer:
+        """See `LookSender`."""
+        httpcore = self._httpcore
+        url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=look.target)
+        timeout = {"connect": look.connect, "read": look.stall, "write": look.stall}
+        request = httpcore.Request("GET", url, headers=look.headers, extensions={"timeout": timeout})
+        try:
+            connection = self._connection
+            if connection is None or not connection.is_available() or connection.has_expired():
+                await self.aclose()
+                connection = self._connection = httpcore.AsyncHTTPConnection(
+                    url.origin, ssl_context=self._context, keepalive_expiry=self._keepalive_seconds
+                )
+            response = await connection.handle_async_request(request)
+        except _httpcore_errors() as error:
+            raise _as_httpx(self._library, error) from error
+        return _HttpcoreAnswer(self._library, response)
+
+    async def aclose(self) -> None:
+        """See `LookSender`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.aclose()
+
+
+class _HttpcoreAnswer:
+    """See `LookAnswer`."""
+
+    def __init__(self, library: Any, response: Any) -> None:
+        self._library = library
+        self._response = response
+        self.status: int = response.status
+        self.headers: list[tuple[bytes, bytes]] = response.headers
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """See `LookAnswer`."""
+        try:
+            async for piece in self._response.stream:
+                yield piece
+        except _httpcore_errors() as error:
+            raise _as_httpx(self._library, error) from error
+
+    async def aclose(self) -> None:
+        """See `LookAnswer`."""
+        await self._response.aclose()
+
+
+@functools.cache
+def _httpcore_errors() -> tuple[type[Exception], ...]:
+    import httpcore  # noqa: PLC0415 with the HTTP library, not with this module
+
+    return httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol
+
+
+def _as_httpx(library: Any, error: Exception) -> Exception:
+    """Return the error of httpx that has the same name."""
+    kind: type[Exception] = getattr(library, type(error).__name__, library.TransportError)
+    return kind(str(error))
