@@ -47,7 +47,7 @@ from langchain_nebula_video.langchain.image_preview import (
     price_text,
 )
 from langchain_nebula_video.langchain.plain_state import check_plain, to_plain
-from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.progress import heard_progress, heard_progress_async
 from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
 from langchain_nebula_video.lifecycle.options import Options
@@ -142,12 +142,12 @@ def wait_node(client: Client) -> Node:
 
     def wait(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         with track_costs():
-            return _video_update(options.run_blocking("wait", _task_in(state), on_progress=progress_to(config)))
+            return _video_update(options.run_blocking("wait", _task_in(state), on_progress=heard_progress(config)))
 
     async def await_(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
         lifecycle = options.async_lifecycle()
         with track_costs():
-            return _video_update(await lifecycle.wait(_task_in(state), on_progress=progress_to_async(config)))
+            return _video_update(await lifecycle.wait(_task_in(state), on_progress=heard_progress_async(config)))
 
     return RunnableLambda(wait, await_, name="nebula_wait")
 
@@ -157,11 +157,11 @@ def save_node(client: Client, save_to: Any) -> Node:
     options = client._options  # noqa: SLF001
 
     def save(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
-        report = progress_to(config)
+        report = heard_progress(config)
         return {"video": _dump_video(options.run_blocking("download", _video_in(state), save_to, on_progress=report))}
 
     async def asave(state: VideoState, config: RunnableConfig) -> dict[str, Any]:
-        report, lifecycle = progress_to_async(config), options.async_lifecycle()
+        report, lifecycle = heard_progress_async(config), options.async_lifecycle()
         return {"video": _dump_video(await lifecycle.download(_video_in(state), save_to, on_progress=report))}
 
     return RunnableLambda(save, asave, name="nebula_save")

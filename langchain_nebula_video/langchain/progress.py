@@ -15,15 +15,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from langchain_core.callbacks.manager import adispatch_custom_event, dispatch_custom_event
+from langchain_core.callbacks.manager import AsyncCallbackManager, CallbackManager
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.runnables.config import get_async_callback_manager_for_config, get_callback_manager_for_config
 
 from langchain_nebula_video.schema import VideoProgress
 
-__all__ = ["EVENT", "progress_to", "progress_to_async"]
+__all__ = ["EVENT", "heard_progress", "heard_progress_async", "progress_to", "progress_to_async"]
+
+_Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
 
 EVENT = "nebula_video_progress"
 """The name of the custom event, and the `type` of the objects in the streams."""
@@ -40,34 +43,54 @@ def progress_to(
         runtime: LangGraph's runtime of the tool or node. `None`: the runtime of the current node, if there is one.
         call_id: The id of the tool call. `None`: that of the runtime, if it has one.
     """
-    runtime = graph_runtime() if runtime is None else runtime
-    write, call = _stream_writer(runtime), _call_facts(runtime, call_id)
-    run = _run_under_way(config)
-    has_parent_run = get_callback_manager_for_config(run).parent_run_id is not None
-
-    def report(progress: VideoProgress) -> None:
-        event = {**progress.as_dict(), **call}
-        write(event)
-        if has_parent_run:
-            dispatch_custom_event(EVENT, event, config=run)
-
-    return report
+    return heard_progress(config, runtime, call_id=call_id) or _tell_nobody
 
 
 def progress_to_async(
     config: RunnableConfig | None = None, runtime: Any = None, *, call_id: str | None = None
 ) -> Callable[[VideoProgress], Awaitable[None]]:
     """Return an `on_progress` for async code; see `progress_to`."""
-    runtime = graph_runtime() if runtime is None else runtime
-    write, call = _stream_writer(runtime), _call_facts(runtime, call_id)
-    run = _run_under_way(config)
-    has_parent_run = get_async_callback_manager_for_config(run).parent_run_id is not None
+    return heard_progress_async(config, runtime, call_id=call_id) or _tell_nobody_async
+
+
+def _tell_nobody(progress: VideoProgress) -> None:
+    pass
+
+
+async def _tell_nobody_async(progress: VideoProgress) -> None:
+    pass
+
+
+def heard_progress(
+    config: RunnableConfig | None = None, runtime: Any = None, *, call_id: str | None = None
+) -> Callable[[VideoProgress], None] | None:
+    """Return the same as `progress_to`; `None` if there is nobody to tell: then no wait is cut into beats."""
+    channels = _channels(runtime, call_id)
+    callbacks = _run_callbacks(config, get_callback_manager_for_config)
+    if callbacks is None and not channels.writes:
+        return None
+
+    def report(progress: VideoProgress) -> None:
+        event = channels.write(progress)
+        if callbacks is not None:
+            callbacks.on_custom_event(EVENT, event, run_id=callbacks.parent_run_id)
+
+    return report
+
+
+def heard_progress_async(
+    config: RunnableConfig | None = None, runtime: Any = None, *, call_id: str | None = None
+) -> Callable[[VideoProgress], Awaitable[None]] | None:
+    """Return the same as `progress_to_async`; see `heard_progress`."""
+    channels = _channels(runtime, call_id)
+    callbacks = _run_callbacks(config, get_async_callback_manager_for_config)
+    if callbacks is None and not channels.writes:
+        return None
 
     async def report(progress: VideoProgress) -> None:
-        event = {**progress.as_dict(), **call}
-        write(event)
-        if has_parent_run:
-            await adispatch_custom_event(EVENT, event, config=run)
+        event = channels.write(progress)
+        if callbacks is not None:
+            await callbacks.on_custom_event(EVENT, event, run_id=callbacks.parent_run_id)
 
     return report
 
@@ -83,28 +106,37 @@ def graph_runtime() -> Any:
         return None
 
 
-def _run_under_way(config: RunnableConfig | None) -> RunnableConfig:
-    """The configuration of the run that is under way here; `config` if none is."""
-    current = ensure_config()
-    if get_callback_manager_for_config(current).parent_run_id is None and config is not None:
-        return config
-    return current
+def _run_callbacks(config: RunnableConfig | None, configure: Callable[[RunnableConfig], _Manager]) -> _Manager | None:
+    """Return the callbacks of the run that is under way here, or of that of `config`; `None`: nobody listens."""
+    found = configure(ensure_config())
+    if found.parent_run_id is None and config is not None:
+        found = configure(config)
+    return found if found.parent_run_id is not None and found.handlers else None
 
 
-def _call_facts(runtime: Any, call_id: str | None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """The streams of a graph."""
+
+    writes: tuple[Callable[[dict[str, Any]], object], ...]
+    facts: dict[str, str]
+    """What each event has besides the progress."""
+
+    def write(self, progress: VideoProgress) -> dict[str, Any]:
+        """Write the event of a progress, and return it."""
+        event = {**progress.as_dict(), **self.facts}
+        for write in self.writes:
+            write(event)
+        return event
+
+
+def _channels(runtime: Any, call_id: str | None) -> _Channels:
+    """Return the graph's streams. Outside a graph a caller may pass anything as `runtime`, so it is checked."""
+    runtime = graph_runtime() if runtime is None else runtime
     found = getattr(runtime, "tool_call_id", None) if call_id is None else call_id
-    return {"tool_call_id": found} if isinstance(found, str) and found else {}
-
-
-def _stream_writer(runtime: Any) -> Callable[[dict[str, Any]], None]:
-    """Write to the graph's streams. Outside a graph a caller may pass anything as `runtime`, so it is checked."""
     to_custom, to_tools = (getattr(runtime, name, None) for name in ("stream_writer", "emit_output_delta"))
-
-    def write(event: dict[str, Any]) -> None:
-        if callable(to_custom):
-            to_custom(event)
-        if callable(to_tools):
-            # langchain-protocol 0.0.20 types a delta as text; langgraph-sdk 0.4.14 drops others (run on 2026-11-27).
-            to_tools(json.dumps(event, ensure_ascii=False))
-
-    return write
+    writes: list[Callable[[dict[str, Any]], object]] = [to_custom] if callable(to_custom) else []
+    if callable(to_tools):
+        # langchain-protocol 0.0.20 types a delta as text; langgraph-sdk 0.4.14 drops others (run on 2026-11-27).
+        writes.append(lambda event: to_tools(json.dumps(event, ensure_ascii=False)))
+    return _Channels(tuple(writes), {"tool_call_id": found} if isinstance(found, str) and found else {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.progress import heard_progress, heard_progress_async
 from langchain_nebula_video.langchain.replay import count_for_thread, node_key
 from langchain_nebula_video.langchain.runnable_input import InputReader, split_key
 from langchain_nebula_video.langchain.tracing import annotate_run, redact, track_costs
@@ -156,7 +156,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
                     "generate",
                     request,
                     **_key_arguments(own_key if key is None else key),
-                    on_progress=progress_to(config),
+                    on_progress=heard_progress(config),
                 )
                 annotate_run(video)
             return video
@@ -170,7 +170,7 @@ class NebulaVideoRunnable(LifecycleOptions, RunnableSerializable[Any, Video]):
 
         async def run(_: Any, run_manager: Any, config: RunnableConfig) -> Video:  # noqa: ARG001 LangChain's signature
             request, own_key = self._read(input, kwargs)
-            lifecycle, report = self.async_lifecycle(), progress_to_async(config)
+            lifecycle, report = self.async_lifecycle(), heard_progress_async(config)
             with track_costs(), count_for_thread(config):
                 video = await lifecycle.generate(
                     request, **_key_arguments(own_key if key is None else key), on_progress=report

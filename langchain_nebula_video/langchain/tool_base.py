@@ -38,6 +38,8 @@ __all__ = ["OfferTool", "SharedToolOptions", "ToolOptions", "ToolkitOptions", "V
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _ADDED = frozenset({"callbacks", "config", "key", "run_manager", "runtime"})
 """What LangChain adds to the arguments of a call, and the key of a caller."""
+_INJECTED: dict[type[BaseModel], frozenset[str]] = {}
+"""By schema: the arguments that traces do not show."""
 _RETURNS = "JSON text. If the call fails, text that says what happened, whether money was spent, and what to do."
 _RETURNS_BOTH = f"The text for a language model and the same facts as a dict. {_RETURNS} Then there is no dict."
 
@@ -147,24 +149,41 @@ class VideoTool(LifecycleOptions, BaseTool):
         """
 
         def call(*args: Any, **fields: Any) -> Any:
-            given, run = self._bind(args, fields), current_run(self)
-            if run is None:
-                return self.invoke(given, fields.get("config"), key=self._key_in(fields))
-            with record_error():
-                return self._call(given, run)
+            return self.invoke(self._bind(args, fields), fields.get("config"), key=self._key_in(fields))
 
-        return self._describe(call)
+        run = current_run(self)
+        return self._describe(call) if run is None else lambda *args, **fields: self._run_call(args, fields, run)
 
     @property
     def _arun(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         async def call(*args: Any, **fields: Any) -> Any:
-            given, run = self._bind(args, fields), current_run(self)
-            if run is None:
-                return await self.ainvoke(given, fields.get("config"), key=self._key_in(fields))
-            with record_error():
-                return await self._acall(given, run)
+            return await self.ainvoke(self._bind(args, fields), fields.get("config"), key=self._key_in(fields))
 
-        return self._describe(call)
+        run = current_run(self)
+        return self._describe(call) if run is None else lambda *args, **fields: self._arun_call(args, fields, run)
+
+    def _run_call(self, args: tuple[Any, ...], fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with record_error():
+            return self._call(self._bind(args, fields), run)
+
+    async def _arun_call(self, args: tuple[Any, ...], fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
+        with record_error():
+            return await self._acall(self._bind(args, fields), run)
+
+    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
+        """`BaseTool` resolves the annotations of the schema at each call. It is asked once for each schema."""
+        schema = cast("type[BaseModel]", self.args_schema)
+        if schema not in _INJECTED:
+            names = dict.fromkeys([*schema.model_fields, *_ADDED])
+            _INJECTED[schema] = frozenset(names.keys() - super()._filter_injected_args(names).keys())
+        return {name: value for name, value in tool_input.items() if name not in _INJECTED[schema]}
+
+    def _parse_input(self, tool_input: str | dict[str, Any], tool_call_id: str | None) -> str | dict[str, Any]:
+        """As `BaseTool` does it, which besides looks for an injected call id: no tool here has one."""
+        if isinstance(tool_input, str):
+            return super()._parse_input(tool_input, tool_call_id)
+        checked = cast("type[BaseModel]", self.args_schema).model_validate(tool_input)
+        return {name: getattr(checked, name) for name in type(checked).model_fields}
 
     @overload
     def as_function(self, *, artifact: Literal[False] = False, raise_errors: bool = False) -> Callable[..., str]: ...
@@ -226,10 +245,12 @@ class VideoTool(LifecycleOptions, BaseTool):
 
     def _bind(self, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name, without what LangChain or a caller adds."""
-        names = list(signature_of(self.function_schema()).parameters)
-        by_place = dict(zip(names, args, strict=False))
-        if len(args) > len(names) or by_place.keys() & fields.keys():
-            raise TypeError(f"{self.name} takes each of these arguments once: {', '.join(names)}.")
+        by_place: dict[str, Any] = {}
+        if args:
+            names = list(signature_of(self.function_schema()).parameters)
+            by_place = dict(zip(names, args, strict=False))
+            if len(args) > len(names) or by_place.keys() & fields.keys():
+                raise TypeError(f"{self.name} takes each of these arguments once: {', '.join(names)}.")
         added = _ADDED if self.takes_key else _ADDED - {"key"}
         return {**by_place, **{name: value for name, value in fields.items() if name not in added}}
 

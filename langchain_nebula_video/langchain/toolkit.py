@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.errors import TaskTimeoutError
-from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.progress import heard_progress, heard_progress_async
 from langchain_nebula_video.langchain.replay import count_for_thread
 from langchain_nebula_video.langchain.tool_base import (
     OfferTool,
@@ -111,7 +111,7 @@ class NebulaGetVideoTool(VideoTool):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = progress_to(run.config, run.runtime, call_id=run.call_id)
+                    report = heard_progress(run.config, run.runtime, call_id=run.call_id)
                     return self._video_result(
                         self.run_blocking("wait", task, timeout=wait_seconds or None, on_progress=report)
                     )
@@ -128,7 +128,7 @@ class NebulaGetVideoTool(VideoTool):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = progress_to_async(run.config, run.runtime, call_id=run.call_id)
+                    report = heard_progress_async(run.config, run.runtime, call_id=run.call_id)
                     return self._video_result(
                         await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=report)
                     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from pydantic import BaseModel, model_validator
 
 from langchain_nebula_video.catalog.offers import build_request
-from langchain_nebula_video.langchain.progress import progress_to, progress_to_async
+from langchain_nebula_video.langchain.progress import heard_progress, heard_progress_async
 from langchain_nebula_video.langchain.replay import count_for_thread
 from langchain_nebula_video.langchain.tool_base import OfferTool, ToolOptions
 from langchain_nebula_video.langchain.tool_context import ToolRun, messages_in
@@ -142,7 +142,7 @@ class NebulaVideoTool(RequestTool):
     def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
         with translate_errors(self.asks_with), count_for_thread(run.config):
             request = self.request_of(fields, run)
-            report = progress_to(run.config, run.runtime, call_id=run.call_id)
+            report = heard_progress(run.config, run.runtime, call_id=run.call_id)
             with catch_failed_save() as unsaved_result:
                 return self._video_result(
                     self.run_blocking("generate", request, **run.key_options(), on_progress=report)
@@ -152,7 +152,7 @@ class NebulaVideoTool(RequestTool):
     async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
         with translate_errors(self.asks_with), count_for_thread(run.config):
             request = self.request_of(fields, run)
-            report = progress_to_async(run.config, run.runtime, call_id=run.call_id)
+            report = heard_progress_async(run.config, run.runtime, call_id=run.call_id)
             lifecycle = self.async_lifecycle()
             with catch_failed_save() as unsaved_result:
                 return self._video_result(await lifecycle.generate(request, **run.key_options(), on_progress=report))
