@@ -56,6 +56,16 @@ def _address(emulator: Emulator, row: Gateway) -> str:
     return emulator.passthrough_url if row.prefix else emulator.url
 
 
+def _add_console(emulator: Emulator) -> str:
+    """Add the console, if its extra is installed. Return a line about it, with a place for the URL."""
+    try:
+        from langchain_nebula_video.web.console import add_console  # noqa: PLC0415 an extra
+    except ImportError as error:
+        return f"It has no console: {error}"
+    add_console(emulator)
+    return "Look at it in a browser: {url}/"
+
+
 def emulate(
     *,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
@@ -83,9 +93,12 @@ def emulate(
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance, behaviour=behaviour)
     for region in _REGIONS.values():
         emulator.add_account(f"{api_key}-{region}", balance=balance, name=region, region=region)
+    console = _add_console(emulator)
 
     def ready(_: str) -> None:
-        output.print_message("The emulator is running; Ctrl-C ends it. In another terminal:")
+        output.print_message("The emulator is running; Ctrl-C ends it.")
+        output.print_message(console.format(url=emulator.url), no_wrap=True)
+        output.print_message("In another terminal:")
         for row in GATEWAYS.values():
             region = _REGIONS.get(row.name)
             url = emulator.dashscope_url(region) if region else _address(emulator, row)

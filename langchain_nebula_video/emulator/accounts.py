@@ -146,5 +146,14 @@ class Accounts:
 
     def contains_key(self, text: str) -> bool:
         """Return whether `text` contains one of the API keys or access tokens."""
-        tokens = (account.access_token for account in self if account.access_token)
-        return any(secret in text for secret in (*self._keys, *tokens))
+        return any(secret in text for secret in self._secrets())
+
+    def without_keys(self, text: str) -> str:
+        """Return `text` with ``***`` for each API key and access token."""
+        # The longest first: a key may begin with another one.
+        for secret in sorted(self._secrets(), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+    def _secrets(self) -> list[str]:
+        return [*self._keys, *(account.access_token for account in self if account.access_token)]

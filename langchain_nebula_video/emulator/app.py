@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
 from . import control
@@ -22,6 +23,7 @@ from .serving.exchange import ClientDisconnected, Exchange, connection_of, heade
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from .faults.schedule import Faults
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     RefusalHandler = Callable[[Exchange, Refusal], Response]
 
 
+CONSOLE_HINT = (
+    "This emulator is running without its console. To get it: "
+    'pip install "langchain-nebula-video[emulator,web]", then nebula-video emulator'
+)
 # A page may show a video or an image: its URL is signed, or names it by its digest.
 _OPEN_TO_PAGES = frozenset({"download", "hosted"})
 
@@ -87,6 +93,12 @@ class Endpoint:
         return {name: "***" if contains_key(value) else value for name, value in headers.items()}
 
 
+async def _root(request: Request) -> StarletteResponse:
+    """``GET /`` where no console was added."""
+    refusal = vendor_refusal(request.scope)
+    return PlainTextResponse(f"{CONSOLE_HINT}\n" if refusal is None else refusal, 200 if refusal is None else 403)
+
+
 def build_app(state: State, faults: Faults) -> Starlette:
     """Build the app of one emulator. A new dialect adds rows to the table."""
     table: list[tuple[str, str, str, Handler, RefusalHandler, Dialect | None]] = [
@@ -119,6 +131,7 @@ def build_app(state: State, faults: Faults) -> Starlette:
                 for method, path, point, handler, refuse, dialect in table
             ),
             *control.routes(state, faults),
+            Route("/", _root, methods=["GET"]),
             # Unknown paths are logged too, so that a misdirected client shows up in `requests`.
             Route("/{path:path}", Endpoint(state, faults, "unknown", _unknown_path, nebula.refuse)),
         ]

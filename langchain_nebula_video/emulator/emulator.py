@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from .accounts import Accounts
 from .app import build_app
-from .billing import LookBilling, LoopBilling
+from .behaviour import play_from
 from .clock import Clock
 from .dialects import newapi, videos
 from .dialects.dashscope import prefix_for
-from .engine import Engine, checked_speed
-from .enums import Behaviour, Dialect, Region
+from .engine import Engine
+from .enums import Behaviour, Region
 from .faults.schedule import Faults
 from .files import FileStore
-from .loop import BEAT, Loop
 from .rate_limits import RateLimiter
 from .rendering.cache import VideoCache
 from .serving.request_log import RequestLog
@@ -25,6 +24,7 @@ from .serving.server import Server
 from .serving.signed_urls import UrlSigner
 from .serving.state import State
 from .serving.uploads import Uploads
+from .serving.works import picture_of, video_of
 from .table import Table
 
 if TYPE_CHECKING:
@@ -118,21 +118,15 @@ class Emulator:
             raise ValueError(message)
         self.clock: Clock = _as_clock(clock)
         """The emulator's clock; it can be paused and advanced."""
-        behaviour, site_discount = Behaviour(behaviour), Decimal(site_discount)
-        loop = None if behaviour is Behaviour.PAGE else Loop(self.clock.now(), BEAT / checked_speed(speed))
-        table = Table(loop)
-        billing = (LookBilling if behaviour is Behaviour.OLDER_SOURCE else LoopBilling)(table, site_discount)
         self._state = State(
             clock=self.clock,
-            table=table,
-            behaviour=behaviour,
+            table=Table(),
+            behaviour=Behaviour.PAGE,
             bytes_accepted=bytes_accepted,
-            site_discount=site_discount,
+            site_discount=Decimal(site_discount),
             engine=Engine(
                 clock=self.clock,
                 speed=speed,
-                loop=loop,
-                billings={Dialect.NEBULA: billing} if loop else {},
                 max_concurrent_tasks=max_concurrent_tasks,
                 documented_limits=documented_limits,
             ),
@@ -148,6 +142,7 @@ class Emulator:
             url_lifetime=url_lifetime,
             signs_anew=signs_anew,
         )
+        self.behaviour = behaviour
         self.faults: Faults = Faults()
         """The faults to inject into requests."""
         self._host = host
@@ -339,6 +334,15 @@ class Emulator:
         self._state.engine.speed = speed
 
     @property
+    def behaviour(self) -> Behaviour:
+        """What Nebula is played from. A change holds from now on; tasks keep their costs."""
+        return self._state.behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour | str) -> None:
+        play_from(self._state, Behaviour(behaviour))
+
+    @property
     def tasks(self) -> tuple[TaskRecord, ...]:
         """Every accepted task, in order."""
         return self._state.engine.records()
@@ -373,6 +377,18 @@ class Emulator:
     def violations(self) -> tuple[Violation, ...]:
         """Everything a client did that a correct client never does."""
         return self._state.request_log.violations()
+
+    def without_keys(self, text: str) -> str:
+        """Return `text` with ``***`` for each API key and access token, so that it can be shown."""
+        return self._state.accounts.without_keys(text)
+
+    def picture_of(self, task_id: str) -> bytes | None:
+        """Return the image file that a task's video begins with; None if the task has none."""
+        return picture_of(self._state, task_id)
+
+    async def video_of(self, task_id: str) -> bytes | None:
+        """Return a task's MP4 file, rendered at the first call; None if the task has not succeeded."""
+        return await video_of(self._state, task_id)
 
     def _bind(self) -> Server:
         with self._lock:

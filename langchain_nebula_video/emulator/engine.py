@@ -48,10 +48,8 @@ class Engine:
         speed: float,
         max_concurrent_tasks: int | None,
         documented_limits: bool = False,
-        loop: Loop | None = None,
-        billings: Mapping[Dialect, Billing] | None = None,
     ) -> None:
-        """Start without tasks. `loop` is as fast as the tasks. A dialect that is not in `billings` has its page's."""
+        """Start without tasks. Every dialect bills as its page says."""
         self.clock = clock
         self.documented_limits = documented_limits
         self._speed = checked_speed(speed)
@@ -64,8 +62,8 @@ class Engine:
         # (due, tie-breaker, task): the same of tasks that have succeeded and are not charged yet.
         self._uncharged: list[tuple[float, int, Task]] = []
         self._lines: list[BillLine] = []
-        self._loop = loop
-        self._billings = billings or {}
+        self._loop: Loop | None = None
+        self._billings: Mapping[Dialect, Billing] = {}
 
     @property
     def speed(self) -> float:
@@ -85,10 +83,19 @@ class Engine:
             self._speed = speed
             if self._loop is not None:
                 self._loop.change_beat(now, BEAT / speed)
-            self._uncharged = [
-                (self._billing(task.spec).due_at(task), number, task) for _, number, task in self._uncharged
-            ]
-            heapq.heapify(self._uncharged)
+            self._schedule_charges()
+
+    def bill_by(self, loop: Loop | None, billings: Mapping[Dialect, Billing]) -> None:
+        """Charge by other rules from now on.
+
+        Args:
+            loop: The gateway's loop, which is as fast as the tasks; None if it has none.
+            billings: The rules of each dialect. One that is not named has its page's.
+        """
+        with self._lock:
+            self._settle()
+            self._loop, self._billings = loop, billings
+            self._schedule_charges()
 
     def submit(self, account: Account, spec: TaskSpec, key: Key | None = None) -> Task:
         """Accept a task; `key` is the one that submitted it.
@@ -255,6 +262,11 @@ class Engine:
                 at=at,
             )
         )
+
+    def _schedule_charges(self) -> None:
+        """Find anew when each task that is not charged yet is due."""
+        self._uncharged = [(self._billing(task.spec).due_at(task), number, task) for _, number, task in self._uncharged]
+        heapq.heapify(self._uncharged)
 
     def _billing(self, spec: TaskSpec) -> Billing:
         return self._billings.get(spec.dialect, _BY_THE_PAGE)

@@ -125,3 +125,5 @@ class FaultRecord:
     params: Mapping[str, Any] = field(default_factory=dict)
     seen: int = 0
     played: int = 0
+    number: int = 0
+    """Its number, from 1. A number is never used again."""

@@ -15,7 +15,7 @@ ROOT = Path(langchain_nebula_video.__file__).parent
 # From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
 FLOORS = (
     *("schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle", "client"),
-    *("langchain", "graph middleware mcp", "emulator", "cli"),
+    *("langchain", "graph middleware mcp", "emulator", "web", "cli"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILES = {
@@ -70,6 +70,16 @@ def test_the_emulator_is_alone() -> None:
     assert [name for name in strangers if room_of(name) != "emulator"] == []
 
 
+def test_pages_share_a_look_that_knows_neither_the_emulator_nor_the_client() -> None:
+    """So the console needs no client, and a page about a journal needs no emulator."""
+    ours = [(module, name) for module, name in edges() if room_of(module) == "web" and name in FILES]
+    console = f"{PACKAGE}.web.console"
+    outward = [(module, name) for module, name in ours if room_of(name) != "web"]
+    assert outward
+    assert [edge for edge in outward if not edge[0].startswith(console) or room_of(edge[1]) != "emulator"] == []
+    assert [module for module, name in ours if name.startswith(console) and not module.startswith(console)] == []
+
+
 @each_row(
     ("libraries", "rooms"),
     [
@@ -78,6 +88,8 @@ def test_the_emulator_is_alone() -> None:
         ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "cli"}),
         ({"sqlalchemy", "psycopg"}, {"journal"}),
         ({"typer", "rich"}, {"cli"}),
+        ({"jinja2", "python_multipart"}, {"web"}),
+        ({"starlette"}, {"web", "mcp"}),
         ({"fastmcp", "fastmcp_tasks", "mcp", "mcp_types"}, {"mcp"}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _ScheduledFault:
+    number: int
     point: str
     name: str
     kind: FaultKind
@@ -41,7 +43,10 @@ class _ScheduledFault:
         return due
 
     def record(self) -> FaultRecord:
-        return FaultRecord(self.point, self.name, self.times, self.after, dict(self.params), self.seen, self.played)
+        params = dict(self.params)
+        return FaultRecord(
+            self.point, self.name, self.times, self.after, params, self.seen, self.played, number=self.number
+        )
 
 
 class Faults:
@@ -51,6 +56,7 @@ class Faults:
         """Start without faults."""
         self._lock = threading.Lock()
         self._faults: list[_ScheduledFault] = []
+        self._numbers = itertools.count(1)
 
     def add(self, point: str, kind: str, *, times: int | None = 1, after: int = 0, **params: Any) -> None:
         """Inject a fault into coming requests.
@@ -79,12 +85,18 @@ class Faults:
             message = f"fault {kind!r} {problem}"
             raise ValueError(message)
         with self._lock:
-            self._faults.append(_ScheduledFault(point, kind, fault_kind, times, after, {**fault_kind.params, **params}))
+            number, params = next(self._numbers), {**fault_kind.params, **params}
+            self._faults.append(_ScheduledFault(number, point, kind, fault_kind, times, after, params))
 
     def clear(self, point: str | None = None) -> None:
         """Remove the faults of one point, or all faults."""
         with self._lock:
             self._faults = [fault for fault in self._faults if point not in {None, fault.point}]
+
+    def remove(self, number: int) -> None:
+        """Remove the fault with this number, if it is there."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if fault.number != number]
 
     def records(self) -> tuple[FaultRecord, ...]:
         """Return every fault that was not cleared, used up or not."""

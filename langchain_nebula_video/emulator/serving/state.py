@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .uploads import Uploads
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class State:
-    """All objects that exist once in an emulator."""
+    """All objects that exist once in an emulator. Only `behaviour` ever changes; `behaviour.play_from` does it."""
 
     clock: Clock
     engine: Engine

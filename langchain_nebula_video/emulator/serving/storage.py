@@ -16,6 +16,8 @@ from .multipart import read_form
 from .responses import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_nebula_video.emulator.records import TaskRecord
     from langchain_nebula_video.emulator.refusals import Refusal
 
@@ -60,7 +62,7 @@ async def download(exchange: Exchange) -> Response:
         return _denied("AccessDenied", "The object is not there yet.")
     video = await state.video_cache.for_task(task)
     ended = datetime.fromtimestamp(record.finished_at, UTC)
-    return _content_response(exchange, video, "video/mp4").with_headers(
+    return content_response(exchange.headers, video, "video/mp4").with_headers(
         last_modified=format_datetime(ended, usegmt=True)
     )
 
@@ -75,7 +77,7 @@ async def hosted(exchange: Exchange) -> Response:
         (content_type for trigger_words, content_type in _SIGNATURES if content.startswith(trigger_words)),
         "application/octet-stream",
     )
-    return _content_response(exchange, content, content_type)
+    return content_response(exchange.headers, content, content_type)
 
 
 async def upload(exchange: Exchange) -> Response:
@@ -103,12 +105,12 @@ def flag_key(exchange: Exchange) -> None:
         exchange.state.request_log.add_violation("key_outside_gateway", exchange.entry)
 
 
-def _content_response(exchange: Exchange, content: bytes, content_type: str) -> Response:
-    """Return the whole content, or the one range that the request asks for."""
+def content_response(asked: Mapping[str, str], content: bytes, content_type: str) -> Response:
+    """Return the whole content, or the one range that the headers `asked` name."""
     etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest().upper()}"'
     headers = {"content-type": content_type, "etag": etag, "accept-ranges": "bytes"}
-    match = _RANGE.fullmatch(exchange.headers.get("range", ""))
-    unchanged = exchange.headers.get("if-range", etag) == etag
+    match = _RANGE.fullmatch(asked.get("range", ""))
+    unchanged = asked.get("if-range", etag) == etag
     # Several ranges, or an invalid one, return everything. The real storage does so, and the HTTP standard allows it.
     if match is None or not any(match.groups()) or not unchanged:
         return Response(200, content, headers)

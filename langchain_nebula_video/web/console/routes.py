@@ -1,0 +1,130 @@
+"""The console's routes, in front of the emulator's own."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import python_multipart  # noqa: F401 - Starlette needs it when a form arrives; a missing one is told now
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route, request_response
+
+from langchain_nebula_video.emulator.serving.browsers import control_refusal
+from langchain_nebula_video.emulator.serving.exchange import MAX_BODY
+from langchain_nebula_video.emulator.serving.storage import content_response
+from langchain_nebula_video.web.look import Guarded, static_files, templates
+
+from . import actions
+from .actions import Message
+from .views import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import Scope
+
+    from langchain_nebula_video.emulator import Emulator
+
+PREFIX = "/_console"
+_THUMBNAIL = (480, 480)
+# Nothing about a task's picture or video ever changes, but another emulator at this address may have the same ids.
+_CACHED = {"cache-control": "private, max-age=300"}
+_LIVE = {"cache-control": "no-store"}
+
+
+def add_console(emulator: Emulator) -> None:
+    """Serve the console at ``/`` of an emulator, for browsers on this machine.
+
+    Its requests are not in the emulator's log, and no fault reaches them. A video that it submits is an ordinary
+    request: logged, billed, and open to faults.
+    """
+    console = _Console(emulator)
+    pages = Starlette(
+        routes=[
+            Route("/live", console.live),
+            Route("/thumbnails/{task_id}", console.thumbnail),
+            Route("/videos/{task_id}.mp4", console.video),
+            *(Route(path, console.endpoint_for(action), methods=["POST"]) for path, action in actions.TABLE.items()),
+            Mount("/look", static_files()),
+        ]
+    )
+    emulator.app.router.routes[:0] = [
+        Route("/", Guarded(request_response(console.page), _page_refusal), methods=["GET"]),
+        Mount(PREFIX, Guarded(pages, control_refusal)),
+    ]
+
+
+class _Console:
+    """The pages of one emulator."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._templates = templates(
+            Path(__file__).parent / "templates",
+            # Whatever a template prints passes here before it is escaped. HTML of the templates' own has passed.
+            shown=lambda value: emulator.without_keys(value) if type(value) is str else value,
+        )
+
+    async def page(self, _: Request) -> Response:
+        return self._render("console.html")
+
+    async def live(self, _: Request) -> Response:
+        return self._render("live.html")
+
+    async def thumbnail(self, request: Request) -> Response:
+        picture = self._emulator.picture_of(request.path_params["task_id"])
+        if picture is None:
+            return Response(status_code=404)
+        return Response(await asyncio.to_thread(_small, picture), media_type="image/jpeg", headers=_CACHED)
+
+    async def video(self, request: Request) -> Response:
+        video = await self._emulator.video_of(request.path_params["task_id"])
+        if video is None:
+            return Response(status_code=404)
+        answer = content_response(request.headers, video, "video/mp4")
+        return Response(answer.body, answer.status, {**answer.all_headers(), **_CACHED})
+
+    def endpoint_for(self, action: actions.Action) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            if int(request.headers.get("content-length", MAX_BODY + 1)) > MAX_BODY:
+                return Response(status_code=413)
+            async with request.form(max_files=1, max_fields=20) as form:
+                try:
+                    message = await action(self._emulator, form)
+                # Unknown faults, and numbers that are none.
+                except (ValueError, TypeError) as error:
+                    message = Message(f"Nothing was changed: {error}", good=False)
+            # Without scripts the browser shows the whole page anew.
+            template = "live.html" if "hx-request" in request.headers else "console.html"
+            return self._render(template, message=message)
+
+        return endpoint
+
+    def _render(self, template: str, **more: Any) -> Response:
+        values = {"message": None, **view_of(self._emulator), **more, "console": PREFIX, "look": f"{PREFIX}/look"}
+        return HTMLResponse(self._templates.get_template(template).render(values), headers=_LIVE)
+
+
+def _page_refusal(scope: Scope) -> str | None:
+    """Refuse as the control routes do, but let a person follow a link here: that reveals and changes nothing."""
+    headers = dict(scope["headers"])
+    if headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document":
+        kept = [(name, value) for name, value in scope["headers"] if name != b"sec-fetch-site"]
+        scope = {**scope, "headers": kept}
+    return control_refusal(scope)
+
+
+def _small(picture: bytes) -> bytes:
+    """Return a picture as a small JPEG, whatever it was: a browser gets no file of a stranger."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.draft("RGB", _THUMBNAIL)
+        small = image.convert("RGB")
+        small.thumbnail(_THUMBNAIL)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=82)
+    return out.getvalue()
