@@ -212,15 +212,14 @@ class Context:
 
     def task_from_entry(self, task_id: str, entry: Entry | None) -> Task:
         """Return a task as the journal knows it. Without an entry, it has a model only if that is certain."""
-        default_model = (
-            self.options.model if "model" in self.options.model_fields_set or self._serves_one_model() else ""
-        )
-        model = entry.model if entry else default_model
+        model = entry.model if entry else self._default_model()
         cost = self.pricing.cost_of_entry(model, entry)
         return tasks.task_from_entry(task_id, entry, self.gateway, model, cost, self.runtime.utcnow())
 
-    def _serves_one_model(self) -> bool:
-        return len(offers(self.gateway)) == 1
+    def _default_model(self) -> str:
+        """Return the model of a task of which nothing else is known; `""`: there may be several."""
+        certain = "model" in self.options.model_fields_set or len(offers(self.gateway)) == 1
+        return self.options.model if certain else ""
 
 
 def _check_patience(pause: float, patience: float) -> None:

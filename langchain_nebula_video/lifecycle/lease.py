@@ -58,7 +58,7 @@ def new_holder() -> str:
 @functools.lru_cache(maxsize=1)
 def _own_name(process: int) -> str:
     """Return the name of this process. It is read once in each: a child of a fork has another number."""
-    return f"{_host_id()}:{process}:{_start_of(process)}"
+    return f"{_host_id(process)}:{process}:{_start_of(process)}"
 
 
 @contextmanager
@@ -71,10 +71,11 @@ def working(holder: str) -> Iterator[None]:
         _working.discard(holder)
 
 
-def _host_id() -> str:
+@functools.lru_cache(maxsize=1)
+def _host_id(_: int) -> str:
     """Return the scope in which a process id is unique: this host and, on Linux, its boot and PID namespace.
 
-    Two containers may share a host name and each have a process 7.
+    Two containers may share a host name and each have a process 7. It is read once in each process.
     """
     host = socket.gethostname()
     try:
@@ -120,7 +121,9 @@ def _process_of(holder: str) -> tuple[str, str, str]:
 def _is_running(holder: str | None) -> bool | None:
     """Whether a holder's process runs; `None`: that cannot be told from here."""
     scope, process, start = _process_of(holder or "")
-    if os.name != "posix" or scope != _host_id() or not process.isdigit():  # on Windows, signal 0 tests no process
+    if (
+        os.name != "posix" or scope != _host_id(os.getpid()) or not process.isdigit()
+    ):  # on Windows, signal 0 tests no process
         return None
     try:
         os.kill(int(process), 0)

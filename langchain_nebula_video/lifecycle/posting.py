@@ -210,10 +210,13 @@ class PaidPostSender:
         if snapshot.group_ratio:  # later estimates use it
             context.options.record_group_ratio(snapshot.group_ratio)
         estimate = order.offer.estimate(order.request, context.group_ratio)
-        return context.task_from_entry(submission.task_id, entry).model_copy(
+        cost = context.pricing.cost_of_submit(estimate, snapshot.amount_usd)
+        known = tasks.task_from_entry(
+            submission.task_id, entry, context.gateway, entry.model, cost, context.runtime.utcnow()
+        )
+        return known.model_copy(
             update={
                 "submitted_at": reply.received_at,
-                "cost": context.pricing.cost_of_submit(estimate, snapshot.amount_usd),
                 "status": snapshot.status if not snapshot.status.finished else TaskStatus.QUEUED,
                 "progress": snapshot.progress,
                 "request_id": snapshot.request_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import ipaddress
 import re
@@ -25,10 +26,12 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAX_LENGTH = 8192  # common servers refuse longer URLs (nginx: 4 buffers of 8 KiB)
 
+_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f]")
+
 
 def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     """Split an absolute URL with one of these schemes. Return `None` if the text is no such URL."""
-    if len(text) > _MAX_LENGTH or any(char.isspace() or ord(char) < 32 for char in text):
+    if len(text) > _MAX_LENGTH or _BLANK_OR_CONTROL.search(text):
         return None
     try:
         parts = urlsplit(text)
@@ -40,6 +43,7 @@ def split_url(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     return parts
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str | None) -> bool:
     """Whether the host is `localhost` or a loopback address, in any spelling of it. Names are not resolved.
 
@@ -65,12 +69,18 @@ def _origin(url: str) -> tuple[str, str, int] | None:
     parts = split_url(url, ("https", "http"))
     if parts is None or "@" in parts.netloc or "\\" in url:
         return None
-    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    scheme, host = parts.scheme.lower(), _host_of_origin(parts.hostname or "")
+    return (scheme, host, parts.port or (443 if scheme == "https" else 80)) if host.isascii() else None
+
+
+@functools.lru_cache(maxsize=256)
+def _host_of_origin(host: str) -> str:
+    """Return the one spelling of a host; one that is not ASCII has none."""
     with contextlib.suppress(ValueError):
         host = str(ipaddress.ip_address(host))
     with contextlib.suppress(UnicodeError):
         host = host if host.isascii() else host.encode("idna").decode()
-    return (scheme, host, parts.port or (443 if scheme == "https" else 80)) if host.isascii() else None
+    return host
 
 
 def same_origin(url: str, other: str) -> bool:
@@ -100,6 +110,7 @@ def gateway_address(url: str, base_url: str) -> str:
 _LOCAL_SUFFIXES = (".local", ".internal", ".localhost", ".localdomain", ".lan", ".home.arpa")
 
 
+@functools.lru_cache(maxsize=256)
 def is_local_name(host: str | None) -> bool:
     """Whether a host is this machine or one of its own network, by its spelling. Nothing is resolved.
 
