@@ -28,7 +28,7 @@ HEADERS = {
     ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # not "no-referrer", by which a form without scripts has the origin "null"
     "x-content-type-options": "nosniff",
 }
 
