@@ -152,6 +152,10 @@ class _SameAsInMemory(RuleBasedStateMachine):
     def they_tell_the_same(self) -> None:
         self.both(lambda journal: self.of_use(journal.entries()))
         self.both(lambda journal: self.of_use(journal.entries(scope="thread")))
+        for one in self.memory.entries()[-1:]:
+            self.both(lambda journal, one=one: self.of_use(journal.entries(same_request=one)))
+            same = [found.id for found in self.memory.entries(same_request=one)]
+            assert same == [found.id for found in self.memory.entries() if found.request == one.request]
         for key in "ab":
             self.both(lambda journal, key=key: journal.find(key=key))
         for task in {found.task_id for found in self.memory.entries()} - {None}:

@@ -146,22 +146,26 @@ class MemoryJournal:
         since: datetime | None = None,
         key_prefix: str | None = None,
         scope: str | None = None,
+        same_request: Entry | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
         """See `Journal.entries`."""
         with self._lock:
-            known = self._entries.with_scope(scope)
-        found = [
+            known = (
+                self._entries.with_scope(scope) if same_request is None else self._entries.with_request(same_request)
+            )
+        matching = [
             entry
             for entry in known
             if (states is None or entry.state in states)
             and (gateway is None or entry.gateway == gateway)
             and (since is None or entry.created_at > since)
+            and (scope is None or scope in entry.scopes)
             and (key_prefix is None or (entry.key or "").startswith(key_prefix))
         ]
-        found.sort(key=lambda entry: entry.created_at)
-        return (found[::-1] if newest_first else found)[:limit]
+        matching.sort(key=lambda entry: entry.created_at)
+        return (matching[::-1] if newest_first else matching)[:limit]
 
     def summarize(
         self,

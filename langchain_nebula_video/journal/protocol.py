@@ -103,6 +103,7 @@ class Journal(Protocol):
         since: datetime | None = None,
         key_prefix: str | None = None,
         scope: str | None = None,
+        same_request: Entry | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -114,6 +115,7 @@ class Journal(Protocol):
             since: Made after this moment.
             key_prefix: With a key that begins so.
             scope: With this scope.
+            same_request: With the gateway and the request of this entry, which need not be written. Found by an index.
             limit: At most so many.
             newest_first: Reverse the order.
         """

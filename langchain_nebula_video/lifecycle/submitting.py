@@ -115,7 +115,7 @@ class Submitter:
         context = self._context
         new, repeats = self._new_entry(order, None, new_holder()), self._repeats(None)
         entries: list[Entry] = await context.call_journal(
-            context.journal.entries, gateway=new.gateway, since=new.created_at - MAX_REUSE_AGE
+            context.journal.entries, same_request=new, since=new.created_at - MAX_REUSE_AGE
         )
         found = next((entry for entry in entries if entry.is_joined_by(new, repeats)), None)
         if found is None or found.task_id is None:

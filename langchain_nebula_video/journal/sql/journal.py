@@ -103,6 +103,7 @@ class SqlJournal:
         since: datetime | None = None,
         key_prefix: str | None = None,
         scope: str | None = None,
+        same_request: Entry | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Entry]:
@@ -113,6 +114,7 @@ class SqlJournal:
             since=since,
             key_prefix=key_prefix,
             scope=scope,
+            same_request=same_request,
             limit=limit,
             newest_first=newest_first,
         )

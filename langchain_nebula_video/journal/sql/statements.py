@@ -217,6 +217,7 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "since": _E.created_at > _SINCE,
     "prefix": func.substr(_E.key, 1, _LENGTH) == _PREFIX,
     "of_scope": in_scope,
+    "of_digest": _E.digest == _DIGEST,
 }
 _KINDS: dict[str, Select[Any]] = {
     "oldest": select(*_ROW).order_by(_E.created_at, _E.seq),

@@ -322,6 +322,7 @@ class Store:
         since: datetime | None,
         key_prefix: str | None,
         scope: str | None,
+        same_request: Entry | None,
         limit: int | None,
         newest_first: bool,
     ) -> list[Entry]:
@@ -332,6 +333,7 @@ class Store:
             "prefix": key_prefix,
             "length": None if key_prefix is None else len(key_prefix),
             "of_scope": None if scope is None else index_text(scope),
+            "of_digest": None if same_request is None else to_row(same_request)["digest"],
             "most": limit,
         }
         statement, values = sql.filter_entries("newest" if newest_first else "oldest", states, filters)

@@ -412,6 +412,7 @@ def test_a_newer_schema_is_left_alone(url: str, journal: SqlJournal) -> None:
         ("sum_spent since scope", "INDEX sqlite_autoindex_nebula_scopes_1"),
         ("filter_entries summary", "COVERING INDEX nebula_entries_states"),
         ("filter_entries newest", "INDEX nebula_entries_spent"),
+        ("filter_entries oldest since of_digest", "INDEX nebula_entries_request (digest=? AND created_at>?)"),
         ("DELETE_SCOPES", "INDEX nebula_scopes_entry"), ("FIND", "COVERING INDEX nebula_scopes_entry"),
         ("FIND_BY_TASK", "INDEX nebula_entries_task"),
         ("FIND_REPEATED", "INDEX nebula_entries_request (digest=? AND created_at>?)"),
@@ -429,7 +430,7 @@ def test_no_statement_reads_all_rows(journal: SqlJournal, statement: str, index:
         if name == "sum_spent":
             made, _ = totals.sum_spent(1 if "since" in given else None, "run" if "scope" in given else None)
         elif name == "filter_entries":
-            made, _ = statements.filter_entries(given[0], None, {"most": 5})
+            made, _ = statements.filter_entries(given[0], None, dict.fromkeys(given[1:] or ["most"], 5))
         else:
             made = getattr(statements, name)
         compiled = made.compile(dialect=connection.dialect)
