@@ -1,4 +1,4 @@
-"""What runs in the background of many calls: one task for an event loop, one thread for a process.
+"""What runs in the background of many calls: one timer for an event loop, one thread for a process.
 
 A task or a thread for each call would wake up four times a second for each of them.
 """
@@ -42,7 +42,9 @@ class _AsyncKept:
 
 
 class AsyncKeeper:
-    """Runs the actions of `Runtime.keep_alive` on one event loop, in one task.
+    """Runs the actions of `Runtime.keep_alive` on one event loop: a timer looks at them, and a task runs what is due.
+
+    Most calls end before the timer does, and then there never is a task.
 
     Args:
         utcnow: The wall clock. It goes on while the machine sleeps, so what is due then runs at once afterwards.
@@ -51,6 +53,7 @@ class AsyncKeeper:
     def __init__(self, utcnow: Callable[[], datetime]) -> None:
         self._utcnow = utcnow
         self._kept: dict[_AsyncKept, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -62,35 +65,45 @@ class AsyncKeeper:
         """See `Runtime.keep_alive`."""
         kept = _AsyncKept(action)
         self._kept[kept] = None
-        if self._task is None or self._task.done():  # done: somebody has cancelled all tasks of the loop
-            # Without the context of the call that happens to be the first one.
-            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+        if self._timer is None:
+            self._look_later()
         try:
             yield kept
         finally:
-            await run_to_completion(self._end(kept))
+            kept.ended = True
+            del self._kept[kept]
+            if not self._kept and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if kept.lock.locked():
+                await run_to_completion(self._finish(kept))
 
-    async def _end(self, kept: _AsyncKept) -> None:
-        """Wait for a run under way, and let there be no other one."""
-        kept.ended = True
-        del self._kept[kept]
+    async def _finish(self, kept: _AsyncKept) -> None:
+        """Wait for a run under way."""
         async with kept.lock:
             pass
-        if not self._kept and (task := self._task) is not None:
-            self._task = None
-            task.cancel()
-            await asyncio.wait([task])
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_ALIVE_PAUSE)
-            now = self._utcnow()
-            for kept in [kept for kept in self._kept if kept.due is None or kept.due <= now]:
-                if kept.lock.locked():  # paused, maybe for minutes: the others must not wait
-                    continue
+    def _look_later(self) -> None:
+        # Without the context of the call that happens to be the first one.
+        loop, context = asyncio.get_running_loop(), contextvars.Context()
+        self._timer = loop.call_later(KEEP_ALIVE_PAUSE, self._look, context=context)
+
+    def _look(self) -> None:
+        self._look_later()
+        due = [kept for kept in self._kept if self._is_due(kept)]
+        # Done: also if somebody has cancelled all tasks of the loop.
+        if due and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._run(due))
+
+    def _is_due(self, kept: _AsyncKept) -> bool:
+        """Whether to run its action. A paused one may be so for minutes: the others must not wait."""
+        return not (kept.ended or kept.lock.locked()) and (kept.due is None or kept.due <= self._utcnow())
+
+    async def _run(self, due: list[_AsyncKept]) -> None:
+        for kept in due:
+            if self._is_due(kept):
                 async with kept.lock:
-                    if not kept.ended:
-                        kept.due = await self._run_once(kept)
+                    kept.due = await self._run_once(kept)
 
     async def _run_once(self, kept: _AsyncKept) -> datetime | None:
         try:

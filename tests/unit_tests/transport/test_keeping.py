@@ -57,18 +57,44 @@ def test_while_one_thread_sends_its_post_the_leases_of_the_others_are_kept() -> 
 
 
 async def test_leases_are_kept_after_somebody_has_cancelled_all_tasks_of_the_loop() -> None:
-    keeper, kept = AsyncKeeper(now), asyncio.Event()
+    keeper, kept, begun = AsyncKeeper(now), asyncio.Event(), asyncio.Event()
+
+    async def renew_slowly() -> None:
+        if not begun.is_set():
+            begun.set()
+            await asyncio.sleep(3600)
 
     async def renew() -> None:
         kept.set()
 
-    async with keeper.keep(nothing, at_once):
+    async with keeper.keep(renew_slowly, at_once):
+        await asyncio.wait_for(begun.wait(), 5)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.wait(others)
         async with keeper.keep(renew, at_once):
             await asyncio.wait_for(kept.wait(), 5)
+
+
+async def test_a_call_that_ends_soon_makes_no_task_and_one_that_ends_in_a_renewal_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keeper, begun, done = AsyncKeeper(now), asyncio.Event(), asyncio.Event()
+
+    async def renew() -> None:
+        begun.set()
+        await asyncio.sleep(0.01)
+        done.set()
+
+    async with keeper.keep(renew, at_once):
+        await asyncio.wait_for(begun.wait(), 5)
+    assert done.is_set()
+    monkeypatch.setattr(keeping, "KEEP_ALIVE_PAUSE", 60)
+    before = asyncio.all_tasks()
+    async with keeper.keep(renew, at_once):
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= before
 
 
 def test_an_alarm_that_fails_or_finds_no_room_for_its_thread_does_not_stop_the_next_ones(
