@@ -25,6 +25,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "generate.generate",
         "Make a video of an image, wait for it, and save it.",
     ),
+    "batch": (
+        "batch.command.batch",
+        "Make many videos: of a folder, a glob, or a table of images and prompts. A second run pays for no row again.",
+    ),
     "quote": (
         "quote.quote",
         "Show what a video would cost. Needs no network and no key.",
@@ -89,7 +93,7 @@ class _Loader(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         found = super().__getitem__(name)
         if found is None:
-            module, _, function = _COMMANDS[name][0].partition(".")
+            module, _, function = _COMMANDS[name][0].rpartition(".")
             command = getattr(import_module(f"langchain_nebula_video.cli.{module}"), function)
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
             single.command(name)(command)

@@ -7,14 +7,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.journal import CommandJournal
-from langchain_nebula_video.client import NebulaVideoClient
+from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.saving.secrets import redact
 
 __all__ = ["ClientFactory", "price_table"]
@@ -59,6 +60,13 @@ class ClientFactory:
         Raises:
             InvalidRequestError: there is no key or no address, or an option is not valid.
         """
+        return NebulaVideoClient(**self._client_options())
+
+    def async_client(self) -> AsyncNebulaVideoClient:
+        """Return the async client; see `client`."""
+        return AsyncNebulaVideoClient(**self._client_options())
+
+    def _client_options(self) -> ClientOptions:
         target, row = self.target, find_gateway(self.target.gateway)
         if "api_key" not in self.settings and not os.environ.get(row.key_variable):
             raise InvalidRequestError(
@@ -70,21 +78,20 @@ class ClientFactory:
                 f"The gateway {row.name} has no address of its own: every deployment has another.",
                 hint=f"Set it with export {row.url_variable}=…, or with --base-url.",
             )
-        return NebulaVideoClient(
-            gateway=target.gateway,
-            model=target.model,
-            base_url=target.base_url,
-            allow_http=target.allow_http,
-            prices=price_table(target, self.payment.price),
-            group_ratio=self.payment.group_ratio,
-            save_to=self.out,
-            journal=self.journal,
-            **{
-                "download_hosts": self.download_hosts or (),
-                **self.settings,
-                "image_store": self.settings.get("image_store") or os.environ.get(opt.STORE_VARIABLE) or None,
-            },
-        )
+        options: dict[str, Any] = {
+            "gateway": target.gateway,
+            "model": target.model,
+            "base_url": target.base_url,
+            "allow_http": target.allow_http,
+            "prices": price_table(target, self.payment.price),
+            "group_ratio": self.payment.group_ratio,
+            "save_to": self.out,
+            "journal": self.journal,
+            "download_hosts": self.download_hosts or (),
+            **self.settings,
+            "image_store": self.settings.get("image_store") or os.environ.get(opt.STORE_VARIABLE) or None,
+        }
+        return cast("ClientOptions", options)
 
     def target_words(self) -> list[str]:
         """Return the options of the command line that name the gateway and the model."""

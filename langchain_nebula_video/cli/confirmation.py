@@ -6,15 +6,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.cli.output import format_cost
-from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError
+from langchain_nebula_video.errors import BudgetExceededError, InvalidRequestError, printable
+from langchain_nebula_video.media.urls import is_loopback
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
+    from langchain_nebula_video.catalog.gateways import Gateway
     from langchain_nebula_video.cli import options as opt
     from langchain_nebula_video.cli.output import Output
     from langchain_nebula_video.lifecycle.orders import Order
 
-__all__ = ["ask", "confirm_price"]
+__all__ = ["ask", "confirm_price", "describe_place"]
 
 
 def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> bool:
@@ -44,6 +46,11 @@ def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> 
     if payment.yes:
         return True
     return ask(output, f"Pay for it{'' if known else ', whatever it costs'}?", "this costs money", "to pay")
+
+
+def describe_place(gateway: Gateway, host: str) -> str:
+    """Return where money goes: the gateway and its host. On this machine it is an emulator or one's own."""
+    return f"{gateway.title} ({printable(host)}{', this machine' if is_loopback(host) else ''})"
 
 
 def ask(output: Output, question: str, why: str, purpose: str) -> bool:

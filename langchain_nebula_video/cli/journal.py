@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from langchain_nebula_video.journal import Entry, EntryState, Journal, Repeats, 
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal import Budget
+    from langchain_nebula_video.journal.budget import Ceiling
 
 __all__ = ["VARIABLE", "CommandJournal", "interrupt_error", "journal_url"]
 
@@ -65,9 +67,16 @@ class CommandJournal:
         self._journal: Journal | None = None
         self._own: Entry | None = None
 
-    def reserve(self, entry: Entry, budget: Budget | None, *, repeats: Repeats | None = None) -> Entry:
+    def reserve(
+        self,
+        entry: Entry,
+        budget: Budget | None,
+        *,
+        repeats: Repeats | None = None,
+        ceilings: Sequence[Ceiling] = (),
+    ) -> Entry:
         """See `Journal.reserve`."""
-        owner = self.journal.reserve(entry, budget, repeats=repeats)
+        owner = self.journal.reserve(entry, budget, repeats=repeats, ceilings=ceilings)
         self._own = owner
         return owner
 

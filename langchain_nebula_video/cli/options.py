@@ -27,6 +27,8 @@ __all__ = [
     "GatewayName",
     "GatewayOptions",
     "GroupRatio",
+    "ImageStore",
+    "LookOptions",
     "ModelName",
     "Out",
     "PaymentOptions",
@@ -36,8 +38,10 @@ __all__ = [
     "Resolution",
     "TaskId",
     "Timeout",
+    "Yes",
     "flatten_groups",
     "option_name",
+    "parse_budget",
 ]
 
 
@@ -47,7 +51,8 @@ DEFAULT_OUT = "."
 NO_IMAGE = "none"
 
 
-def _budget(text: str) -> Budget:
+def parse_budget(text: str) -> Budget:
+    """Return an amount of dollars as a budget."""
     try:
         return Budget(text.removeprefix("$"))
     except ValueError as error:
@@ -177,7 +182,7 @@ _Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives a
 _Watermark = Annotated[bool, typer.Option("--watermark", help="Let the vendor add its watermark.")]
 _MaxCost = Annotated[
     Budget | None,
-    typer.Option("--max-cost", parser=_budget, metavar="USD", help="Send nothing if the estimate is higher."),
+    typer.Option("--max-cost", parser=parse_budget, metavar="USD", help="Send nothing if the estimate is higher."),
 ]
 AllowHttp = Annotated[
     bool,
@@ -189,15 +194,13 @@ AllowHttp = Annotated[
 _BaseUrl = Annotated[
     str | None, typer.Option("--base-url", help="The gateway's base URL. It wins over the variable and the default.")
 ]
-_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Pay without being asked.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestOptions:
-    """What the video should show: the fields of a `VideoRequest`, under the same names."""
+class LookOptions:
+    """What the video should show, besides the first frame and the prompt: fields of a `VideoRequest`."""
 
-    image: _Image
-    prompt: _Prompt = ""
     duration: Duration = None
     resolution: Resolution = None
     last_image: _LastImage = None
@@ -213,13 +216,24 @@ class RequestOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Arguments:
+    image: _Image
+    prompt: _Prompt = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOptions(LookOptions, _Arguments):
+    """What the video should show: the fields of a `VideoRequest`, under the same names."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaymentOptions:
     """Prices, and what may be paid."""
 
     max_cost: _MaxCost = None
     price: Price = None
     group_ratio: GroupRatio = None
-    yes: _Yes = False
+    yes: Yes = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,18 @@ from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.errors import Money, NebulaVideoError, TaskNotFoundError, printable
 from langchain_nebula_video.schema import Cost, Task, Video, dollars, money
 
-__all__ = ["JOINED", "NEEDS_KEY", "Output", "as_dict", "describe_cost", "format_cost", "print_video", "sanitize"]
+__all__ = [
+    "JOINED",
+    "NEEDS_KEY",
+    "Output",
+    "as_dict",
+    "count_of",
+    "describe_cost",
+    "format_cost",
+    "print_video",
+    "sanitize",
+    "total_cost",
+]
 
 _CENT = Decimal("0.01")
 _RESUMABLE = frozenset({Money.RUNNING, Money.MAYBE, Money.SPENT})
@@ -43,6 +54,29 @@ def format_cost(cost: Cost) -> str:
 def describe_cost(cost: Cost) -> str:
     """Format a cost, and say whether it is a bill or an estimate."""
     return "unknown" if cost.usd is None else f"{format_cost(cost)} {cost.basis}"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural if need be."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def total_cost(costs: Sequence[Cost]) -> str:
+    """Format the sum of estimates in the gateway's currency. What has no known price is told apart."""
+    known = [cost for cost in costs if cost.usd is not None and cost.cny is not None]
+    unknown = len(costs) - len(known)
+    if unknown and not known:
+        return "a price that is not known here"
+    total = Cost(
+        usd=sum((cost.usd or Decimal(0) for cost in known), Decimal(0)),
+        cny=sum((cost.cny or Decimal(0) for cost in known), Decimal(0)),
+        currency=known[0].currency if known else "USD",
+        price_per_second=None,
+        seconds=None,
+        group_ratio=Decimal(1),
+        basis="estimated",
+    )
+    return format_cost(total) + (f", and {unknown} whose price is not known here" if unknown else "")
 
 
 class Output:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.cli.output import Output
     from langchain_nebula_video.schema import VideoProgress
 
-__all__ = ["TaskProgressBar"]
+__all__ = ["TaskProgressBar", "format_clock"]
 
 _MAX_ESTIMATE = 0.99
 """Only the gateway's answer fills the bar."""
@@ -77,10 +77,10 @@ class TaskProgressBar:
     def _format_times(self) -> str:
         elapsed, expected = self._elapsed(), self._expected
         if expected is None:
-            return _format_clock(elapsed)
+            return format_clock(elapsed)
         if elapsed > expected:
-            return f"{_format_clock(elapsed)}, longer than the usual {_format_clock(expected)}"
-        return f"{_format_clock(elapsed)}, usually within {_format_clock(expected)}"
+            return f"{format_clock(elapsed)}, longer than the usual {format_clock(expected)}"
+        return f"{format_clock(elapsed)}, usually within {format_clock(expected)}"
 
     def _status_line(self) -> str:
         return f"{self._status}: {self._format_times()}" + (f", task {printable(self.task_id)}" if self.task_id else "")
@@ -101,6 +101,7 @@ class TaskProgressBar:
         return row
 
 
-def _format_clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
+    """Format seconds as minutes and seconds, from an hour on with hours."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
