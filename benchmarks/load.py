@@ -2,8 +2,8 @@
 
 `python benchmarks/load.py waiting --tasks 120` makes videos that take 81 s in the median, with this package, with its
 extra `fast`, with httpx2, and with Alibaba's `AioVideoSynthesis`. All wait at the same time for the same finishing
-times, each in a process of its own at a server of its own. `many --tasks 10000` submits them all in one process, and
-`burst` looks at 1,000 tasks at once. Only ratios mean something: a busy machine needs more CPU for the same work.
+times, each in a process of its own at a server of its own. `burst` looks at 1,000 tasks at once. Only ratios mean
+something: a busy machine needs more CPU for the same work. `many.py` measures thousands of videos in one process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ NAMES = {
     "httpx": "ours",
     "fast": "ours, with fast (aiohttp)",
     "httpx2": "ours, with a client of httpx2",
-    "loop": "the event loop alone",
 }
 
 
@@ -56,25 +55,6 @@ class Server:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
-
-
-class Beat:
-    """The most CPU seconds that the loop's thread spent between two turns of the loop.
-
-    Args:
-        pause: Seconds between two looks at it, which cost CPU themselves.
-    """
-
-    def __init__(self, pause: float) -> None:
-        self.most = 0.0
-        self._pause = pause
-        self._last = time.thread_time()
-        self._tick()
-
-    def _tick(self) -> None:
-        now = time.thread_time()
-        self.most, self._last = max(self.most, now - self._last), now
-        asyncio.get_running_loop().call_later(self._pause, self._tick)
 
 
 def our_client(kind: str, url: str) -> Any:
@@ -109,16 +89,8 @@ def contender(kind: str, url: str) -> tuple[Any, Generate, Callable[[str], Await
             lambda number: AioVideoSynthesis.call(model=model, prompt=f"video {number}", img_url=IMAGE, api_key=KEY),
             lambda task: AioVideoSynthesis.fetch(task, api_key=KEY),
         )
-    if kind == "loop":
-        return None, lambda _: asyncio.sleep(60), lambda _: asyncio.sleep(0)
     client = our_client(kind, url)
     return client, lambda number: client.generate(prompt=f"video {number}", image=IMAGE), client.fetch
-
-
-def memory() -> float:
-    """Return the resident memory in kB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1024
 
 
 async def measure(kind: str, url: str, part: str, tasks: int) -> dict[str, Any]:
@@ -126,26 +98,16 @@ async def measure(kind: str, url: str, part: str, tasks: int) -> dict[str, Any]:
     client, generate, look = contender(kind, url)
     if client is not None:
         await client.__aenter__()
-    if kind != "loop":
-        first = await _submit_one(kind, client)
-        await look(first)
-    before, cpu, wall, beat = memory(), time.process_time(), time.monotonic(), Beat(1.0 if part == "waiting" else 0.01)
+    first = await _submit_one(kind, client)
+    await look(first)
+    cpu, wall = time.process_time(), time.monotonic()
     found: dict[str, Any] = {}
     if part == "burst":
         await asyncio.gather(*(look(first) for _ in range(tasks)))
     else:
-        waiting = asyncio.gather(*(generate(number) for number in range(tasks)), return_exceptions=True)
-        while kind != "loop" and (await asyncio.to_thread(_count, url)) <= tasks and not waiting.done():  # noqa: ASYNC110 the server counts
-            await asyncio.sleep(0.25)
-        if kind == "loop":
-            await asyncio.sleep(1)
-        found |= {"submit_cpu": time.process_time() - cpu, "memory": (memory() - before) / tasks}
-        if kind == "loop":
-            waiting.cancel()
-        else:
-            results = await waiting
-            found["failed"] = [repr(each)[:200] for each in results if isinstance(each, BaseException)]
-    return found | {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall, "block": beat.most}
+        results = await asyncio.gather(*(generate(number) for number in range(tasks)), return_exceptions=True)
+        found["failed"] = [repr(each)[:200] for each in results if isinstance(each, BaseException)]
+    return found | {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall}
 
 
 async def _submit_one(kind: str, client: Any) -> str:
@@ -158,11 +120,6 @@ async def _submit_one(kind: str, client: Any) -> str:
         return str(answer.output.task_id)
     task = await client.submit(prompt="first", image=IMAGE)
     return str(task.task_id)
-
-
-def _count(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/stats") as answer:
-        return int(json.load(answer)["tasks"])
 
 
 def run(kinds: list[str], part: str, tasks: int, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -197,20 +154,6 @@ def print_waiting(found: dict[str, dict[str, Any]], tasks: int) -> None:
         )
 
 
-def print_many(found: dict[str, dict[str, Any]], few: dict[str, dict[str, Any]], tasks: int) -> None:
-    """Print what many tasks in one process cost, against few."""
-    loop = found.pop("loop")
-    print(
-        f"\n{f'{tasks} in one process':34}{'CPU ms':>8}{'submit':>8}{'at 400':>8}{'ratio':>7}{'block ms':>10}{'kB':>7}"
-    )
-    for kind, row in found.items():
-        submit, base = 1000 * row["submit_cpu"] / tasks, 1000 * few[kind]["submit_cpu"] / 400
-        print(
-            f"{NAMES[kind]:34}{1000 * row['cpu'] / tasks:8.1f}{submit:8.2f}{base:8.2f}{submit / base:7.2f}"
-            f"{1000 * row['block']:10.0f}{row['memory'] - loop['memory']:7.1f}   failed: {len(row['failed'])}"
-        )
-
-
 def print_burst(found: dict[str, dict[str, Any]], tasks: int) -> None:
     """Print how long so many looks at once take."""
     base = found["dashscope"]
@@ -223,7 +166,7 @@ def print_burst(found: dict[str, dict[str, Any]], tasks: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["waiting", "many", "burst"])
+    parser.add_argument("part", choices=["waiting", "burst"])
     parser.add_argument("--tasks", type=int, default=120)
     parser.add_argument("--median", type=float, default=81.0, help="seconds of a video")
     parser.add_argument("--spread", type=float, default=0.25, help="standard deviation of the logarithm")
@@ -240,12 +183,8 @@ def main() -> None:
     kinds, tasks = options.kinds.split(","), options.tasks
     if options.part == "waiting":
         print_waiting(run(kinds, "waiting", tasks, options), tasks)
-    elif options.part == "burst":
-        print_burst({kind: run([kind], "burst", tasks, options)[kind] for kind in kinds}, tasks)
     else:
-        ours = [kind for kind in kinds if kind != "dashscope"]
-        few = {kind: run([kind], "many", 400, options)[kind] for kind in ours}
-        print_many({kind: run([kind], "many", tasks, options)[kind] for kind in [*ours, "loop"]}, few, tasks)
+        print_burst({kind: run([kind], "burst", tasks, options)[kind] for kind in kinds}, tasks)
 
 
 if __name__ == "__main__":
