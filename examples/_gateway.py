@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -31,15 +32,32 @@ def picture(data: bytes) -> ImageContentBlock:
 
 
 @contextmanager
-def gateway(speed: float = 500) -> Iterator[dict[str, Any]]:
-    """Options for a client, a tool or a runnable: the real gateway if `NEBULA_API_KEY` is set, else the emulator."""
-    if os.environ.get("NEBULA_API_KEY"):
-        print("Gateway: the real one. This costs money.")
+def gateway(speed: float = 500, *, most_usd: str = "0.40") -> Iterator[dict[str, Any]]:
+    """Options for a client, a tool or a runnable: the emulator, or with `--live` the real gateway.
+
+    Args:
+        speed: How many times faster than the real gateway the emulator is.
+        most_usd: What the example spends at most, for the question before real money is spent.
+    """
+    if "--live" in sys.argv[1:]:
+        ask_to_pay(most_usd)
         yield {}
         return
     with Emulator(speed=speed) as emulator:
-        print("Gateway: the emulator. Set NEBULA_API_KEY for the real one.")
+        print("Gateway: the emulator. Add --live for the real one, which costs money.")
         yield {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.1}
+
+
+def ask_to_pay(most_usd: str) -> None:
+    """End the program unless a person agrees to spend real money."""
+    where = os.environ.get("NEBULA_BASE_URL", "its own address")
+    print(f"Gateway: Nebula at {where}. This spends up to ${most_usd} of real money.")
+    try:
+        agreed = input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:  # nobody is there to ask
+        agreed = False
+    if not agreed:
+        sys.exit("Nothing was sent and nothing was spent.")
 
 
 @contextmanager

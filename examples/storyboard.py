@@ -44,7 +44,7 @@ def storyboard(client: NebulaVideoClient) -> Any:
 
 
 if __name__ == "__main__":
-    with gateway() as options:
+    with gateway(most_usd="1.50") as options:
         client = NebulaVideoClient(budget="1.50", **options)
         scenes = [{"prompt": f"The cat, {shot}", "image": PHOTOGRAPH, "resolution": "480p"} for shot in SHOTS]
         film = storyboard(client).invoke({"scenes": scenes}, {"max_concurrency": 4})

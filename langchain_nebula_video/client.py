@@ -238,6 +238,26 @@ class NebulaVideoClient:
         """
         return run_sync(self._lifecycle.drain(grace))
 
+    def budget_left(self) -> Decimal | None:
+        """Return what the budget still allows, in US dollars, never less than 0; `None`: there is no budget.
+
+        Nothing is sent. Videos under way count with their estimated cost. Other clients of the journal count too.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return run_sync(self._lifecycle.budget_left())
+
+    def spent(self) -> Decimal:
+        """Return what counts against the budget, in US dollars: within its window, if it has one. Nothing is sent.
+
+        Without a budget, it is everything that the journal holds.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return run_sync(self._lifecycle.spent())
+
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
         """Return what a video will cost with this client's model and gateway. Nothing is sent."""
         video_request = build_request(request, fields)
@@ -345,6 +365,14 @@ class AsyncNebulaVideoClient:
     async def drain(self, grace: float = 30.0) -> bool:
         """See `NebulaVideoClient.drain`."""
         return await self._lifecycle.drain(grace)
+
+    async def budget_left(self) -> Decimal | None:
+        """See `NebulaVideoClient.budget_left`."""
+        return await self._lifecycle.budget_left()
+
+    async def spent(self) -> Decimal:
+        """See `NebulaVideoClient.spent`."""
+        return await self._lifecycle.spent()
 
     def quote(self, request: VideoRequest | Mapping[str, Any] | None = None, **fields: Unpack[RequestFields]) -> Cost:
         """See `NebulaVideoClient.quote`."""

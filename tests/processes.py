@@ -94,9 +94,9 @@ def run_command(arguments: list[str], **how: Any) -> subprocess.CompletedProcess
     return fork(_command, arguments, **how)
 
 
-def run_script(path: Path, **how: Any) -> subprocess.CompletedProcess[bytes]:
+def run_script(path: Path, *arguments: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a Python file as a program; see `fork`."""
-    return fork(_script, path, **how)
+    return fork(_script, path, *arguments, **how)
 
 
 def _child(streams: Path, cwd: Path, env: dict[str, str], target: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -122,7 +122,7 @@ def _command(arguments: list[str]) -> None:
     main()
 
 
-def _script(path: Path) -> None:
-    sys.argv = [str(path)]
+def _script(path: Path, *arguments: str) -> None:
+    sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     runpy.run_path(str(path), run_name="__main__")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,13 +20,9 @@ WRONG: Call = {**VIDEO, "duration": 7}
 
 @contextmanager
 def gateway(speed: float = 500) -> Iterator[dict[str, Any]]:
-    """Options for a tool: the real gateway if `NEBULA_API_KEY` is set, else the emulator."""
-    if os.environ.get("NEBULA_API_KEY"):
-        print("Gateway: the real one. This costs money.")
-        yield {}
-        return
+    """Options for a tool on the emulator. For the real gateway, set `NEBULA_API_KEY` and pass none of them."""
     with Emulator(speed=speed) as emulator:
-        print("Gateway: the emulator. Set NEBULA_API_KEY for the real one.")
+        print("Gateway: the emulator.")
         yield {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 0.1}
 
 

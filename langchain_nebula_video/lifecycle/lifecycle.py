@@ -234,11 +234,14 @@ class Lifecycle:
     async def budget_left(self) -> Decimal | None:
         """Return what the budget still holds, in US dollars; `None`: there is no budget."""
         budget = self.options.budget
-        if budget is None:
-            return None
-        since = None if budget.per is None else self.runtime.utcnow() - budget.per
+        return None if budget is None else max(budget.usd - await self.spent(), Decimal(0))
+
+    async def spent(self) -> Decimal:
+        """Return what counts against the budget in the journal, in US dollars; without a budget: all of it."""
+        budget = self.options.budget
+        since = None if budget is None or budget.per is None else self.runtime.utcnow() - budget.per
         spent: Decimal = await self._context.call_journal(self._context.journal.spent, since)
-        return max(budget.usd - spent, Decimal(0))
+        return spent
 
     def _on_wait(self, order: Order, on_progress: OnProgress) -> Callable[[], Awaitable[None]]:
         """Return what reports that a submit waits for a place."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from langchain_nebula_video.emulator import Emulator
 from tests.gateways import played_from
 from tests.processes import fork, run_script
 
@@ -82,3 +83,16 @@ def test_an_example_shows_the_same_where_nebula_does_as_its_code(name: str, tmp_
     shown, documented = (text.replace(" (estimated)", "") for text in (ended.stdout.decode(), TELLING[name]))
     assert documented in shown
     assert all("rewritten" in line for line in told.splitlines()), told
+
+
+def test_an_example_spends_real_money_only_if_asked_to_and_after_a_question(tmp_path: Path) -> None:
+    with Emulator(speed=500) as account:  # it stands for the real gateway
+        real = {**offline(), "NEBULA_API_KEY": account.api_key, "NEBULA_BASE_URL": account.url}
+        ended = run_script(EXAMPLES / "storyboard.py", cwd=tmp_path, env=real)
+        assert b"8 of 10 made" in ended.stdout
+        assert not account.requests
+
+        ended = run_script(EXAMPLES / "storyboard.py", "--live", cwd=tmp_path, env=real)
+        assert f"Gateway: Nebula at {account.url}. This spends up to $1.50 of real money." in ended.stdout.decode()
+        assert ended.stderr == b"Nothing was sent and nothing was spent.\n"
+        assert not account.requests
