@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import httpx
 import pytest
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -345,6 +346,33 @@ def test_the_emulator_serves_another_process_until_ctrl_c(tmp_path: Path, cat: s
     for row in GATEWAYS.values():
         assert f"# --gateway {row.name}: {row.title}" in err.decode()
     assert f"Ended. {len(GATEWAYS)} tasks, $".encode() in err
+
+
+@pytest.mark.parametrize("missing", ["nothing", "jinja2", "python_multipart"])
+def test_the_emulator_has_a_console_unless_its_extra_is_missing(missing: str, tmp_path: Path) -> None:
+    """The line on stderr and the page at the root say the same."""
+    code = f"import sys; sys.modules[{missing!r}] = None; sys.argv[1:] = ['emulator', '--port', '0']; "
+    code += "from langchain_nebula_video.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(None),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip().partition("=")[2]
+            root = httpx.get(url, timeout=LONGEST).text
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=LONGEST)
+    if missing == "nothing":
+        assert f"Look at it in a browser: {url}/" in err.decode()
+        assert "<title>Nebula emulator</title>" in root
+    else:
+        assert f'pip install "langchain-nebula-video[web]" ({missing} is missing)' in err.decode()
+        assert 'pip install "langchain-nebula-video[emulator,web]"' in root
 
 
 def test_a_taken_port_is_told(emulator: Emulator, tmp_path: Path) -> None:

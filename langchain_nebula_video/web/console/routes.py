@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import python_multipart  # noqa: F401 - Starlette needs it when a form arrives; a missing one is told now
 from PIL import Image
@@ -71,16 +71,17 @@ class _Console:
         )
 
     async def page(self, _: Request) -> Response:
-        return self._render("console.html")
+        return await self._render("console.html")
 
     async def live(self, _: Request) -> Response:
-        return self._render("live.html")
+        return await self._render("live.html")
 
     async def thumbnail(self, request: Request) -> Response:
-        picture = self._emulator.picture_of(request.path_params["task_id"])
-        if picture is None:
+        # In a thread, because it draws, and clients wait for the emulator meanwhile. The same is true of the page.
+        small = await asyncio.to_thread(self._small_picture_of, request.path_params["task_id"])
+        if small is None:
             return Response(status_code=404)
-        return Response(await asyncio.to_thread(_small, picture), media_type="image/jpeg", headers=_CACHED)
+        return Response(small, media_type="image/jpeg", headers=_CACHED)
 
     async def video(self, request: Request) -> Response:
         video = await self._emulator.video_of(request.path_params["task_id"])
@@ -101,13 +102,20 @@ class _Console:
                     message = Message(f"Nothing was changed: {error}", good=False)
             # Without scripts the browser shows the whole page anew.
             template = "live.html" if "hx-request" in request.headers else "console.html"
-            return self._render(template, message=message)
+            return await self._render(template, message)
 
         return endpoint
 
-    def _render(self, template: str, **more: Any) -> Response:
-        values = {"message": None, **view_of(self._emulator), **more, "console": PREFIX, "look": f"{PREFIX}/look"}
-        return HTMLResponse(self._templates.get_template(template).render(values), headers=_LIVE)
+    async def _render(self, template: str, message: Message | None = None) -> Response:
+        return HTMLResponse(await asyncio.to_thread(self._html, template, message), headers=_LIVE)
+
+    def _html(self, template: str, message: Message | None) -> str:
+        where = {"console": PREFIX, "look": f"{PREFIX}/look"}
+        return self._templates.get_template(template).render(view_of(self._emulator), message=message, **where)
+
+    def _small_picture_of(self, task_id: str) -> bytes | None:
+        picture = self._emulator.picture_of(task_id)
+        return None if picture is None else _small(picture)
 
 
 def _page_refusal(scope: Scope) -> str | None:

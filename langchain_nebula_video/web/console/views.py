@@ -87,13 +87,13 @@ def view_of(emulator: Emulator) -> dict[str, Any]:
 
 def _task_view(task: TaskRecord, now: float, without_keys: Callable[[str], str]) -> TaskView:
     ended = task.status not in _UNDER_WAY
-    taken = seconds(task.finished_at - task.accepted_at)
-    share = (now - task.accepted_at) / max(task.finished_at - task.accepted_at, 1e-9)
+    length = task.finished_at - task.accepted_at
+    share = (now - task.accepted_at) / max(length, 1e-9)
     return TaskView(
         record=task,
         word=_WORDS[task.status],
         percent=None if ended else max(0, min(99, int(100 * share))),
-        timing=f"took {taken}" if ended else f"{seconds(task.finished_at - now)} left of {taken}",
+        timing=f"took {seconds(length)}" if ended else f"{seconds(task.finished_at - now)} left",
         prompt=_prompt_of(task.request),
         request=_as_json(task.request, without_keys),
         forwarded=None if task.forwarded is None else _as_json(task.forwarded, without_keys),
