@@ -16,6 +16,7 @@ from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.lifecycle.experience import JOURNAL_ROWS, Times
+from langchain_nebula_video.lifecycle.last_answer import LastAnswer
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
@@ -65,6 +66,7 @@ class Context:
         stall: float | None = None,
         window: SendWindow | None = None,
         pace: Pace | None = None,
+        last: LastAnswer | None = None,
     ) -> Reply:
         """Send a request once and return its answer.
 
@@ -75,6 +77,7 @@ class Context:
             stall: The most seconds between two pieces of the answer.
             window: Until when the first byte of a paid request may leave.
             pace: What learns from the answer how fast such requests may leave.
+            last: The answer to the same request before. The same one again is no refusal either.
 
         Raises:
             RequestError: no answer came, or it is a refusal.
@@ -84,14 +87,15 @@ class Context:
             wire, timeout=timeout, stall=None if stall is None else min(stall, timeout), window=window
         )
         try:
-            answer = self.raise_for_refusal(reply, paid=wire.paid)
+            if last is None or not last.compare(reply):
+                self.raise_for_refusal(reply, paid=wire.paid)
         except RateLimitError as error:
             if pace is not None:
                 pace.refuse(self.runtime.now(), error.retry_after)
             raise
         if pace is not None:
             pace.accept(self.runtime.now())
-        return answer
+        return reply
 
     async def wait_for_turn(
         self, pace: Pace, deadline: float, on_wait: OnWait | None = None, *, patience: float = math.inf

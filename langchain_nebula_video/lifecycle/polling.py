@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from functools import partial
 
 from langchain_nebula_video.errors import RequestError, TaskError, printable
@@ -10,6 +11,7 @@ from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.arguments import check_task_id
 from langchain_nebula_video.lifecycle.context import Context
+from langchain_nebula_video.lifecycle.last_answer import LastAnswer
 from langchain_nebula_video.lifecycle.lease import Lease
 from langchain_nebula_video.lifecycle.look_faults import REFUSED_STATUSES, LookFaults
 from langchain_nebula_video.lifecycle.progress import BEAT_SECONDS, ProgressReporter
@@ -48,6 +50,17 @@ def _evidence_of_absence(failure: RequestError) -> int:
     if is_unknown_task(failure):
         return 2 if failure.code else 3
     return 4
+
+
+def _has_moved(before: Task, snapshot: TaskSnapshot) -> bool:
+    """Whether the gateway's row of a task has changed since it was seen before."""
+    return snapshot.status is not before.status or snapshot.raw != before.raw
+
+
+def _seconds_told(snapshot: TaskSnapshot, task: Task) -> float | None:
+    """Return after how many seconds a task ended, if the gateway says so."""
+    told = snapshot.finished_at
+    return None if told is None else (told - task.submitted_at).total_seconds()
 
 
 class Poller:
@@ -95,7 +108,9 @@ class Poller:
             what, _, hint = reason.partition(". ")
             raise TaskError(f"{what}.", task=task, hint=f"{hint} Do not submit it again before that.")
 
-    async def request_status(self, task_id: str, deadline: float, faults: int = 0) -> TaskSnapshot:
+    async def request_status(
+        self, task_id: str, deadline: float, faults: int = 0, last: LastAnswer | None = None
+    ) -> TaskSnapshot:
         """Request a task's status once. If there are several routes, try each until one tells of the task.
 
         Args:
@@ -103,6 +118,7 @@ class Poller:
             deadline: On the runtime's clock.
             faults: How many looks before this one went wrong in a row. After the first of them, a route that is there
                 is followed by the others less and less often.
+            last: What the look before was answered. If the answer is the same, so is the snapshot that is returned.
 
         Raises:
             RequestError: no route gave an answer about the task. Of several failures, the one that says least
@@ -118,8 +134,10 @@ class Poller:
             try:
                 await context.wait_for_turn(looks, deadline)
                 reply = await context.send(
-                    routes[route], deadline, seconds=_LOOK_SECONDS, stall=_STALL_SECONDS, pace=looks
+                    routes[route], deadline, seconds=_LOOK_SECONDS, stall=_STALL_SECONDS, pace=looks, last=last
                 )
+                if last is not None and last.repeated:
+                    return last.snapshot
                 snapshot = context.protocol.parse_fetch(reply)
                 if snapshot is None:
                     failures.append(tasks.missing_data_error(RequestError, reply, "says nothing of the task"))
@@ -135,6 +153,8 @@ class Poller:
                     break
             else:
                 self._route = route
+                if last is not None:
+                    last.keep(reply, snapshot)
                 return locate_video(snapshot, task_id, context.gateway, context.base_url, context.runtime.utcnow())
         raise min(failures, key=_evidence_of_absence)
 
@@ -156,44 +176,49 @@ class Poller:
         """
         runtime = self._context.runtime
         self._check_reachable(task)
-        schedule = await self._schedule(task)
+        schedule, last = await self._schedule(task), LastAnswer()
         known = bool(task.raw or entry)  # nothing is known yet of a task that another process submitted
         schedule.at_once = not known or (entry is not None and entry.state in _FINISHED)
         if known:
             await reporter.report(task)
         last_poll = deadline - min(_LAST_POLL_SECONDS, 0.1 * max(0.0, deadline - runtime.now()))
         faults = LookFaults(begun=runtime.now(), known=known)
-        while True:
-            await self._sleep(schedule, last_poll, lease, reporter, task)
-            fault: RequestError | None = None
-            asked = reporter.elapsed()
-            try:
-                snapshot = await self.request_status(task.task_id, deadline, faults.count)
-            except RequestError as error:
-                fault = error
-                if faults.add(error, runtime.now(), reporter.elapsed()):
-                    too_large = isinstance(error, AnswerTooLargeError)
-                    raise (tasks.too_large_error if too_large else tasks.task_error)(error, task) from None
-                if faults.first_of_its_kind and not is_retryable(error):
-                    logger.warning("task %s: a look is repeated: %s", printable(task.task_id), error.what)
-                await reporter.report(task, estimated=True)
-                schedule.missed(reporter.elapsed(), backoff(faults.count, error))
-            else:
-                faults.end()
-                seen, task = task, await self._recorder.record(task, entry, snapshot, lease)
-                answered = reporter.elapsed()
-                await reporter.record_poll(task)
-                if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
-                    tasks.raise_for_failure(task)
-                    told = snapshot.finished_at
-                    schedule.finished(answered, None if told is None else (told - task.submitted_at).total_seconds())
-                    return task
-                if reporter.polls_without_url > _MAX_WITHOUT_URL:
-                    raise tasks.no_url_error(task)
-                moved = snapshot.status is not seen.status or snapshot.raw != seen.raw
-                schedule.looked(asked, answered, queued=task.status is TaskStatus.QUEUED, moved=moved)
-            if runtime.now() >= last_poll:
-                raise tasks.timeout_error(task, reporter.elapsed(), fault)
+        with closing(schedule):
+            while True:
+                await self._sleep(schedule, last_poll, lease, reporter, task)
+                fault: RequestError | None = None
+                asked = reporter.elapsed()
+                try:
+                    snapshot = await self.request_status(task.task_id, deadline, faults.count, last)
+                except RequestError as error:
+                    fault = error
+                    if faults.add(error, runtime.now(), reporter.elapsed()):
+                        too_large = isinstance(error, AnswerTooLargeError)
+                        raise (tasks.too_large_error if too_large else tasks.task_error)(error, task) from None
+                    if faults.first_of_its_kind and not is_retryable(error):
+                        logger.warning("task %s: a look is repeated: %s", printable(task.task_id), error.what)
+                    await reporter.report(task, estimated=True)
+                    schedule.missed(reporter.elapsed(), backoff(faults.count, error))
+                else:
+                    faults.end()
+                    before, task = task, await self._take_in(task, entry, snapshot, lease, last)
+                    answered = reporter.elapsed()
+                    await reporter.record_poll(task)
+                    if task.status.finished and (task.url or task.status is not TaskStatus.SUCCEEDED):
+                        tasks.raise_for_failure(task)
+                        schedule.finished(answered, _seconds_told(snapshot, task))
+                        return task
+                    if reporter.polls_without_url > _MAX_WITHOUT_URL:
+                        raise tasks.no_url_error(task)
+                    moved = task is not before and _has_moved(before, snapshot)
+                    schedule.looked(asked, answered, queued=task.status is TaskStatus.QUEUED, moved=moved)
+                if runtime.now() >= last_poll:
+                    raise tasks.timeout_error(task, reporter.elapsed(), fault)
+
+    async def _take_in(
+        self, task: Task, entry: Entry | None, snapshot: TaskSnapshot, lease: Lease, last: LastAnswer
+    ) -> Task:
+        return task if last.repeated else await self._recorder.record(task, entry, snapshot, lease)
 
     async def _schedule(self, task: Task) -> Schedule:
         context = self._context

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from langchain_nebula_video.lifecycle.beat import Beat
 from langchain_nebula_video.lifecycle.completion_times import CompletionTimes, Weighted, spread
@@ -57,7 +57,7 @@ class Schedule:
         submitted: The submit on the clock of the beat.
         interval: The caller's fixed interval between looks; `None`: as learned.
         steps: The shortest and the longest time between two looks.
-        rng: The source of jitter.
+        chance: The source of jitter, from 0 to 1.
     """
 
     total: CompletionTimes
@@ -66,7 +66,7 @@ class Schedule:
     submitted: float = 0.0
     interval: float | None = None
     steps: tuple[float, float] = (3.0, 30.0)
-    rng: random.Random = field(default_factory=random.Random)
+    chance: Callable[[], float] = random.random
     at_once: bool = False
     """Whether the first look is due now: the task may have finished long ago."""
     _not_before: float = 0.0
@@ -82,7 +82,7 @@ class Schedule:
     _planned: float = 0.0
 
     def __post_init__(self) -> None:
-        self._jitter = self.rng.random()
+        self._jitter = self.chance()
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -128,11 +128,16 @@ class Schedule:
         elif self._queued is not None and self._running is None:
             self._running = answered
         self._seen = asked
+        self.total.go_on(id(self), self.submitted + asked, asked)
         self.missed(answered)
 
     def missed(self, now: float, pause: float = 0.0) -> None:
         """Note a look that brought no answer. The next one comes after a `pause` at least."""
-        self.at_once, self._last, self._not_before, self._jitter = False, now, now + pause, self.rng.random()
+        self.at_once, self._last, self._not_before, self._jitter = False, now, now + pause, self.chance()
+
+    def close(self) -> None:
+        """Note that nobody waits for the task any more."""
+        self.total.forget(id(self))
 
     def finished(self, answered: float, told: float | None = None) -> None:
         """Learn from a task that has finished.
@@ -141,6 +146,7 @@ class Schedule:
             answered: When that was seen.
             told: When it ended, if the gateway says so.
         """
+        self.close()
         if self.at_once or answered > self._planned + self.steps[1]:
             return  # it was taken up late: this tells nothing of its end
         low, high = self._seen, answered
@@ -151,7 +157,7 @@ class Schedule:
                 self.submitted + low, self.submitted + high))  # fmt: skip
         if told is not None:
             low = high = min(max(told, low), high)
-        self.total.record(low, high)
+        self.total.record(low, high, self.submitted + answered)
         if self._queued is not None:
             started = self._queued if self._running is None else (self._queued + self._running) / 2
             self.work.record(low - started, high - started)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Literal
 
 from langchain_nebula_video.errors import RequestError
@@ -66,6 +67,11 @@ class Reply:
     body: bytes = field(repr=False)
     """If the gateway repeated the API key, it has been removed."""
     received_at: datetime
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Stands for status and body: answers with the same digest are the same."""
+        return blake2b(self.body, digest_size=16, salt=self.status.to_bytes(8, "big", signed=True)).digest()
 
     @cached_property
     def json_values(self) -> list[Any]:

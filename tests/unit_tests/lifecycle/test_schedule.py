@@ -21,13 +21,6 @@ from tests.tables import each_row
 STEPS = (3.0, 30.0)
 
 
-class Steady(random.Random):
-    """Jitter that is none."""
-
-    def random(self) -> float:
-        return 0.5
-
-
 def times(*seconds: float, earliest: float = 60.0, latest: float = 120.0) -> CompletionTimes:
     """What is known after tasks that took so long."""
     learned = CompletionTimes(earliest, latest)
@@ -43,7 +36,7 @@ def schedule(
     interval: float | None = None,
     beat: Beat | None = None,
 ) -> Schedule:
-    return Schedule(total, work or times(), beat, 0.0, interval, STEPS, Steady())
+    return Schedule(total, work or times(), beat, 0.0, interval, STEPS, lambda: 0.5)
 
 
 def looks(plan: Schedule, end: float, *, queued_until: float = 0.0) -> list[float]:
@@ -134,6 +127,44 @@ def test_a_task_that_is_taken_up_late_teaches_nothing() -> None:
     assert learned.learned == 0
 
 
+def test_that_others_go_on_is_learned_from_as_much_as_that_some_have_ended() -> None:
+    """Of a hundred tasks that began together, those that end first must not make all others seem overdue."""
+    learned = times(earliest=20.0, latest=200.0)
+    plans = [schedule(learned) for _ in range(100)]
+    for plan in plans:
+        plan.looked(60.0, 60.0, queued=False)
+    for plan in plans[:10]:
+        plan.finished(63.0)
+    hasty = times(*[61.5] * 10, earliest=20.0, latest=200.0)
+    alone = schedule(hasty)
+    alone.looked(60.0, 60.0, queued=False)
+    assert plans[-1].next_look() > 75
+    assert alone.next_look() < 66
+
+
+def test_a_task_that_nobody_waits_for_any_more_counts_no_longer() -> None:
+    learned, plain = times(), times(*[61.5] * 10)
+    given_up = [schedule(learned) for _ in range(100)]
+    for plan in given_up:
+        plan.looked(60.0, 60.0, queued=False)
+        plan.close()
+    for _ in range(10):
+        learned.record(61.5, 61.5)
+    assert learned.points == plain.points
+
+
+@each_row("count", [70, 1000])
+def test_only_what_happened_since_the_oldest_kept_end_counts_of_tasks_that_go_on(count: int) -> None:
+    """With many under way all the time, each has come through its first seconds long before the ends that are kept."""
+    learned = times()
+    for number in range(count):
+        learned.go_on(number, 1000.0, 100.0 * number / count)
+    for end in normal(81.0):
+        learned.record(end, end, 1000.0)
+    expected = times(*normal(81.0))
+    assert [weight for _, weight in learned.points] == pytest.approx([weight for _, weight in expected.points])
+
+
 # --- the queue ---
 
 
@@ -169,7 +200,7 @@ def test_the_next_look_after_a_fault_comes_no_sooner_than_the_gateway_wants() ->
 
 def test_jitter_keeps_many_tasks_from_asking_at_once() -> None:
     learned = times()
-    plans = [Schedule(learned, times(), rng=random.Random(seed)) for seed in range(50)]
+    plans = [Schedule(learned, times(), chance=random.Random(seed).random) for seed in range(50)]
     assert len({plan.next_look() for plan in plans}) == 50
 
 
@@ -244,7 +275,7 @@ def test_no_step_is_ever_too_short_or_too_long_whatever_was_learned(
         total.record(low, high)
         if beat is not None:
             beat.observe(low, high)
-    plan = Schedule(total, work, beat, rng=random.Random(seed))
+    plan = Schedule(total, work, beat, chance=random.Random(seed).random)
     at = plan.next_look()
     assert at >= STEPS[0]
     for in_queue in queued:
