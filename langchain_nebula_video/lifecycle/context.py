@@ -184,9 +184,12 @@ class Context:
 
     async def call_journal(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the journal, in a thread if it may block."""
-        if self.journal.blocking:
-            return await self.runtime.call(func, *args, **kwargs)
-        return func(*args, **kwargs)
+        if not self.journal.blocking:
+            return func(*args, **kwargs)
+        line = getattr(self.journal, "line", None)  # a journal of the caller's own may have none
+        if line is not None:
+            return await self.runtime.call_in(line, func, *args, **kwargs)
+        return await self.runtime.call(func, *args, **kwargs)
 
     async def find_entry(self, task_id: str) -> Entry | None:
         """Return the entry of a task of this gateway; `None`: the journal has none."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import itertools
 import os
 import sys
@@ -37,6 +39,7 @@ from langchain_nebula_video.transport.runtime import (
     Endpoint,
     KeepAlive,
     KeepAliveAction,
+    Line,
     OnWait,
     RateLimiter,
     SendWindow,
@@ -91,7 +94,12 @@ class AsyncRuntime:
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """See `Runtime.call`."""
-        return await self.run_to_completion(asyncio.to_thread(func, *args, **kwargs))
+        in_context = functools.partial(contextvars.copy_context().run, func, *args, **kwargs)
+        return await _complete(asyncio.get_running_loop().run_in_executor(None, in_context))
+
+    async def call_in(self, line: Line, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """See `Runtime.call_in`."""
+        return await _complete(line.submit(functools.partial(func, *args, **kwargs)))
 
     async def try_acquire(self, limiter: RateLimiter) -> bool:
         """See `Runtime.try_acquire`."""
@@ -103,22 +111,7 @@ class AsyncRuntime:
 
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
-        task = asyncio.ensure_future(flow)
-        canceled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                with nullcontext() if canceled is None else _anyio_shield():
-                    await asyncio.shield(task)
-            except asyncio.CancelledError as error:
-                if task.cancelled():
-                    raise
-                canceled = error
-            except Exception:  # noqa: BLE001 `task.result()` raises it below
-                break
-        if canceled is not None:
-            task.exception()  # marks it as retrieved, or asyncio would log it
-            raise canceled
-        return task.result()
+        return await _complete(asyncio.ensure_future(flow))
 
     @asynccontextmanager
     async def submit_slot(self, patience: float, on_wait: OnWait | None = None) -> AsyncGenerator[None]:
@@ -314,6 +307,25 @@ def _tracer(first_byte: FirstByte) -> Callable[[str, dict[str, Any]], Coroutine[
         first_byte.on_event(event, info)
 
     return trace
+
+
+async def _complete(future: asyncio.Future[T]) -> T:
+    """Return the result of a future, which goes on if the caller is cancelled; then raise the cancellation."""
+    canceled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            with nullcontext() if canceled is None else _anyio_shield():
+                await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            if future.cancelled():
+                raise
+            canceled = error
+        except Exception:  # noqa: BLE001 `future.result()` raises it below
+            break
+    if canceled is not None:
+        future.exception()  # marks it as retrieved, or asyncio would log it
+        raise canceled
+    return future.result()
 
 
 def _anyio_shield() -> AbstractContextManager[object]:

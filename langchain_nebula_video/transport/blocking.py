@@ -32,6 +32,7 @@ from langchain_nebula_video.transport.runtime import (
     Endpoint,
     KeepAlive,
     KeepAliveAction,
+    Line,
     OnWait,
     RateLimiter,
     SendWindow,
@@ -90,6 +91,10 @@ class BlockingRuntime:
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """See `Runtime.call`."""
+        return func(*args, **kwargs)
+
+    async def call_in(self, line: Line, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:  # noqa: ARG002
+        """See `Runtime.call_in`."""
         return func(*args, **kwargs)
 
     async def try_acquire(self, limiter: RateLimiter) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "Endpoint",
     "KeepAlive",
     "KeepAliveAction",
+    "Line",
     "OnWait",
     "Runtime",
     "SendWindow",
@@ -158,6 +159,14 @@ class RateLimiter(Protocol):
         ...
 
 
+class Line(Protocol):
+    """A thread that runs functions one after the other; see `journal.line`."""
+
+    def submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Return a future of the running event loop for the result."""
+        ...
+
+
 class Runtime(Protocol):
     """Everything that the lifecycle may await."""
 
@@ -203,6 +212,10 @@ class Runtime(Protocol):
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a function that may block on a disk or a database; in an async runtime, in a thread."""
+        ...
+
+    async def call_in(self, line: Line, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a function that may block; in an async runtime, in the thread of a line."""
         ...
 
     async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:

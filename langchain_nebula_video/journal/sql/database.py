@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_nebula_video.errors import JournalError, Money
 from langchain_nebula_video.journal.forks import watch_forks
+from langchain_nebula_video.journal.line import asked_at
 from langchain_nebula_video.journal.sql.engines import SQLITE_WAIT, create_postgres_engine, create_sqlite_engine
 from langchain_nebula_video.journal.sql.faults import FileReplacedError, find_hint, is_stale, is_transient
 from langchain_nebula_video.journal.sql.files import WatchedFile
@@ -98,7 +99,9 @@ class Database:
         Raises:
             JournalError: the work failed.
         """
-        deadline = time.monotonic() + (0 if entry_id in self._given_up else self._patience)
+        # The patience of a call that waits in line begins when it comes: else each would wait after the one before it.
+        since = asked_at.get() or time.monotonic()
+        deadline = since + (0 if entry_id in self._given_up else self._patience)
         attempts = 0
         while True:
             try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal.budget import Budget, Ceiling
 from langchain_nebula_video.journal.entries import Entry, EntryState, Repeats, Summary
+from langchain_nebula_video.journal.line import Line
 
 if TYPE_CHECKING:
     from langchain_nebula_video.journal.sql.store import Store
@@ -46,6 +47,8 @@ class SqlJournal:
             if (explained := _explain_import(error)) is None:
                 raise
             raise explained from None
+        self.line = Line() if self._store.database.sqlite else None
+        """The thread in which event loops call it; `None`: any, as PostgreSQL works for several at once."""
         # For a pickle: with the password, and with the absolute path of a file.
         self._arguments = (self._store.database.url.render_as_string(hide_password=False), patience)
         _INSTANCES[self._arguments] = self

@@ -1,0 +1,158 @@
+"""The thread of a journal: calls of event loops wait in line, and none that was begun is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from langchain_nebula_video import JournalError, SqlJournal
+from langchain_nebula_video.journal import line as line_module
+from langchain_nebula_video.journal.line import Line
+from tests.journals import entry
+from tests.unit_tests.journal.test_patience import locked
+
+_name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
+
+
+async def test_calls_run_in_one_thread_in_the_order_in_which_they_come_with_the_callers_context() -> None:
+    line, seen = Line(), list[tuple[int, int, str]]()
+
+    def note(number: int) -> int:
+        seen.append((number, threading.get_ident(), _name.get()))
+        return number
+
+    _name.set("caller")
+    futures = [line.submit(partial(note, number)) for number in range(20)]
+    assert await asyncio.gather(*futures) == list(range(20))
+    (thread,) = {thread for _, thread, _ in seen}
+    assert thread != threading.get_ident()
+    assert [(number, name) for number, _, name in seen] == [(number, "caller") for number in range(20)]
+
+
+async def test_an_error_reaches_its_caller_and_the_next_call_is_served() -> None:
+    line = Line()
+
+    def fail() -> None:
+        raise KeyError("gone")
+
+    failing, next_one = line.submit(fail), line.submit(lambda: 1)
+    with pytest.raises(KeyError, match="gone"):
+        await failing
+    assert await next_one == 1
+
+
+async def test_the_thread_ends_when_there_is_nothing_to_do_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "_IDLE_SECONDS", 0.01)
+    line = Line()
+    first: threading.Thread = await line.submit(threading.current_thread)
+    await asyncio.to_thread(first.join, 60)
+    assert not first.is_alive()
+    assert await line.submit(threading.current_thread) is not first
+
+
+async def test_without_room_for_a_thread_the_call_fails_and_the_next_one_finds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line()
+
+    def no_room(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_room)
+        with pytest.raises(RuntimeError, match="can't start"):
+            line.submit(lambda: 1)
+    assert await line.submit(lambda: 2) == 2
+
+
+def test_a_call_ends_although_its_loop_is_closed() -> None:
+    line, begun, go, done = Line(), threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(60)
+        done.set()
+
+    async def leave() -> None:
+        line.submit(work)
+        line.submit(lambda: None)
+        await asyncio.to_thread(begun.wait, 60)
+
+    asyncio.run(leave())
+    go.set()
+    assert done.wait(60)
+    assert asyncio.run(_answer(line)) == "again"
+
+
+async def _answer(line: Line) -> str:
+    return await line.submit(lambda: "again")
+
+
+def test_a_process_ends_after_the_calls_in_the_line(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, time
+from pathlib import Path
+from langchain_nebula_video.journal.line import Line
+line = Line()
+async def leave():
+    line.submit(lambda: time.sleep(0.3))
+    line.submit(lambda: Path({str(tmp_path / "written")!r}).write_text("yes"))
+loop = asyncio.new_event_loop()
+loop.run_until_complete(leave())
+loop.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    assert (tmp_path / "written").read_text() == "yes"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_fork_has_a_thread_of_its_own() -> None:
+    line, go = Line(), threading.Event()
+
+    async def leave_one_under_way() -> None:
+        line.submit(lambda: go.wait(60))
+
+    asyncio.run(leave_one_under_way())
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os._exit(0 if asyncio.run(_answer(line)) == "again" else 1)
+        os._exit(2)
+    go.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_all_calls_that_wait_for_a_locked_file_give_up_together(tmp_path: Path) -> None:
+    """Not one after the other: each has waited from the moment at which it came."""
+    path = tmp_path / "journal.db"
+    journal = SqlJournal(path, patience=1)
+    journal.reserve(entry(), None)
+    line = journal.line
+    assert line is not None
+
+    async def hold_all() -> list[object]:
+        entries = [entry(id=f"{number}", key=f"{number}") for number in range(30)]
+        futures = [line.submit(partial(journal.reserve, each, None)) for each in entries]
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    began = time.monotonic()
+    with locked(path):
+        found = asyncio.run(hold_all())
+    assert {type(each) for each in found} == {JournalError}
+    assert time.monotonic() - began < 15
+    journal.close()
+
+
+def test_a_journal_in_postgres_has_no_line() -> None:
+    assert SqlJournal("postgresql+psycopg://nobody@127.0.0.1:1/none").line is None
