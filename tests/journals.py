@@ -94,7 +94,7 @@ class JournalContract:
             state=EntryState.SUCCEEDED, task_id="t", reserved_usd=Decimal("0.3690"), billed_usd=Decimal("0.36"),
             video={"url": "https://example.com/v.mp4?sig=1", "cost": {"usd": "0.36"}}, reason="because",
             sent_at=LATER, lost_at=LATER + timedelta(microseconds=1), abandoned=True, holder="b", held_until=LATER,
-            updated_at=LATER, account="me", scopes=("run:1", "thread:2"),
+            updated_at=LATER, account="me", host="127.0.0.1:8000", play_money=True, scopes=("run:1", "thread:2"),
         )  # fmt: skip
         journal.reserve(whole, None)
         (found,) = journal.entries()
@@ -826,7 +826,8 @@ class SharedJournalContract:
             session.run_text("DROP INDEX nebula_entries_states")
             session.run_text("CREATE INDEX ix_nebula_entries_digest ON nebula_entries (digest)")
             session.run_text("CREATE INDEX nebula_entries_state ON nebula_entries (state, created_at)")
-            session.run_text("ALTER TABLE nebula_entries DROP COLUMN account")
+            for column in ("account", "host", "play_money"):
+                session.run_text(f"ALTER TABLE nebula_entries DROP COLUMN {column}")
             session.run_text("DROP TABLE nebula_scopes")
             session.run_text("ALTER TABLE nebula_schema DROP COLUMN oldest")
             session.run_text("UPDATE nebula_schema SET version = 1")

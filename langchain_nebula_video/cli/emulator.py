@@ -107,9 +107,7 @@ def emulate(
             key = f"{api_key}-{region}" if region else api_key
             output.print_result({}, f"export {row.key_variable}={shlex.quote(key)}")
         if speed > 1:
-            output.print_message(
-                f"It is {speed:g} times as fast as the gateway: have clients look sooner, with poll_interval=1."
-            )
+            output.print_message(f"It is {speed:g} times as fast as the gateway. It says so, and clients look sooner.")
 
     try:
         emulator.serve_forever(ready)

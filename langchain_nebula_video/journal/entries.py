@@ -121,6 +121,10 @@ class Entry:
     """When a field other than the lease last changed; `None`: never since it was made."""
     account: str | None = None
     """Distinguishes the accounts of a gateway without naming them; `None`: an older version wrote the entry."""
+    host: str | None = None
+    """Host and port of the gateway's address; `None`: an older version wrote the entry."""
+    play_money: bool = False
+    """An emulator took the task: nothing was really paid. It counts against a budget all the same."""
     scopes: tuple[str, ...] = ()
     """The budgets that it counts for besides the journal's: hashes of an agent's run and thread, sorted."""
 

@@ -86,6 +86,8 @@ class Context:
         reply = await self.runtime.send(
             wire, timeout=timeout, stall=None if stall is None else min(stall, timeout), window=window
         )
+        if reply.emulator_speed is not None and self.base_url.startswith("http:"):  # no gateway speaks plain http
+            self.experience.speed = reply.emulator_speed
         try:
             if last is None or not last.compare(reply):
                 self.raise_for_refusal(reply, paid=wire.paid)

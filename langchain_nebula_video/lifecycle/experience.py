@@ -17,6 +17,8 @@ JOURNAL_ROWS = 64
 """How many finished rows of the journal are read, once."""
 _MOST_TIMES = 5.0
 """A row that took longer than so many times the usual was found late, and tells nothing."""
+_SHORTEST_SECONDS = 0.05
+"""The fewest seconds between two looks, however fast an emulator is."""
 
 Times = tuple[CompletionTimes, CompletionTimes]
 """How long tasks take from the submit, and from the end of the queue."""
@@ -30,16 +32,30 @@ class Experience:
     """
 
     def __init__(self, gateway: Gateway) -> None:
-        self.beat = Beat(gateway.beat_seconds) if gateway.beat_seconds else None
+        self._steps = gateway.steps
+        self._beat = Beat(gateway.beat_seconds) if gateway.beat_seconds else None
         self.knows_journal = False
         """Whether the journal's rows were read."""
+        self.speed: float | None = None
+        """How many times faster than the gateway the emulator is that takes its place; `None`: it is no emulator."""
         self._times: dict[tuple[str, str | None, int], Times] = {}
+
+    @property
+    def beat(self) -> Beat | None:
+        """When the gateway's rows move; `None`: at any time. That of an emulator is too fast to be found."""
+        return self._beat if self.speed is None else None
+
+    def steps(self, model: Model) -> tuple[float, float]:
+        """Return the fewest and the most seconds between two looks at a task."""
+        shortest, longest = model.steps or self._steps
+        speed = max(self.speed or 1, 1)
+        return max(shortest / speed, min(shortest, _SHORTEST_SECONDS)), max(longest / speed, shortest)
 
     def times(self, model: Model, resolution: str | None, duration: float | None) -> Times:
         """Return the times of a kind of task."""
         kind = model.name, resolution, round(duration or 0)
         if kind not in self._times:
-            usual = model.typical(duration)
+            usual = [seconds / (self.speed or 1) for seconds in model.typical(duration)]
             self._times[kind] = CompletionTimes(*usual), CompletionTimes(*usual)
         return self._times[kind]
 

@@ -229,7 +229,7 @@ class Poller:
             context.experience.beat,
             task.submitted_at.timestamp(),
             context.options.poll_interval,
-            context.model(task.model).steps or context.gateway.steps,
+            context.experience.steps(context.model(task.model)),
         )
 
     async def _sleep(

@@ -190,6 +190,7 @@ class PaidPostSender:
                 state=EntryState.SUBMITTED,
                 reserved_usd=reserved,
                 reason=submission.warning,
+                play_money=context.experience.speed is not None,
             )
         logger.info("task %s submitted to %s: %s", printable(task.task_id), context.gateway.name, task.cost)
         if submission.warning is not None:

@@ -9,6 +9,7 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 from langchain_nebula_video.errors import (
     InvalidRequestError,
@@ -152,6 +153,8 @@ class Submitter:
             key=key,
             gateway=context.gateway.name,
             account=context.account,
+            host=printable(urlsplit(context.base_url).netloc),
+            play_money=context.experience.speed is not None,
             model=order.offer.model.name,
             request=order.summary,
             created_at=now,

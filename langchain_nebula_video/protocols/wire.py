@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,15 @@ class Reply:
     def json_values(self) -> list[Any]:
         """The JSON values of the body, which may hold several, one after the other. It is parsed once."""
         return parse_json_values(self.body)
+
+    @cached_property
+    def emulator_speed(self) -> float | None:
+        """How many times faster than a gateway the emulator is that answered; `None`: no emulator did."""
+        try:
+            told = float(self.headers["x-emulator-speed"])
+        except (KeyError, ValueError):
+            return None
+        return told if 0 < told < math.inf else None
 
     @property
     def json_objects(self) -> list[dict[str, Any]]:

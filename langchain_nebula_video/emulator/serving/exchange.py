@@ -103,9 +103,9 @@ class Exchange:
         return self._body
 
     async def respond(self, respond: Response) -> None:
-        """Send a response through the HTTP server."""
+        """Send a response through the HTTP server. It says that this is an emulator, and how fast it is."""
         self.entry.status = respond.status
-        await respond.send(self.send)
+        await respond.with_headers(x_emulator_speed=f"{self.state.engine.speed:g}").send(self.send)
 
     async def wait_disconnect(self) -> None:
         """Wait until the client disconnects."""

@@ -32,6 +32,7 @@ logger = logging.getLogger("langchain_nebula_video")
 FIELDS = (
     "id", "gateway", "model", "request", "created_at", "state", "key", "task_id", "reserved_usd", "billed_usd",
     "video", "reason", "sent_at", "lost_at", "abandoned", "holder", "held_until", "updated_at", "account",
+    "host", "play_money",
 )  # fmt: skip
 """The columns that are fields of an entry, in the order in which rows are read."""
 
@@ -98,6 +99,8 @@ _TO_COLUMN: dict[str, Any] = {
     "held_until": _optional(to_microseconds),
     "updated_at": _optional(to_microseconds),
     "account": _optional(clean_text),
+    "host": _optional(clean_text),
+    "play_money": bool,
 }
 _STATES = frozenset(EntryState)
 
@@ -117,6 +120,7 @@ _FROM_COLUMN: dict[str, Any] = {
     "sent_at": _from_microseconds,
     "lost_at": _from_microseconds,
     "abandoned": bool,
+    "play_money": bool,
     "held_until": _from_microseconds,
     "updated_at": _from_microseconds,
 }

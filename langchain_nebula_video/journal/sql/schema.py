@@ -48,7 +48,12 @@ def _add_totals(connection: Connection) -> None:
         connection.execute(text(f"CREATE INDEX {name} ON nebula_entries ({columns})"))
 
 
-CURRENT = Schema(4, {1: _add_account, 2: _add_scopes, 3: _add_totals})
+def _add_host(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE nebula_entries ADD COLUMN host TEXT"))
+    connection.execute(text("ALTER TABLE nebula_entries ADD COLUMN play_money BOOLEAN NOT NULL DEFAULT FALSE"))
+
+
+CURRENT = Schema(5, {1: _add_account, 2: _add_scopes, 3: _add_totals, 4: _add_host})
 
 
 class NewerSchemaError(SQLAlchemyError):

@@ -6,7 +6,7 @@ the text as it was given, and whole trillionths of a dollar for sums.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, false
 
 __all__ = ["ADOPTED", "ENTRIES", "METADATA", "SCOPES", "VERSIONS"]
 
@@ -38,6 +38,8 @@ ENTRIES = Table(
     Column("updated_at", BigInteger),
     Column("adopted_by", Text),
     Column("account", Text),
+    Column("host", Text),
+    Column("play_money", Boolean, nullable=False, server_default=false()),  # older versions do not write it
     Column("reserved", BigInteger, nullable=False),
     Column("billed", BigInteger),
     Column(
