@@ -162,6 +162,23 @@ def test_any_fault_can_be_added_and_removed(emulator: Emulator, browser: httpx.C
     assert emulator.faults.records() == ()
 
 
+def test_the_form_tells_what_each_kind_of_fault_takes(emulator: Emulator, browser: httpx.Client) -> None:
+    kinds = re.findall(
+        r"<option>(\w+)</option>", browser.get("/").text.partition('id="kind"')[2].partition("</select>")[0]
+    )
+    assert {"status", "redirect", "truncated", "gateway_error"} <= {*kinds}
+    told = {
+        kind: " ".join(
+            unescape(re.sub("<[^>]+>", "", browser.get("/_console/kinds", params={"kind": kind}).text)).split()
+        )
+        for kind in kinds
+    }
+    assert told["truncated"] == "It takes no parameters."
+    assert told["redirect"] == "Parameters: to (needed); code = 302; accepted = false."
+    assert told["regress"] == 'At query alone. Parameters: status = "PENDING", one of PENDING, RUNNING.'
+    assert browser.get("/_console/kinds", params={"kind": "none"}).status_code == 404
+
+
 @each_row(
     ("path", "form"),
     [

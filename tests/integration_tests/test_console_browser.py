@@ -138,6 +138,23 @@ def test_a_fault_is_switched_on_hits_and_goes_off(page: Page, emulator: Emulator
     assert [record.played for record in emulator.faults.records()] == [1]
 
 
+def test_any_fault_is_added_with_what_its_kind_takes(page: Page, emulator: Emulator) -> None:
+    page.get_by_role("heading", name="Any fault").click()
+    page.get_by_label("Point").select_option("query")
+    page.get_by_label("Kind").select_option("status")
+    expect(page.locator("#kind-hint")).to_contain_text("code = 500")
+    page.get_by_label("Times").fill("")
+    page.get_by_label("Parameters, as JSON").fill('{"code": 502}')
+    page.get_by_role("button", name="Add fault").click()
+    waiting = page.get_by_role("listitem").filter(has_text="at query, played 0 times")
+    expect(waiting).to_be_visible()
+    (record,) = emulator.faults.records()
+    assert (record.kind, record.times, record.params["code"]) == ("status", None, 502)
+    waiting.get_by_role("button", name="Remove status at query").click()
+    expect(waiting).to_have_count(0)
+    assert emulator.faults.records() == ()
+
+
 def test_speed_and_behaviour_are_chosen(page: Page, emulator: Emulator) -> None:
     page.get_by_text(TIMES.format(50), exact=True).click()
     expect(page.locator("#message")).to_contain_text("50 times as fast")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import python_multipart  # noqa: F401 - Starlette needs it when a form arrives; a missing one is told now
 from PIL import Image
@@ -20,7 +20,7 @@ from langchain_nebula_video.web.look import Guarded, static_files, templates
 
 from . import actions
 from .actions import Message
-from .views import view_of
+from .views import kind_view, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +47,7 @@ def add_console(emulator: Emulator) -> None:
     pages = Starlette(
         routes=[
             Route("/live", console.live),
+            Route("/kinds", console.kind),
             Route("/thumbnails/{task_id}", console.thumbnail),
             Route("/videos/{task_id}.mp4", console.video),
             *(Route(path, console.endpoint_for(action), methods=["POST"]) for path, action in actions.TABLE.items()),
@@ -70,11 +71,18 @@ class _Console:
             shown=lambda value: emulator.without_keys(value) if type(value) is str else value,
         )
 
-    async def page(self, _: Request) -> Response:
-        return await self._render("console.html")
+    async def page(self, request: Request) -> Response:
+        return await self._render(request, "console.html")
 
-    async def live(self, _: Request) -> Response:
-        return await self._render("live.html")
+    async def live(self, request: Request) -> Response:
+        return await self._render(request, "live.html")
+
+    async def kind(self, request: Request) -> Response:
+        try:
+            values = kind_view(request.query_params.get("kind", ""))
+        except KeyError:
+            return Response(status_code=404)
+        return HTMLResponse(self._templates.get_template("kind.html").render(values))
 
     async def thumbnail(self, request: Request) -> Response:
         # In a thread, because it draws, and clients wait for the emulator meanwhile. The same is true of the page.
@@ -102,16 +110,17 @@ class _Console:
                     message = Message(f"Nothing was changed: {error}", good=False)
             # Without scripts the browser shows the whole page anew.
             template = "live.html" if "hx-request" in request.headers else "console.html"
-            return await self._render(template, message)
+            return await self._render(request, template, message)
 
         return endpoint
 
-    async def _render(self, template: str, message: Message | None = None) -> Response:
-        return HTMLResponse(await asyncio.to_thread(self._html, template, message), headers=_LIVE)
+    async def _render(self, request: Request, template: str, message: Message | None = None) -> Response:
+        # By the name that the browser uses. It is one of this machine's, or the guard had refused.
+        where = {"console": PREFIX, "look": f"{PREFIX}/look", "address": str(request.base_url).rstrip("/")}
+        return HTMLResponse(await asyncio.to_thread(self._html, template, {**where, "message": message}), headers=_LIVE)
 
-    def _html(self, template: str, message: Message | None) -> str:
-        where = {"console": PREFIX, "look": f"{PREFIX}/look"}
-        return self._templates.get_template(template).render(view_of(self._emulator), message=message, **where)
+    def _html(self, template: str, values: dict[str, Any]) -> str:
+        return self._templates.get_template(template).render(view_of(self._emulator), **values)
 
     def _small_picture_of(self, task_id: str) -> bytes | None:
         picture = self._emulator.picture_of(task_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -83,6 +84,21 @@ def view_of(emulator: Emulator) -> dict[str, Any]:
         "behaviours": Behaviour,
         "model": MODEL,
     }
+
+
+def kind_view(name: str) -> dict[str, Any]:
+    """Return what the form shows of a kind of fault: points, and parameters with defaults and choices.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    kind = ALL_KINDS[name]
+    defaults = {
+        each: None if default is inspect.Parameter.empty else json.dumps(default)
+        for each, default in kind.params.items()
+    }
+    params = [(each, default, kind.choices.get(each, ())) for each, default in defaults.items()]
+    return {"points": kind.points, "all_points": POINTS, "params": params}
 
 
 def _task_view(task: TaskRecord, now: float, without_keys: Callable[[str], str]) -> TaskView:
