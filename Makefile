@@ -62,7 +62,7 @@ chaos_postgres: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos --generations 2000 --kills 80 --seed 2 --postgres $(PARTS)
 
 clean:
-	rm -rf .venv .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venvs .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.demo: pyproject.toml
 	PYTHON="$(PYTHON)" sh scripts/setup "$(VENV)" agents

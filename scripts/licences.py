@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "licences.md"
+DOCS = ROOT / "docs"
 CORE = "always"
 
 SPDX = {
@@ -115,9 +115,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--extra")
-    parser.add_argument("page", nargs="?", type=Path, default=PAGE)
+    parser.add_argument("page", nargs="?", type=Path)
     given = parser.parse_args(arguments)
-    page, mark = given.page, "licences" if given.extra is None else f"licences {given.extra}"
+    mark = "licences" if given.extra is None else f"licences {given.extra}"
+    page = given.page or DOCS / f"{mark.replace(' ', '-')}.md"
     text = page.read_text(encoding="utf-8")
     marked = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
     current = marked.sub(lambda found: f"{found[1]}\n{table(given.extra)}\n\n{found[2]}", text)

@@ -117,11 +117,18 @@ def reader(behaviour: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
     The clock is patched, not injected: an option for it would have to stand in every example.
     """
+    slept = 0.0  # what the clock is ahead, so that a wait that was slept through is over for whoever looks at the clock
+
+    def pause(seconds: float) -> float:
+        nonlocal slept
+        slept += seconds
+        return seconds / TIMES
 
     async def asleep(_: SystemClock, seconds: float) -> None:
-        await asyncio.sleep(seconds / TIMES)
+        await asyncio.sleep(pause(seconds))
 
-    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: time.sleep(seconds / TIMES))
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: time.monotonic() + slept)
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: time.sleep(pause(seconds)))
     monkeypatch.setattr(SystemClock, "asleep", asleep)
     monkeypatch.chdir(tmp_path)
     cat = files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes()
@@ -145,7 +152,11 @@ def _compiled(block: Block) -> Any:
     return compile(padded, str(block.page), "exec", flags=flags, dont_inherit=True)
 
 
-_JOURNEYS = ("README.md", "docs/quickstart.md", "docs/agents.md", "docs/graphs.md", "docs/tasks-and-recovery.md")
+_JOURNEYS = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("quickstart", "agents", "graphs", "graph-approval", "graph-reruns")),
+    *(f"docs/{name}.md" for name in ("tasks-and-recovery", "repeats", "lost-submits")),
+)
 """Pages that also have to hold where Nebula does as its published code."""
 _RUN = [(page, "page") for page in PAGES if _blocks(page, "python")] + [(ROOT / name, "source") for name in _JOURNEYS]
 _ESTIMATED = " (estimated)"

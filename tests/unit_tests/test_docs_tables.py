@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "models_table.py"
 LICENCES = ROOT / "scripts" / "licences.py"
 LICENCES_PAGE = ROOT / "docs" / "licences.md"
+LICENCES_MCP_PAGE = ROOT / "docs" / "licences-mcp.md"
 MODELS_PAGE = ROOT / "docs" / "models.md"
+SOURCES_PAGE = ROOT / "docs" / "model-sources.md"
 NONE = "\N{EN DASH}"
 
 
@@ -68,9 +70,9 @@ def test_what_stands_around_the_tables_is_left_alone(tmp_path: Path) -> None:
     assert text.endswith("|\n\n<!-- /table -->\n\n| a | b |\n|---|---|\n")
 
 
-def rows(name: str) -> list[dict[str, str]]:
+def rows(name: str, page: Path = MODELS_PAGE) -> list[dict[str, str]]:
     """A table of the models page, read as a reader does."""
-    return cells_of(MODELS_PAGE, rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->")
+    return cells_of(page, rf"<!-- table: {name} -->\n\n(.*?)\n\n<!-- /table -->")
 
 
 def licences(page: Path = LICENCES_PAGE, mark: str = "licences") -> list[dict[str, str]]:
@@ -159,7 +161,7 @@ def test_every_field_of_a_request_is_in_the_table() -> None:
 
 
 def test_every_row_tells_its_source_a_date_and_how_many_agree() -> None:
-    told = {name: row for row in rows("sources") for name in named(row["Model"])}
+    told = {name: row for row in rows("sources", SOURCES_PAGE) for name in named(row["Model"])}
     assert sorted(told) == sorted(MODELS)
     for name, row in told.items():
         assert re.fullmatch(r"\d{4}-\d\d(-\d\d)?", row["As of"]), name
@@ -169,8 +171,10 @@ def test_every_row_tells_its_source_a_date_and_how_many_agree() -> None:
 def test_every_dependency_of_every_extra_is_in_the_table_of_licences() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "all"}
-    tables = {mark: {row["Distribution"].strip("`"): row for row in licences(mark=mark)}
-              for mark in ("licences", "licences mcp")}  # fmt: skip
+    pages = {"licences": LICENCES_PAGE, "licences mcp": LICENCES_MCP_PAGE}
+    tables = {
+        mark: {row["Distribution"].strip("`"): row for row in licences(page, mark)} for mark, page in pages.items()
+    }
     for extra, lines in {"always": project["dependencies"], **extras}.items():
         table = tables["licences mcp" if extra == "mcp" else "licences"]
         for line in lines:
@@ -193,7 +197,7 @@ def test_a_table_of_licences_written_here_has_the_rows_of_the_docs(tmp_path: Pat
         assert stated.get(row["Distribution"], row["Licence"]) == row["Licence"]
 
 
-@pytest.mark.parametrize("page", ["saving.md", "journal.md"])
+@pytest.mark.parametrize("page", ["stores.md", "journal-in-production.md"])
 def test_every_error_in_a_table_of_symptoms_has_a_test(page: str) -> None:
     table = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("| You see |")[2].partition("\n\n")[0]
     symptoms = re.findall(r"`([^`]*)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))

@@ -1,4 +1,4 @@
-"""The table of symptoms in docs/images.md: what a reader sees is what the package says."""
+"""The table of symptoms in docs/refused-images.md: what a reader sees is what the package says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import jpeg
 from tests.image_corpus import difference, open_upright, scene, stored, window, write
 from tests.unit_tests.media.test_images import animated, image_of, iso, png_claiming
 
-PAGE = Path(__file__).parents[3] / "docs" / "images.md"
+PAGE = Path(__file__).parents[3] / "docs" / "refused-images.md"
 LIMITS = GATEWAYS["dashscope"].images
 SIDE = (400, 400)
 JPEG, PNG = jpeg(*SIDE), image_of("PNG", "RGB", SIDE)
