@@ -13,13 +13,15 @@ from typing import Any
 import httpx
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tools import ToolException
+from langchain_core.tools import BaseTool, ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from pydantic import ValidationError
 
 from langchain_nebula_video import (
     Budget,
@@ -33,7 +35,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
 from tests.agents import animates
-from tests.conftest import KEY, Gateway, failed, running, submitted, succeeded
+from tests.conftest import KEY, FakeClock, Gateway, failed, running, submitted, succeeded
 
 ARGS: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
 CALL: dict[str, Any] = {"type": "tool_call", "id": "call_1", "name": "nebula_image_to_video", "args": ARGS}
@@ -588,3 +590,49 @@ def test_a_newer_block_without_an_image_in_it_is_passed_over(
     state: Any = {"messages": [*messages, animates().lines[0]]}
     assert _graph(NebulaVideoTool(**options)).invoke(state)["messages"][-1].status == "success"
     assert gateway.bodies[0]["image"] == "https://example.com/cat.png"
+
+
+# --- what a call costs ---
+
+
+@pytest.mark.parametrize("conversation", [True, False])
+@pytest.mark.parametrize("kind", [NebulaVideoTool, NebulaSubmitVideoTool, NebulaGetVideoTool, NebulaQuoteVideoTool])
+def test_arguments_are_read_and_traced_as_langchain_would(
+    options: dict[str, Any], kind: type[Any], conversation: bool
+) -> None:
+    """`BaseTool` resolves the annotations of the schema in each call, and so the tools do that themselves."""
+    tool = kind(**options, conversation=conversation)
+    given: dict[str, Any] = {
+        NebulaGetVideoTool: {"task_id": "t", "wait_seconds": "5"},
+        NebulaQuoteVideoTool: {"duration": "5"},
+    }.get(kind, {**ARGS, "duration": "5", "resolution": "480P", "seed": None})
+    traced = {**given, "runtime": object(), "callbacks": [], "run_manager": None, "config": {}, "other": 1}
+    assert tool._filter_injected_args(traced) == BaseTool._filter_injected_args(tool, traced)
+    if "runtime" in tool.args_schema.model_fields:
+        given["runtime"] = object()
+    parsed = tool._parse_input(dict(given), "call_1")
+    assert {name: value for name, value in parsed.items() if name != "runtime"} == BaseTool._parse_input(
+        tool, dict(given), "call_1"
+    )
+    with pytest.raises(ValidationError):
+        tool._parse_input({**given, "unknown": 1}, "call_1")
+
+
+async def test_a_wait_is_cut_into_beats_only_where_somebody_listens(
+    options: dict[str, Any], gateway: Gateway, clock: FakeClock
+) -> None:
+    class Listener(AsyncCallbackHandler):
+        heard = 0
+
+        async def on_custom_event(self, *_: Any, **__: Any) -> None:
+            self.heard += 1
+
+    listener = Listener()
+    gateway.fetches = [running(), running(), succeeded()]
+    for callbacks in list[Any](([], [listener])):
+        clock.sleeps.clear()
+        tool = NebulaVideoTool(**options, poll_interval=30)
+        await tool.ainvoke(ARGS, {"callbacks": callbacks})
+        assert (max(clock.sleeps) > 20) is (callbacks == [])
+        gateway.fetches = [running(), running(), succeeded()]
+    assert listener.heard > 10

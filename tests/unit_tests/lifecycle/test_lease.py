@@ -91,3 +91,56 @@ async def test_who_joins_a_call_that_dies_before_it_records_its_video_saves_and_
     assert (found.state, found.holder, found.billed_usd) == (EntryState.SUCCEEDED, None, video.cost.usd)
     assert found.video is not None
     assert found.video["path"] == video.path
+
+
+class _Visited(MemoryJournal):
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def reserve(self, *args: Any, **kwargs: Any) -> Entry:
+        self.writes.append("reserve")
+        return super().reserve(*args, **kwargs)
+
+    def begin(self, *args: Any, **kwargs: Any) -> bool:
+        self.writes.append("begin")
+        return super().begin(*args, **kwargs)
+
+    def update(self, entry_id: str, **changes: Any) -> Entry:
+        self.writes.append(f"update to {changes['state']}" if "state" in changes else "update")
+        return super().update(entry_id, **changes)
+
+    def release(self, entry_id: str, holder: str) -> None:
+        self.writes.append("release")
+        super().release(entry_id, holder)
+
+
+async def test_the_record_of_a_finished_video_that_nobody_saves_gives_up_its_lease(
+    make_client: MakeClient, gateway: Gateway
+) -> None:
+    journal = _Visited()
+    gateway.fetches = [running(), succeeded()]
+    await settle(make_client(journal=journal).generate(**ASK))
+    assert journal.writes == ["reserve", "begin", "update to submitted", "update to running", "update to succeeded"]
+    (entry,) = journal.entries()
+    assert (entry.state, entry.holder, entry.held_until) == (EntryState.SUCCEEDED, None, None)
+
+
+async def test_the_lease_of_a_video_that_will_be_saved_is_kept_until_it_is(
+    make_client: MakeClient, gateway: Gateway, tmp_path: Path
+) -> None:
+    journal = _Visited()
+    holders: list[str | None] = []
+
+    def download(_: httpx.Request) -> httpx.Response:
+        holders.extend(entry.holder for entry in journal.entries())
+        return httpx.Response(200, content=MP4)
+
+    gateway.fetches = [succeeded(), download]
+    await settle(make_client(journal=journal, save_to=tmp_path).generate(**ASK))
+    assert holders
+    assert all(holders)
+    assert journal.writes == ["reserve", "begin", "update to submitted", "update to succeeded", "update"]
+    assert [entry.holder for entry in journal.entries()] == [None]
