@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
@@ -15,6 +16,7 @@ from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.client import AsyncNebulaVideoClient, NebulaVideoClient
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.lifecycle.account import resolve_base_url
 from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.saving.secrets import redact
 
@@ -53,6 +55,16 @@ class ClientFactory:
         row = find_gateway(self.target.gateway)
         prices = parse_prices(price_table(self.target, self.payment.price))
         return find_offer(self.target.model or row.default_model, row, prices)
+
+    def host(self) -> str:
+        """Return the host that requests go to.
+
+        Raises:
+            InvalidRequestError: the gateway has no address.
+        """
+        target = self.target
+        url = resolve_base_url(find_gateway(target.gateway), target.base_url, allow_http=target.allow_http)
+        return urlsplit(url).hostname or ""
 
     def client(self) -> NebulaVideoClient:
         """Return the client. Its key comes from the environment alone: other users can see a command line.

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from langchain_nebula_video.cli.output import Output
     from langchain_nebula_video.lifecycle.orders import Order
 
-__all__ = ["ask", "confirm_price", "describe_place"]
+__all__ = ["ask", "ask_for_word", "confirm_price", "describe_place"]
 
 
-def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> bool:
+def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions, host: str) -> bool:
     """Show the price, ask for consent, and return whether it was given.
+
+    Args:
+        output: Where to ask.
+        order: What would be paid for.
+        payment: The most that it may cost, and whether consent was given already.
+        host: Where the request would go.
 
     Raises:
         BudgetExceededError: the price is above `--max-cost`.
@@ -45,7 +51,9 @@ def confirm_price(output: Output, order: Order, payment: opt.PaymentOptions) -> 
         )
     if payment.yes:
         return True
-    return ask(output, f"Pay for it{'' if known else ', whatever it costs'}?", "this costs money", "to pay")
+    place = describe_place(order.offer.gateway, host)
+    question = f"Pay {price} to {place}?" if known else f"Pay whatever it costs to {place}?"
+    return ask(output, question, "this costs money", "to pay")
 
 
 def describe_place(gateway: Gateway, host: str) -> str:
@@ -68,9 +76,29 @@ def ask(output: Output, question: str, why: str, purpose: str) -> bool:
     if output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         where = "With --json nobody is asked" if output.as_json else "There is no terminal to ask on"
         raise InvalidRequestError(f"{where}, and {why}.", hint=f"Add --yes {purpose} without being asked.")
+    return _answer(output, f"{question} [y/N] ").lower() in {"y", "yes"}
+
+
+def ask_for_word(output: Output, word: str, option: str) -> bool:
+    """Ask a question that nobody answers in passing: the word has to be typed.
+
+    Args:
+        output: Where to ask.
+        word: The word.
+        option: The option that takes it, for the error if nobody can be asked.
+
+    Raises:
+        InvalidRequestError: there is no terminal to ask on.
+    """
+    if output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidRequestError("Nobody can be asked here.", hint=f"Add {option} {word} if that is meant.")
+    return _answer(output, f"Type {word} to let go of it: ").removeprefix("$") == word
+
+
+def _answer(output: Output, question: str) -> str:
     # Not input(): its prompt may go to stdout, which holds the result alone.
-    output.console.print(f"{question} [y/N] ", end="")
+    output.console.print(question, end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         output.print_message()
-    return answer.strip().lower() in {"y", "yes"}
+    return answer.strip()

@@ -142,7 +142,7 @@ def _cheapest_order(factory: ClientFactory, frame: str | None) -> Order:
 
 def _make_video(output: Output, factory: ClientFactory, order: Order, report: dict[str, Any]) -> None:
     """Pay for the cheapest video and save it."""
-    if not confirm_price(output, order, factory.payment):
+    if not confirm_price(output, order, factory.payment, factory.host()):
         output.print_message("Declined. Nothing was sent and nothing was spent.")
         raise typer.Exit(Exit.FAILURE)
     bar = TaskProgressBar(output, status="submitting", expected=order.offer.model.typical(order.request.duration)[1])

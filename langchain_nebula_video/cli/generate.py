@@ -102,7 +102,7 @@ def submit(
 def _confirmed_request(output: Output, options: opt.RequestOptions, factory: ClientFactory) -> VideoRequest:
     """Check the request and have its price accepted; if it is declined, the command ends."""
     order = build_order(output, options, factory)
-    if confirm_price(output, order, factory.payment):
+    if confirm_price(output, order, factory.payment, factory.host()):
         return order.request
     output.print_message("Declined. Nothing was sent and nothing was spent.")
     raise typer.Exit(Exit.FAILURE)

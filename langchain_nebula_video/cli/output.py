@@ -94,6 +94,11 @@ class Output:
         self.live = sys.stderr.isatty() and not self.console.is_dumb_terminal
         """Whether stderr can show a bar that moves."""
 
+    @property
+    def width(self) -> int:
+        """The columns of the terminal."""
+        return self.console.width
+
     def print_message(self, text: str = "", style: str = "", *, no_wrap: bool = False) -> None:
         """Print a line for people on stderr.
 
@@ -115,12 +120,22 @@ class Output:
             data: The result with `--json`.
             text: The result without it. A mapping is printed as fields, an empty string as nothing.
         """
-        try:
+        with self._told_if_unwritable(f" {json.dumps(data)}"):
             self._write_result(data, text)
+
+    def write(self, text: str) -> None:
+        """Write a text that programs read on stdout, as it is."""
+        with self._told_if_unwritable(""):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    @contextmanager
+    def _told_if_unwritable(self, answer: str) -> Iterator[None]:
+        """End the command with a message if stdout cannot be written; `answer` is what was to be written."""
+        try:
+            yield
         except OSError as error:  # a full disk or a closed pipe; the paid work is done all the same
-            self.print_message(
-                f"The answer cannot be written: {error.strerror or error}. {json.dumps(data)}", no_wrap=True
-            )
+            self.print_message(f"The answer cannot be written: {error.strerror or error}.{answer}", no_wrap=True)
             # What is left in the old buffer would fail again when Python exits.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 open until the process ends
             raise typer.Exit(Exit.FAILURE) from None

@@ -3,20 +3,18 @@
 # Typer reads the annotations, so they are evaluated here.
 import shlex
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from langchain_nebula_video.catalog.gateways import Gateway, find_gateway
+from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.output import Output, as_dict
 from langchain_nebula_video.errors import printable
-from langchain_nebula_video.lifecycle.account import resolve_base_url
 from langchain_nebula_video.protocols import PROTOCOLS
 from langchain_nebula_video.schema import LostSubmit, Reconciliation, dollars
 
@@ -47,7 +45,7 @@ def reconcile(
     factory = ClientFactory(target=target, settings={"sole_account": sole_account, **(ctx.obj or {})})
     with output.report_errors():
         with factory.client() as client:
-            if not yes and not _may_send_key(output, target):
+            if not yes and not _may_send_key(output, factory.host()):
                 output.print_message("Declined. Nothing was sent.")
                 raise typer.Exit(Exit.FAILURE)
             settled = client.reconcile(key_in_address=True, take=take or ())
@@ -68,9 +66,7 @@ def find_lost_hint(gateway: Gateway | None) -> str:
     return "Look for it in the gateway's console."
 
 
-def _may_send_key(output: Output, target: opt.GatewayOptions) -> bool:
-    row = find_gateway(target.gateway)
-    host = urlsplit(resolve_base_url(row, target.base_url, allow_http=target.allow_http)).hostname or ""
+def _may_send_key(output: Output, host: str) -> bool:
     output.print_message(
         f"The key may have to be sent to {printable(host)} as a part of an address, over the same connection as "
         "always. Servers on the way may log addresses."

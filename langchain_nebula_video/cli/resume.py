@@ -10,11 +10,11 @@ import typer
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.client import ClientFactory
+from langchain_nebula_video.cli.entries import entry_as_dict, is_elsewhere, short_id
 from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.cli.journal import CommandJournal
-from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.cli.output import Output, count_of
 from langchain_nebula_video.cli.reconcile import find_lost_hint
-from langchain_nebula_video.cli.tasks import entry_as_dict
 from langchain_nebula_video.errors import NebulaVideoError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.protocols import PROTOCOLS
@@ -61,18 +61,31 @@ def resume(
             )
             for outcome in _finish_tasks(output, factory):
                 (saved if isinstance(outcome, Video) else failed).append(outcome)  # type: ignore[arg-type]
-        unconfirmed = journal.entries(states=[EntryState.UNCONFIRMED], gateway=gateway)
+        unconfirmed = [
+            entry
+            for entry in journal.entries(states=[EntryState.UNCONFIRMED], gateway=gateway)
+            if not is_elsewhere(entry)
+        ]
         for entry in unconfirmed:
             stake = f"{dollars(entry.reserved_usd)} may have been spent" if entry.reserved_usd else "it may be paid for"
             output.print_message(
                 f"Unconfirmed: {entry.model} at {entry.gateway}, {entry.created_at:%Y-%m-%d %H:%M:%S} UTC; {stake}. "
-                f"{_next_step(entry)}",
+                f"{_next_step(entry)} If there is none: nebula-video forget {short_id(entry)}",
                 style="yellow",
+            )
+        left_alone = _left_alone(journal, gateway)
+        if left_alone:
+            output.print_message(
+                f"Left alone: {count_of(len(left_alone), 'task')} at another address, or of another key, than the "
+                "environment names now. Set these, or write the tasks off: nebula-video forget "
+                + " ".join(printable(entry.task_id or short_id(entry)) for entry in left_alone[:3])
+                + (" …" if len(left_alone) > 3 else "")
             )
         data = {
             "saved": [{"task_id": video.task_id, "path": video.path} for video in saved],
             "failed": failed,
             "unconfirmed": [entry_as_dict(entry) for entry in unconfirmed],
+            "left_alone": [entry_as_dict(entry) for entry in left_alone],
         }
         output.print_result(data, "\n".join(printable(video.path) for video in saved))
         output.print_message(f"{len(saved)} saved, {len(failed)} not, {len(unconfirmed)} unconfirmed.")
@@ -93,7 +106,8 @@ def _open_gateways(journal: CommandJournal, wanted: str | None, out: str | None)
     """Return the gateways that have an open task, or a recent video that was not saved."""
     recent = journal.entries(states=[EntryState.SUCCEEDED], since=datetime.now(UTC) - _URL_LIFETIME)
     unsaved = [entry for entry in recent if not _is_saved(entry, out)]
-    names = {entry.gateway for entry in [*journal.entries(states=_OPEN), *unsaved]}
+    reachable = [entry for entry in journal.entries(states=_OPEN) if not is_elsewhere(entry)]
+    names = {entry.gateway for entry in [*reachable, *unsaved]}
     return sorted(name for name in names if wanted in {None, name})
 
 
@@ -102,7 +116,8 @@ def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | di
     name = factory.target.gateway
     try:
         with factory.client() as client:
-            waiting = [task.task_id for task in client.resume()]
+            left_alone = {entry.task_id for entry in _left_alone(factory.journal, name)}
+            waiting = [task.task_id for task in client.resume() if task.task_id not in left_alone]
             waiting += [entry.task_id for entry in _unsaved_entries(factory, name) if entry.task_id]
             for task_id in waiting:
                 try:
@@ -116,6 +131,11 @@ def _finish_tasks(output: Output, factory: ClientFactory) -> Iterator[Video | di
     except NebulaVideoError as error:  # no key or no address: the other gateways are still finished
         output.print_message(str(error), style="bold red")
         yield {"gateway": name, "error": type(error).__name__, "message": str(error), "exit": int(exit_for(error))}
+
+
+def _left_alone(journal: CommandJournal, gateway: str | None) -> list[Entry]:
+    """Return the unfinished entries that no account of the environment can look at: asking would only fail."""
+    return [entry for entry in journal.entries(states=_OPEN, gateway=gateway) if is_elsewhere(entry)]
 
 
 def _unsaved_entries(factory: ClientFactory, gateway: str) -> list[Entry]:

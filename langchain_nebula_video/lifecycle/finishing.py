@@ -128,7 +128,7 @@ class Finisher:
     ) -> Video:
         """Save a video, unless another process that held the lease has saved it."""
         fresh = await lease.acquire(deadline, on_wait=partial(reporter.beat_saving, video, 0))
-        known = await self._journaled_video(fresh) or video
+        known = tasks.as_of_call(await self._journaled_video(fresh) or video, video)
         if await self._is_saved(known):
             return known
         if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that

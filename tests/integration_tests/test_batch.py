@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -109,6 +110,29 @@ def test_a_batch_of_images_that_is_killed_twice_pays_for_each_once(tmp_path: Pat
     assert_each_has_its_own(tmp_path, done, count)
 
 
+def test_a_batch_of_200_images_that_is_killed_twice_pays_for_200_videos(tmp_path: Path) -> None:
+    """Nebula has no list of tasks. What a kill leaves in doubt is in the key's log, or a person forgets it."""
+    count = 200
+    with all_gateways(speed=200, balance=1000) as emulator:
+        env = environment(emulator)
+        command = [table(tmp_path, count), *QUICK, "--concurrency", "16"]
+        kill_twice(tmp_path, command, env, count)
+        done = run_command(["batch", *command, "--yes", "--json"], cwd=tmp_path, env=env)
+        if done.returncode == Exit.UNCONFIRMED:
+            run_command(["reconcile", "--sole-account", "--yes"], cwd=tmp_path, env=env)
+            lost = json.loads(run_command(["tasks", "--state", "unconfirmed", "--json"], cwd=tmp_path, env=env).stdout)
+            assert len(emulator.tasks) == count - len(lost["tasks"])  # the gateway's console has none of them
+            for entry in lost["tasks"]:
+                stake = ["--accept-loss", f"{Decimal(entry['reserved_usd']).normalize():f}"]
+                assert run_command(["forget", entry["id"], *stake], cwd=tmp_path, env=env).returncode == 0
+            done = run_command(["batch", *command, "--yes", "--json"], cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+        assert len(emulator.tasks) == len(emulator.bill.lines) == count
+        assert str(emulator.bill.usd) == json.loads(done.stdout)["cost_usd"] == "36.9000"
+        assert emulator.violations == ()
+    assert_each_has_its_own(tmp_path, done, count)
+
+
 def kill_twice(folder: Path, command: list[str], env: dict[str, str], count: int) -> None:
     """Run the batch, and kill it after a quarter of its videos; then again after half of them."""
     for least in (count // 4, count // 2):
@@ -192,3 +216,25 @@ def test_the_table_holds_still_in_a_terminal_of_80_columns(tmp_path: Path) -> No
     assert {"running", "saving"} <= seen
     assert not any(" made  " in line for line in screens[-1])
     assert "9 videos: 9 made. Cost: $1.6605; $1.6605 of it in this run." in [line.rstrip() for line in screens[-1]]
+
+
+def test_watch_shows_tasks_as_they_change_until_ctrl_c(tmp_path: Path) -> None:
+    """A command in another terminal makes a video meanwhile."""
+    images(tmp_path / "cats", 1)
+    with all_gateways(speed=40) as emulator:
+        env = environment(emulator)
+        watched = [sys.executable, "-m", "langchain_nebula_video.cli", "tasks", "--watch"]
+        with subprocess.Popen(
+            watched, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert (
+                run_command(["batch", "cats", "--prompt", "x", "--yes", *QUICK], cwd=tmp_path, env=env).returncode == 0
+            )
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, b"")
+            last = next(line for line in lines if b"cat-000.mp4" in line)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=LONGEST)
+    assert b"succeeded" in last
+    assert emulator.tasks[0].id.encode() in last
+    assert (process.returncode, err) == (0, b"")

@@ -274,10 +274,17 @@ def test_ctrl_c_names_the_task_and_leaves_it(emulator: Emulator, tmp_path: Path,
 @pytest.mark.parametrize(
     ("answer", "code", "tasks", "place", "price", "question"),
     [
-        ("y\n", 0, 1, [], "for about $0.1845.", "Pay for it? [y/N] "),
-        ("n\n", 1, 0, [], "for about $0.1845.", "Pay for it? [y/N] "),
-        ("\n", 1, 0, ["--gateway", "dashscope"], "for about ¥1.50 ($0.21).", "Pay for it? [y/N] "),
-        ("\x04", 1, 0, UNKNOWN, "for a price that is not known here.", "Pay for it, whatever it costs? [y/N] "),
+        ("y\n", 0, 1, [], "for about $0.1845.", "Pay about $0.1845 to Nebula (127.0.0.1, this machine)? [y/N] "),
+        ("n\n", 1, 0, [], "for about $0.1845.", "Pay about $0.1845 to Nebula (127.0.0.1, this machine)? [y/N] "),
+        (
+            "\n",
+            1,
+            0,
+            ["--gateway", "dashscope"],
+            "for about ¥1.50 ($0.21).",
+            "Pay about ¥1.50 ($0.21) to Alibaba DashScope, ",
+        ),
+        ("\x04", 1, 0, UNKNOWN, "for a price that is not known here.", "Pay whatever it costs to UniAll ("),
     ],
 )
 def test_a_terminal_is_asked(

@@ -80,6 +80,19 @@ async def test_a_file_may_be_named_after_the_key_and_the_image(make: Make, emula
     assert len(emulator.tasks) == 1
 
 
+async def test_the_name_of_an_image_is_known_though_somebody_looked_at_its_task_without_the_request(
+    make: Make, tmp_path: Path
+) -> None:
+    """As `reconcile` does: the journal has the video then, and no name of its image."""
+    cat, journal = tmp_path / "cat.jpg", MemoryJournal()
+    cat.write_bytes(jpeg(400, 400))
+    asked = {**ASK, "image": cat, "key": "shot-1"}
+    task = await settle(make(journal=journal).submit(**asked))
+    await settle(make(journal=journal).wait(task.task_id))
+    video = await settle(make(save_to=tmp_path / "{stem}.mp4", journal=journal).generate(**asked))
+    assert (video.path, video.task_id) == (str(tmp_path / "cat.mp4"), task.task_id)
+
+
 async def test_long_values_are_cut_to_a_name_that_file_systems_take(
     make: Make, files: Storage, video: Video, tmp_path: Path
 ) -> None:

@@ -20,7 +20,6 @@ from langchain_nebula_video.cli.batch.sources import BrokenRow, Row
 from langchain_nebula_video.cli.client import price_table
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.lifecycle.account import resolve_base_url
 from langchain_nebula_video.lifecycle.orders import make_order
 from langchain_nebula_video.media.urls import is_local_name, is_loopback
 from langchain_nebula_video.saving.targets import exists
@@ -116,8 +115,7 @@ class Planner:
         self._gateway = find_gateway(target.gateway)
         self._prices = parse_prices(price_table(target, factory.payment.price))
         self._ratio = Decimal(1) if factory.payment.group_ratio is None else factory.payment.group_ratio
-        base_url = resolve_base_url(self._gateway, target.base_url, allow_http=target.allow_http)
-        self.host = urlsplit(base_url).hostname or ""
+        self.host = factory.host()
         self._first: dict[str, Row] = {}
 
     def plan(self, rows: Sequence[Row], broken: Sequence[BrokenRow]) -> Plan:
