@@ -37,6 +37,8 @@ def entry_as_dict(entry: Entry) -> dict[str, Any]:
         "reason": entry.reason,
         "id": entry.id,
         "prompt": prompt_of(entry),
+        "host": entry.host,
+        "play_money": entry.play_money,
         "elsewhere": is_elsewhere(entry),
     }
 
@@ -54,7 +56,7 @@ def entries_as_csv(entries: Iterable[Entry]) -> str:
 # Without the URL: its signature opens the video to whoever gets the table.
 _CSV_COLUMNS = (
     *("created_at", "gateway", "model", "state", "reserved_usd", "billed_usd"),
-    *("prompt", "path", "task_id", "key", "reason", "id"),
+    *("prompt", "path", "task_id", "key", "reason", "host", "play_money", "id"),
 )
 
 

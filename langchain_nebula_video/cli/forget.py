@@ -102,13 +102,15 @@ def _check(entry: Entry) -> None:
 
 def _warn(output: Output, entry: Entry) -> None:
     row = GATEWAYS.get(entry.gateway)
-    place = entry.gateway if row is None else row.title
+    place = (entry.gateway if row is None else row.title) + (f" ({entry.host})" if entry.host else "")
     what = f"Task {entry.task_id}" if entry.task_id else f"The submit {short_id(entry)}, whose answer was lost,"
     stake = dollars(entry.reserved_usd) if entry.reserved_usd else "a price that is not known"
     output.print_message(f"{what} at {place}, {entry.created_at:%Y-%m-%d %H:%M} UTC: {entry.model}", style="bold red")
     if prompt_of(entry):
         output.print_message(f"  {prompt_of(entry)}")
-    output.print_message(f"  It may be billed, or has been: {stake}. No budget will count that any more.", style="red")
+    money = ", in play money" if entry.play_money else ""
+    told = f"  It may be billed, or has been: {stake}{money}. No budget will count that any more."
+    output.print_message(told, style="red")
     if entry.task_id is None:
         output.print_message("  The same request will be paid for again. Look at the gateway's console first.")
     else:

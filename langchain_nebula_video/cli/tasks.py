@@ -39,6 +39,7 @@ _WIDE = 140
 """From this width on, each task has one line. Below, a second one has its model, its prompt and its file."""
 _WATCH_SECONDS = 2.0
 _ELSEWHERE = "*"
+_PLAY_MONEY = "+"
 _OPEN = frozenset({EntryState.SUBMITTING, EntryState.SUBMITTED, EntryState.RUNNING, EntryState.UNCONFIRMED})
 
 
@@ -118,6 +119,8 @@ def _totals_line(totals: dict[str, Any]) -> str:
 
 
 def _print_hints(output: Output, listed: Sequence[Entry]) -> None:
+    if any(entry.play_money for entry in listed):
+        output.print_message(f"{_PLAY_MONEY} Play money: an emulator took the task, and nothing was really paid.")
     if any(map(_is_marked, listed)):
         output.print_message(
             f"{_ELSEWHERE} At another address, or of another key, than the environment names now: an emulator that is "
@@ -141,7 +144,7 @@ def _cells(entry: Entry) -> dict[str, str]:
     return {
         "made": f"{entry.created_at:%Y-%m-%d %H:%M}",
         "state": entry.state.value + (_ELSEWHERE if _is_marked(entry) else ""),
-        "usd": dollars(entry.spent_usd),
+        "usd": dollars(entry.spent_usd) + (_PLAY_MONEY if entry.play_money else ""),
         "task": printable(entry.task_id or f"none, id {short_id(entry)}"),
         "model": printable(entry.model),
         "prompt": printable(prompt_of(entry) or ""),

@@ -236,5 +236,6 @@ def test_watch_shows_tasks_as_they_change_until_ctrl_c(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=LONGEST)
     assert b"succeeded" in last
+    assert b"$0.1845+" in last  # play money
     assert emulator.tasks[0].id.encode() in last
     assert (process.returncode, err) == (0, b"")
