@@ -67,6 +67,52 @@ def test_the_page_shows_a_task_from_its_request_to_its_bill(emulator: Emulator, 
     assert "POST /v1/video/generations" in region(page, "requests")
 
 
+def test_tasks_of_another_gateway_are_shown_with_their_currency(emulator: Emulator, browser: httpx.Client) -> None:
+    emulator.add_account("sk-beijing", region="beijing")
+    headers = {"Authorization": "Bearer sk-beijing", "X-DashScope-Async": "enable"}
+    for prompt in ("mist over hills", "never made"):
+        body = {
+            "model": "wan2.2-i2v-plus",
+            "input": {"prompt": prompt, "img_url": "https://example.com/hills.jpg"},
+            "parameters": {"resolution": "480P"},
+        }
+        path = f"{emulator.url}/api/v1/services/aigc/video-generation/video-synthesis"
+        assert httpx.post(path, json=body, headers=headers, timeout=60).status_code == 200
+    canceled = f"{emulator.url}/api/v1/tasks/{emulator.tasks[1].id}/cancel"
+    assert httpx.post(canceled, headers=headers).status_code == 200
+    emulator.clock.advance(400)
+    page = browser.get("/").text
+    assert re.findall(r"<h3[^>]*>(.*?)</h3>", region(page, "tasks")) == ["never made", "mist over hills"]
+    assert "canceled" in region(page, "tasks")
+    assert "¥0.70" in region(page, "bill")
+    assert "Spend, CNY" in region(page, "charts")
+    assert "Spend, USD" not in region(page, "charts")
+
+
+def test_what_nebula_forwards_is_shown_where_its_code_is_played(emulator: Emulator, browser: httpx.Client) -> None:
+    submit(emulator)
+    assert "Forwarded to the vendor" not in browser.get("/").text
+    emulator.behaviour = Behaviour.SOURCE
+    submit(emulator)
+    assert "Forwarded to the vendor" in browser.get("/").text
+
+
+def test_a_key_that_a_client_sent_to_the_storage_is_counted(emulator: Emulator, browser: httpx.Client) -> None:
+    assert "Keys leaked" not in browser.get("/").text
+    httpx.get(f"{emulator.url}/hosted/x", headers={"Authorization": f"Bearer {KEY}"})
+    assert re.search(r"Keys leaked</dt><dd>1<", region(browser.get("/").text, "summary"))
+
+
+def test_of_many_tasks_the_newest_are_shown_and_all_are_counted(emulator: Emulator, browser: httpx.Client) -> None:
+    for number in range(45):
+        submit(emulator, f"cat {number}")
+    page = browser.get("/").text
+    assert page.count("<article") == 40
+    assert "The newest 40 of 45 are shown." in page
+    assert "cat 44" in page
+    assert "45 under way" in region(page, "announcement")
+
+
 def test_a_picture_and_a_video_are_served_without_a_trace(emulator: Emulator, browser: httpx.Client) -> None:
     submit(emulator, resolution="480p")
     (task,) = emulator.tasks

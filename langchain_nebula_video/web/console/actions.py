@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.emulator import Behaviour
 
-from . import presets, submitting
+from . import presets
+from .message import Message
+from .submitting import submit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -17,23 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_nebula_video.emulator import Emulator
 
-    Action = Callable[[Emulator, FormData], Awaitable["Message"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What came of an action."""
-
-    text: str
-    good: bool = True
-    detail: str = ""
-    """The gateway's own words, if there are any."""
-
-
-async def submit(emulator: Emulator, form: FormData) -> Message:
-    """Submit a video as a client would, over HTTP."""
-    outcome = await submitting.submit(emulator, form)
-    return Message(outcome.text, outcome.accepted, outcome.answer)
+    Action = Callable[[Emulator, FormData], Awaitable[Message]]
 
 
 async def switch_preset(emulator: Emulator, form: FormData) -> Message:

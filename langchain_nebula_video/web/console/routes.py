@@ -19,7 +19,7 @@ from langchain_nebula_video.emulator.serving.storage import content_response
 from langchain_nebula_video.web.look import Guarded, static_files, templates
 
 from . import actions
-from .actions import Message
+from .message import Message
 from .views import kind_view, view_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,6 +13,8 @@ from starlette.datastructures import UploadFile
 
 from langchain_nebula_video.emulator.dialects.nebula import SUBMIT_PATH
 from langchain_nebula_video.emulator.dialects.nebula_models import NEBULA_MODELS
+
+from .message import Message
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData
@@ -25,17 +26,7 @@ PATIENCE = 10.0
 """Seconds to wait for an answer. A fault may hold it longer than anybody wants to look at a page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a submit went."""
-
-    text: str
-    accepted: bool
-    answer: str = ""
-    """The answer's body."""
-
-
-async def submit(emulator: Emulator, form: FormData) -> Outcome:
+async def submit(emulator: Emulator, form: FormData) -> Message:
     """Submit what a form says.
 
     Args:
@@ -67,7 +58,7 @@ def _cat() -> bytes:
     return files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes()
 
 
-def _post(url: str, api_key: str, body: dict[str, Any]) -> Outcome:
+def _post(url: str, api_key: str, body: dict[str, Any]) -> Message:
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE)
     headers = {"authorization": f"Bearer {api_key}", "content-type": "application/json"}
@@ -76,19 +67,19 @@ def _post(url: str, api_key: str, body: dict[str, Any]) -> Outcome:
         answer = connection.getresponse()
         text = answer.read(100_000).decode("utf-8", "replace")
     except TimeoutError:
-        return Outcome(f"No answer within {PATIENCE:g} seconds. {_UNKNOWN}", accepted=False)
+        return Message(f"No answer within {PATIENCE:g} seconds. {_UNKNOWN}", good=False)
     except (OSError, http.client.HTTPException) as error:
         broken = f"The connection broke before an answer came ({type(error).__name__})."
-        return Outcome(f"{broken} {_UNKNOWN}", accepted=False)
+        return Message(f"{broken} {_UNKNOWN}", good=False)
     finally:
         connection.close()
     if answer.status != http.HTTPStatus.OK:
-        return Outcome(f"Refused: HTTP {answer.status} {answer.reason}.", accepted=False, answer=text)
+        return Message(f"Refused: HTTP {answer.status} {answer.reason}.", good=False, detail=text)
     try:
         task_id = str(json.loads(text)["task_id"])
     except (ValueError, KeyError, TypeError):
-        return Outcome(f"HTTP 200, but the answer names no task. {_UNKNOWN}", accepted=False, answer=text)
-    return Outcome(f"Accepted: task {task_id}.", accepted=True)
+        return Message(f"HTTP 200, but the answer names no task. {_UNKNOWN}", good=False, detail=text)
+    return Message(f"Accepted: task {task_id}.")
 
 
 _UNKNOWN = "The task may exist and be billed: look at the list before you submit again."
