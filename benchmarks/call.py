@@ -2,7 +2,8 @@
 
 `python benchmarks/call.py [--calls 200] [--only tool,memory]` makes one video after another. The clock is virtual: a
 sleep takes no time, but all that a call does between two sleeps is done. The CPU time is that of this process, threads
-included, and the median of the calls. The contenders take turns, so that a busy machine slows all of them.
+included, and the median of the calls. The contenders take turns in a random order, so that a busy machine slows all of
+them.
 
 There are two tables. In the first one a transport inside this process answers at once: the sockets cost nothing. In
 the second one a server in another process answers over loopback, and its CPU does not count.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import random
 import statistics
 import sys
 import tempfile
@@ -184,8 +186,9 @@ async def measure(calls: dict[str, Call], count: int) -> dict[str, tuple[float, 
         for number in range(_WARM_UP):
             await _run(call, -1 - number)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    chance = random.Random(1)
     for number in range(count):
-        for name, call in calls.items():
+        for name, call in chance.sample([*calls.items()], len(calls)):  # who comes after itself finds warm caches
             thread, process = time.thread_time(), time.process_time()
             await _run(call, number)
             times[name].append((time.process_time() - process, time.thread_time() - thread))
