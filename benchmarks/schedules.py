@@ -183,7 +183,7 @@ class VirtualRuntime:
         """See `Runtime`: there are no connections, no places and nothing in the background."""
         yield self
 
-    submit_slot = keep_alive = paused = session
+    turn = submit_slot = keep_alive = paused = session
 
     def _reply(self, body: dict[str, Any]) -> Reply:
         return Reply(status=200, headers={}, body=json.dumps(body).encode(), received_at=self.utcnow())

@@ -6,7 +6,8 @@ The code is `async`, and awaits only its `Runtime`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -42,7 +43,7 @@ from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.submitting import Submitter
 from langchain_nebula_video.saving.targets import check_target
 from langchain_nebula_video.schema import OnProgress, Reconciliation, Task, TaskStatus, Video, VideoRequest
-from langchain_nebula_video.transport import Runtime
+from langchain_nebula_video.transport import OnWait, Runtime
 from langchain_nebula_video.transport.retry import retry
 
 __all__ = ["Lifecycle"]
@@ -83,16 +84,10 @@ class Lifecycle:
     ) -> Video:
         """Submit and wait; save the video if the options say where."""
         self._check_progress(on_progress)
-        adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
-            order, deadline = await self._prepare(request, key)
-            holder = new_holder()
-            on_wait = None if on_progress is None else self._on_wait(order, on_progress)
-            task, entry = await self._submitter.submit(
-                order, key, deadline, holder=holder, adopt=adopt, on_wait=on_wait
-            )
-            task = task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
-            return await self._finisher.finish(task, entry, holder, deadline.at, on_progress)
+            submitting = self._submit(request, key, adopt=adopt, on_progress=on_progress)
+            del request  # its images are not needed while the task is waited for
+            return await self._finisher.finish(*await submitting, on_progress)
 
     async def preview(self, request: VideoRequest) -> tuple[Order, Task | None]:
         """Return the checked order of a request, and the task that it would join without paying again.
@@ -101,7 +96,7 @@ class Lifecycle:
         `wait`, which never pays.
         """
         async with self.runtime.session():
-            order, _ = await self._prepare(request, None)
+            order = await self._prepare(request, None)
             return order, await self._submitter.find_repeated(order)
 
     async def submit(
@@ -118,21 +113,12 @@ class Lifecycle:
         `exact_key` is as for `Submitter.submit`. `save_to` is where the caller will save the video, if that is not
         where the options say.
         """
-        adopt = key is None if adopt is None else adopt
         async with self.runtime.session():
-            order, deadline = await self._prepare(request, key, save_to)
-            holder = new_holder()
-            task, entry = await self._submitter.submit(
-                order,
-                key,
-                deadline,
-                holder=holder,
-                adopt=adopt,
-                exact_key=exact_key,
-                search_seconds=_SEARCH_SECONDS,
+            task, entry, holder, _ = await self._submit(
+                request, key, adopt=adopt, exact_key=exact_key, save_to=save_to, search_seconds=_SEARCH_SECONDS
             )
             await Lease(self._context, entry, holder).release()
-            return task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
+            return task
 
     async def fetch(self, task_id: str) -> Task:
         """Fetch a task once."""
@@ -243,29 +229,66 @@ class Lifecycle:
         spent: Decimal = await self._context.call_journal(self._context.journal.spent, since)
         return spent
 
-    def _on_wait(self, order: Order, on_progress: OnProgress) -> Callable[[], Awaitable[None]]:
+    async def _submit(
+        self,
+        request: VideoRequest,
+        key: str | None,
+        *,
+        adopt: bool | None,
+        save_to: str | Path | None = None,
+        on_progress: OnProgress | None = None,
+        exact_key: bool = False,
+        search_seconds: float = math.inf,
+    ) -> tuple[Task, Entry, str, float]:
+        """Wait for the call's turn, make its order and submit it.
+
+        Returns:
+            The task, its entry, the name of this call in the journal, and the deadline on the runtime's clock.
+        """
+        check_key(key)
+        deadline, holder = self._deadline(request), new_holder()
+        on_wait = None if on_progress is None else self._on_wait(request, on_progress)
+        async with self.runtime.turn(deadline.patience, on_wait) as leave_line:
+            order = await self._prepare(request, save_to)
+            deadline = self._deadline(request)
+            task, entry = await self._submitter.submit(
+                order,
+                key,
+                deadline,
+                holder=holder,
+                adopt=key is None if adopt is None else adopt,
+                exact_key=exact_key,
+                search_seconds=search_seconds,
+                on_wait=on_wait,
+                leave_line=leave_line,
+            )
+        task = task.model_copy(update={"image_notes": order.image_notes, "image_name": order.image_name})
+        return task, entry, holder, deadline.at
+
+    def _on_wait(self, request: VideoRequest, on_progress: OnProgress) -> OnWait:
         """Return what reports that a submit waits for a place."""
-        _, latest = order.offer.model.typical(order.request.duration)
+        offer = self.options.offer(request.model)
+        _, latest = offer.model.typical(request.duration)
         reporter = ProgressReporter(self.runtime, self.runtime.utcnow(), latest, on_progress)
-        return partial(reporter.report_waiting, order.cost)
+        return partial(reporter.report_waiting, offer.quote(request, self.options.current_group_ratio()))
 
     def _check_progress(self, on_progress: OnProgress | None) -> None:
         if not self.runtime.can_await:
             check_progress(on_progress)
 
-    async def _prepare(
-        self, request: VideoRequest, key: str | None, save_to: str | Path | None = None
-    ) -> tuple[Order, Deadline]:
-        """Return the order of a request, and its deadline. Reads image files, so it may run in a thread."""
-        check_key(key)
+    def _deadline(self, request: VideoRequest) -> Deadline:
+        """Return the deadline of a call that begins now."""
+        seconds = self.options.timeout or self.options.offer(request.model).model.timeout
+        return Deadline(seconds, self.runtime.now() + seconds)
+
+    async def _prepare(self, request: VideoRequest, save_to: str | Path | None) -> Order:
+        """Return the order of a request. Reads image files, so it may run in a thread."""
         save_to = self.options.save_to if save_to is None else save_to
         if save_to is not None:
             await self.runtime.call(check_target, save_to)
         await self._publisher.check()
-        offer = self.options.offer(request.model)
         if reads_files(request):
             order = await self.runtime.call(order_for, self.options, request)
         else:
             order = order_for(self.options, request)
-        seconds = self.options.timeout or offer.model.timeout
-        return replace(order, save_to=save_to), Deadline(seconds, self.runtime.now() + seconds)
+        return replace(order, save_to=save_to)

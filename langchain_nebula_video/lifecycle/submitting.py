@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -65,7 +66,8 @@ class Submitter:
         adopt: bool,
         exact_key: bool = False,
         search_seconds: float = math.inf,
-        on_wait: OnWait | None = None,
+        on_wait: OnWait | None,
+        leave_line: Callable[[], None],
     ) -> tuple[Task, Entry]:
         """Return the task of an order and its entry: a new one, or the one that the key has already.
 
@@ -78,6 +80,7 @@ class Submitter:
             exact_key: Whether the key stands for one video, whatever the request: another request is refused then.
             search_seconds: How long to look for a lost submit, within the caller's time.
             on_wait: Called every few seconds while the submit waits for a place.
+            leave_line: Called before a long wait for what is no POST of this call: the calls behind it go first.
         """
         runtime = self._context.runtime
         self._check_price_known(order)
@@ -89,7 +92,7 @@ class Submitter:
             entry = self._new_entry(order, key, holder)
             state = PostState()
             try:
-                owner = await self._reserve(entry, deadline.at, repeats)
+                owner = await self._reserve(entry, deadline.at, repeats, leave_line)
                 if owner.id == entry.id:
                     with working(holder):
                         return await self._sender.send(order, entry, state, deadline, on_wait)
@@ -100,12 +103,14 @@ class Submitter:
                 await run_cleanup(runtime, error, self._clean_up(entry, state, error))
                 if state.unconfirmed is None or not isinstance(error, SubmissionUnconfirmedError):
                     raise
+                leave_line()
                 until = min(deadline.at, runtime.now() + search_seconds)
                 with journal_errors_cost(Money.MAYBE):
                     found = await self._reconciler.resolve(state.unconfirmed, until, error)
                 if found is None:
                     raise _not_accepted_error(self._context.gateway.max_hold) from None
                 return found
+            leave_line()
             with journal_errors_cost(Money.MAYBE):
                 found = await self._reconciler.resolve(owner, min(deadline.at, runtime.now() + search_seconds))
             if found is not None:
@@ -163,7 +168,9 @@ class Submitter:
             held_until=now + LEASE_DURATION,
         )
 
-    async def _reserve(self, entry: Entry, deadline: float, repeats: Repeats | None) -> Entry:
+    async def _reserve(
+        self, entry: Entry, deadline: float, repeats: Repeats | None, leave_line: Callable[[], None]
+    ) -> Entry:
         """Write the entry, or return the one that has the key. Wait while another call is submitting that one."""
         context = self._context
         # A process-wide limit may read other journals, and those may block.
@@ -182,6 +189,7 @@ class Submitter:
                 with contextlib.suppress(KeyError):  # another call has resolved it meanwhile
                     await context.update_entry(owner, held_until=context.runtime.utcnow())
             else:
+                leave_line()
                 await context.runtime.sleep(_PEER_PAUSE_SECONDS)
             entry = replace(entry, created_at=context.runtime.utcnow())
 

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.decoding import body_decoder
 from langchain_nebula_video.transport.exchange import (
     KEEPALIVE_SECONDS,
+    MAX_CALLS,
     MAX_REQUESTS,
     MAX_SUBMITS,
     MAX_TRANSFERS,
@@ -59,6 +60,7 @@ class _LoopState:
 
     keeper: AsyncKeeper
     connections: Connections = field(default_factory=Connections)
+    calls: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_CALLS))
     submits: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_SUBMITS))
     requests: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_REQUESTS))
     transfers: AsyncPlaces = field(default_factory=lambda: AsyncPlaces(MAX_TRANSFERS))
@@ -113,18 +115,15 @@ class AsyncRuntime:
         """See `Runtime.run_to_completion`."""
         return await _complete(asyncio.ensure_future(flow))
 
-    @asynccontextmanager
-    async def submit_slot(self, patience: float, on_wait: OnWait | None = None) -> AsyncGenerator[None]:
+    def turn(self, patience: float, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """See `Runtime.turn`."""
+        return _place_in_line(self._state().calls, patience, on_wait)
+
+    def submit_slot(
+        self, patience: float, on_wait: OnWait | None = None
+    ) -> AbstractAsyncContextManager[Callable[[], None]]:
         """See `Runtime.submit_slot`."""
-        places = self._state().submits
-        try:
-            place = await places.acquire_in_line(patience, on_wait)
-        except TimeoutError:
-            raise missed_turn_error() from None
-        try:
-            yield
-        finally:
-            places.release(place)
+        return _place_in_line(self._state().submits, patience, on_wait)
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[None]:
@@ -300,6 +299,20 @@ async def _end_session(connections: Connections) -> None:
     if connections.sessions == 0:
         for client in connections.pop_clients():
             await client.aclose()
+
+
+@asynccontextmanager
+async def _place_in_line(
+    places: AsyncPlaces, patience: float, on_wait: OnWait | None
+) -> AsyncGenerator[Callable[[], None]]:
+    """Wait in line for a place. Yield what gives it back before the end."""
+    try:
+        place = await places.acquire_in_line(patience, on_wait)
+    except TimeoutError:
+        raise missed_turn_error() from None
+    with ExitStack() as held:
+        held.callback(places.release, place)
+        yield held.close
 
 
 def _tracer(first_byte: FirstByte) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]]:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar
@@ -108,6 +108,11 @@ class BlockingRuntime:
     async def run_to_completion(self, flow: Coroutine[Any, Any, T]) -> T:
         """See `Runtime.run_to_completion`."""
         return await flow
+
+    def turn(self, patience: float, on_wait: OnWait | None = None) -> AbstractAsyncContextManager[Callable[[], None]]:
+        """See `Runtime.turn`: each call has a thread of its caller's, and these are few."""
+        del patience, on_wait
+        return nullcontext(lambda: None)
 
     @asynccontextmanager
     async def submit_slot(self, patience: float, on_wait: OnWait | None = None) -> AsyncGenerator[None]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECT_SECONDS",
     "KEEPALIVE_SECONDS",
+    "MAX_CALLS",
     "MAX_REQUESTS",
     "MAX_SUBMITS",
     "MAX_TRANSFERS",
@@ -47,6 +48,8 @@ __all__ = [
     "no_place_error",
 ]
 
+MAX_CALLS = 64
+"""Submits of one client that are prepared at once. The others have read no image yet, and have no journal entry."""
 MAX_SUBMITS = 4
 MAX_REQUESTS = 100
 """Small requests to the gateway at once, of one client: as many as Alibaba's own client has (dashscope 2.0.2, by the

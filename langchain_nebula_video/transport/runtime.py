@@ -234,9 +234,24 @@ class Runtime(Protocol):
         """Run a coroutine to its end even if the caller is cancelled meanwhile; then raise the cancellation."""
         ...
 
+    def turn(
+        self, patience: float, on_wait: OnWait | None = None
+    ) -> contextlib.AbstractAsyncContextManager[Callable[[], None]]:
+        """Wait for one of `MAX_CALLS` places in which a submit is prepared and sent. A blocking runtime has no limit.
+
+        So thousands of calls at once hold neither images nor journal entries, and do not all begin in one turn of the
+        event loop. The block gets a function that gives the place back before its end.
+
+        `on_wait` is called every few seconds meanwhile.
+
+        Raises:
+            NotSentError: for so many seconds no place was given back, to whomever.
+        """
+        ...
+
     def submit_slot(
         self, patience: float, on_wait: OnWait | None = None
-    ) -> contextlib.AbstractAsyncContextManager[None]:
+    ) -> contextlib.AbstractAsyncContextManager[object]:
         """Wait for one of `MAX_SUBMITS` slots. They limit how many paid requests a crash can leave in doubt.
 
         `on_wait` is called every few seconds meanwhile.

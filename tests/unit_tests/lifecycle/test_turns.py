@@ -6,13 +6,16 @@ import asyncio
 import selectors
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NotSentError, RateLimitError, VideoProgress
-from tests.conftest import KEY, submitted, succeeded
+from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.transport.exchange import MAX_CALLS
+from tests.conftest import KEY, png, submitted, succeeded
 
 IMAGE = "https://example.com/a.jpg"
 
@@ -94,6 +97,39 @@ def test_two_hundred_submits_of_half_a_second_through_four_places_all_arrive() -
         assert len({task.task_id for task in tasks}) == 200
         assert (gateway.posts, gateway.peak) == (200, 4)
         assert 25 <= asyncio.get_running_loop().time() < 26
+
+    run(submit_all())
+
+
+def test_of_hundreds_of_calls_few_have_read_their_image_and_reserved_before_their_turn(tmp_path: Path) -> None:
+    image = tmp_path / "cat.png"
+    image.write_bytes(png(512, 512))
+
+    async def submit_all() -> None:
+        gateway, journal = Gateway(0.5), MemoryJournal()
+        client = gateway.client(timeout=1000, journal=journal)
+        calls = [asyncio.create_task(client.submit(prompt=f"p{number}", image=image)) for number in range(200)]
+        reserved = list[int]()
+        while not all(call.done() for call in calls):
+            reserved.append(len(journal.entries(states=[EntryState.SUBMITTING])))
+            await asyncio.sleep(0.1)
+        assert max(reserved) == MAX_CALLS
+        assert gateway.posts == len({call.result().task_id for call in calls}) == 200
+
+    run(submit_all())
+
+
+def test_calls_that_wait_for_the_submit_of_another_one_let_others_go_first() -> None:
+    async def submit_all() -> None:
+        gateway = Gateway(60.0)
+        client = gateway.client(timeout=1000)
+        same = [asyncio.create_task(client.submit(prompt="p", image=IMAGE, key="k")) for _ in range(2 * MAX_CALLS)]
+        await asyncio.sleep(1)
+        gateway.seconds = 1.0
+        await client.submit(prompt="other", image=IMAGE)
+        assert asyncio.get_running_loop().time() < 10
+        assert len({task.task_id for task in await asyncio.gather(*same)}) == 1
+        assert gateway.posts == 2
 
     run(submit_all())
 
