@@ -1,4 +1,4 @@
-"""Shared by the examples: the gateway, a photograph, and a scripted chat model."""
+"""Shared by the examples: the gateway and a photograph."""
 
 from __future__ import annotations
 
@@ -10,20 +10,12 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
-from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages.content import ImageContentBlock, create_image_block
 
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.testing import on_emulator
 
 PHOTOGRAPH = files("langchain_nebula_video").joinpath("assets", "cat.jpg").read_bytes()
-
-
-class ScriptedModel(FakeMessagesListChatModel):
-    """A chat model with fixed answers. Use your own chat model instead."""
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:  # noqa: ARG002 the answers are fixed
-        """Return the model unchanged: its answers are fixed."""
-        return self
 
 
 def picture(data: bytes) -> ImageContentBlock:
@@ -62,17 +54,6 @@ def ask_to_pay(most_usd: str) -> None:
 
 @contextmanager
 def five_gateways() -> Iterator[Emulator]:
-    """Start the emulator and put the address and key of each gateway into the environment, as a deployment does."""
-    with Emulator(speed=500) as emulator:
-        emulator.add_account("sk-beijing", region="beijing")
-        emulator.add_account("sk-singapore", region="singapore")
-        where = {
-            "NEBULA": (emulator.url, emulator.api_key),
-            "DASHSCOPE": (emulator.dashscope_url("beijing"), "sk-beijing"),
-            "DASHSCOPE_INTL": (emulator.dashscope_url("singapore"), "sk-singapore"),
-            "DASHSCOPE_PASSTHROUGH": (emulator.passthrough_url, emulator.api_key),
-            "UNIALL": (emulator.url, emulator.api_key),
-        }
-        for name, (address, key) in where.items():
-            os.environ[f"{name}_BASE_URL"], os.environ[f"{name}_API_KEY"] = address, key
+    """Start the emulator, with the address and key of each gateway in the environment, as in a deployment."""
+    with Emulator(speed=500) as emulator, on_emulator(emulator):
         yield emulator

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from _gateway import PHOTOGRAPH, ScriptedModel, gateway, picture
+from _gateway import PHOTOGRAPH, gateway, picture
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.messages.content import create_text_block
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.middleware import spend_approval
+from langchain_nebula_video.testing import ScriptedChatModel, tool_call
 
 wish = {"prompt": "The cat blinks", "resolution": "1080p", "duration": 10}
-call = {"name": "nebula_image_to_video", "id": "call_1", "args": wish}
-model = ScriptedModel(responses=[AIMessage("", tool_calls=[call]), AIMessage("There it is.")])
+model = ScriptedChatModel(lines=[tool_call(**wish), "There it is."])  # or your own
 question = HumanMessage(content_blocks=[create_text_block("Make my cat blink."), picture(PHOTOGRAPH)])
 thread: Any = {"configurable": {"thread_id": "chat-1"}}
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from _gateway import PHOTOGRAPH, ScriptedModel, gateway, picture
+from _gateway import PHOTOGRAPH, gateway, picture
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.messages.content import create_text_block
 
 from langchain_nebula_video import NebulaVideoClient, NebulaVideoTool, VideoProgress
+from langchain_nebula_video.testing import ScriptedChatModel, tool_call
 
-call = {"name": "nebula_image_to_video", "id": "call_1", "args": {"prompt": "The cat blinks", "resolution": "480p"}}
-model = ScriptedModel(responses=[AIMessage("", tool_calls=[call]), AIMessage("There it is.")])
+model = ScriptedChatModel(lines=[tool_call(prompt="The cat blinks", resolution="480p"), "There it is."])  # or your own
 question = HumanMessage(content_blocks=[create_text_block("Make my cat blink."), picture(PHOTOGRAPH)])
 
 

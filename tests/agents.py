@@ -1,46 +1,20 @@
-"""A chat model that follows a script, for agents without a language model."""
+"""Agents without a language model: the scripts that many tests use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
+from langchain_core.messages import AIMessage
+
+from langchain_nebula_video.testing import ScriptedChatModel
 
 
-class ScriptedModel(BaseChatModel):
-    """Says its lines, one a turn."""
-
-    lines: list[AIMessage]
-    turn: int = 0
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        return self
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        line = self.lines[min(self.turn, len(self.lines) - 1)]
-        self.turn += 1
-        return ChatResult(generations=[ChatGeneration(message=line)])
-
-
-def animates(call_id: str = "call_1", **args: Any) -> ScriptedModel:
+def animates(call_id: str = "call_1", **args: Any) -> ScriptedChatModel:
     """A model that asks for one video and then says that it is done."""
+    return ScriptedChatModel(lines=[animating(call_id, **args), AIMessage("Done.")])
+
+
+def animating(call_id: str = "call_1", **args: Any) -> AIMessage:
+    """A model's turn that asks for one video."""
     call = {"name": "nebula_image_to_video", "args": {"prompt": "The cat blinks", **args}, "id": call_id}
-    return ScriptedModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
+    return AIMessage("", tool_calls=[call])

@@ -92,29 +92,6 @@ class HurriedClock:
         await asyncio.sleep(seconds / self._PACE)
 
 
-class EmulatedClock:
-    """The emulator's clock, given to the client too: a sleep moves it forward, and nobody waits.
-
-    The emulator has to be made with `standing_clock()`. Then each status is seen, however fast the machine is.
-    """
-
-    def __init__(self, emulator: Emulator) -> None:
-        self._clock = emulator.clock
-
-    def monotonic(self) -> float:
-        return self._clock.now()
-
-    def utcnow(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.now(), UTC)
-
-    def sleep(self, seconds: float) -> None:
-        self._clock.advance(max(0.0, seconds))
-
-    async def asleep(self, seconds: float) -> None:
-        self.sleep(seconds)
-        await asyncio.sleep(0)
-
-
 def standing_clock() -> Clock:
     """A clock for an emulator that moves when it is pushed."""
     return Clock(running=False)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from _recipe import Answer, Call, show
-from _scripted import Scripted
 from deepagents import create_deep_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_nebula_video import NebulaVideoTool
+from langchain_nebula_video.testing import ScriptedChatModel, tool_call
 
 
 class Videos(BaseCallbackHandler):
@@ -41,10 +41,10 @@ async def run(options: dict[str, Any], calls: Sequence[Call]) -> list[Answer]:
         "description": "Animates an image. Give it the image's https URL: it sees nothing of this conversation.",
         "system_prompt": "Animate the image.",
         "tools": [tool],
-        "model": Scripted(calls=[*calls], tool=tool.name),
+        "model": ScriptedChatModel(lines=[*(tool_call(tool.name, **call) for call in calls), "Done."]),
     }
     wish = {"subagent_type": "animator", "description": "Make the cat of https://example.com/cat.jpg blink."}
-    model = Scripted(calls=[wish], tool="task")
+    model = ScriptedChatModel(lines=[tool_call("task", **wish), "Done."])  # or your own
     agent = create_deep_agent(model=model, subagents=[animator], checkpointer=THREADS)
     config = {"configurable": {"thread_id": "chat-17"}, "callbacks": [VIDEOS]}
     if (await agent.aget_state(config)).next:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from _recipe import Answer, Call, show
-from _scripted import Scripted
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_nebula_video import NebulaVideoTool
+from langchain_nebula_video.testing import ScriptedChatModel, tool_call
 
 THREADS = InMemorySaver()
 """In a real program, one that outlives it."""
@@ -22,7 +22,8 @@ THREAD = {"configurable": {"thread_id": "chat-17"}}
 async def run(options: dict[str, Any], calls: Sequence[Call]) -> list[Answer]:
     """One run in which the model makes these calls, or the rest of the one that was given up."""
     tool = NebulaVideoTool(**options)
-    agent = create_agent(Scripted(calls=[*calls], tool=tool.name), [tool], checkpointer=THREADS)
+    model = ScriptedChatModel(lines=[*(tool_call(tool.name, **call) for call in calls), "Done."])  # or your own
+    agent = create_agent(model, [tool], checkpointer=THREADS)
     before = await agent.aget_state(THREAD)
     said = None if before.next else {"messages": [HumanMessage("Animate my cat.")]}
     state = await agent.ainvoke(said, THREAD)

@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages.content import create_image_block, create_text_block
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
 
 from langchain_nebula_video.langchain.tools import NebulaVideoTool
+from langchain_nebula_video.testing.model import ScriptedChatModel, tool_call
 
-__all__ = ["ScriptedModel", "conversation"]
+__all__ = ["conversation"]
 
 
-class ScriptedModel(BaseChatModel):
-    """Answers a user's message with one tool call, and a tool's message with a sentence."""
-
-    call: dict[str, Any]
-    """The tool call's name and arguments."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:  # noqa: ARG002 the call is scripted
-        """See `BaseChatModel`."""
-        return self
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,  # noqa: ARG002 the signature is langchain-core's
-        run_manager: Any = None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
-    ) -> ChatResult:
-        last = messages[-1]
-        if isinstance(last, ToolMessage):
-            video = json.loads(str(last.content))
-            text = (
-                f"Here is your video: {video['duration']} seconds at {video['resolution']}, for ${video['cost_usd']:g}."
-            )
-            answer = AIMessage(text)
-        else:
-            answer = AIMessage("", tool_calls=[{**self.call, "id": "call_1", "type": "tool_call"}])
-        return ChatResult(generations=[ChatGeneration(message=answer)])
+def _report(messages: list[BaseMessage]) -> str:
+    """Say what the tool's answer tells."""
+    video = json.loads(str(messages[-1].content))
+    return f"Here is your video: {video['duration']} seconds at {video['resolution']}, for ${video['cost_usd']:g}."
 
 
 async def conversation(
@@ -62,14 +33,14 @@ async def conversation(
     encoded = base64.b64encode(photograph).decode()
     image_block = create_image_block(base64=encoded, mime_type="image/jpeg")
     user = HumanMessage(content_blocks=[create_text_block(user_message), image_block])
-    model = ScriptedModel(call={"name": tool.name, "args": call})
+    model = ScriptedChatModel(lines=[tool_call(tool.name, **call), _report])
     try:
         from langchain.agents import create_agent  # noqa: PLC0415 it may be missing
     except ModuleNotFoundError:
         calling = await model.ainvoke([user])
         yield calling
-        tool_call = calling.tool_calls[0]
-        call_with_image = {**tool_call, "args": {**tool_call["args"], "image": f"data:image/jpeg;base64,{encoded}"}}
+        asked = calling.tool_calls[0]
+        call_with_image = {**asked, "args": {**asked["args"], "image": f"data:image/jpeg;base64,{encoded}"}}
         answered = await tool.ainvoke(call_with_image)
         yield answered
         yield await model.ainvoke([user, calling, answered])

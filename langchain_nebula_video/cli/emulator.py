@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.schema import dollars
+from langchain_nebula_video.testing.gateways import add_regions, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["emulate", "require_emulator_extra"]
 
 _PORT = 8788
-_REGIONS = {
-    "dashscope": "beijing",
-    "dashscope-intl": "singapore",
-    "dashscope-us": "virginia",
-    "dashscope-eu": "frankfurt",
-    "dashscope-hk": "hongkong",
-}
-"""Gateways whose keys work in one region only."""
-_OPENAI = ("litellm", "sglang", "vllm-omni")
-"""Gateways whose API is OpenAI's."""
 
 
 @contextmanager
@@ -45,15 +36,6 @@ def require_emulator_extra(output: Output) -> Iterator[None]:
             f'This needs the emulator: pip install "langchain-nebula-video[all]" ({error.name} is missing).'
         )
         raise typer.Exit(Exit.INVALID) from None
-
-
-def _address(emulator: Emulator, row: Gateway) -> str:
-    """Return the address of a gateway that has no region."""
-    if row.name in _OPENAI:
-        return emulator.videos_url
-    if row.name.startswith("newapi"):
-        return emulator.newapi_url
-    return emulator.passthrough_url if row.prefix else emulator.url
 
 
 def _add_console(emulator: Emulator) -> str:
@@ -91,8 +73,7 @@ def emulate(
     if behaviour not in set(Behaviour):
         raise typer.BadParameter(f"{behaviour!r} is none of {', '.join(Behaviour)}.", param_hint="'--behaviour'")
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance, behaviour=behaviour)
-    for region in _REGIONS.values():
-        emulator.add_account(f"{api_key}-{region}", balance=balance, name=region, region=region)
+    add_regions(emulator, balance=balance)
     console = _add_console(emulator)
 
     def ready(_: str) -> None:
@@ -100,11 +81,9 @@ def emulate(
         output.print_message(console.format(url=emulator.url), no_wrap=True)
         output.print_message("In another terminal:")
         for row in GATEWAYS.values():
-            region = _REGIONS.get(row.name)
-            url = emulator.dashscope_url(region) if region else _address(emulator, row)
+            url, key = locate(emulator, row)
             output.print_message(f"# --gateway {row.name}: {row.title}", style="dim", no_wrap=True)
             output.print_result({}, f"export {row.url_variable}={url}")
-            key = f"{api_key}-{region}" if region else api_key
             output.print_result({}, f"export {row.key_variable}={shlex.quote(key)}")
         if speed > 1:
             output.print_message(f"It is {speed:g} times as fast as the gateway. It says so, and clients look sooner.")

@@ -31,6 +31,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.journal.sql.journal import open_journal
 from langchain_nebula_video.lifecycle import account
+from langchain_nebula_video.lifecycle.default_clock import default_clock
 from langchain_nebula_video.lifecycle.experience import Experience
 from langchain_nebula_video.media.urls import normalize_allowed_host
 from langchain_nebula_video.saving.image_store import parse_image_store
@@ -317,6 +318,8 @@ class Options(BaseModel):
         self.offer()
         if self.journal is None:
             object.__setattr__(self, "journal", MemoryJournal())
+        if self.clock is None:
+            object.__setattr__(self, "clock", default_clock())
         if self.api_key is None:
             found = account.environment_key(row)
             if found is None:

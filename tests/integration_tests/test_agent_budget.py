@@ -31,7 +31,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.middleware import VideoBudgetMiddleware
-from tests.agents import ScriptedModel
+from langchain_nebula_video.testing import ScriptedChatModel
 from tests.gateways import BOTH
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
@@ -53,7 +53,7 @@ def subagent(options: dict[str, Any], journal: Any) -> Film:
     def film(number: int) -> Any:
         tool = NebulaVideoTool(**options, journal=journal)
         call = {"name": tool.name, "args": wish(number), "id": "call"}
-        model = ScriptedModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
+        model = ScriptedChatModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
         inner: Any = create_agent(model, [tool], checkpointer=InMemorySaver())
         return inner.invoke(GO, {"configurable": {"thread_id": f"inner {number}"}})
 
@@ -107,7 +107,7 @@ def run_agent(options: dict[str, Any], tool: Any, budget: VideoBudgetMiddleware,
     lines = [AIMessage("", tool_calls=[{"name": "film", "args": {"number": n}, "id": str(n)}]) for n in range(CALLS)]
     tools = [tool, NebulaVideoTool(**options, **more)]
     saver = None if thread is None else InMemorySaver()
-    model = ScriptedModel(lines=[*lines, AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[*lines, AIMessage("Done.")])
     graph: Any = create_agent(model, tools, middleware=[budget], checkpointer=saver)
     answer = graph.invoke(GO, thread)
     return [str(message.content) for message in answer["messages"] if message.type == "tool"]
@@ -146,7 +146,7 @@ def test_what_a_thread_has_paid_for_counts_in_its_next_run(
     tool = own_tool(lambda _: film(next(numbers)))
     saver = InMemorySaver()
     for _ in range(CALLS):
-        model = ScriptedModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
+        model = ScriptedChatModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")])
         graph: Any = create_agent(model, [tool], middleware=[budget], checkpointer=saver)
         graph.invoke(GO, THREAD)
     assert len(emulator.tasks) == 2
@@ -184,7 +184,7 @@ async def test_async_clients_count_too(emulator: Emulator, options: dict[str, An
         return "made"
 
     calls = [{"name": "film", "args": {"number": n}, "id": str(n)} for n in range(CALLS)]
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
     tool = StructuredTool.from_function(coroutine=film, name="film")
     budget = VideoBudgetMiddleware(BUDGET, per="thread")
     graph: Any = create_agent(model, [tool], middleware=[budget], checkpointer=InMemorySaver())
@@ -220,7 +220,7 @@ def test_what_another_middleware_pays_for_in_the_model_s_call_counts(
     pays = PaysAtEachTurn(keyed(options, MemoryJournal()))
     quotes = [AIMessage("", tool_calls=[{"name": "nothing", "args": {}, "id": str(n)}]) for n in range(CALLS)]
     nothing = StructuredTool.from_function(lambda: "nothing", name="nothing", description="Does nothing.")
-    model = ScriptedModel(lines=[*quotes, AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[*quotes, AIMessage("Done.")])
     middleware = [VideoBudgetMiddleware(BUDGET, per=per), pays]
     graph: Any = create_agent(model, [nothing], middleware=middleware, checkpointer=InMemorySaver())
     graph.invoke(GO, THREAD)
@@ -230,7 +230,7 @@ def test_what_another_middleware_pays_for_in_the_model_s_call_counts(
 def test_parallel_calls_in_several_journals_overdraw_nothing(emulator: Emulator, options: dict[str, Any]) -> None:
     """Each call has a journal of its own. What is written in one is counted by all others."""
     calls = [{"name": "film", "args": {"number": n}, "id": str(n)} for n in range(8)]
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
     tool = own_tool(each_with_a_journal(options, None))
     graph: Any = create_agent(model, [tool], middleware=[VideoBudgetMiddleware(BUDGET)], checkpointer=InMemorySaver())
     graph.invoke(GO, THREAD)
@@ -262,7 +262,7 @@ def test_a_thread_may_have_any_name(
 ) -> None:
     tool = NebulaVideoTool(**options, journal=journal)
     lines = [AIMessage("", tool_calls=[{"name": tool.name, "args": wish(n), "id": str(n)}]) for n in range(CALLS)]
-    model = ScriptedModel(lines=[*lines, AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[*lines, AIMessage("Done.")])
     middleware = [VideoBudgetMiddleware(BUDGET, per=per)]
     graph: Any = create_agent(model, [tool], middleware=middleware, checkpointer=InMemorySaver())
     graph.invoke(GO, {"configurable": {"thread_id": name}})

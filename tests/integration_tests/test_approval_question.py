@@ -25,7 +25,7 @@ from langchain_nebula_video import InvalidRequestError, NebulaVideoClient, Nebul
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import approval_node, submit_node, video_graph
 from langchain_nebula_video.middleware import spend_approval
-from tests.agents import ScriptedModel
+from langchain_nebula_video.testing import ScriptedChatModel
 from tests.conftest import jpeg, png
 
 URL = "https://example.com/cat.png?Expires=1799999999&Signature=s3cret"
@@ -58,7 +58,7 @@ def strict_saver() -> InMemorySaver:
 def agent(tool: Any, *wanted: dict[str, Any], known: bool = True) -> Any:
     made = [{"name": tool.name, "args": args, "id": f"call_{number}"} for number, args in enumerate(wanted)]
     asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool if known else None))
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=made), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[AIMessage("", tool_calls=made), AIMessage("Done.")])
     return create_agent(model, [tool], middleware=[asks], checkpointer=InMemorySaver())
 
 

@@ -19,7 +19,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
-from tests.agents import animates
+from langchain_nebula_video.testing import ScriptedChatModel
+from tests.agents import animates, animating
 from tests.conversations import PRODUCERS, Producer, answering, encoded
 from tests.gateways import BOTH, SPEED
 
@@ -126,7 +127,7 @@ def _graph(tool: NebulaVideoTool) -> Any:
 
 
 async def _animated(tool: NebulaVideoTool, conversation: list[Any], **args: Any) -> Any:
-    asked = animates(**SHORT, **args).lines[0]
+    asked = animating(**SHORT, **args)
     result = await _graph(tool).ainvoke({"messages": [*conversation, asked]})
     return result["messages"][-1]
 
@@ -146,7 +147,7 @@ def test_in_one_long_conversation_each_number_is_its_own_picture(quick: NebulaVi
     conversation = [message for number in range(len(PRODUCERS)) for message in made(number)]
     graph = _graph(quick)
     for number in range(0, len(PRODUCERS), 5):
-        asked = animates(f"call_{number}", **SHORT, image=f"image {number + 1}").lines[0]
+        asked = animating(f"call_{number}", **SHORT, image=f"image {number + 1}")
         assert shown_first(graph.invoke({"messages": [*conversation, asked]})["messages"][-1]) == number
 
 
@@ -164,9 +165,8 @@ def test_a_video_does_not_become_the_newest_picture(emulator: Emulator, tool: Ne
 def test_a_number_that_is_not_there_is_told_to_the_model_and_costs_nothing(
     emulator: Emulator, quick: NebulaVideoTool
 ) -> None:
-    script = animates(image="5", **SHORT)
-    script.lines.insert(1, animates("call_2", image="1", **SHORT).lines[0])
-    agent: Any = create_agent(script, [quick])
+    lines = [animating("call_1", image="5", **SHORT), animating("call_2", image="1", **SHORT), AIMessage("Done.")]
+    agent: Any = create_agent(ScriptedChatModel(lines=lines), [quick])
     messages = agent.invoke({"messages": [decoy(), HumanMessage("Animate it.")]})["messages"]
     refused, answered = [message for message in messages if isinstance(message, ToolMessage)]
     assert (refused.status, "1: PNG, 1 kB, by the user" in refused.content) == ("error", True)

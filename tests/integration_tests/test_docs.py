@@ -20,8 +20,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -32,9 +30,9 @@ from langchain_nebula_video.catalog.models import MODELS, find_model
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import MEANINGS
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.testing import on_emulator
 from langchain_nebula_video.transport import SystemClock
-from tests.agents import ScriptedModel
-from tests.gateways import all_gateways, reached
+from tests.gateways import all_gateways, reached, standing_clock
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -97,16 +95,6 @@ def _pattern(documented: str) -> re.Pattern[str]:
 def _same(printed: str, documented: str) -> bool:
     told = "\n".join(line.rstrip() for line in printed.strip().splitlines())
     return _pattern(documented.strip()).fullmatch(told) is not None
-
-
-class Reader(ScriptedModel):
-    """The reader's own chat model: asks for a video of the newest image, then says how it went."""
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        call = {"name": "nebula_image_to_video", "args": {"prompt": "The cat blinks"}, "id": "call_1"}
-        done = isinstance(messages[-1], ToolMessage)
-        line = AIMessage("There it is.") if done else AIMessage("", tool_calls=[call])
-        return ChatResult(generations=[ChatGeneration(message=line)])
 
 
 @pytest.fixture
@@ -174,7 +162,7 @@ _ESTIMATED = " (estimated)"
 async def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
     page: Path, behaviour: str, reader: Emulator
 ) -> None:
-    namespace: dict[str, Any] = {"__name__": "docs", "model": Reader(lines=[])}
+    namespace: dict[str, Any] = {"__name__": "docs"}
     for block in _blocks(page, "python"):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -188,8 +176,9 @@ async def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
             assert _same(told, documented), f"{_named(page)}:{block.line} prints {told}"
     for name, test in namespace.items():
         if name.startswith("test_"):
-            with Emulator(speed=TIMES) as emulator:
-                test(emulator)
+            with Emulator(clock=standing_clock()) as emulator, on_emulator(emulator) as options:
+                fixtures = {"emulator": emulator, "nebula_video": options}
+                test(**{wanted: fixtures[wanted] for wanted in inspect.signature(test).parameters})
 
 
 def _commands(block: Block) -> Iterator[tuple[str, str]]:

@@ -41,12 +41,12 @@ from langchain_nebula_video.catalog.offers import offers
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.testing import EmulatorClock
 from tests.conftest import settle
 from tests.gateways import (
     BEIJING,
     REGIONS,
     SINGAPORE,
-    EmulatedClock,
     HurriedClock,
     all_gateways,
     reached,
@@ -561,7 +561,7 @@ def test_progress_is_the_gateway_s_own_where_it_tells() -> None:
     with all_gateways(speed=1, clock=standing_clock()) as emulator:
         seen: list[float] = []
         where = {**reached(emulator, "uniall"), "poll_interval": 5.0}
-        client = NebulaVideoClient(**where, clock=EmulatedClock(emulator))
+        client = NebulaVideoClient(**where, clock=EmulatorClock(emulator))
         client.generate(**ASK, on_progress=lambda event: seen.append(event.fraction))
     between = [fraction for fraction in seen if 0 < fraction < 1]
     assert between == sorted(between)

@@ -19,8 +19,9 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.testing import EmulatorClock
 from tests.conftest import settle
-from tests.gateways import ASK, EmulatedClock, standing_clock
+from tests.gateways import ASK, standing_clock
 
 KEY = "sk-vip-0123456789abcdef"
 
@@ -35,7 +36,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 @pytest.fixture(params=["sync", "async"])
 def client(request: pytest.FixtureRequest, emulator: Emulator) -> Any:
     """Either client on the emulator's clock. So is the date of each answer, which is the server's own."""
-    clock = EmulatedClock(emulator)
+    clock = EmulatorClock(emulator)
 
     def date(response: httpx.Response) -> None:
         response.headers["Date"] = format_datetime(clock.utcnow(), usegmt=True)

@@ -36,7 +36,7 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
 from langchain_nebula_video.middleware import VideoBudgetMiddleware, spend_approval
-from tests.agents import ScriptedModel
+from langchain_nebula_video.testing import ScriptedChatModel, tool_call
 from tests.gateways import BOTH, INTERVAL, SPEED, all_gateways, reached
 from tests.processes import barrier, fork
 from tests.tables import each_row
@@ -54,7 +54,7 @@ def calls(*wanted: dict[str, Any], first: int = 0, name: str = "nebula_image_to_
 
 
 def agent(options: dict[str, Any], *lines: AIMessage, middleware: list[Any], **more: Any) -> Any:
-    model = ScriptedModel(lines=[*lines, AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[*lines, AIMessage("Done.")])
     return create_agent(
         model, NebulaVideoToolkit(**options, **more).get_tools(), middleware=middleware, checkpointer=InMemorySaver()
     )
@@ -72,9 +72,9 @@ def submits(emulator: Emulator) -> int:
     return sum(request.point == "submit" for request in emulator.requests)
 
 
-def with_tool(tool: Any, *lines: AIMessage, middleware: list[Any], saver: Any = None, turn: int = 0) -> Any:
+def with_tool(tool: Any, *lines: AIMessage, middleware: list[Any], saver: Any = None) -> Any:
     """An agent of one tool."""
-    model = ScriptedModel(lines=[*lines, AIMessage("Done.")], turn=turn)
+    model = ScriptedChatModel(lines=[*lines, AIMessage("Done.")])
     return create_agent(model, [tool], middleware=middleware, checkpointer=saver or InMemorySaver())
 
 
@@ -105,7 +105,7 @@ APPROVE = {"type": "approve"}
 def asking(options: dict[str, Any], over_usd: str = "0", **args: Any) -> Any:
     tool = NebulaVideoTool(**options)
     asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool, over_usd=over_usd))
-    model = ScriptedModel(lines=[calls({**ASK, **args}), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[calls({**ASK, **args}), AIMessage("Done.")])
     return create_agent(model, [tool], middleware=[asks], checkpointer=InMemorySaver())
 
 
@@ -127,7 +127,7 @@ def test_a_person_is_asked_about_every_image_that_the_tool_would_pay_for(fit: bo
     with all_gateways(speed=SPEED) as emulator:
         tool = NebulaVideoTool(**reached(emulator, "dashscope-intl"), fit=fit)
         consent = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool))
-        model = ScriptedModel(lines=[calls({"prompt": "The cat blinks", "image": "1"}), AIMessage("Done.")])
+        model = ScriptedChatModel(lines=[calls({"prompt": "The cat blinks", "image": "1"}), AIMessage("Done.")])
         asking: Any = create_agent(model, [tool], middleware=[consent], checkpointer=InMemorySaver())
         answer = asking.invoke({"messages": [{"role": "user", "content": [shown]}]}, THREAD)
         assert ("__interrupt__" in answer, len(emulator.tasks)) == (fit, 0)
@@ -327,7 +327,7 @@ def test_a_failure_that_may_be_paid_for_counts_and_one_that_is_free_does_not(
 def test_a_person_who_makes_it_dearer_is_held_to_it_too(emulator: Emulator, options: dict[str, Any]) -> None:
     tool = NebulaVideoTool(**options)
     middleware = [HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool)), VideoBudgetMiddleware("0.30")]
-    model = ScriptedModel(lines=[calls(ASK), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[calls(ASK), AIMessage("Done.")])
     graph: Any = create_agent(model, [tool], middleware=middleware, checkpointer=InMemorySaver())
     graph.invoke(GO, THREAD)
     edited = {"name": tool.name, "args": {**ASK, "duration": 10}}
@@ -342,7 +342,7 @@ def test_a_run_that_another_process_resumes_is_held_to_it_too(emulator: Emulator
     tool = NebulaVideoTool(**options, journal=journal)
     for life in range(2):
         asks = HumanInTheLoopMiddleware(interrupt_on=spend_approval(tool))
-        model = ScriptedModel(lines=[calls(ASK, {**ASK, "duration": 10}), AIMessage("Done.")], turn=life)
+        model = ScriptedChatModel(lines=[calls(ASK, {**ASK, "duration": 10}), AIMessage("Done.")])
         middleware = [VideoBudgetMiddleware("0.30"), asks]
         graph: Any = create_agent(model, [tool], middleware=middleware, checkpointer=saver)
         if life == 0:
@@ -364,7 +364,7 @@ def test_starting_counts_like_making_and_asking_counts_nothing(emulator: Emulato
 
 def test_a_video_without_a_known_price_is_refused() -> None:
     tool = NebulaVideoTool(gateway="uniall", api_key="sk-x", base_url="https://uniall.example.com")
-    model = ScriptedModel(lines=[calls({"prompt": "A boat"}), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[calls({"prompt": "A boat"}), AIMessage("Done.")])
     graph: Any = create_agent(model, [tool], middleware=[VideoBudgetMiddleware("5")])
     assert "has no known price" in str(told(graph.invoke(GO))[0].content)
 
@@ -375,8 +375,7 @@ def test_tools_that_are_not_ours_are_left_alone(options: dict[str, Any]) -> None
         """Draws."""
         return subject
 
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=[{"name": "draw", "args": {"subject": "cat"}, "id": "d"}])])
-    model.lines.append(AIMessage("Done."))
+    model = ScriptedChatModel(lines=[tool_call("draw", subject="cat"), "Done."])
     graph: Any = create_agent(model, [draw, NebulaVideoTool(**options)], middleware=[VideoBudgetMiddleware("0")])
     assert told(graph.invoke(GO))[0].content == "cat"
 
@@ -411,7 +410,7 @@ def test_a_server_that_restarts_while_a_person_thinks_overdraws_nothing(
     tool, saver = NebulaVideoTool(**options, journal=MemoryJournal()), InMemorySaver()
     for life in range(2):
         middleware = both(first, person(tool), VideoBudgetMiddleware("0.40", per="thread"))
-        graph = with_tool(tool, calls(*numbered(6)), middleware=middleware, saver=saver, turn=life)
+        graph = with_tool(tool, calls(*numbered(6)), middleware=middleware, saver=saver)
         if life == 0:
             (question,) = graph.invoke(GO, THREAD)["__interrupt__"]
             asked = len(question.value["action_requests"])
@@ -549,7 +548,7 @@ def test_a_tool_that_another_middleware_adds_is_held_to_it(
 ) -> None:
     tool = NebulaVideoTool(**options)
     budget = VideoBudgetMiddleware("0.20", tools=tool if known else None)
-    model = ScriptedModel(lines=[calls(*numbered(3)), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[calls(*numbered(3)), AIMessage("Done.")])
     graph: Any = create_agent(model, [], middleware=[budget, Adds(tool)], checkpointer=InMemorySaver())
     answer = graph.invoke(GO, THREAD)
     assert [message.status for message in told(answer)].count("success") == 1
@@ -707,7 +706,7 @@ def test_a_run_that_was_paused_before_there_was_a_budget_is_held_to_it(
     lines = [calls(*numbered(2)), calls({**ASK, "prompt": "After"}, first=5)]
     with_tool(tool, *lines, middleware=[person(tool)], saver=saver).invoke(GO, THREAD)
     middleware = [person(tool), VideoBudgetMiddleware("0.30")]
-    graph = with_tool(tool, *lines, middleware=middleware, saver=saver, turn=1)
+    graph = with_tool(tool, *lines, middleware=middleware, saver=saver)
     answer = decided(graph, APPROVE, APPROVE)
     assert [message.status for message in told(answer)].count("error") == 2
     assert answer["messages"][-1].content == "Done."

@@ -37,8 +37,9 @@ from langchain_nebula_video import (
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import images
 from langchain_nebula_video.journal import EntryState
+from langchain_nebula_video.testing import EmulatorClock
 from tests.conftest import settle
-from tests.gateways import EmulatedClock, Make, standing_clock
+from tests.gateways import Make, standing_clock
 
 CAT = "https://example.com/cat.png"
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": CAT, "resolution": "480p", "seed": 1}
@@ -59,7 +60,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def options(emulator: Emulator) -> dict[str, Any]:
-    return {"base_url": emulator.url, "api_key": emulator.api_key, "clock": EmulatedClock(emulator)}
+    return {"base_url": emulator.url, "api_key": emulator.api_key, "clock": EmulatorClock(emulator)}
 
 
 @pytest.fixture(params=KINDS)
@@ -222,7 +223,7 @@ async def test_the_bill_of_a_known_ratio_is_known_and_is_not_asked_for_again(mak
     known = {CAT: PICTURE}
     settings: dict[str, Any] = {"behaviour": "source", "known_images": known}
     with Emulator(clock=standing_clock(), group_ratio="0.777", **settings) as emulator:
-        where = {"base_url": emulator.url, "clock": EmulatedClock(emulator)}
+        where = {"base_url": emulator.url, "clock": EmulatorClock(emulator)}
         journal = MemoryJournal()
         client = make(**where, group_ratio="0.777", journal=journal)
         video = await settle(client.generate(**LONG, key="k"))
@@ -328,7 +329,7 @@ async def test_each_refusal_of_a_key_says_what_to_mend(
 
 async def test_a_balance_below_the_flat_check_is_told_to_top_up(make: Make) -> None:
     with Emulator(clock=standing_clock(), behaviour="source", balance="0.2951", known_images={CAT: PICTURE}) as poor:
-        where = {"base_url": poor.url, "clock": EmulatedClock(poor)}
+        where = {"base_url": poor.url, "clock": EmulatorClock(poor)}
         error = await failure_of(lambda: make(**where).generate(**ASK))
     assert isinstance(error, QuotaError)
     assert (error.code, error.spent) == ("quota_not_enough", False)
@@ -440,7 +441,7 @@ async def test_the_keys_log_tells_the_true_bill_of_a_hidden_ratio_and_discount(m
     settings: dict[str, Any] = {"behaviour": "source", "known_images": {CAT: PICTURE}}
     with Emulator(clock=standing_clock(), group_ratio="0.8", site_discount="0.9", **settings) as emulator:
         journal = MemoryJournal()
-        client = make(base_url=emulator.url, clock=EmulatedClock(emulator), journal=journal)
+        client = make(base_url=emulator.url, clock=EmulatorClock(emulator), journal=journal)
         estimated = await settle(client.generate(**ASK, key="k"))
         assert (estimated.cost.basis, estimated.cost.usd) == ("estimated", Decimal("0.1845"))
         await settle(client.reconcile(key_in_address=True))
@@ -525,7 +526,7 @@ async def test_the_siblings_lost_row_comes_alone(make: Make, emulator: Emulator)
 async def test_the_ratio_that_was_passed_is_used_and_no_answer_changes_it(make: Make) -> None:
     settings: dict[str, Any] = {"behaviour": "source", "known_images": {CAT: PICTURE}}
     with Emulator(clock=standing_clock(), group_ratio="0.8", **settings) as emulator:
-        client = make(base_url=emulator.url, clock=EmulatedClock(emulator), group_ratio="0.8")
+        client = make(base_url=emulator.url, clock=EmulatorClock(emulator), group_ratio="0.8")
         assert client.quote(**ASK).usd == Decimal("0.1476")
         await settle(client.generate(**ASK))
         assert client.quote(**ASK).usd == emulator.bill.usd == Decimal("0.1476")
@@ -537,11 +538,11 @@ async def test_the_ratio_that_was_passed_is_used_and_no_answer_changes_it(make: 
 async def test_the_clients_budget_protects_where_the_gateways_check_does_not(make: Make) -> None:
     settings: dict[str, Any] = {"behaviour": "source", "known_images": {CAT: PICTURE}}
     with Emulator(clock=standing_clock(), balance="0.30", **settings) as emulator:
-        client = make(base_url=emulator.url, clock=EmulatedClock(emulator), budget="2")
+        client = make(base_url=emulator.url, clock=EmulatorClock(emulator), budget="2")
         await settle(client.submit(**LONG, key="a"))
         error = await failure_of(lambda: client.submit(**LONG, key="b"))
         assert isinstance(error, BudgetExceededError)
-        unguarded = make(base_url=emulator.url, clock=EmulatedClock(emulator))
+        unguarded = make(base_url=emulator.url, clock=EmulatorClock(emulator))
         await settle(unguarded.submit(**LONG, key="c"))
         emulator.clock.advance(200)
         assert emulator.balance == Decimal("0.30") - 2 * Decimal("1.233")

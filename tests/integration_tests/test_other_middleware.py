@@ -17,7 +17,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from langchain_nebula_video import NebulaVideoTool
 from langchain_nebula_video.emulator import Emulator
-from tests.agents import ScriptedModel, animates
+from langchain_nebula_video.testing import ScriptedChatModel
+from tests.agents import animates
 
 PICTURE = {"type": "image", "url": "https://example.com/cat.png"}
 ASK = HumanMessage([{"type": "text", "text": "Make it blink"}, PICTURE])
@@ -63,6 +64,6 @@ def test_results_that_are_cleared_are_cleared_for_the_model_only(options: dict[s
 
 
 def test_an_emulated_tool_is_not_called_and_has_no_artifact(emulator: Emulator, options: dict[str, Any]) -> None:
-    emulates = LLMToolEmulator(model=ScriptedModel(lines=[AIMessage("A video was made.")]))
+    emulates = LLMToolEmulator(model=ScriptedChatModel(lines=[AIMessage("A video was made.")]))
     answer = answered(NebulaVideoTool(**options), emulates)
     assert (answer.artifact, len(emulator.tasks)) == (None, 0)

@@ -29,9 +29,10 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import VideoState, video_graph
 from langchain_nebula_video.langchain.progress import EVENT
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaSubmitVideoTool
-from tests.agents import ScriptedModel, animates
+from langchain_nebula_video.testing import EmulatorClock, ScriptedChatModel
+from tests.agents import animates
 from tests.conftest import settle
-from tests.gateways import BOTH, EmulatedClock, standing_clock
+from tests.gateways import BOTH, standing_clock
 from tests.tables import each_row
 
 ASK: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.png", "resolution": "480p"}
@@ -47,7 +48,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def options(emulator: Emulator) -> dict[str, Any]:
-    clock = EmulatedClock(emulator)
+    clock = EmulatorClock(emulator)
     return {"base_url": emulator.url, "api_key": emulator.api_key, "poll_interval": 15.0, "clock": clock}
 
 
@@ -201,7 +202,7 @@ def test_an_agent_that_a_tool_calls_is_heard_outside(
         return str(inner.invoke({"messages": [{"role": "user", "content": wish}]})["messages"][-1].content)
 
     call = {"name": "task", "args": {"wish": "Make the cat blink."}, "id": "call_task"}
-    outer = create_agent(ScriptedModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")]), [task])
+    outer = create_agent(ScriptedChatModel(lines=[AIMessage("", tool_calls=[call]), AIMessage("Done.")]), [task])
     found = list(outer.stream(QUESTION, stream_mode=mode, subgraphs=everywhere))  # type: ignore[call-overload]
     told = [chunk for _, chunk in found] if everywhere else found
     if mode == "tools":

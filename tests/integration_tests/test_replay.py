@@ -26,7 +26,8 @@ from langgraph.types import Command, RetryPolicy, Send, interrupt
 from langchain_nebula_video import NebulaVideoClient, NebulaVideoRunnable, NebulaVideoTool, SqlJournal
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.graph import video_graph
-from tests.agents import ScriptedModel, animates
+from langchain_nebula_video.testing import ScriptedChatModel
+from tests.agents import animates
 from tests.gateways import BOTH, INTERVAL
 from tests.processes import fork
 from tests.replay import worker
@@ -228,7 +229,7 @@ async def test_an_async_node_that_fails_after_its_video_was_made_does_not_make_a
 
 
 def test_a_thread_s_call_ids_may_begin_anew_each_turn(emulator: Emulator, options: dict[str, Any]) -> None:
-    model = ScriptedModel(
+    model = ScriptedChatModel(
         lines=[
             AIMessage("", tool_calls=[{"name": "nebula_image_to_video", "args": args, "id": "call_0"}])
             if args
@@ -255,7 +256,7 @@ def test_a_model_that_asks_for_the_same_twice_in_one_message_gets_one_video(
         AIMessage("", tool_calls=[{"name": "nebula_image_to_video", "args": args, "id": name} for name, args in calls])
         for calls in called
     ]
-    model = ScriptedModel(lines=[*lines, AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[*lines, AIMessage("Done.")])
     agent: Any = create_agent(model, [NebulaVideoTool(**options)], checkpointer=InMemorySaver() if thread else None)
     answer = agent.invoke({"messages": [("user", "Go")]}, thread)
     made = [json.loads(message.content)["task_id"] for message in answer["messages"] if message.type == "tool"]
@@ -269,7 +270,7 @@ def test_the_same_call_twice_in_one_message_of_a_nested_agent_makes_one_video(
     emulator: Emulator, options: dict[str, Any], thread: Any, called: bool
 ) -> None:
     twice = [{"name": "nebula_image_to_video", "args": dict(ASK), "id": f"call_{number}"} for number in (1, 2)]
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=twice), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[AIMessage("", tool_calls=twice), AIMessage("Done.")])
     agent: Any = create_agent(model, [NebulaVideoTool(**options)])
 
     def ask(state: MessagesState) -> dict[str, Any]:
@@ -289,7 +290,9 @@ def test_a_wish_that_failed_for_free_may_be_repeated_in_the_next_turn(
     doomed = {**ASK, "prompt": "[fail] The cat blinks"}
     call = {"name": "nebula_image_to_video", "args": doomed, "id": "call_0"}
     lines = [AIMessage("", tool_calls=[call]), AIMessage("", tool_calls=[call]), AIMessage("Done.")]
-    agent: Any = create_agent(ScriptedModel(lines=lines), [NebulaVideoTool(**options)], checkpointer=InMemorySaver())
+    agent: Any = create_agent(
+        ScriptedChatModel(lines=lines), [NebulaVideoTool(**options)], checkpointer=InMemorySaver()
+    )
     answer = agent.invoke({"messages": [("user", "Go")]}, THREAD)
     told = [message.content for message in answer["messages"] if message.type == "tool"]
     assert ["Nothing was spent" in each for each in told] == [True, True]
@@ -387,7 +390,7 @@ def test_an_agent_within_a_node_that_is_retried_makes_one(
     for number in range(3):
         call = {"name": "nebula_image_to_video", "args": ASK, "id": f"call_{number}"}
         lines += [AIMessage("", tool_calls=[call]), AIMessage("Done.")]
-    inner: Any = create_agent(ScriptedModel(lines=lines), [NebulaVideoTool(**options)])
+    inner: Any = create_agent(ScriptedChatModel(lines=lines), [NebulaVideoTool(**options)])
 
     def node(state: State) -> State:
         answer = inner.invoke({"messages": [("user", "Go")]})

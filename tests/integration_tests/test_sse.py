@@ -23,8 +23,9 @@ from starlette.routing import Route
 
 from langchain_nebula_video import AsyncNebulaVideoClient, MemoryJournal, NebulaVideoClient, NebulaVideoTool, Video
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.testing import EmulatorClock
 from tests.agents import animates
-from tests.gateways import EmulatedClock, standing_clock
+from tests.gateways import standing_clock
 
 ORDER = {"number": "order-17", "prompt": "The cat blinks", "image": "https://example.com/cat.png"}
 
@@ -49,7 +50,7 @@ def options(emulator: Emulator) -> dict[str, Any]:
         "base_url": emulator.url,
         "api_key": emulator.api_key,
         "poll_interval": 15.0,
-        "clock": EmulatedClock(emulator),
+        "clock": EmulatorClock(emulator),
         "journal": MemoryJournal(),
     }
 

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from langchain_nebula_video import NebulaVideoTool, SqlJournal
-from tests.agents import ScriptedModel
+from langchain_nebula_video.testing import ScriptedChatModel
 
 WRITES = ("reserve", "begin", "update", "hold", "release", "claim", "forget")
 
@@ -72,12 +72,11 @@ def main(asked: dict[str, Any]) -> None:
     journal.doom = Doom(asked["dies_at"])
     tool = DoomedTool(**asked["options"], journal=journal, handle_tool_error=asked.get("handled", True))
     calls = [{"name": tool.name, "args": args, "id": f"call_{number}"} for number, args in enumerate(asked["calls"])]
-    model = ScriptedModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
+    model = ScriptedChatModel(lines=[AIMessage("", tool_calls=calls), AIMessage("Done.")])
     with sqlite3.connect(asked["checkpoints"], check_same_thread=False) as connection:
         agent: Any = create_agent(model, [tool], checkpointer=SqliteSaver(connection))
         thread: Any = {"configurable": {"thread_id": "chat-1"}}
         begun = bool(agent.get_state(thread).values)
-        model.turn = 1 if begun else 0  # a model that is asked again sees its own call, and goes on
         answer = agent.invoke(None if begun else {"messages": [("user", "Go")]}, thread, durability="sync")
     told = [message.content for message in answer["messages"] if message.type == "tool"]
     sys.stdout.write(json.dumps({"moments": journal.doom.now, "answers": told, "last": answer["messages"][-1].content}))

@@ -15,7 +15,7 @@ ROOT = Path(langchain_nebula_video.__file__).parent
 # From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
 FLOORS = (
     *("schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle", "client"),
-    *("langchain", "graph middleware mcp", "emulator", "web", "cli"),
+    *("langchain", "graph middleware mcp", "emulator", "testing web", "cli"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILES = {
@@ -85,11 +85,12 @@ def test_pages_share_a_look_that_knows_neither_the_emulator_nor_the_client() -> 
     [
         ({"httpx", "httpx2", "httpcore"}, {"transport"}),
         ({"asyncio", "threading", "time"}, set(FLOOR) - {"catalog", "errors", "media", "protocols", "schema"}),
-        ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "cli"}),
+        ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "testing", "cli"}),
         ({"sqlalchemy", "psycopg"}, {"journal"}),
         ({"typer", "rich"}, {"cli"}),
         ({"jinja2", "python_multipart"}, {"web"}),
         ({"starlette"}, {"web", "mcp"}),
+        ({"pytest"}, {"testing"}),
         ({"fastmcp", "fastmcp_tasks", "mcp", "mcp_types"}, {"mcp"}),
     ],
 )

@@ -34,7 +34,7 @@ from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.models import MODELS
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.protocols import PROTOCOLS
-from tests.agents import animates
+from tests.agents import animating
 from tests.conftest import KEY, MakeClient, jpeg, running, settle, succeeded
 from tests.conftest import Gateway as Answers
 from tests.tables import each_row
@@ -198,7 +198,7 @@ def test_a_model_of_text_alone_pays_no_heed_to_the_conversation_s_images(
     graph: Any = StateGraph(MessagesState)
     graph.add_node("tools", ToolNode([NebulaVideoTool(**options, gateway="acme")]))
     graph.add_edge(START, "tools")
-    state: Any = {"messages": [HumanMessage([{"type": "image", "url": CAT}]), animates().lines[0]]}
+    state: Any = {"messages": [HumanMessage([{"type": "image", "url": CAT}]), animating()]}
     message = graph.compile().invoke(state)["messages"][-1]
     assert message.status == "success", message.content
     assert "image" not in gateway.bodies[0]

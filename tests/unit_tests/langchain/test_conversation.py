@@ -26,7 +26,7 @@ from langchain_nebula_video.langchain.image_search import text_without_images
 from langchain_nebula_video.langchain.image_values import is_url, parse_handle
 from langchain_nebula_video.langchain.tool_images import resolve_images
 from langchain_nebula_video.media.images import prepare_image
-from tests.agents import animates
+from tests.agents import animating
 from tests.conftest import Gateway, jpeg, png
 from tests.conversations import PRODUCERS, Producer, answering, called, dalle, encoded, openai_answer
 from tests.tables import each_row
@@ -467,7 +467,7 @@ def asked(options: dict[str, Any], **args: Any) -> ToolMessage:
     graph = StateGraph(MessagesState)
     graph.add_node("tools", ToolNode([NebulaVideoTool(**options)]))
     graph.add_edge(START, "tools")
-    state: Any = {"messages": [*TWO, animates(**args).lines[0]]}
+    state: Any = {"messages": [*TWO, animating(**args)]}
     message = graph.compile().invoke(state)["messages"][-1]
     assert isinstance(message, ToolMessage)
     return message

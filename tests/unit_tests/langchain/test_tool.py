@@ -34,7 +34,7 @@ from langchain_nebula_video import (
     TaskTimeoutError,
 )
 from langchain_nebula_video.langchain.toolkit import NebulaGetVideoTool, NebulaQuoteVideoTool, NebulaSubmitVideoTool
-from tests.agents import animates
+from tests.agents import animates, animating
 from tests.conftest import KEY, FakeClock, Gateway, failed, running, submitted, succeeded
 
 ARGS: dict[str, Any] = {"prompt": "The cat blinks", "image": "https://example.com/cat.jpg"}
@@ -328,7 +328,7 @@ async def test_without_an_image_the_newest_of_the_conversation_is_animated(
     options: dict[str, Any], gateway: Gateway, block: dict[str, Any]
 ) -> None:
     older = {"type": "image", "url": "https://example.com/older.png"}
-    asked = animates().lines[0]
+    asked = animating()
     state: Any = {"messages": [HumanMessage([older, {"type": "text", "text": "and"}, block]), asked]}
     graph = _graph(NebulaVideoTool(**options))
     for result in (graph.invoke(state), await graph.ainvoke(state)):
@@ -340,7 +340,7 @@ async def test_without_an_image_the_newest_of_the_conversation_is_animated(
 
 
 def test_without_any_image_the_model_is_told_to_give_one(options: dict[str, Any], gateway: Gateway) -> None:
-    state: Any = {"messages": [HumanMessage("Animate my cat"), animates().lines[0]]}
+    state: Any = {"messages": [HumanMessage("Animate my cat"), animating()]}
     message = _graph(NebulaVideoTool(**options)).invoke(state)["messages"][-1]
     assert "No image was given" in message.content
     assert gateway.requests == []
@@ -404,7 +404,7 @@ async def test_the_conversation_s_image_goes_where_the_model_wants_it(
     options: dict[str, Any], gateway: Gateway, where: Any, conversation: Any, args: Any, sent: dict[str, Any]
 ) -> None:
     graph = _graph(NebulaVideoTool(**options, **where))
-    state: Any = {"messages": [conversation, animates(**args).lines[0]]}
+    state: Any = {"messages": [conversation, animating(**args)]}
     for result in (graph.invoke(state), await graph.ainvoke(state)):
         assert result["messages"][-1].status == "success", result["messages"][-1].content
     images = ("image", "last_image", "reference_image_urls")
@@ -430,7 +430,7 @@ async def test_the_conversation_s_image_goes_where_the_model_wants_it(
 def test_what_cannot_be_made_of_text_alone_is_told_to_the_model(
     options: dict[str, Any], gateway: Gateway, where: Any, args: Any, told: str
 ) -> None:
-    state: Any = {"messages": [TEXT, animates(**args).lines[0]]}
+    state: Any = {"messages": [TEXT, animating(**args)]}
     message = _graph(NebulaVideoTool(**options, **where)).invoke(state)["messages"][-1]
     assert (message.status, told in message.content) == ("error", True), message.content
     assert "Nothing was sent and nothing was spent" in message.content
@@ -440,7 +440,7 @@ def test_what_cannot_be_made_of_text_alone_is_told_to_the_model(
 def test_the_newest_image_is_the_first_of_two_frames(options: dict[str, Any], gateway: Gateway) -> None:
     _made(gateway)
     tool = NebulaVideoTool(**options, gateway="dashscope", model="wan2.2-kf2v-flash")
-    state: Any = {"messages": [PICTURE, animates(last_image=OTHER).lines[0]]}
+    state: Any = {"messages": [PICTURE, animating(last_image=OTHER)]}
     assert _graph(tool).invoke(state)["messages"][-1].status == "success"
     (body,) = gateway.bodies
     assert (body["input"]["first_frame_url"], body["input"]["last_frame_url"]) == (URL, OTHER)
@@ -449,7 +449,7 @@ def test_the_newest_image_is_the_first_of_two_frames(options: dict[str, Any], ga
 def test_one_image_is_not_both_frames_unless_that_is_said(options: dict[str, Any], gateway: Gateway) -> None:
     tool = NebulaVideoTool(**options, gateway="dashscope", model="wan2.2-kf2v-flash")
     alone = HumanMessage([{"type": "image", "url": URL}])
-    state: Any = {"messages": [alone, animates(last_image="1").lines[0]]}
+    state: Any = {"messages": [alone, animating(last_image="1")]}
     message = _graph(tool).invoke(state)["messages"][-1]
     assert "No image was given, and there is no other in the conversation" in message.content
     assert gateway.requests == []
@@ -587,7 +587,7 @@ def test_a_newer_block_without_an_image_in_it_is_passed_over(
     options: dict[str, Any], gateway: Gateway, unusable: dict[str, Any]
 ) -> None:
     messages = [HumanMessage([{"type": "image", "url": "https://example.com/cat.png"}]), HumanMessage([unusable])]
-    state: Any = {"messages": [*messages, animates().lines[0]]}
+    state: Any = {"messages": [*messages, animating()]}
     assert _graph(NebulaVideoTool(**options)).invoke(state)["messages"][-1].status == "success"
     assert gateway.bodies[0]["image"] == "https://example.com/cat.png"
 

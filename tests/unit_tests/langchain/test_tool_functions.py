@@ -30,7 +30,7 @@ from langchain_nebula_video import (
     TaskTimeoutError,
 )
 from langchain_nebula_video.langchain.tool_base import VideoTool
-from tests.agents import animates
+from tests.agents import animating
 from tests.conftest import KEY, Gateway, jpeg, running, settle, submitted
 from tests.tables import each_row
 from tests.unit_tests.catalog.test_limits import CAT, each_offer
@@ -362,7 +362,7 @@ def test_without_a_conversation_none_is_read(options: dict[str, Any], gateway: G
     graph = StateGraph(MessagesState)
     graph.add_node("tools", ToolNode([NebulaVideoTool(**options, conversation=False)]))
     graph.add_edge(START, "tools")
-    state: Any = {"messages": [HumanMessage([{"type": "image", "url": CAT}]), animates(image="1").lines[0]]}
+    state: Any = {"messages": [HumanMessage([{"type": "image", "url": CAT}]), animating(image="1")]}
     message = graph.compile().invoke(state)["messages"][-1]
     assert "'1' is no image's URL, and this tool cannot see the conversation here." in message.content
     assert gateway.requests == []
