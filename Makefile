@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
-.PHONY: demo test unit_tests integration_tests lint format typing test-all docs bench benchmarks chaos chaos_postgres clean
+.PHONY: demo test unit_tests integration_tests lint format typing test-all docs bench chaos chaos_postgres clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
@@ -43,14 +43,10 @@ docs: $(DOCS)/.docs
 	$(DOCS)/bin/zensical build --clean --strict
 	$(DOCS)/bin/python scripts/docs_site.py check
 
-# The schedules of looks on a virtual clock, ours and the peers'; writes its tables into docs/benchmarks.md.
+# What this package costs, beside the clients of other vendors in environments of their own below .venvs. It takes a
+# quarter of an hour, and a few minutes with QUICK=1; it writes benchmarks/results and docs/benchmarks.md.
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/schedules.py --write
-
-benchmarks: $(VENV)/.dev
-	$(BIN)/python benchmarks/imports.py
-	$(BIN)/python benchmarks/call.py
-	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 # The long runs: some ten minutes each on two cores. The second one needs PostgreSQL's programs and pgbouncer.
 # PART=storm runs one part only; see tests/chaos/run.py.

@@ -39,7 +39,7 @@ import httpx
 from langchain_core.tools import BaseTool
 
 sys.path.insert(0, str(Path(__file__).parent))
-import server
+from dialects import NEBULA
 from load import IMAGE, KEY, Server
 
 from langchain_nebula_video import (
@@ -111,9 +111,9 @@ class AnswersAtOnce(httpx.AsyncBaseTransport, httpx.BaseTransport):
         if request.method == "POST":
             self._count += 1
             task = b"task-%06d" % self._count
-            content = server.SUBMITTED % (task, task)
+            content = NEBULA.submitted % {b"task": task}
         else:
-            content = server.SUCCEEDED % ((request.url.path.rpartition("/")[2].encode(),) * 5)
+            content = NEBULA.succeeded % {b"task": request.url.path.rpartition("/")[2].encode()}
         return httpx.Response(200, headers={"Content-Type": "application/json"}, content=content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -10,7 +10,7 @@ runtime whose time is virtual. The peers are their published schedules:
   4 s; a queued task is looked at every 40 s;
 - optimum: the least lag for ours' number of looks, if the distribution of the end was known exactly and nothing else.
 
-`--write` puts the tables into docs/benchmarks.md.
+`--write` keeps the results for docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import mean
 from types import coroutine
 from typing import Any, TypeVar, cast
+from unittest.mock import patch
+
+from results import save
 
 from langchain_nebula_video import VideoRequest
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -40,7 +42,6 @@ from langchain_nebula_video.transport import Runtime
 
 T = TypeVar("T")
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 USUAL, SIGMA = 81.0, 0.25
 """Seconds: the median of 5 s clips, and the spread of its logarithm."""
 TASKS = 300
@@ -189,9 +190,21 @@ class VirtualRuntime:
         return Reply(status=200, headers={}, body=json.dumps(body).encode(), received_at=self.utcnow())
 
 
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators that are made without a seed, so that a run can be repeated: each task has one."""
+    plain, numbers = random.Random.seed, itertools.count()
+
+    def seed_anew(self: random.Random, a: Any = None, version: int = 2) -> None:
+        plain(self, f"{seed}-{next(numbers)}" if a is None else a, version)
+
+    with patch.object(random.Random, "seed", seed_anew):
+        random.seed(seed)
+        yield
+
+
 def follow_with_ours(tasks: list[Planned], seed: int, moves: Sequence[float] = ()) -> list[Result]:
     """Run the real lifecycle over all tasks."""
-    random.seed(seed)
     world = World()
     gateway = Gateway(world, tasks, moves)
     GATEWAYS["nebula"] = NEBULA if moves else replace(NEBULA, beat_seconds=None)
@@ -208,7 +221,8 @@ def follow_with_ours(tasks: list[Planned], seed: int, moves: Sequence[float] = (
             video = await lifecycle.generate(request)
             known[int(video.task_id.partition("-")[2])] = world.now
 
-    world.run([work(place) for place in range(AT_ONCE)])
+    with seeded(seed):
+        world.run([work(place) for place in range(AT_ONCE)])
     return [Result(gateway.looks[number], known[number] - gateway.visible(number)) for number in range(len(tasks))]
 
 
@@ -353,37 +367,37 @@ def measure(regime: Regime, seeds: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def report(seeds: int) -> str:
-    """Return the tables as Markdown."""
-    names = ("ours", "dashscope", "every_five_seconds", "rule_of_thumb", "optimum")
-    rows = [
-        "| looks a task / mean lag in s | ours | dashscope SDK | every 5 s | rule of thumb | optimum |",
-        "|---" * 6 + "|",
-    ]
-    ratios = ["| ours in those of the SDK | looks | lag | target |", "|---" * 4 + "|"]
+def compare(seeds: int) -> list[dict[str, Any]]:
+    """Return a row for each regime: looks a task and mean lag by client, and ours beside the target."""
+    rows = []
     for regime in REGIMES:
         found = measure(regime, seeds)
-        cells = (f"{found[name][0]:.1f} / {found[name][1]:.2f}" if name in found else "" for name in names)
-        rows.append(f"| {regime.name} | {' | '.join(cells)} |")
         (looks, lag), (their_looks, their_lag) = found["ours"], found["dashscope"]
         of = (1.0, 1.0) if regime.beat else (their_looks, their_lag)
+        ours = (looks / of[0], lag / of[1])
         wanted = TARGETS[regime.name]
-        kept = all(most is None or got <= most for got, most in zip((looks / of[0], lag / of[1]), wanted, strict=True))
         goal = " and ".join(f"{word} ≤ {most}" for word, most in zip(("looks", "lag"), wanted, strict=True) if most)
-        unit = " (looks a task and seconds)" if regime.beat else ""
-        ratios.append(f"| {regime.name} | {looks / of[0]:.2f} | {lag / of[1]:.2f} | "
-                      f"{goal}{unit}: {'kept' if kept else 'missed'} |")  # fmt: skip
-    return "\n".join([*rows, "", *ratios])
+        rows.append({
+            "regime": regime.name,
+            "found": {name: [round(value, 2) for value in pair] for name, pair in found.items()},
+            "ours": [round(value, 2) for value in ours],
+            "goal": f"{goal} (looks a task and seconds)" if regime.beat else goal,
+            "kept": all(most is None or got <= most for got, most in zip(ours, wanted, strict=True)),
+        })  # fmt: skip
+    return rows
 
 
 def main(seeds: int, *, write: bool) -> None:
-    """Measure, print, and write the page."""
-    table = report(seeds)
-    print(table)
+    """Measure, print, and keep the results."""
+    rows = compare(seeds)
+    for row in rows:
+        cells = ", ".join(f"{name} {looks:.1f} / {lag:.2f}" for name, (looks, lag) in row["found"].items())
+        print(f"{row['regime']}: looks a task / lag in s: {cells}")
+        print(
+            f"    ours {row['ours'][0]:.2f}, {row['ours'][1]:.2f}; {row['goal']}: {'kept' if row['kept'] else 'missed'}"
+        )
     if write:
-        begin, end = "<!-- schedules -->\n", "\n<!-- end of schedules -->"
-        before, _, rest = PAGE.read_text().partition(begin)
-        PAGE.write_text(before + begin + table + end + rest.partition(end)[2])
+        save("schedules", {"seeds": seeds, "rows": rows})
 
 
 if __name__ == "__main__":

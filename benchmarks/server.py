@@ -1,9 +1,9 @@
-"""A small gateway for measurements: it speaks Nebula's and DashScope's submit and look, and costs little itself.
+"""A small gateway for measurements: it speaks the interfaces of `dialects.py`, and costs little itself.
 
 `python benchmarks/server.py --median 20 --spread 0.2` prints its port and serves until its input ends. The finishing
 times of the tasks follow a lognormal distribution with a fixed seed, in the order of the submits: two clients that are
-measured one after the other wait for the same tasks. `GET /stats` tells
-what was asked.
+measured one after the other wait for the same tasks. `GET /stats` tells what was asked. `GET /fault/lost/1` makes the
+next submit lose its answer; `Tasks.answer` has the other faults.
 
 It is no emulator: it checks nothing, and it answers from `bytes` that it has built once.
 """
@@ -14,26 +14,26 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import sys
 import time
 from dataclasses import dataclass, field
 
-RUNNING = (
-    b'{"task_id":"%s","status":"in_progress","format":"mp4",'
-    b'"metadata":{"request_id":"r-%s","output":{"task_id":"%s","task_status":"RUNNING"}}}'
+from dialects import Dialect, dialect_of
+
+TASK = re.compile(rb"task-\d+")
+OK = b"200 OK"
+REFUSAL = b'{"request_id":"r","code":"%(code)s","message":"%(code)s","error":{"code":"%(code)s","message":"%(code)s"}}'
+NGINX = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
+    b"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
-SUCCEEDED = (
-    b'{"task_id":"%s","status":"succeeded","format":"mp4","url":"https://results.example.com/%s.mp4?Expires=1999999999",'
-    b'"metadata":{"billing_pending":false,"group_ratio":1,"model_price":0.0738,"request_id":"r-%s",'
-    b'"usage":{"video_count":1,"duration":5,"resolution":"720p"},'
-    b'"output":{"task_id":"%s","task_status":"SUCCEEDED","video_url":"https://results.example.com/%s.mp4"}}}'
-)
-SUBMITTED = (
-    b'{"task_id":"%s","status":"submitted","format":"mp4","metadata":{"model_price":0.0738,"requested_seconds":5,'
-    b'"billing_pending":true,"group_ratio":1,"output":{"task_id":"%s","task_status":"PENDING"}}}'
-)
-DASH = b'{"request_id":"r-%s","output":{"task_id":"%s","task_status":"%s","video_url":"%s"}}'
-RESULT = b"https://results.example.com/%s.mp4?Expires=1999999999"
+FAULTS = {
+    "500": (b"500 Internal Server Error", REFUSAL % {b"code": b"InternalError"}),
+    "429": (b"429 Too Many Requests\r\nRetry-After: 1", REFUSAL % {b"code": b"Throttling"}),
+    "look-502": (b"502 Bad Gateway", NGINX),
+}
+"""Those that are answers. A 429 accepts nothing; `lost` and `look-lost` close the connection instead of an answer."""
 
 
 @dataclass(slots=True)
@@ -42,33 +42,71 @@ class Tasks:
 
     median: float
     spread: float
+    base: bytes = b""
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     ends: dict[bytes, float] = field(default_factory=dict)
     known: dict[bytes, float] = field(default_factory=dict)
     """Seconds from a task's end to the look that saw it."""
+    posts: int = 0
     looks: int = 0
     connections: int = 0
+    fault: str = ""
+    times: int = 0
+    """How often the fault still happens."""
 
-    def submit(self) -> bytes:
-        """Return the id of a new task."""
+    def answer(self, method: bytes, path: bytes) -> tuple[bytes, bytes] | None:
+        """Return the status and the body of an answer; `None` if the connection ends without one."""
+        dialect = dialect_of(path)
+        if dialect is None:
+            return OK, self._control(path)
+        if method == b"POST":
+            return self._submit(dialect)
+        found = TASK.search(path)
+        if found is None:
+            return b"404 Not Found", b"{}"
+        return self._look(dialect, path, found.group())
+
+    def _submit(self, dialect: Dialect) -> tuple[bytes, bytes] | None:
+        self.posts += 1
+        fault = self._strikes("429", "500", "lost")
+        if fault == "429":
+            return FAULTS[fault]
         task = b"task-%06d" % len(self.ends)
         self.ends[task] = time.monotonic() + self.median * self.chance.lognormvariate(0.0, self.spread)
-        return task
+        if fault == "lost":
+            return None
+        return FAULTS[fault] if fault else (OK, dialect.submitted % {b"task": task, b"base": self.base})
 
-    def is_finished(self, task: bytes) -> bool:
-        """Look at a task."""
-        self.looks += 1
+    def _look(self, dialect: Dialect, path: bytes, task: bytes) -> tuple[bytes, bytes] | None:
         late = time.monotonic() - self.ends[task]
-        if late >= 0:
-            self.known.setdefault(task, late)
-        return late >= 0
+        if path.endswith(dialect.look):
+            self.looks += 1
+            fault = self._strikes("look-502", "look-lost")
+            if fault:
+                return FAULTS.get(fault)
+            if late >= 0:
+                self.known.setdefault(task, late)
+        return OK, (dialect.succeeded if late >= 0 else dialect.running) % {b"task": task, b"base": self.base}
 
-    def stats(self) -> bytes:
-        """Return what was asked, as JSON."""
+    def _strikes(self, *faults: str) -> str:
+        """Return the fault that happens now, if any."""
+        if self.fault not in faults or self.times < 1:
+            return ""
+        self.times -= 1
+        return self.fault
+
+    def _control(self, path: bytes) -> bytes:
+        _, name, *rest = path.decode().split("/")
+        if name == "fault":
+            self.fault, self.times = rest[0], int(rest[1])
+        return self._stats()
+
+    def _stats(self) -> bytes:
         lags = sorted(self.known.values())
         found = {
             "tasks": len(self.ends),
             "finished": len(lags),
+            "posts": self.posts,
             "looks": self.looks,
             "connections": self.connections,
             "mean_lag": sum(lags) / len(lags) if lags else None,
@@ -103,33 +141,26 @@ class Connection(asyncio.Protocol):
                 return
             self._received = self._received[end + 4 + length :]
             method, target, _ = head.split(b"\r\n", 1)[0].split(b" ", 2)
-            body = self._answer(method, target.partition(b"?")[0])
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            answer = self._tasks.answer(method, target.partition(b"?")[0])
+            if answer is None:
+                self._transport.close()
+                return
+            status, body = answer
+            kind = b"text/html" if body is NGINX else b"application/json"
+            head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body))
             if self._delay:
                 asyncio.get_running_loop().call_later(self._delay, self._transport.write, head + body)
             else:
                 self._transport.write(head + body)
-
-    def _answer(self, method: bytes, path: bytes) -> bytes:
-        tasks, last = self._tasks, path.rstrip(b"/").rpartition(b"/")[2]
-        if path == b"/stats":
-            return tasks.stats()
-        if method == b"POST":
-            task = tasks.submit()
-            if path.startswith(b"/v1/"):
-                return SUBMITTED % (task, task)
-            return DASH % (task, task, b"PENDING", b"")
-        finished = tasks.is_finished(last)
-        if path.startswith(b"/v1/"):
-            return SUCCEEDED % ((last,) * 5) if finished else RUNNING % ((last,) * 3)
-        return DASH % (last, last, b"SUCCEEDED" if finished else b"RUNNING", RESULT % last if finished else b"")
 
 
 async def serve(median: float, spread: float, delay: float) -> None:
     """Serve until the input ends."""
     tasks, loop = Tasks(median, spread), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(tasks, delay), "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    port = server.sockets[0].getsockname()[1]
+    tasks.base = b"http://127.0.0.1:%d" % port
+    print(port, flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 
