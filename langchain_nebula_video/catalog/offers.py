@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from langchain_nebula_video.catalog.gateways import Gateway
 from langchain_nebula_video.catalog.models import MODELS, Model, find_model
+from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.limits import ImageLimits
 from langchain_nebula_video.media.urls import split_url
@@ -342,7 +343,10 @@ def build_request(request: VideoRequest | Mapping[str, Any] | None, fields: Mapp
             hint="Give a VideoRequest, a dict of its fields, or keywords.",
         ) from None
     except ValidationError as error:
-        raise InvalidRequestError(format_validation_error(error), hint="Correct it and call again.") from None
+        unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
+        nearest = "".join(did_you_mean(name, VideoRequest.model_fields) for name in unknown)
+        hint = f"{nearest} Correct it and call again.".lstrip()
+        raise InvalidRequestError(format_validation_error(error), hint=hint) from None
 
 
 def format_validation_error(error: ValidationError, describe_value: Callable[[Any], str] = lambda _: "") -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +27,7 @@ from pydantic import (
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway, find_gateway
 from langchain_nebula_video.catalog.offers import Offer, find_offer, parse_prices
+from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Budget, MemoryJournal
 from langchain_nebula_video.journal.sql.journal import open_journal
@@ -157,7 +158,7 @@ class Options(BaseModel):
         try:
             super().__init__(**options)
         except ValidationError as error:
-            raise _to_invalid_request(error) from None
+            raise _to_invalid_request(error, type(self).model_fields) from None
 
     @field_validator("model", mode="before")
     @classmethod
@@ -425,8 +426,13 @@ class Options(BaseModel):
         self._group_ratios = other._group_ratios  # noqa: SLF001 same class
 
 
-def _to_invalid_request(error: ValidationError) -> InvalidRequestError:
-    """Merge pydantic's errors into one. Values are left out: they may be secret."""
+def _to_invalid_request(error: ValidationError, known: Iterable[str]) -> InvalidRequestError:
+    """Merge pydantic's errors into one. Values are left out: they may be secret.
+
+    Args:
+        error: From pydantic.
+        known: The names of all options.
+    """
     found, hints = [], []
     for item in error.errors(include_url=False, include_input=False):
         cause = item.get("ctx", {}).get("error")
@@ -438,6 +444,7 @@ def _to_invalid_request(error: ValidationError) -> InvalidRequestError:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "is no option here"
+            hints.append(did_you_mean(name, known).strip())
         found.append(f"{name}: {message}" if name else message)
-    hint = " ".join(hints) or "Correct the option and try again."
+    hint = " ".join(hint for hint in hints if hint) or "Correct the option and try again."
     return InvalidRequestError("; ".join(found).rstrip(".") + ".", hint=hint)

@@ -128,7 +128,7 @@ def test_every_documented_form_of_a_request_passes_the_type_checker() -> None:
 
 
 def refuses_promt() -> AbstractContextManager[Any]:
-    return pytest.raises(InvalidRequestError, match="promt: Extra inputs are not permitted")
+    return pytest.raises(InvalidRequestError, match=r"promt: Extra inputs are not permitted.* Did you mean prompt\?")
 
 
 async def test_an_unknown_field_is_refused_by_the_type_checker_and_when_called() -> None:

@@ -63,6 +63,10 @@ def test_an_unknown_option_is_refused_by_name(name: str) -> None:
     refused(f"{name}: is no option here", **{name: "x"})
 
 
+def test_an_option_that_is_nearly_right_gets_the_right_name() -> None:
+    refused("pol_interval: is no option here.", "Did you mean poll_interval?", pol_interval=1)
+
+
 def test_several_wrong_options_are_named_at_once() -> None:
     told = refused("timeout", "base_url", "colour", timeout=-1, base_url="x", colour="red")
     assert told.count("base_url") == 1
