@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import functools
 import os
 import queue
 import threading
@@ -41,6 +42,7 @@ class Line:
     def __init__(self) -> None:
         self._begin()
         _lines.add(self)
+        _finish_at_exit()
 
     def _begin(self) -> None:
         self._process = os.getpid()
@@ -116,7 +118,12 @@ def _settle(future: asyncio.Future[Any], result: object, error: BaseException | 
 _lines: weakref.WeakSet[Line] = weakref.WeakSet()
 
 
-@atexit.register
+@functools.cache
+def _finish_at_exit() -> None:
+    """Finish all lines before their databases are closed: what is registered last runs first."""
+    atexit.register(_finish_all)
+
+
 def _finish_all() -> None:
     for line in [*_lines]:
         line.finish()

@@ -99,20 +99,29 @@ async def _answer(line: Line) -> str:
 
 
 def test_a_process_ends_after_the_calls_in_the_line(tmp_path: Path) -> None:
+    """Whoever leaves an event loop without waiting for what it has begun: the id of a paid task gets on record."""
+    path = tmp_path / "journal.db"
     program = f"""
 import asyncio, time
+from functools import partial
 from pathlib import Path
-from langchain_nebula_video.journal.line import Line
-line = Line()
+from langchain_nebula_video import SqlJournal
+from tests.journals import entry
+
+journal = SqlJournal(Path({str(path)!r}))
+journal.reserve(entry(), None)
+
 async def leave():
-    line.submit(lambda: time.sleep(0.3))
-    line.submit(lambda: Path({str(tmp_path / "written")!r}).write_text("yes"))
+    journal.line.submit(partial(time.sleep, 0.3))
+    journal.line.submit(partial(journal.update, "1", task_id="t"))
+
 loop = asyncio.new_event_loop()
 loop.run_until_complete(leave())
 loop.close()
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-    assert (tmp_path / "written").read_text() == "yes"
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=root)
+    assert [each.task_id for each in SqlJournal(path).entries()] == ["t"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
