@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
+from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.media.limits import ImageLimits
 
@@ -403,4 +404,5 @@ def find_gateway(name: str) -> Gateway:
     given: object = name  # an option may have a value of any type
     if isinstance(given, str) and given in GATEWAYS:
         return GATEWAYS[given]
-    raise InvalidRequestError(f"There is no gateway {name!r}.", hint=f"Choose one of: {', '.join(GATEWAYS)}.")
+    meant = did_you_mean(str(name), GATEWAYS)
+    raise InvalidRequestError(f"There is no gateway {name!r}.{meant}", hint=f"Choose one of: {', '.join(GATEWAYS)}.")

@@ -7,6 +7,7 @@ import difflib
 from langchain_nebula_video.catalog.happyhorse import happy_horse_on_uniall, happyhorse
 from langchain_nebula_video.catalog.model import Model
 from langchain_nebula_video.catalog.open_models import open_models
+from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.catalog.vidu import vidu
 from langchain_nebula_video.catalog.wan import wan, wan_on_uniall
 from langchain_nebula_video.errors import InvalidRequestError
@@ -28,7 +29,8 @@ def find_model(name: str) -> Model:
     given: object = name  # an option may have a value of any type
     if isinstance(given, str) and given in MODELS:
         return MODELS[given]
-    raise InvalidRequestError(f"There is no model {name!r}.", hint=_suggest(str(name)))
+    meant = did_you_mean(str(name), MODELS)
+    raise InvalidRequestError(f"There is no model {name!r}.{meant}", hint=_suggest(str(name)))
 
 
 def _suggest(name: str) -> str:

@@ -29,6 +29,10 @@ def main() -> None:
     try:  # a command is imported when it runs
         from langchain_nebula_video.cli.app import app  # noqa: PLC0415 the extra may be missing
 
+        if "_NEBULA_VIDEO_COMPLETE" in os.environ:  # a shell asks; see the command `completion`
+            from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
+
+            completion_init()
         app(prog_name="nebula-video")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:

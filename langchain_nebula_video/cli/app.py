@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.cli.exit_codes import EPILOG, Exit
 
 __all__ = ["app"]
@@ -80,6 +81,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "mcp.mcp",
         "Serve the tools over MCP: to desktop clients, editors, and agents of any framework.",
     ),
+    "completion": (
+        "completion.completion",
+        "Print what makes a shell complete commands and options: bash, zsh, fish or powershell.",
+    ),
     "emulator": (
         "emulator.emulate",
         "Run an emulator of all gateways on this machine: no network, no real key, no real money.",
@@ -91,6 +96,27 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+def _suggest_option(error: Any, names: Sequence[str]) -> None:
+    """Name the nearest right option in the error about a wrong one. Typer's own suggestions are many."""
+    wrong, message = getattr(error, "option_name", None), getattr(error, "message", None)
+    if isinstance(wrong, str) and isinstance(message, str):
+        options = [name for name in names if name.startswith("--")]
+        error.message = f"{message.rstrip('.')}.{did_you_mean(wrong, options)}"
+        error.possibilities = None
+
+
+class _Command(TyperCommand):
+    """A command that tells the nearest right option to a wrong one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See Typer."""
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            _suggest_option(error, [name for each in self.params for name in (*each.opts, *each.secondary_opts)])
+            raise
+
+
 class _Loader(dict[str, Any]):
     """The commands by name. Each is built when it is asked for."""
 
@@ -100,7 +126,7 @@ class _Loader(dict[str, Any]):
             module, _, function = _COMMANDS[name][0].rpartition(".")
             command = getattr(import_module(f"langchain_nebula_video.cli.{module}"), function)
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-            single.command(name)(command)
+            single.command(name, cls=_Command)(command)
             found = self[name] = typer.main.get_command(single)
         return found
 
@@ -126,6 +152,11 @@ class _Commands(TyperGroup):
         if self._only_listed and cmd_name in _COMMANDS:
             return TyperCommand(cmd_name, help=_COMMANDS[cmd_name][1])
         return super().get_command(ctx, cmd_name)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """See Typer."""
+        with self._listing():
+            return super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """See Typer."""

@@ -132,10 +132,19 @@ Price = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", help="A model that this lists: nebula-video models. Default: that of the gateway."),
+    typer.Option(
+        "--model",
+        help="A model that this lists: nebula-video models. Default: that of the gateway.",
+        autocompletion=lambda: [*MODELS],
+    ),
 ]
-GatewayName = Annotated[str, typer.Option("--gateway", help=f"One of: {', '.join(GATEWAYS)}.")]
-GatewayFilter = Annotated[str | None, typer.Option("--gateway", help="Only at this gateway.")]
+GatewayName = Annotated[
+    str,
+    typer.Option("--gateway", help=f"One of: {', '.join(GATEWAYS)}.", autocompletion=lambda: [*GATEWAYS]),
+]
+GatewayFilter = Annotated[
+    str | None, typer.Option("--gateway", help="Only at this gateway.", autocompletion=lambda: [*GATEWAYS])
+]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest wait, in seconds.")]
 PollInterval = Annotated[
     float | None, typer.Option("--poll-interval", help="Seconds between two requests for the status.")

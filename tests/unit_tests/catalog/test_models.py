@@ -284,7 +284,10 @@ def test_an_unknown_model_is_refused_with_those_there_are() -> None:
 
 
 def test_an_unknown_gateway_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidRequestError, match=r"no gateway 'nebular'\. Nothing was sent .* Choose one of: nebula"):
+    with pytest.raises(
+        InvalidRequestError,
+        match=r"no gateway 'nebular'\. Did you mean nebula\? Nothing was sent .* Choose one of: nebula",
+    ):
         find_gateway("nebular")
 
 
