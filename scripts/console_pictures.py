@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """scripts/console_pictures.py [FOLDER]: take the pictures of the console for the docs, with the system's Chromium.
 
-An emulator whose clock stands plays two minutes of work on two gateways, so the pictures show the same every time. The
-default folder is docs/pictures. Each picture has at most 256 colours, which keeps it small.
+An emulator whose clock stands plays some minutes of work on two gateways. So the pictures always show the same, but for
+the ids. The default folder is docs/pictures. Each picture has at most 256 colours, which keeps it small.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("catalog.models", "catalog.gateways", "catalog.registry", "media.limits.ImageLimits"),
     ),
     "mcp": ("MCP server", ("mcp",)),
-    "emulator": ("Emulator", ("emulator",)),
+    "emulator": ("Emulator and console", ("emulator", "web.console")),
 }
 """The pages of the reference: the name of the file, its title, and the modules or names below the package."""
 

@@ -321,9 +321,10 @@ def test_the_page_s_own_origin_may(browser: httpx.Client) -> None:
     assert browser.post("/_console/faults/clear", headers=own).status_code == 200
 
 
-def test_a_body_beyond_any_picture_is_not_read(browser: httpx.Client) -> None:
-    assert browser.post("/_console/videos", content=iter([b"x"])).status_code == 413
-    assert browser.post("/_console/videos", content=bytes(33 * 1024 * 1024)).status_code == 413
+def test_a_body_beyond_any_picture_is_told_and_not_kept(emulator: Emulator, browser: httpx.Client) -> None:
+    for content in (bytes(33 * 1024 * 1024), iter([b"a length that nobody knows"])):
+        assert "more than 32 MB were sent" in browser.post("/_console/videos", content=content).text
+    assert emulator.tasks == ()
 
 
 def test_the_console_is_in_no_log_and_no_fault_reaches_it(emulator: Emulator, browser: httpx.Client) -> None:

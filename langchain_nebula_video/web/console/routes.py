@@ -100,19 +100,23 @@ class _Console:
 
     def endpoint_for(self, action: actions.Action) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            if int(request.headers.get("content-length", MAX_BODY + 1)) > MAX_BODY:
-                return Response(status_code=413)
-            async with request.form(max_files=1, max_fields=20) as form:
-                try:
-                    message = await action(self._emulator, form)
-                # Unknown faults, and numbers that are none.
-                except (ValueError, TypeError) as error:
-                    message = Message(f"Nothing was changed: {error}", good=False)
             # Without scripts the browser shows the whole page anew.
             template = "live.html" if "hx-request" in request.headers else "console.html"
-            return await self._render(request, template, message)
+            return await self._render(request, template, await self._done(action, request))
 
         return endpoint
+
+    async def _done(self, action: actions.Action, request: Request) -> Message:
+        if int(request.headers.get("content-length", MAX_BODY + 1)) > MAX_BODY:
+            async for _ in request.stream():  # a browser reads no answer before it has sent all
+                pass
+            return Message(f"Nothing was changed: more than {MAX_BODY // 2**20} MB were sent.", good=False)
+        async with request.form(max_files=1, max_fields=20) as form:
+            try:
+                return await action(self._emulator, form)
+            # Unknown faults, and numbers that are none.
+            except (ValueError, TypeError) as error:
+                return Message(f"Nothing was changed: {error}", good=False)
 
     async def _render(self, request: Request, template: str, message: Message | None = None) -> Response:
         # By the name that the browser uses. It is one of this machine's, or the guard had refused.
