@@ -305,7 +305,9 @@ class AsyncNebulaVideoClient:
         **fields: Unpack[RequestFields],
     ) -> Video:
         """See `NebulaVideoClient.generate`. If canceled during the submit, it first records the response."""
-        return await self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
+        generating = self._lifecycle.generate(build_request(request, fields), key=key, on_progress=on_progress)
+        del request, fields  # nobody needs the images while the task is waited for
+        return await generating
 
     def stream(
         self,

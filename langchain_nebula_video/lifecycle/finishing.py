@@ -53,29 +53,31 @@ class Finisher:
         lease = Lease(self._context, entry, holder)
         reporter = self._reporter(task, on_progress)
         save_to = self._context.options.save_to
+        task_id, gateway, reused, notes = task.task_id, task.gateway, task.reused, task.image_notes
         try:
-            with tasks.journal_errors_about(task.task_id):
+            with tasks.journal_errors_about(task_id):
                 video = await self._journaled_video(entry)
                 if video is None:
-                    video = tasks.task_to_video(await self._poller.poll(task, entry, lease, deadline, reporter))
-            video = tasks.as_of_call(video, task)  # an error while saving has the video too
+                    polling = self._poller.poll(task, entry, lease, deadline, reporter)
+                    del task  # after its first look, nobody needs it as it was
+                    video = tasks.task_to_video(await polling)
+            # An error while saving has the video too.
+            video = tasks.as_of_call(video, reused=reused, image_notes=notes)
             if save_to is not None and not await self._is_saved(video):
-                with tasks.journal_errors_about(task.task_id, paid=True):
+                with tasks.journal_errors_about(task_id, paid=True):
                     video = await self._save_once(video, entry, save_to, lease, deadline, reporter)
         except BaseException as error:
             if isinstance(error, TaskFailedError):
                 add_bytes_hint(error, entry, self._context)
             if not isinstance(error, Exception):  # cancelled, or Ctrl-C
-                error.add_note(
-                    f"Task {printable(task.task_id)} goes on at {task.gateway}. Go on with wait({task.task_id!r})."
-                )
+                error.add_note(f"Task {printable(task_id)} goes on at {gateway}. Go on with wait({task_id!r}).")
             if entry is not None and not isinstance(error, TaskNotFoundError):
                 await run_cleanup(self._context.runtime, error, self._abandon(entry, lease))
             raise
-        if entry is not None and (entry.abandoned or task.reused):  # its first caller may have given up meanwhile
+        if entry is not None and (entry.abandoned or reused):  # its first caller may have given up meanwhile
             await self._take_over(entry)
         await lease.release()
-        return tasks.as_of_call(video, task)
+        return tasks.as_of_call(video, reused=reused, image_notes=notes)
 
     async def download(
         self, video: Video, entry: Entry | None, save_to: str | Path, on_progress: OnProgress | None
@@ -128,7 +130,8 @@ class Finisher:
     ) -> Video:
         """Save a video, unless another process that held the lease has saved it."""
         fresh = await lease.acquire(deadline, on_wait=partial(reporter.beat_saving, video, 0))
-        known = tasks.as_of_call(await self._journaled_video(fresh) or video, video)
+        known = await self._journaled_video(fresh) or video
+        known = tasks.as_of_call(known, reused=video.reused, image_notes=video.image_notes)
         if await self._is_saved(known):
             return known
         if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that

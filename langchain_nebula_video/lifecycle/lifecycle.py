@@ -87,7 +87,9 @@ class Lifecycle:
         async with self.runtime.session():
             submitting = self._submit(request, key, adopt=adopt, on_progress=on_progress)
             del request  # its images are not needed while the task is waited for
-            return await self._finisher.finish(*await submitting, on_progress)
+            finishing = self._finisher.finish(*await submitting, on_progress)
+            del submitting
+            return await finishing
 
     async def preview(self, request: VideoRequest) -> tuple[Order, Task | None]:
         """Return the checked order of a request, and the task that it would join without paying again.
@@ -136,7 +138,10 @@ class Lifecycle:
                 entry = await self._context.find_entry(task_id)
             known = task if isinstance(task, Task) else self._context.task_from_entry(task_id, entry)
             limit = timeout or self.options.timeout or self._context.model(known.model).timeout
-            return await self._finisher.finish(known, entry, new_holder(), self.runtime.now() + limit, on_progress)
+            deadline = self.runtime.now() + limit
+            finishing = self._finisher.finish(known, entry, new_holder(), deadline, on_progress)
+            del known, task
+            return await finishing
 
     async def download(self, video: Video, path: str | Path, *, on_progress: OnProgress | None = None) -> Video:
         """Save a video and return it with its `path`."""

@@ -212,6 +212,7 @@ class Poller:
                         raise tasks.no_url_error(task)
                     moved = task is not before and _has_moved(before, snapshot)
                     schedule.looked(asked, answered, queued=task.status is TaskStatus.QUEUED, moved=moved)
+                    del before, snapshot  # only the newest ones are kept while it sleeps
                 if runtime.now() >= last_poll:
                     raise tasks.timeout_error(task, reporter.elapsed(), fault)
 

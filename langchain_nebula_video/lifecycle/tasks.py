@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -151,18 +151,9 @@ def task_to_video(task: Task) -> Video:
     return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
-def as_of_call(video: Video, task: Task | Video) -> Video:
-    """Return the video with what this call alone knows: notes on its images, and their name if the journal lacks it.
-
-    Whoever looked at the task without the request, such as `reconcile`, could not write the name down.
-    """
-    return video.model_copy(
-        update={
-            "reused": task.reused or video.reused,
-            "image_notes": task.image_notes,
-            "image_name": video.image_name or task.image_name,
-        }
-    )
+def as_of_call(video: Video, *, reused: bool, image_notes: tuple[str, ...]) -> Video:
+    """Return the video with what is true of this call alone, and so not in the journal."""
+    return video.model_copy(update={"reused": reused or video.reused, "image_notes": image_notes})
 
 
 def video_to_json(video: Video) -> dict[str, Any]:
@@ -277,39 +268,45 @@ def task_error(error: RequestError, task: Task) -> Exception:
     return error
 
 
-@contextmanager
-def journal_errors_about(task_id: str, *, paid: bool = False) -> Iterator[None]:
+class _JournalErrors:
+    """Lets a `JournalError` say what is known here. No generator, which is larger: each task that waits is in one."""
+
+    __slots__ = ("_always", "_money", "_task_id")
+
+    def __init__(self, money: Money, task_id: str | None, *, always: bool) -> None:
+        self._money = money
+        self._task_id = task_id
+        self._always = always
+
+    def __enter__(self) -> None:
+        """Nothing is done before an error."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, JournalError):
+            return
+        if self._always or error.money in {Money.NOT_SENT, Money.REFUSED, Money.LOOKED}:
+            error.money = self._money
+        if self._task_id is None:
+            return
+        error.task_id = error.task_id or self._task_id
+        call = f"wait({error.task_id!r})"
+        if call not in error.hint:
+            error.hint = f"{error.hint} The task is not lost: go on with {call}, do not submit again.".strip()
+
+
+def journal_errors_about(task_id: str, *, paid: bool = False) -> AbstractContextManager[None]:
     """Let a `JournalError` inside say that a task goes on, and name it. The journal does not know that there is one.
 
     Args:
         task_id: The task.
         paid: Whether it has succeeded, and so is paid for.
     """
-    try:
-        with journal_errors_cost(Money.SPENT if paid else Money.RUNNING, always=paid):
-            yield
-    except JournalError as error:
-        error.task_id = error.task_id or task_id
-        call = f"wait({error.task_id!r})"
-        if call not in error.hint:
-            error.hint = f"{error.hint} The task is not lost: go on with {call}, do not submit again.".strip()
-        raise
+    return _JournalErrors(Money.SPENT if paid else Money.RUNNING, task_id, always=paid)
 
 
-@contextmanager
-def journal_errors_cost(money: Money, *, always: bool = False) -> Iterator[None]:
-    """Let a `JournalError` inside say what is known of the money, if it claims that nothing was sent or looked at only.
-
-    Args:
-        money: What is known.
-        always: Whether it is better known here than in the journal.
-    """
-    try:
-        yield
-    except JournalError as error:
-        if always or error.money in {Money.NOT_SENT, Money.REFUSED, Money.LOOKED}:
-            error.money = money
-        raise
+def journal_errors_cost(money: Money) -> AbstractContextManager[None]:
+    """Let a `JournalError` inside say what is known of the money, if it claims that nothing or only a look was sent."""
+    return _JournalErrors(money, None, always=False)
 
 
 def _not_found_hint(task: Task, code: str | None) -> str | None:
