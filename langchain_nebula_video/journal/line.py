@@ -23,9 +23,6 @@ __all__ = ["Line", "asked_at"]
 
 T = TypeVar("T")
 
-_IDLE_SECONDS = 10.0
-"""How long the thread stays without a call."""
-
 asked_at: contextvars.ContextVar[float | None] = contextvars.ContextVar("nebula_video_asked_at", default=None)
 """When the call that runs here came into the line, on the machine's monotonic clock; `None`: it was in none."""
 
@@ -35,8 +32,8 @@ _Call = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", contextvars.Cont
 class Line:
     """Runs functions one after the other, in the order in which they come, in one thread.
 
-    The thread begins with the first call, ends when there was none for a while, and at the end of the process ends what
-    it has begun: a call may record what was paid for. A child of a fork has a thread of its own.
+    The thread begins with the first call and ends with the line. At the end of the process it ends what it has begun: a
+    call may record what was paid for. A child of a fork has a thread of its own.
     """
 
     def __init__(self) -> None:
@@ -54,43 +51,32 @@ class Line:
         """Return a future of the running event loop for the result. The function has the caller's context."""
         if self._process != os.getpid():
             self._begin()
+        if self._thread is None:
+            with self._lock:
+                self._start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        with self._lock:
-            if self._thread is None:
-                thread = threading.Thread(target=_run, args=(weakref.ref(self), self._calls), daemon=True)
-                thread.name = "nebula-video-journal"
-                thread.start()
-                self._thread = thread  # not before: a process may have no room for another thread now, and later again
-            self._calls.put((loop, future, contextvars.copy_context(), function, time.monotonic()))
+        self._calls.put((loop, future, contextvars.copy_context(), function, time.monotonic()))
         return future
 
-    def retire(self) -> bool:
-        """Let the thread go, if nothing waits for it; whether it may go."""
-        with self._lock:
-            if not self._calls.empty():
-                return False
-            self._thread = None
-            return True
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=_run, args=(self._calls,), name="nebula-video-journal", daemon=True)
+            thread.start()
+            self._thread = thread  # not before: a process may have no room for another thread now, and later again
+            weakref.finalize(self, self._calls.put, None).atexit = False
 
     def finish(self) -> None:
         """Wait for all calls that are in the line."""
-        if self._process == os.getpid() and self._thread is not None:
+        thread = self._thread
+        if self._process == os.getpid() and thread is not None:
             self._calls.put(None)
-            self._thread.join()
+            thread.join()
+            self._thread = None
 
 
-def _run(line: weakref.ref[Line], calls: queue.SimpleQueue[_Call | None]) -> None:
-    while True:
-        try:
-            call = calls.get(timeout=_IDLE_SECONDS)
-        except queue.Empty:
-            owner = line()
-            if owner is None or owner.retire():
-                return
-            continue
-        if call is None:
-            return
+def _run(calls: queue.SimpleQueue[_Call | None]) -> None:
+    while (call := calls.get()) is not None:
         loop, future, context, function, since = call
         outcome = context.run(_call, function, since)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
