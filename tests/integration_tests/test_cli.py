@@ -429,6 +429,33 @@ def test_the_demo_makes_a_video_without_key_and_network(without: str, tmp_path: 
     assert "Failed" not in said  # LangSmith's word for a trace that it could not send
 
 
+def test_the_demo_overwrites_no_file_and_says_at_once_what_it_does(tmp_path: Path) -> None:
+    """Its first line comes before it imports what takes long; a film of one's own keeps its name."""
+    own = tmp_path / "nebula-demo.mp4"
+    own.write_bytes(b"a film of one's own")
+    done = run(None, tmp_path, "demo", "--speed", "200")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode().startswith("Starting the emulator, and an agent")
+    assert own.read_bytes() == b"a film of one's own"
+    assert frames(tmp_path / "nebula-demo-2.mp4") == 5 * 24
+    code = "import sys; sys.modules['langchain_nebula_video.cli.output'] = None; sys.argv[1:] = ['demo']; "
+    code += "from langchain_nebula_video.cli import main; main()"
+    broken = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
+    assert broken.stderr.decode().startswith("Starting the emulator")
+    assert b"cli.output" in broken.stderr  # so it had not been imported before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+def test_the_setup_of_a_checkout_says_at_once_what_it_does(tmp_path: Path) -> None:
+    """Before the first program runs that takes long."""
+    script = Path(__file__).parents[2] / "scripts" / "setup"
+    env = {"PATH": "/nowhere", "PYTHON": "/nowhere/python"}
+    done = subprocess.run(["/bin/sh", script, tmp_path / "venv", "agents"], env=env, capture_output=True, check=False)
+    first, *rest = done.stderr.decode().splitlines()
+    assert first.startswith(f"Setting up {tmp_path / 'venv'}: ")
+    assert any("/nowhere/python" in line for line in rest)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT is sent to one process")
 def test_ctrl_c_ends_the_demo_at_once(tmp_path: Path) -> None:
     """Nobody has to wait for a video of play money."""
