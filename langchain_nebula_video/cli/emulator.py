@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import threading
+import webbrowser
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["emulate", "require_emulator_extra"]
 
 _PORT = 8788
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 not bound here
+"""Hosts by which the emulator listens on this machine's own address too."""
 
 
 @contextmanager
@@ -38,14 +42,23 @@ def require_emulator_extra(output: Output) -> Iterator[None]:
         raise typer.Exit(Exit.INVALID) from None
 
 
-def _add_console(emulator: Emulator) -> str:
-    """Add the console, if its extra is installed. Return a line about it, with a place for the URL."""
+def _add_console(emulator: Emulator, host: str) -> str | None:
+    """Add the console. Return why no browser gets it; None if one does."""
+    from langchain_nebula_video.emulator.files import is_loopback  # noqa: PLC0415 an extra
+
+    if not (is_loopback(host) or host in _EVERYWHERE):
+        return f"It has no console at {host}: that answers at 127.0.0.1, [::1] and localhost alone."
     try:
         from langchain_nebula_video.web.console import add_console  # noqa: PLC0415 an extra
     except ImportError as error:
         return f"It has no console: {error}"
     add_console(emulator)
-    return "Look at it in a browser: {url}/"
+    return None
+
+
+def _open(url: str) -> None:
+    """Open a page in the browser. In a thread, because some browsers return only when they are closed."""
+    threading.Thread(target=webbrowser.open, args=(url,), name="nebula-video-browser", daemon=True).start()
 
 
 def emulate(
@@ -61,6 +74,7 @@ def emulate(
         str,
         typer.Option(help="What Nebula is played from: its page, or its published code (source, source-older)."),
     ] = "page",
+    open_console: Annotated[bool, typer.Option("--open", help="Open its console in a browser.")] = False,
 ) -> None:
     """Run an emulator of all gateways on this machine: no network, no real key, no real money."""
     output = Output()
@@ -74,11 +88,13 @@ def emulate(
         raise typer.BadParameter(f"{behaviour!r} is none of {', '.join(Behaviour)}.", param_hint="'--behaviour'")
     emulator = Emulator(host=host, port=port, speed=speed, api_key=api_key, balance=balance, behaviour=behaviour)
     add_regions(emulator, balance=balance)
-    console = _add_console(emulator)
+    missing = _add_console(emulator, host)
 
     def ready(_: str) -> None:
         output.print_message("The emulator is running; Ctrl-C ends it.")
-        output.print_message(console.format(url=emulator.url), no_wrap=True)
+        output.print_message(missing or f"Look at it in a browser: {emulator.url}/", no_wrap=True)
+        if open_console and missing is None:
+            _open(f"{emulator.url}/")
         output.print_message("In another terminal:")
         for row in GATEWAYS.values():
             url, key = locate(emulator, row)

@@ -382,6 +382,26 @@ def test_the_emulator_has_a_console_unless_its_extra_is_missing(missing: str, tm
         assert 'pip install "langchain-nebula-video[emulator,web]"' in root
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the browser is a shell script")
+def test_open_opens_the_console_in_the_browser(tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" > part && mv part opened\n')  # in the command's folder
+    browser.chmod(0o700)
+    with started(
+        tmp_path,
+        *["emulator", "--port", "0", "--open"],
+        env=environment(None, BROWSER=str(browser)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip().partition("=")[2]
+        until((tmp_path / "opened").exists)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LONGEST)
+    assert (tmp_path / "opened").read_text() == f"{url}/\n"
+
+
 def test_a_taken_port_is_told(emulator: Emulator, tmp_path: Path) -> None:
     """A sentence and exit code 1."""
     done = run(None, tmp_path, "emulator", "--port", emulator.url.rpartition(":")[2])
