@@ -20,9 +20,9 @@ _PATIENCE = 0.021
 """The lag, in seconds, that is worth a look to a task of one second; it grows with the root of the usual time. So a
 task of 81 s gets a look for every 0.19 s of expected lag. Chosen with `benchmarks/schedules.py`: fewer looks and less
 lag than a look every five seconds, from tasks of half a minute to those of minutes in a queue."""
-_AFTER_QUEUE = 0.8
+_AFTER_QUEUE = 0.7
 """The same where tasks wait in a queue: the start of their work is known only within a span, so a look tells more."""
-_ON_A_BEAT = 1.2
+_ON_A_BEAT = 1.3
 """The same where rows move on a beat: just after one, a look finds all that ended since the last."""
 _TAIL_WEIGHT = 0.2
 _TAIL = tuple((1 - share) ** -0.5 for share in (0.1, 0.3, 0.5, 0.7, 0.9))

@@ -114,6 +114,8 @@ def names_other_task(body: Mapping[str, Any], task_id: str, own_paths: tuple[str
         own_paths: Where the protocol puts it.
     """
     asked = task_id.strip().casefold()
+    if any((get_text(body, path) or "").strip().casefold() == asked for path in own_paths):
+        return False
     ids = {path: text.strip().casefold() for path in (*own_paths, *_TASK_ID_PATHS, *_OTHER_ID_PATHS)
            if (text := get_text(body, path)) and text.strip()}  # fmt: skip
     return asked not in ids.values() and any(path in ids for path in own_paths)

@@ -41,7 +41,7 @@ from langchain_nebula_video.protocols.refusal_rules import (
     is_unknown_task_code,
     is_unknown_task_text,
 )
-from langchain_nebula_video.protocols.shapes import layers, values
+from langchain_nebula_video.protocols.shapes import values
 from langchain_nebula_video.protocols.statuses import TASK_STATUS_UNKNOWN, is_about_task
 from langchain_nebula_video.protocols.values import as_text, first, parse_json_object
 from langchain_nebula_video.protocols.web_pages import (
@@ -162,7 +162,7 @@ def _parse_refusal(reply: Reply, body: dict[str, Any], *, paid: bool) -> Request
     accepted = 200 <= reply.status < 300
     if accepted and is_web_page(reply):
         return _refuse_page(reply, paid=paid)
-    if accepted and is_about_task(body):
+    if accepted and is_about_task(reply.answer_of(body)):
         return None  # a task response; failed tasks have a code too
     rule = _find_rule(reply, body)
     proven = rule is not None and rule.proves_refusal
@@ -311,11 +311,10 @@ def find_message(body: bytes) -> str | None:
 
 def find_request_id(reply: Reply, body: dict[str, Any] | None = None) -> str | None:
     """Return the gateway's id for the request. Its support asks for it. `body`: the parsed body, if there is one."""
-    body = reply.json or {} if body is None else body
     for name in ("x-oneapi-request-id", "x-request-id", "x-dashscope-request-id"):
         if reply.headers.get(name):
             return reply.headers[name]
-    return first(as_text, values(layers(body), "request_id"))
+    return first(as_text, values(reply.answer if body is None else reply.answer_of(body), "request_id"))
 
 
 def parse_retry_after(reply: Reply) -> float | None:

@@ -11,7 +11,7 @@ from langchain_nebula_video.protocols import parsing
 from langchain_nebula_video.protocols.addresses import find_url, url_expiry
 from langchain_nebula_video.protocols.failures import GENERIC_CODES, find_error
 from langchain_nebula_video.protocols.refusals import TASK_STATUS_UNKNOWN, find_request_id, parse_refusal
-from langchain_nebula_video.protocols.shapes import Layer, layers, values
+from langchain_nebula_video.protocols.shapes import Answer, values
 from langchain_nebula_video.protocols.sizes import find_resolution
 from langchain_nebula_video.protocols.statuses import find_gone_word, find_status
 from langchain_nebula_video.protocols.values import (
@@ -80,7 +80,7 @@ class ResponseParser:
     ) -> RequestError | None:
         """See `Protocol`. A task that the gateway has no longer is a refusal of the look."""
         body = reply.json if not paid and 200 <= reply.status < 300 else None
-        gone = find_gone_word(body, unknown_is_own=self.unknown_is_own) if body else None
+        gone = find_gone_word(reply.answer, unknown_is_own=self.unknown_is_own) if body else None
         if gone is not None:
             return RefusedError(
                 f"The gateway answered that the task's status is {gone[:100]}: there is none, or it is no longer kept.",
@@ -93,6 +93,7 @@ class ResponseParser:
 
 _SIDES = (("width", "height"), ("video_width", "video_height"))
 """new-api's page on video tasks, `metadata`; MiniMax."""
+_SIDE_NAMES = frozenset(name for names in _SIDES for name in names)
 _QUOTA_PER_USD = 500_000
 """new-api's unit of account; `GET /api/status` says it. Its row of a task has what was really taken."""
 _LONGEST_VIDEO = 600
@@ -100,8 +101,8 @@ _LONGEST_VIDEO = 600
 
 
 def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
-    answer = layers(body)
-    status, unknown_status = find_status(body)
+    answer = reply.answer_of(body)
+    status, unknown_status = find_status(answer)
     # An error together with an unfinished status is a temporary fault of the gateway's own polling.
     code, reason = find_error(body) if status is TaskStatus.FAILED else (None, None)
     url = find_url(body) if status is TaskStatus.SUCCEEDED else None
@@ -112,7 +113,7 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
     price_per_second = first(as_decimal, values(answer, "price_per_second"))
     # The Nebula page: `billing_pending: false`, and beside it all that a bill is made of.
     figures = (price_per_second, seconds, resolution)
-    is_bill = next(values(answer, "billing_pending"), None) is False and None not in figures
+    is_bill = next(iter(values(answer, "billing_pending")), None) is False and None not in figures
     return TaskSnapshot(
         status=status,
         unknown_status=unknown_status,
@@ -139,7 +140,7 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
     )
 
 
-def _find_seconds(answer: list[Layer]) -> tuple[Decimal | None, Decimal | None]:
+def _find_seconds(answer: Answer) -> tuple[Decimal | None, Decimal | None]:
     """Return the length of the video, and the seconds that are billed if they are others."""
     length = first(_as_length, values(answer, "seconds"))
     billed = first(as_positive, values(answer, "billed_seconds"))
@@ -154,8 +155,10 @@ def _as_length(value: object) -> Decimal | None:
     return None if seconds is None or seconds > _LONGEST_VIDEO else seconds
 
 
-def _find_sides(answer: list[Layer]) -> tuple[int | None, int | None]:
+def _find_sides(answer: Answer) -> tuple[int | None, int | None]:
     """Return width and height."""
+    if answer.names.isdisjoint(_SIDE_NAMES):
+        return None, None
     for layer in answer:
         for names in _SIDES:
             sides = [first(as_positive, [layer.fields.get(name)]) for name in names]
@@ -165,7 +168,7 @@ def _find_sides(answer: list[Layer]) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _find_amount(answer: list[Layer]) -> Decimal | None:
+def _find_amount(answer: Answer) -> Decimal | None:
     """Return what the video costs in US dollars, if the answer says it as one figure."""
     quota = first(_as_quota, values(answer, "quota"))
     return quota / _QUOTA_PER_USD if quota is not None else first(as_positive, values(answer, "cost"))

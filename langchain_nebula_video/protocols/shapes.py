@@ -8,14 +8,14 @@ models; UniAll's pages; the pages of OpenAI, OpenRouter, Together, xAI, ZenMux a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from langchain_nebula_video.protocols.values import get_object, get_value
 
-__all__ = ["ENVELOPES", "FIELDS", "OWN", "Field", "Layer", "layers", "values"]
+__all__ = ["ENVELOPES", "FIELDS", "OWN", "Answer", "Field", "Layer", "layers", "values"]
 
 ENVELOPES = (
     "result",  # UniAll
@@ -98,15 +98,32 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 of their own beside their rules."""
 
 
-def layers(body: object) -> list[Layer]:
-    """Return the answer's envelopes, the outermost first."""
+_NAMES = {
+    name: frozenset(word.partition(".")[0] for field in fields for word in field.names)
+    for name, fields in FIELDS.items()
+}
+
+
+class Answer(list[Layer]):
+    """The envelopes of an answer, the outermost first."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, found: list[Layer]) -> None:
+        super().__init__(found)
+        self.names = frozenset().union(*(layer.fields for layer in found))
+        """All names in them. Most answers have few, so most fields need not be looked for."""
+
+
+def layers(body: object) -> Answer:
+    """Return the answer's envelopes."""
     root = get_object(body)
     found = [] if root is None else [Layer("", root)]
     ring = found
     for _ in range(_MAX_DEPTH):
         ring = [inner for layer in ring for inner in _inside(layer)]
         found = (found + ring)[:_MAX_LAYERS]
-    return found
+    return Answer(found)
 
 
 def _inside(layer: Layer) -> Iterator[Layer]:
@@ -116,8 +133,12 @@ def _inside(layer: Layer) -> Iterator[Layer]:
             yield Layer(f"{layer.path}.{name}".lstrip("."), inner)
 
 
-def values(answer: list[Layer], field: str) -> Iterator[Any]:
+def values(answer: Answer, field: str) -> Iterable[Any]:
     """Return the values that an answer has for a field, the one that is believed first at the beginning."""
+    return () if answer.names.isdisjoint(_NAMES[field]) else _values(answer, field)
+
+
+def _values(answer: list[Layer], field: str) -> Iterator[Any]:
     for within, names in FIELDS[field]:
         for pattern in within:
             for layer in answer:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from langchain_nebula_video.protocols.failures import find_error
-from langchain_nebula_video.protocols.shapes import OWN, Layer, layers, values
+from langchain_nebula_video.protocols.shapes import OWN, Answer, values
 from langchain_nebula_video.protocols.values import get_text
 from langchain_nebula_video.schema import TaskStatus
 
@@ -49,18 +46,18 @@ def parse_status(word: object) -> TaskStatus | None:
     return _STATUS_BY_WORD.get(word.strip().lower()) if isinstance(word, str) else None
 
 
-def is_about_task(body: Mapping[str, Any]) -> bool:
-    """Return whether a body has a field that an answer about a task has, and that an error envelope has not."""
-    return any(get_text(layer.fields, *_TASK_NAMES) is not None for layer in layers(body))
+def is_about_task(answer: Answer) -> bool:
+    """Return whether an answer has a field that an answer about a task has, and that an error envelope has not."""
+    return any(get_text(layer.fields, *_TASK_NAMES) is not None for layer in answer)
 
 
-def find_status(body: Mapping[str, Any]) -> tuple[TaskStatus, str | None]:
+def find_status(answer: Answer) -> tuple[TaskStatus, str | None]:
     """Return the status, and a word that no page documents.
 
     The gateway's own word decides. An undocumented one means that the task is still running: it is paid for, and only
     the deadline may end the wait for it.
     """
-    own, vendor = _find_words(body)
+    own, vendor = _find_words(answer)
     status, vendor_status = parse_status(own), parse_status(vendor)
     unknown = next((word for word in (own, vendor) if word and _is_undocumented(word)), None)
     if own is None:
@@ -71,32 +68,31 @@ def find_status(body: Mapping[str, Any]) -> tuple[TaskStatus, str | None]:
     return _REFINED.get((status, vendor_status), status) if vendor_status else status, unknown
 
 
-def find_gone_word(body: Mapping[str, Any], *, unknown_is_own: bool) -> str | None:
+def find_gone_word(answer: Answer, *, unknown_is_own: bool) -> str | None:
     """Return the word that says that the gateway or the vendor has the task no longer, or `None`.
 
     Args:
-        body: The answer to a fetch.
+        answer: To a fetch.
         unknown_is_own: Whether `UNKNOWN` is such a word of the gateway's own. Behind another gateway's `failed` it
             always is one, because it is the vendor's.
     """
-    own, vendor = _find_words(body)
+    own, vendor = _find_words(answer)
     if own is not None and own.strip().lower() in _GONE_WORDS:
         return own.strip()
-    failed = parse_status(own) is TaskStatus.FAILED and find_error(body)[0] is None
+    failed = parse_status(own) is TaskStatus.FAILED and find_error(answer[0].fields)[0] is None
     if vendor == TASK_STATUS_UNKNOWN and (failed or (own is None and unknown_is_own)):
         return vendor
     return None
 
 
-def _find_words(body: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _find_words(answer: Answer) -> tuple[str | None, str | None]:
     """Return the gateway's own word and the vendor's."""
-    answer = layers(body)
-    beneath = [layer for layer in answer if layer.path not in OWN]
+    beneath = Answer([layer for layer in answer if layer.path not in OWN])
     own, vendor = _find_word(answer, "status"), _find_word(beneath, "vendor_status")
-    return own, vendor or _SENTENCES.get(get_text(body, "error.message", "data.error.message") or "")
+    return own, vendor or _SENTENCES.get(get_text(answer[0].fields, "error.message", "data.error.message") or "")
 
 
-def _find_word(answer: list[Layer], field: str) -> str | None:
+def _find_word(answer: Answer, field: str) -> str | None:
     """Return the first word. An empty one counts if there is no other."""
     words = [word for word in values(answer, field) if isinstance(word, str)]
     return next(filter(None, words), words[0] if words else None)

@@ -49,6 +49,8 @@ def parse_json_values(body: bytes) -> list[Any]:
         except (ValueError, RecursionError):
             break
         found.append(value)
+        if end == len(text):
+            break
     return found
 
 
@@ -95,7 +97,8 @@ def as_text(value: object, *, max_length: int = _MAX_TEXT) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**30 else None
     if isinstance(value, str) and value:
-        return value[:max_length].encode("utf-8", "replace").decode("utf-8")
+        text = value[:max_length]
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
     return None
 
 

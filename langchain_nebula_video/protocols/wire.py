@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from langchain_nebula_video.errors import RequestError
+from langchain_nebula_video.protocols.shapes import Answer, layers
 from langchain_nebula_video.protocols.values import parse_json_values
 from langchain_nebula_video.schema import TaskStatus
 
@@ -98,6 +99,15 @@ class Reply:
         """The JSON object that the body begins with, or `None`."""
         found = self.json_values
         return found[0] if found and isinstance(found[0], dict) else None
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The envelopes of that object."""
+        return layers(self.json or {})
+
+    def answer_of(self, body: Mapping[str, Any]) -> Answer:
+        """Return the envelopes of one of the objects."""
+        return self.answer if body is self.json else layers(body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
