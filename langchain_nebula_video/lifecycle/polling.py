@@ -33,8 +33,10 @@ _LOOK_SECONDS, _STALL_SECONDS = 120.0, 30.0
 """The most seconds for one look, and between two pieces of its answer, which may hold the video itself."""
 _MAX_WITHOUT_URL = 3
 """How often a task may have succeeded without a URL before it is believed."""
-_SLICES = 4
+_SLICES = 3
 """A sleep is cut so that its end moves with what other tasks teach meanwhile: each piece is this part of the rest."""
+_SHORT_SECONDS = 6.0
+"""A rest that is as short is not cut: what is learned in it would hardly move its end, and to wake up costs CPU."""
 _LAST_POLL_SECONDS = 2.0
 """The last poll starts this long before the deadline, so that it can end in time."""
 _FINISHED = frozenset({EntryState.SUCCEEDED, EntryState.FAILED, EntryState.CANCELED})
@@ -246,7 +248,7 @@ class Poller:
             pause = max(0.0, until - runtime.now())
             await lease.renew(ahead=pause)
             piece = BEAT_SECONDS * max(1, round(pause / _SLICES / BEAT_SECONDS))
-            if piece >= pause or schedule.interval is not None:
+            if pause <= _SHORT_SECONDS or schedule.interval is not None:
                 await reporter.sleep(pause, task)
                 return
             await reporter.sleep(piece, task)
