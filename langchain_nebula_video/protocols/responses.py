@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ from langchain_nebula_video.schema import TaskStatus
 __all__ = ["ResponseParser", "encode_segment"]
 
 
+@lru_cache(maxsize=1024)  # each task is looked at many times
 def encode_segment(task_id: str) -> str:
     """Percent-encode a task id as a single path segment."""
     encoded = quote(task_id, safe="", errors="replace")

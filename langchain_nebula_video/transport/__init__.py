@@ -21,7 +21,8 @@ Three facts about httpx shape this room:
 
 from langchain_nebula_video.transport.asynchronous import AsyncRuntime
 from langchain_nebula_video.transport.blocking import BlockingRuntime
-from langchain_nebula_video.transport.exchange import MAX_SUBMITS, AnswerTooLargeError
+from langchain_nebula_video.transport.body import AnswerTooLargeError
+from langchain_nebula_video.transport.exchange import MAX_SUBMITS
 from langchain_nebula_video.transport.runtime import (
     FIRST_BYTE_SECONDS,
     WAIT_BEAT,

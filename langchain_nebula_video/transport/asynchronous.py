@@ -53,6 +53,9 @@ __all__ = ["AsyncRuntime"]
 
 T = TypeVar("T")
 
+_NEVER = threading.Event()
+"""In place of the event of a watchdog, where the event loop's own timer watches."""
+
 
 @dataclass(slots=True, weakref_slot=True)
 class _LoopState:
@@ -78,6 +81,8 @@ class AsyncRuntime:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
         self._looks = Looks(self._exchange)
+        self._sent = FirstByte(self._clock, None, traced=False)
+        """Of all looks: whatever became of one, it may have been sent."""
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
         self._inherited: list[_LoopState] = []
         """In a child of a fork: the parent's, kept so that nothing closes its sockets."""
@@ -163,10 +168,10 @@ class AsyncRuntime:
 
     async def _look(self, request: WireRequest, state: _LoopState, timeout: float, stall: float | None) -> Reply:
         """Send a free GET to the gateway. One timer watches over its wait for a place and over its answer."""
-        exchange, place, sent = self._exchange, None, FirstByte(self._clock, None, traced=False)
+        exchange, place = self._exchange, None
         state.connections.sessions += 1
         try:
-            with exchange.capture_failure(request, timeout, threading.Event(), sent) as capture:
+            with exchange.capture_failure(request, timeout, _NEVER, self._sent) as capture:
                 async with asyncio.timeout(timeout):
                     place = await state.requests.acquire()
                     return await self._looks.send(request, state.connections, place, stall or timeout)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from langchain_nebula_video.errors import InvalidRequestError, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.media.urls import gateway_address, needs_key
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.body import BodyCollector
 from langchain_nebula_video.transport.certificates import ssl_context
 from langchain_nebula_video.transport.connection_errors import HTTP2_HINT, connection_error
-from langchain_nebula_video.transport.decoding import unreadable_body_error
 from langchain_nebula_video.transport.first_byte import FirstByte, WindowOverError
 from langchain_nebula_video.transport.guard import Destination, SsrfGuard
 from langchain_nebula_video.transport.proxies import (
@@ -42,7 +42,6 @@ __all__ = [
     "MAX_SUBMITS",
     "MAX_TRANSFERS",
     "SHARED",
-    "AnswerTooLargeError",
     "Connections",
     "Exchange",
     "no_place_error",
@@ -58,9 +57,6 @@ SHARED = -1
 """In place of the number of a place: a pool that is shared."""
 MAX_TRANSFERS = 32
 """Downloads and uploads at once, of one client."""
-_MAX_ANSWER_BYTES = 32 * 1024 * 1024
-_MAX_LOOK_BYTES = 64 * 1024 * 1024
-"""Some gateways put the video itself into the answer to a fetch, as a `data:` URI: 48 MB of video at most."""
 KEEPALIVE_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 
@@ -260,15 +256,10 @@ class Exchange:
             AnswerTooLargeError: it is larger than 32 MB, or 64 MB for a look at a task.
             SubmissionUnconfirmedError: the same, for a paid request.
         """
-        parts: list[bytes] = []
-        size = 0
-        limit = _MAX_LOOK_BYTES if request.method == "GET" else _MAX_ANSWER_BYTES
+        body = BodyCollector(request)
         async for chunk in answer.chunks:
-            size += len(chunk)
-            if size > limit:
-                raise _too_large_error(request, limit)
-            parts.append(chunk)
-        return Reply(answer.status, answer.headers, self.redact(b"".join(parts)), self.clock.utcnow())
+            body.add(chunk)
+        return Reply(answer.status, answer.headers, self.redact(body.whole()), self.clock.utcnow())
 
     def body_method(self, response: Any) -> str:
         """Return the name of the response's method that iterates over its body.
@@ -405,17 +396,6 @@ class FailureCapture:
         """Raise the captured failure, if there is one."""
         if self._failure is not None:
             raise self._failure
-
-
-class AnswerTooLargeError(RequestError):
-    """An answer was larger than its limit. For callers it is a `RequestError` like others."""
-
-
-def _too_large_error(request: WireRequest, limit: int) -> RequestError:
-    message = f"The answer is larger than {limit // 1024 // 1024} MB and was not read further."
-    if request.paid:
-        return unreadable_body_error(message, request)
-    return AnswerTooLargeError(message, hint="Check base_url: this is not how the gateway answers.")
 
 
 def no_place_error(host: str, seconds: float) -> NotSentError:

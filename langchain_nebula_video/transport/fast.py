@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.transport.look_connections import Look
@@ -55,7 +54,7 @@ class AiohttpSession:
             response = await self._session.get(url, headers=look.headers, timeout=timeout, allow_redirects=False)
         except self._aiohttp.ClientError as error:
             raise _as_httpx(self._library, error) from _cause(error)
-        return _AiohttpAnswer(self._library, response)
+        return _AiohttpAnswer(self._library, self._aiohttp.ClientError, response)
 
     async def aclose(self) -> None:
         """See `LookSender`."""
@@ -65,21 +64,20 @@ class AiohttpSession:
 class _AiohttpAnswer:
     """See `LookAnswer`."""
 
-    def __init__(self, library: Any, response: Any) -> None:
+    def __init__(self, library: Any, errors: type[Exception], response: Any) -> None:
         self._library = library
+        self._errors = errors
         self._response = response
         self.status: int = response.status
         self.headers: list[tuple[bytes, bytes]] = response.raw_headers
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def read(self) -> bytes:
         """See `LookAnswer`."""
-        import aiohttp  # noqa: PLC0415 an extra
-
         try:
-            async for piece in self._response.content.iter_any():
-                yield piece
-        except aiohttp.ClientError as error:
+            piece: bytes = await self._response.content.readany()
+        except self._errors as error:
             raise _as_httpx(self._library, error) from error
+        return piece
 
     async def aclose(self) -> None:
         """See `LookAnswer`."""

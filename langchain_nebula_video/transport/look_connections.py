@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,8 +31,8 @@ class LookAnswer(Protocol):
     status: int
     headers: list[tuple[bytes, bytes]]
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
+    async def read(self) -> bytes:
+        """Return the next piece of the body; nothing: that was all."""
         ...
 
     async def aclose(self) -> None:
@@ -108,12 +107,12 @@ class _HttpcoreAnswer:
         self._response = response
         self.status: int = response.status
         self.headers: list[tuple[bytes, bytes]] = response.headers
+        self._pieces = aiter(response.stream)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def read(self) -> bytes:
         """See `LookAnswer`."""
         try:
-            async for piece in self._response.stream:
-                yield piece
+            return bytes(await anext(self._pieces, b""))
         except _httpcore_errors() as error:
             raise _as_httpx(self._library, error) from error
 

@@ -8,17 +8,24 @@ the extra `fast`, all places share a session of aiohttp.
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections.abc import AsyncIterator
+import time
 
 from langchain_nebula_video.protocols import Reply, WireRequest
+from langchain_nebula_video.transport.body import BodyCollector
 from langchain_nebula_video.transport.certificates import ssl_context
 from langchain_nebula_video.transport.decoding import body_decoder
-from langchain_nebula_video.transport.exchange import CONNECT_SECONDS, KEEPALIVE_SECONDS, SHARED, Connections, Exchange
+from langchain_nebula_video.transport.exchange import (
+    CONNECT_SECONDS,
+    KEEPALIVE_SECONDS,
+    SHARED,
+    Connections,
+    Exchange,
+)
 from langchain_nebula_video.transport.fast import AiohttpSession, is_installed
-from langchain_nebula_video.transport.look_connections import HttpcoreConnection, Look, LookAnswer, LookSender
+from langchain_nebula_video.transport.look_connections import HttpcoreConnection, Look, LookSender
 from langchain_nebula_video.transport.proxies import find_gateway_proxy
-from langchain_nebula_video.transport.runtime import Stream
 
 __all__ = ["Looks"]
 
@@ -27,6 +34,8 @@ logger = logging.getLogger("httpx")
 
 _PLAIN_TARGET = re.compile(r"/[\w\-.~!$&'()*+,;=:@/%?]*", re.ASCII)
 """Paths and queries that no library writes in another way."""
+_PROXY_SECONDS = 1.0
+"""How long it counts what proxies the environment has."""
 _PORTS = {b"http": 80, b"https": 443}
 
 
@@ -50,6 +59,7 @@ class Looks:
             ("Connection", "keep-alive"),
             ("User-Agent", exchange.endpoint.user_agent),
         ]
+        self._proxy, self._proxy_until = False, -math.inf
         # A caller's client is the caller's choice, and httpx alone knows HTTP/2 and proxies.
         self._usable = exchange.custom_client is None and not exchange.endpoint.http2
 
@@ -63,8 +73,16 @@ class Looks:
             and request.json is None
             and request.form is None
             and _PLAIN_TARGET.fullmatch(request.target) is not None
-            and find_gateway_proxy(self._base_url) is None
+            and not self._has_proxy()
         )
+
+    def _has_proxy(self) -> bool:
+        """Whether the environment has a proxy for the gateway. To read it costs as much as half a look."""
+        now = time.monotonic()
+        if now >= self._proxy_until:
+            self._proxy_until = now + _PROXY_SECONDS
+            self._proxy = find_gateway_proxy(self._base_url) is not None
+        return self._proxy
 
     async def send(self, request: WireRequest, connections: Connections, place: int, stall: float) -> Reply:
         """Send a look over the connection of a place, and read its answer."""
@@ -83,8 +101,12 @@ class Looks:
             if logger.isEnabledFor(logging.INFO):
                 logger.info('HTTP Request: GET %s "HTTP/1.1 %d"', look.url, answer.status)
             headers = exchange.headers(answer.headers)
-            chunks = _decode(answer, headers, request)
-            return await exchange.read_all(Stream(answer.status, headers, chunks, exchange.redact), request)
+            decoder, body = body_decoder(headers.get("content-encoding"), request), BodyCollector(request)
+            while piece := await answer.read():
+                for chunk in decoder.decode(piece):
+                    body.add(chunk)
+            decoder.flush()
+            return Reply(answer.status, headers, exchange.redact(body.whole()), exchange.clock.utcnow())
         finally:
             await answer.aclose()
 
@@ -102,11 +124,3 @@ class Looks:
             connections.clients[key] = sender
         found: LookSender = connections.clients[key]
         return found
-
-
-async def _decode(answer: LookAnswer, headers: dict[str, str], request: WireRequest) -> AsyncIterator[bytes]:
-    decoder = body_decoder(headers.get("content-encoding"), request)
-    async for piece in answer.pieces():
-        for chunk in decoder.decode(piece):
-            yield chunk
-    decoder.flush()
