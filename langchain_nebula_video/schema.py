@@ -1,7 +1,6 @@
 """Data types for requests, tasks, videos and costs. No I/O, no clock."""
 # No postponed annotations here: pydantic would compile each one again: half of the import time.
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,9 @@ from enum import StrEnum
 from typing import Any, Literal, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from langchain_nebula_video.display.cards import Card, Fact
+from langchain_nebula_video.display.player import EMBED_LIMIT, has_secrets, player, without_secrets
 
 __all__ = [
     "Cost",
@@ -249,6 +251,32 @@ class _TaskData(_StoredRecord):
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The gateway's last response, unchanged."""
 
+    def _facts(self) -> tuple[Fact, ...]:
+        """Return the facts that tasks and videos share."""
+        length = " ".join(
+            part for part in (f"{self.duration:g} s" if self.duration else "", self.resolution or "") if part
+        )
+        named = {
+            "Cost": str(self.cost),
+            "Length": length,
+            "Model": f"{self.model} on {self.gateway}",
+            "Prompt": self.prompt or "",
+            "Task": self.task_id,
+            "Warning": self.warning or "",
+        }
+        return tuple(Fact(name, text) for name, text in named.items() if text)
+
+    def _address(self, url: str | None, expires_at: datetime | None, *, signed_url: bool = False) -> tuple[Fact, ...]:
+        """Return the video's address as a fact. Notebooks are kept and shared: a signature is in it on demand only."""
+        if url is None:
+            return ()
+        until = f", until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at else ""
+        if self.url_needs_key:
+            return (Fact("Address", f"opens with your key only{until}"),)
+        if has_secrets(url) and not signed_url:
+            return (Fact("Address", f"{without_secrets(url)}{until}; signed, so kept out of notebooks"),)
+        return (Fact("Address", f"{without_secrets(url)}{until}", url),)
+
 
 class Task(_TaskData):
     """A task at the gateway, as of the last fetch."""
@@ -265,6 +293,22 @@ class Task(_TaskData):
     finished_at: datetime | None = None
     expires_at: datetime | None = None
     """When the URL stops working."""
+
+    def card(self, *, signed_url: bool = False) -> Card:
+        """Return what a notebook shows of the task. `langchain_nebula_video.notebook.show` tells of the argument."""
+        reason = ": ".join(part for part in (self.code, self.reason) if part)
+        facts = (Fact("Reason", reason),) if reason else ()
+        address = self._address(self.url, self.expires_at, signed_url=signed_url)
+        fraction = None if self.status.finished else self.progress or 0.0
+        return Card(f"Task {self.status}", (*facts, *address, *self._facts()), fraction=fraction)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 IPython's
+        """Return what a notebook shows. It has no signed address."""
+        return self.card().as_bundle()
+
+    def _repr_html_(self) -> str:
+        """Return what other notebooks than IPython's show."""
+        return self.card().as_html()
 
     @field_validator("status", mode="before")
     @classmethod
@@ -284,14 +328,22 @@ class Video(_TaskData):
     path: str | None = None
     """Where the video was saved, if it was."""
 
+    def card(self, *, signed_url: bool = False, embed_limit: int = EMBED_LIMIT) -> Card:
+        """Return what a notebook shows of the video. `langchain_nebula_video.notebook.show` tells of the arguments."""
+        address = self._address(self.url, self.expires_at, signed_url=signed_url)
+        playable = address[0].link if address else None
+        saved = Fact("Saved", self.path or "no: client.download(video, path)")
+        return Card(
+            "Video", (saved, *address, *self._facts()), player=player(self.path, playable, embed_limit=embed_limit)
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 IPython's
+        """Return what a notebook shows. It has no signed address."""
+        return self.card().as_bundle()
+
     def _repr_html_(self) -> str:
-        """Return a video player for notebooks. A browser has no key, so there is none for a URL that needs it."""
-        source = html.escape(self.url, quote=True)
-        note = html.escape(f"{self.model}, {self.cost}, until {self.expires_at:%Y-%m-%d %H:%M} UTC")
-        if self.url_needs_key:
-            where = f"saved: {self.path}" if self.path else "opens with your key only: client.download(video, path)"
-            return f"<p>{note}, {html.escape(where)}</p>"
-        return f'<video src="{source}" controls loop style="max-width:100%"></video><p>{note}</p>'
+        """Return what other notebooks than IPython's show."""
+        return self.card().as_html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +415,26 @@ class VideoProgress:
             "bytes_received": self.bytes_received,
             "bytes_total": self.bytes_total,
         }
+
+    def card(self) -> Card:
+        """Return what a notebook shows of the progress."""
+        words = {"waiting": "waiting for a place", "generating": self.status.value, "saving": "saving"}
+        usual = f"{self.elapsed:.0f} s, usually {self.expected:.0f} s"
+        facts = [Fact("Time", usual), Fact("Cost", str(self.cost))]
+        if self.task_id:
+            facts.append(Fact("Task", self.task_id))
+        if self.bytes_received is not None:
+            total = f" of {self.bytes_total / 1e6:.1f}" if self.bytes_total else ""
+            facts.append(Fact("Saved", f"{self.bytes_received / 1e6:.1f}{total} MB"))
+        return Card(f"Video {words[self.phase]}", tuple(facts), fraction=self.fraction)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 IPython's
+        """Return what a notebook shows."""
+        return self.card().as_bundle()
+
+    def _repr_html_(self) -> str:
+        """Return what other notebooks than IPython's show."""
+        return self.card().as_html()
 
 
 OnProgress = Callable[[VideoProgress], object]

@@ -14,8 +14,8 @@ PACKAGE = "langchain_nebula_video"
 ROOT = Path(langchain_nebula_video.__file__).parent
 # From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
 FLOORS = (
-    *("schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle", "client"),
-    *("langchain", "graph middleware mcp", "emulator", "testing web", "cli", "__main__"),
+    *("display", "schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle"),
+    *("client", "langchain", "graph middleware mcp notebook", "emulator", "testing web", "cli", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILES = {
@@ -84,13 +84,17 @@ def test_pages_share_a_look_that_knows_neither_the_emulator_nor_the_client() -> 
     ("libraries", "rooms"),
     [
         ({"httpx", "httpx2", "httpcore"}, {"transport"}),
-        ({"asyncio", "threading", "time"}, set(FLOOR) - {"catalog", "errors", "media", "protocols", "schema"}),
+        (
+            {"asyncio", "threading", "time"},
+            set(FLOOR) - {"catalog", "display", "errors", "media", "protocols", "schema"},
+        ),
         ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "testing", "cli"}),
         ({"sqlalchemy", "psycopg"}, {"journal"}),
         ({"typer", "rich"}, {"cli"}),
         ({"jinja2", "python_multipart"}, {"web"}),
         ({"starlette"}, {"web", "mcp"}),
         ({"pytest"}, {"testing"}),
+        ({"IPython"}, {"notebook"}),
         ({"fastmcp", "fastmcp_tasks", "mcp", "mcp_types"}, {"mcp"}),
     ],
 )

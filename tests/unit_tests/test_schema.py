@@ -169,26 +169,6 @@ def test_money_is_shown_exactly_in_its_currency(amount: str, currency: Any, text
 # --- videos ---
 
 
-def test_a_video_plays_in_a_notebook() -> None:
-    shown = VIDEO._repr_html_()
-    assert '<video src="https://example.com/v.mp4?a=1&amp;b=2" controls' in shown
-    assert "wan2.5-i2v-preview, $0.369 (estimated), until 2026-01-02 00:00 UTC" in shown
-
-
-@each_row(("path", "told"), [(None, "client.download(video, path)"), ("videos/a.mp4", "saved: videos/a.mp4")])
-def test_a_video_that_only_the_key_opens_has_no_player_that_stays_black(path: str | None, told: str) -> None:
-    shown = VIDEO.model_copy(update={"url_needs_key": True, "path": path})._repr_html_()
-    assert "<video" not in shown
-    assert VIDEO.url not in shown
-    assert told in shown
-
-
-def test_nothing_of_a_video_can_break_out_of_its_player() -> None:
-    shown = VIDEO.model_copy(update={"url": 'https://x/"><script>', "model": "<b>"})._repr_html_()
-    assert "<script>" not in shown
-    assert "<b>" not in shown
-
-
 def test_progress_is_a_value_that_cannot_change() -> None:
     event = VideoProgress(
         task_id="t", status=TaskStatus.QUEUED, elapsed=1.0, expected=90.0, fraction=0.01, polls=1, cost=quote()
