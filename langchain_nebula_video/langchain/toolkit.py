@@ -111,7 +111,7 @@ class NebulaGetVideoTool(VideoTool):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = heard_progress(run.config, run.runtime, call_id=run.call_id)
+                    report = heard_progress(runtime=run.runtime, call_id=run.call_id)
                     return self._video_result(
                         self.run_blocking("wait", task, timeout=wait_seconds or None, on_progress=report)
                     )
@@ -128,7 +128,7 @@ class NebulaGetVideoTool(VideoTool):
                 return self._fetched_result(task)
             with catch_failed_save() as unsaved_result:
                 try:
-                    report = heard_progress_async(run.config, run.runtime, call_id=run.call_id)
+                    report = heard_progress_async(runtime=run.runtime, call_id=run.call_id)
                     return self._video_result(
                         await lifecycle.wait(task, timeout=wait_seconds or None, on_progress=report)
                     )

@@ -142,7 +142,7 @@ class NebulaVideoTool(RequestTool):
     def _call(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
         with translate_errors(self.asks_with), count_for_thread(run.config):
             request = self.request_of(fields, run)
-            report = heard_progress(run.config, run.runtime, call_id=run.call_id)
+            report = heard_progress(runtime=run.runtime, call_id=run.call_id)
             with catch_failed_save() as unsaved_result:
                 return self._video_result(
                     self.run_blocking("generate", request, **run.key_options(), on_progress=report)
@@ -152,7 +152,7 @@ class NebulaVideoTool(RequestTool):
     async def _acall(self, fields: Mapping[str, Any], run: ToolRun) -> ToolResult:
         with translate_errors(self.asks_with), count_for_thread(run.config):
             request = self.request_of(fields, run)
-            report = heard_progress_async(run.config, run.runtime, call_id=run.call_id)
+            report = heard_progress_async(runtime=run.runtime, call_id=run.call_id)
             lifecycle = self.async_lifecycle()
             with catch_failed_save() as unsaved_result:
                 return self._video_result(await lifecycle.generate(request, **run.key_options(), on_progress=report))
