@@ -194,9 +194,8 @@ class MemoryJournal:
 
     def _join(self, entry: Entry, repeats: Repeats) -> Entry | None:
         """Return the oldest entry that this one joins, taken over if nobody works on it."""
-        for other in sorted(self._entries.with_request(entry), key=lambda other: (other.created_at, other.id)):
-            if not other.is_joined_by(entry, repeats):
-                continue
+        fitting = [other for other in self._entries.with_request(entry) if other.is_joined_by(entry, repeats)]
+        for other in sorted(fitting, key=lambda other: (other.created_at, other.id)):
             found = self._resolve_orphan(other, entry.created_at) if other.is_orphaned(entry.created_at) else other
             if found is None:
                 continue

@@ -120,6 +120,8 @@ def _process_of(holder: str) -> tuple[str, str, str]:
 
 def _is_running(holder: str | None) -> bool | None:
     """Whether a holder's process runs; `None`: that cannot be told from here."""
+    if holder is not None and holder.rpartition("-")[0] == _own_name(os.getpid()):
+        return True
     scope, process, start = _process_of(holder or "")
     if (
         os.name != "posix" or scope != _host_id(os.getpid()) or not process.isdigit()
