@@ -30,8 +30,8 @@ class IndexedEntries:
         self._by_key: dict[str, str] = {}
         self._adopted_keys: dict[str, list[str]] = {}
         """More keys of an entry: those of the calls that adopted it."""
-        self._by_task: dict[tuple[str, str], list[str]] = {}
-        self._by_request: dict[bytes, list[str]] = {}
+        self._by_task: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._by_request: dict[bytes, tuple[str, ...]] = {}
         self._by_scope: dict[str, list[str]] = {}
         self._begun: dict[str, set[str]] = {}
         """Of each gateway, the entries in mid-submit whose POST has left."""
@@ -82,7 +82,7 @@ class IndexedEntries:
     def store(self, entry: Entry) -> None:
         """Add an entry, or a changed one. Its request, scopes, moment and gateway never change."""
         if entry.id not in self.by_id:
-            self._by_request.setdefault(_request_digest(entry), []).append(entry.id)
+            _add(self._by_request, _request_digest(entry), entry.id)
             for scope in entry.scopes:
                 self._by_scope.setdefault(scope, []).append(entry.id)
             if entry.key is not None:
@@ -100,9 +100,7 @@ class IndexedEntries:
         if entry.is_done:
             self._done[entry.id] = None
         if entry.task_id is not None:
-            known = self._by_task.setdefault((entry.gateway, entry.task_id), [])
-            if entry.id not in known:
-                known.append(entry.id)
+            _add(self._by_task, (entry.gateway, entry.task_id), entry.id)
 
     def adopt(self, key: str, entry: Entry) -> None:
         """Give an entry one more key."""
@@ -139,7 +137,9 @@ class IndexedEntries:
         del self.by_id[entry.id]
         _discard(self._by_request, _request_digest(entry), entry.id)
         for scope in entry.scopes:
-            _discard(self._by_scope, scope, entry.id)
+            self._by_scope[scope].remove(entry.id)
+            if not self._by_scope[scope]:
+                del self._by_scope[scope]
         if entry.task_id is not None:
             _discard(self._by_task, (entry.gateway, entry.task_id), entry.id)
         for key in (*self._adopted_keys.pop(entry.id, ()), entry.key):
@@ -182,8 +182,16 @@ def _request_digest(entry: Entry) -> bytes:
     return hashlib.blake2b(request.encode(), digest_size=16).digest()
 
 
-def _discard(index: dict[_K, list[str]], name: _K, entry_id: str) -> None:
-    ids = index[name]
-    ids.remove(entry_id)
-    if not ids:
+def _add(index: dict[_K, tuple[str, ...]], name: _K, entry_id: str) -> None:
+    """Add an entry under a name, most of which have one. Python's garbage collector looks at no tuple of text."""
+    known = index.get(name, ())
+    if entry_id not in known:
+        index[name] = (*known, entry_id)
+
+
+def _discard(index: dict[_K, tuple[str, ...]], name: _K, entry_id: str) -> None:
+    left = tuple(known for known in index[name] if known != entry_id)
+    if left:
+        index[name] = left
+    else:
         del index[name]

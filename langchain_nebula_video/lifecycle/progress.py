@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from langchain_nebula_video.schema import Cost, OnProgress, Task, TaskStatus, Video, VideoProgress
 from langchain_nebula_video.transport import Emission, Runtime
@@ -84,10 +85,13 @@ class ProgressReporter:
             )
         )
 
-    async def sleep(self, seconds: float, task: Task) -> None:
+    def sleep(self, seconds: float, task: Task) -> Coroutine[Any, Any, None]:
         """Sleep, and report estimates of the task meanwhile."""
+        return self._runtime.sleep(seconds) if self._on_progress is None else self._sleep(seconds, task)
+
+    async def _sleep(self, seconds: float, task: Task) -> None:
         end = self._runtime.now() + seconds
-        while seconds > BEAT_SECONDS and self._on_progress is not None:
+        while seconds > BEAT_SECONDS:
             await self._runtime.sleep(BEAT_SECONDS)
             await self.report(task, estimated=True)
             seconds = max(0.0, min(seconds - BEAT_SECONDS, end - self._runtime.now()))  # the report may take long

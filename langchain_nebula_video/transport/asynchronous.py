@@ -95,9 +95,9 @@ class AsyncRuntime:
         """See `Runtime.utcnow`."""
         return self._clock.utcnow()
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """See `Runtime.sleep`."""
-        await self._clock.asleep(seconds)
+        return self._clock.asleep(seconds)
 
     async def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """See `Runtime.call`."""
@@ -130,15 +130,9 @@ class AsyncRuntime:
         """See `Runtime.submit_slot`."""
         return _place_in_line(self._state().submits, patience, on_wait)
 
-    @asynccontextmanager
-    async def session(self) -> AsyncGenerator[None]:
+    def session(self) -> AbstractAsyncContextManager[None]:
         """See `Runtime.session`."""
-        connections = self._state().connections
-        connections.sessions += 1
-        try:
-            yield
-        finally:
-            await _end_session(connections)
+        return _Session(self._state().connections)
 
     async def gather(self, calls: Sequence[Callable[[], Coroutine[Any, Any, None]]], *, limit: int) -> None:
         """See `Runtime.gather`."""
@@ -297,6 +291,21 @@ class AsyncRuntime:
                 self._inherited.append(found)
             found = self._loops[loop] = _LoopState(AsyncKeeper(self.utcnow))
         return found
+
+
+class _Session:
+    """A session. No generator, which is larger: each task that waits is in one."""
+
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> None:
+        self._connections.sessions += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        await _end_session(self._connections)
 
 
 async def _end_session(connections: Connections) -> None:
