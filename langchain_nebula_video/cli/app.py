@@ -58,6 +58,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "tasks.tasks",
         "List every task that this command line has submitted, with the totals.",
     ),
+    "gallery": (
+        "gallery.gallery",
+        "Look at your videos, prompts and costs in a browser. It reads the journal, and changes nothing.",
+    ),
     "forget": (
         "forget.forget",
         ("Let go of a task or submit that nobody can settle any more. What it may have cost counts in no budget then."),

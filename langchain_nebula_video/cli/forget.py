@@ -10,13 +10,14 @@ import typer
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.confirmation import ask_for_word
-from langchain_nebula_video.cli.entries import entry_as_dict, prompt_of, short_id
+from langchain_nebula_video.cli.entries import entry_as_dict, short_id
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError, Money, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.journal.entries import FORGETTABLE_STATES
+from langchain_nebula_video.journal.table import prompt_of
 from langchain_nebula_video.lifecycle.lease import is_alive, is_dead
 from langchain_nebula_video.schema import dollars
 

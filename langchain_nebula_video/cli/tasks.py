@@ -15,12 +15,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.entries import entries_as_csv, entry_as_dict, is_elsewhere, prompt_of, short_id
+from langchain_nebula_video.cli.entries import entry_as_dict, is_elsewhere, short_id
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.journal.entries import Summary
+from langchain_nebula_video.journal.table import entries_as_csv, prompt_of
 from langchain_nebula_video.schema import dollars
 
 __all__ = ["tasks"]

@@ -1,4 +1,4 @@
-"""Charts of values that change in steps, as plain SVG: paths in a box of 1000 by 1000, and the labels beside it.
+"""Charts of steps and of bars, as plain SVG: paths in a box of 1000 by 1000, and the labels beside it.
 
 The template stretches the box to its place and writes the labels as text, so that they stay readable on a phone.
 """
@@ -46,7 +46,9 @@ class Chart:
     summary: str
     """The same as a sentence."""
     newest: str
-    """The last value."""
+    """The last value, or the sum."""
+    column: str = "Time"
+    """What the rows of the table are."""
 
 
 def step_chart(
@@ -94,6 +96,43 @@ def step_chart(
             f"at most {value_text(highest[1])}, reached at {time_text(highest[0])}."
         ),
         newest=newest,
+    )
+
+
+def bar_chart(
+    name: str, title: str, bars: Sequence[tuple[str, float]], *, value_text: Callable[[float], str], column: str
+) -> Chart:
+    """Draw amounts beside each other.
+
+    Args:
+        name: An id for HTML.
+        title: What is drawn.
+        bars: The label and the amount of each, at least one.
+        value_text: Writes an amount.
+        column: What the labels are.
+    """
+    top = _round_up(max(value for _, value in bars), whole=False)
+    width = SIDE / len(bars)
+    gap = width * 0.15
+    area = "".join(
+        f"M{width * number + gap:.1f} {SIDE}V{SIDE * (1 - value / top):.1f}H{width * (number + 1) - gap:.1f}V{SIDE}Z"
+        for number, (_, value) in enumerate(bars)
+        if value > 0
+    )
+    label, highest = max(bars, key=lambda bar: bar[1])
+    whole = value_text(sum(value for _, value in bars))
+    shown = sorted({0, len(bars) // 2, len(bars) - 1} if len(bars) > 2 else range(len(bars)))
+    return Chart(
+        name=name,
+        title=title,
+        line="",
+        area=area,
+        y_ticks=tuple(Tick(SIDE * (1 - share), value_text(top * share)) for share in _shares(top, whole=False)),
+        x_ticks=tuple(Tick(width * (number + 0.5), bars[number][0]) for number in shown),
+        rows=tuple((text, value_text(value)) for text, value in bars if value > 0),
+        summary=f"{title} from {bars[0][0]} to {bars[-1][0]}: {whole} in all, at most {value_text(highest)} ({label}).",
+        newest=whole,
+        column=column,
     )
 
 

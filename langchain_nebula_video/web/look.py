@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FOLDER = Path(__file__).parent
+STATIC = _FOLDER / "static"
+"""The files of the look."""
 _SYMBOLS = {"USD": "$", "CNY": "¥"}
 
 # https://www.w3.org/TR/CSP3/: no script or style but the files of the look, and nothing from elsewhere.
@@ -50,7 +52,7 @@ def templates(folder: Path, shown: Callable[[Any], Any] | None = None) -> Enviro
 
 def static_files() -> StaticFiles:
     """Return the app that serves the files of the look."""
-    return StaticFiles(directory=_FOLDER / "static")
+    return StaticFiles(directory=STATIC)
 
 
 class Guarded:

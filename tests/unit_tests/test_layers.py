@@ -74,10 +74,13 @@ def test_pages_share_a_look_that_knows_neither_the_emulator_nor_the_client() -> 
     """So the console needs no client, and a page about a journal needs no emulator."""
     ours = [(module, name) for module, name in edges() if room_of(module) == "web" and name in FILES]
     console = f"{PACKAGE}.web.console"
+    gallery = f"{PACKAGE}.web.gallery"
     outward = [(module, name) for module, name in ours if room_of(name) != "web"]
-    assert outward
-    assert [edge for edge in outward if not edge[0].startswith(console) or room_of(edge[1]) != "emulator"] == []
-    assert [module for module, name in ours if name.startswith(console) and not module.startswith(console)] == []
+    assert {room_of(name) for module, name in outward if module.startswith(console)} == {"emulator"}
+    assert {room_of(name) for module, name in outward if module.startswith(gallery)} <= set(FLOOR) - {"emulator"}
+    assert [module for module, _ in outward if not module.startswith((console, gallery))] == []
+    for page in (console, gallery):
+        assert [module for module, name in ours if name.startswith(page) and not module.startswith(page)] == []
 
 
 @each_row(

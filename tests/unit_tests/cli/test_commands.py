@@ -28,7 +28,20 @@ from tests.conftest import KEY, MOCKED, FakeClock, Gateway, failed, jpeg, png, r
 from tests.tables import each_row
 
 COMMANDS = [
-    *("batch", "cancel", "completion", "demo", "doctor", "emulator", "forget", "generate", "mcp", "models", "quote"),
+    *(
+        "batch",
+        "cancel",
+        "completion",
+        "demo",
+        "doctor",
+        "emulator",
+        "forget",
+        "gallery",
+        "generate",
+        "mcp",
+        "models",
+        "quote",
+    ),
     *("reconcile", "resume", "status", "submit", "tasks", "wait"),
 ]
 MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
