@@ -21,8 +21,8 @@ class EmulatorClock:
     """The emulator's clock, for the clients of that emulator: pass it as `clock=`.
 
     Sleeping takes a millisecond. Instead, the emulator's time moves to the moment at which the sleeper wakes up. If
-    several sleep at once, in threads or on an event loop, time moves to the earliest of these moments only. So a
-    hundred tasks at once take as long, by this clock, as one.
+    several sleep at once, in threads or on an event loop, time moves to the earliest of these moments only. So many
+    tasks at once take less, by this clock, than one after the other, and run into no time limit.
 
     Give the emulator a clock that stands still, `Emulator(clock=Clock(running=False))`. Then time moves only when
     somebody waits, and a test sees each status of a task, however fast the machine is. `emulator.clock.advance(60)`
