@@ -134,7 +134,8 @@ def test_the_form_submits_an_ordinary_request(emulator: Emulator, browser: httpx
     form = {"prompt": "a dog", "resolution": "1080p", "seconds": "10", "seed": "7"}
     page = browser.post("/_console/videos", data=form, files={"image": ("dog.png", png(400, 400))}).text
     (task,) = emulator.tasks
-    assert f"Accepted: task {task.id}." in page
+    assert "Accepted: task" in page
+    assert f'href="#task-{task.id}"' in region(page, "message")
     assert (task.resolution, task.seconds, task.seed) == ("1080p", 10, 7)
     assert [request.point for request in emulator.requests] == ["submit"]
     emulator.clock.advance(200)

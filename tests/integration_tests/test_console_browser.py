@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from langchain_nebula_video.emulator import Clock, Emulator, Status
 from langchain_nebula_video.web.console import add_console
@@ -22,7 +23,9 @@ LONG = 400.0
 TIMES = "{}\N{MULTIPLICATION SIGN}"
 NO_ANSWER = "Failed to load resource|Failed to fetch"
 """What the browser says of a missing thumbnail, and of an emulator that has stopped."""
-PHONE = {"width": 390, "height": 844}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+DESK: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +158,25 @@ def test_any_fault_is_added_with_what_its_kind_takes(page: Page, emulator: Emula
     assert emulator.faults.records() == ()
 
 
+def test_on_a_phone_too_a_person_sees_why_something_was_not_done(page: Page) -> None:
+    page.set_viewport_size(PHONE)
+    page.get_by_role("heading", name="Any fault").click()
+    page.get_by_label("Parameters, as JSON").fill("{")
+    button = page.get_by_role("button", name="Add fault")
+    button.scroll_into_view_if_needed()
+    expect(page.locator("#message")).not_to_be_in_viewport()
+    button.click()
+    expect(page.get_by_role("alert").filter(has_text="Nothing was changed")).to_be_in_viewport()
+
+
+def test_a_message_leads_to_its_task(page: Page) -> None:
+    page.set_viewport_size(PHONE)
+    submit(page, "A cat")
+    expect(page.get_by_role("article")).not_to_be_in_viewport()
+    page.locator("#message").get_by_role("link").click()
+    expect(page.get_by_role("article")).to_be_in_viewport()
+
+
 def test_speed_and_behaviour_are_chosen(page: Page, emulator: Emulator) -> None:
     page.get_by_text(TIMES.format(50), exact=True).click()
     expect(page.locator("#message")).to_contain_text("50 times as fast")
@@ -203,10 +225,9 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page, emulator: Em
 
 def test_axe_finds_nothing_in_light_in_dark_and_on_a_phone(page: Page, emulator: Emulator) -> None:
     def check() -> None:
-        schemes, sizes = ("light", "dark"), ({"width": 1280, "height": 900}, PHONE)
-        for scheme, size in itertools.product(schemes, sizes):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.set_viewport_size(size)  # type: ignore[arg-type]
+        for scheme, size in itertools.product(SCHEMES, (DESK, PHONE)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
             assert findings(page) == [], (scheme, size)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (scheme, size)
 

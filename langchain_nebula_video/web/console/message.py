@@ -14,3 +14,5 @@ class Message:
     """Whether what was asked for was done."""
     detail: str = ""
     """The gateway's own words, if there are any."""
+    task_id: str = ""
+    """The task that it is about, if there is one."""

@@ -79,7 +79,7 @@ def _post(url: str, api_key: str, body: dict[str, Any]) -> Message:
         task_id = str(json.loads(text)["task_id"])
     except (ValueError, KeyError, TypeError):
         return Message(f"HTTP 200, but the answer names no task. {_UNKNOWN}", good=False, detail=text)
-    return Message(f"Accepted: task {task_id}.")
+    return Message("Accepted: task", task_id=task_id)
 
 
 _UNKNOWN = "The task may exist and be billed: look at the list before you submit again."

@@ -41,8 +41,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.body.addEventListener("htmx:error", () => { offline.hidden = false; });
   document.body.addEventListener("htmx:after:request", () => { offline.hidden = true; });
 
-  // Morphing changes the attribute alone; whoever uses a control right now keeps it.
-  document.body.addEventListener("htmx:after:swap", () => {
+  document.body.addEventListener("htmx:after:swap", (event) => {
+    // Whoever asked for something that was not done has to see why, wherever on the page they are.
+    if (event.detail.ctx.request.method === "POST")
+      document.querySelector("#message[role=alert]")?.scrollIntoView({ block: "nearest" });
+    // Morphing changes the attribute alone; whoever uses a control right now keeps it.
     for (const input of document.querySelectorAll("[data-live] input[type=radio]"))
       if (!input.closest("fieldset").contains(document.activeElement)) input.checked = input.defaultChecked;
   });
