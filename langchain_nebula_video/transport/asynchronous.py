@@ -32,7 +32,6 @@ from langchain_nebula_video.transport.exchange import (
 )
 from langchain_nebula_video.transport.first_byte import FirstByte
 from langchain_nebula_video.transport.keeping import AsyncKeeper
-from langchain_nebula_video.transport.looks import Looks
 from langchain_nebula_video.transport.places import AsyncPlaces
 from langchain_nebula_video.transport.redaction import signed_request
 from langchain_nebula_video.transport.runtime import (
@@ -48,6 +47,7 @@ from langchain_nebula_video.transport.runtime import (
     SystemClock,
     missed_turn_error,
 )
+from langchain_nebula_video.transport.short_path import ShortPath
 
 __all__ = ["AsyncRuntime"]
 
@@ -80,7 +80,7 @@ class AsyncRuntime:
     def __init__(self, endpoint: Endpoint, *, client: Any = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._exchange = Exchange(endpoint, client, self._clock)
-        self._looks = Looks(self._exchange)
+        self._short_path = ShortPath(self._exchange)
         self._sent = FirstByte(self._clock, None, traced=False)
         """Of all looks: whatever became of one, it may have been sent."""
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakref.WeakKeyDictionary()
@@ -154,7 +154,9 @@ class AsyncRuntime:
     ) -> Reply:
         """See `Runtime.send`."""
         state = self._state()
-        if self._looks.takes(request):
+        if self._short_path.takes(request):
+            if request.paid:
+                return await self._submit(request, timeout, stall, window)
             return await self._look(request, state, timeout, stall)
         places = None if request.paid else state.transfers if request.file else state.requests
         async with self._respond(request, places, timeout, stall, window) as answer:
@@ -168,7 +170,7 @@ class AsyncRuntime:
             with exchange.capture_failure(request, timeout, _NEVER, self._sent) as capture:
                 async with asyncio.timeout(timeout):
                     place = await state.requests.acquire()
-                    return await self._looks.send(request, state.connections, place, stall or timeout)
+                    return await self._short_path.send(request, state.connections, place, stall or timeout)
             if place is None:
                 raise no_place_error(exchange.host(request), timeout)
             capture.raise_failure()
@@ -179,6 +181,19 @@ class AsyncRuntime:
                 if time.monotonic() >= state.next_cleanup:
                     await self._close_idle(state)
             await _end_session(state.connections)
+
+    async def _submit(
+        self, request: WireRequest, timeout: float, stall: float | None, window: SendWindow | None
+    ) -> Reply:
+        """Send a paid request to the gateway. It has a place already."""
+        exchange = self._exchange
+        first_byte = exchange.watch_first_byte(window)
+        with exchange.capture_failure(request, timeout, _NEVER, first_byte) as capture:
+            async with asyncio.timeout(timeout):
+                first_byte.check()
+                return await self._short_path.submit(request, stall or timeout, _tracer(first_byte))
+        capture.raise_failure()
+        raise AssertionError(request)
 
     @asynccontextmanager
     async def stream(

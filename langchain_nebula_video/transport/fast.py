@@ -10,7 +10,7 @@ import functools
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.transport.look_connections import Look
+from langchain_nebula_video.transport.senders import Outgoing
 
 if TYPE_CHECKING:
     import ssl
@@ -25,7 +25,7 @@ def is_installed() -> bool:
 
 
 class AiohttpSession:
-    """A `LookSender` for all places. Whoever sends limits how many looks are under way.
+    """A `Sender` for all places. Whoever sends limits how many looks are under way.
 
     Args:
         library: httpx, whose errors are raised.
@@ -45,24 +45,24 @@ class AiohttpSession:
         self._aiohttp = aiohttp
         self._url = yarl.URL
 
-    async def send(self, look: Look) -> _AiohttpAnswer:
-        """See `LookSender`."""
+    async def send(self, outgoing: Outgoing) -> _AiohttpAnswer:
+        """See `Sender`."""
         # The total is the caller's to watch. An address that is called encoded is sent as it is.
-        timeout = self._aiohttp.ClientTimeout(total=None, sock_connect=look.connect, sock_read=look.stall)
-        url = self._url(look.url, encoded=True)
+        timeout = self._aiohttp.ClientTimeout(total=None, sock_connect=outgoing.connect, sock_read=outgoing.stall)
+        url = self._url(outgoing.url, encoded=True)
         try:
-            response = await self._session.get(url, headers=look.headers, timeout=timeout, allow_redirects=False)
+            response = await self._session.get(url, headers=outgoing.headers, timeout=timeout, allow_redirects=False)
         except self._aiohttp.ClientError as error:
             raise _as_httpx(self._library, error) from _cause(error)
         return _AiohttpAnswer(self._library, self._aiohttp.ClientError, response)
 
     async def aclose(self) -> None:
-        """See `LookSender`."""
+        """See `Sender`."""
         await self._session.close()
 
 
 class _AiohttpAnswer:
-    """See `LookAnswer`."""
+    """See `Incoming`."""
 
     def __init__(self, library: Any, errors: type[Exception], response: Any) -> None:
         self._library = library
@@ -72,7 +72,7 @@ class _AiohttpAnswer:
         self.headers: list[tuple[bytes, bytes]] = response.raw_headers
 
     async def read(self) -> bytes:
-        """See `LookAnswer`."""
+        """See `Incoming`."""
         try:
             piece: bytes = await self._response.content.readany()
         except self._errors as error:
@@ -80,7 +80,7 @@ class _AiohttpAnswer:
         return piece
 
     async def aclose(self) -> None:
-        """See `LookAnswer`."""
+        """See `Incoming`."""
         self._response.release()
 
 

@@ -1,12 +1,15 @@
-"""Looks of an async client go by a short path: httpcore, or aiohttp with the extra `fast`. Nothing paid does."""
+"""The short path of an async client: looks go by httpcore, or by aiohttp with the extra `fast`, submits by httpcore."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,13 +17,13 @@ import pytest
 from pydantic import SecretStr
 from pytest_socket import enable_socket, socket_allow_hosts
 
-from langchain_nebula_video import AsyncNebulaVideoClient, NotSentError, RequestError
+from langchain_nebula_video import AsyncNebulaVideoClient, NotSentError, RequestError, SubmissionUnconfirmedError
 from langchain_nebula_video.protocols import WireRequest
-from langchain_nebula_video.transport import AsyncRuntime, Endpoint, SystemClock
+from langchain_nebula_video.transport import AsyncRuntime, Endpoint, SendWindow, SystemClock
 from langchain_nebula_video.transport.exchange import Connections, Exchange
 from langchain_nebula_video.transport.fast import AiohttpSession
-from langchain_nebula_video.transport.look_connections import HttpcoreConnection
-from langchain_nebula_video.transport.looks import Looks
+from langchain_nebula_video.transport.senders import HttpcoreConnection
+from langchain_nebula_video.transport.short_path import ShortPath
 from tests.conftest import KEY
 from tests.tables import each_row
 
@@ -29,15 +32,15 @@ LOOK, SUBMIT = WireRequest("GET", "/v1/videos/t"), WireRequest("POST", "/v1/vide
 Answer = Callable[[bytes], bytes]
 
 
-def looks(base_url: str = GATEWAY, *, http2: bool = False, client: object | None = None) -> Looks:
-    return Looks(Exchange(Endpoint(base_url, SecretStr(KEY), "test", http2=http2), client, SystemClock()))
+def looks(base_url: str = GATEWAY, *, http2: bool = False, client: object | None = None) -> ShortPath:
+    return ShortPath(Exchange(Endpoint(base_url, SecretStr(KEY), "test", http2=http2), client, SystemClock()))
 
 
 @pytest.fixture(params=["httpcore", "aiohttp"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What looks go by."""
     installed = request.param == "aiohttp"
-    monkeypatch.setattr("langchain_nebula_video.transport.looks.is_installed", lambda: installed)
+    monkeypatch.setattr("langchain_nebula_video.transport.short_path.is_installed", lambda: installed)
     return str(request.param)
 
 
@@ -52,8 +55,9 @@ async def test_with_the_extra_looks_go_by_aiohttp(path: str) -> None:
 @each_row(
     "request_",
     [
-        SUBMIT,
         WireRequest("POST", "/v1/videos/t/cancel"),
+        WireRequest("POST", "/v1/videos", json={}),
+        WireRequest("POST", "/v1/videos", form={}, paid=True),
         WireRequest("GET", "/v1/videos/t", paid=True),
         WireRequest("GET", "https://files.example.com/a.mp4"),
         WireRequest("GET", f"{GATEWAY}/v1/videos/t/content", with_key=True),
@@ -63,18 +67,21 @@ async def test_with_the_extra_looks_go_by_aiohttp(path: str) -> None:
         WireRequest("GET", "/v1/videos/a\r\nX: y"),
     ],
 )
-def test_paid_requests_files_and_odd_addresses_go_by_httpx(request_: WireRequest) -> None:
+def test_forms_files_and_odd_addresses_go_by_httpx(request_: WireRequest) -> None:
     assert looks().takes(LOOK)
+    assert looks().takes(SUBMIT)
     assert not looks().takes(request_)
 
 
-def test_so_do_looks_through_a_proxy_with_http2_or_with_a_client_of_the_callers(
+def test_so_does_what_goes_through_a_proxy_with_http2_or_with_a_client_of_the_callers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert not looks(http2=True).takes(LOOK)
-    assert not looks(client=httpx.AsyncClient()).takes(LOOK)
+    for request in (LOOK, SUBMIT):
+        assert not looks(http2=True).takes(request)
+        assert not looks(client=httpx.AsyncClient()).takes(request)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     assert not looks().takes(LOOK)
+    assert not looks().takes(SUBMIT)
 
 
 class Server:
@@ -90,6 +97,8 @@ class Server:
             def handle(self) -> None:
                 outer.connections += 1
                 while asked := self.request.recv(65536):
+                    while b"POST " in asked and not asked.endswith(b"}"):  # head and body may come one by one
+                        asked += self.request.recv(65536)
                     outer.asked.append(asked)
                     answer = outer.answer(asked)
                     self.request.sendall(answer)
@@ -219,3 +228,65 @@ async def test_a_look_is_logged_as_httpx_logs_requests(
     with caplog.at_level(logging.INFO, "httpx"):
         await runtime(server).send(LOOK, timeout=30)
     assert caplog.messages == [f'HTTP Request: GET {server.url}/proxied/v1/videos/t "HTTP/1.1 200"']
+
+
+# --- submits ---
+
+
+def window(seconds: float) -> SendWindow:
+    """The time in which a submit may leave."""
+    return SendWindow(time.monotonic() + seconds, datetime.now(UTC) + timedelta(seconds=60))
+
+
+async def test_a_submit_is_sent_once_over_a_connection_of_its_own_that_is_closed_then(
+    path: str, server: Server
+) -> None:
+    client = runtime(server)
+    submit = WireRequest("POST", "/v1/videos", json={"prompt": "猫 blinks", "seed": 7}, paid=True)
+    async with client.session():
+        await client.send(LOOK, timeout=30)
+        for _ in range(2):
+            reply = await client.send(submit, timeout=30, window=window(30))
+            assert (reply.status, reply.body) == (200, b"{}")
+        await client.send(LOOK, timeout=30)
+    assert server.connections == 3
+    head, _, body = server.asked[1].partition(b"\r\n\r\n")
+    first, *headers = head.decode().split("\r\n")
+    assert first == "POST /proxied/v1/videos HTTP/1.1"
+    sent = {name.lower(): value for name, _, value in (line.partition(": ") for line in headers)}
+    assert sent["authorization"] == f"Bearer {KEY}"
+    assert sent["content-type"] == "application/json"
+    assert sent["content-length"] == str(len(body))
+    assert json.loads(body) == {"prompt": "猫 blinks", "seed": 7}
+
+
+async def test_a_submit_whose_answer_is_lost_is_unconfirmed(path: str, server: Server) -> None:
+    server.answer = lambda _: b""
+    with pytest.raises(SubmissionUnconfirmedError, match="was sent, and no whole answer came"):
+        await runtime(server).send(SUBMIT, timeout=30, window=window(30))
+
+
+async def test_a_submit_whose_answer_breaks_off_is_unconfirmed(path: str, server: Server) -> None:
+    server.answer = lambda _: b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{"task_id"'
+    with pytest.raises(SubmissionUnconfirmedError):
+        await runtime(server).send(SUBMIT, timeout=30, window=window(30))
+
+
+async def test_a_submit_to_a_closed_port_was_not_sent(path: str, server: Server) -> None:
+    server.close()
+    with pytest.raises(NotSentError, match="did not open"):
+        await runtime(server).send(SUBMIT, timeout=30, window=window(30))
+
+
+async def test_a_submit_that_may_not_leave_any_more_does_not(path: str, server: Server) -> None:
+    with pytest.raises(NotSentError, match="its time was over"):
+        await runtime(server).send(SUBMIT, timeout=30, window=window(-1))
+    assert server.asked == []
+
+
+async def test_a_submit_that_is_no_json_is_not_sent(path: str, server: Server) -> None:
+    with pytest.raises(NotSentError, match="cannot be set up"):
+        await runtime(server).send(
+            WireRequest("POST", "/v1/videos", json={"seed": float("nan")}, paid=True), timeout=30
+        )
+    assert server.asked == []

@@ -41,7 +41,7 @@ def make(
 ) -> Callable[..., Any]:
     """Either client at the emulator. Another emulator is another service of this machine."""
     if request.param == "async without aiohttp":
-        monkeypatch.setattr("langchain_nebula_video.transport.looks.is_installed", lambda: False)
+        monkeypatch.setattr("langchain_nebula_video.transport.short_path.is_installed", lambda: False)
     kind: Any = NebulaVideoClient if request.param == "sync" else AsyncNebulaVideoClient
     return lambda **more: kind(**{**options, "download_hosts": ["127.0.0.1"], **more})
 

@@ -1,17 +1,20 @@
-"""Looks of an async client: free GETs to the gateway, which most requests are.
+"""The short path of an async client to its gateway, for looks, which most requests are, and for submits.
 
-They go without the layers that other requests need: no pool, no cookies, no redirects, no authentication flow. These
-are more than half of what a request costs. Each place has a connection of httpcore, on which httpx itself stands; with
-the extra `fast`, all places share a session of aiohttp.
+It has no pool, no cookies, no redirects and no authentication flow, which are more than half of what a request costs.
+Each place for looks has a connection of httpcore, on which httpx itself stands; with the extra `fast`, all places share
+a session of aiohttp. Each submit opens a connection of httpcore of its own.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
 import time
+from dataclasses import replace
 
+from langchain_nebula_video.errors import NotSentError
 from langchain_nebula_video.protocols import Reply, WireRequest
 from langchain_nebula_video.transport.body import BodyCollector
 from langchain_nebula_video.transport.certificates import ssl_context
@@ -24,13 +27,13 @@ from langchain_nebula_video.transport.exchange import (
     Exchange,
 )
 from langchain_nebula_video.transport.fast import AiohttpSession, is_installed
-from langchain_nebula_video.transport.look_connections import HttpcoreConnection, Look, LookSender
 from langchain_nebula_video.transport.proxies import find_gateway_proxy
+from langchain_nebula_video.transport.senders import HttpcoreConnection, Outgoing, Sender, Trace
 
-__all__ = ["Looks"]
+__all__ = ["ShortPath"]
 
 logger = logging.getLogger("httpx")
-"""Looks are logged as httpx logs all other requests."""
+"""What is sent here is logged as httpx logs all other requests."""
 
 _PLAIN_TARGET = re.compile(r"/[\w\-.~!$&'()*+,;=:@/%?]*", re.ASCII)
 """Paths and queries that no library writes in another way."""
@@ -39,8 +42,8 @@ _PROXY_SECONDS = 1.0
 _PORTS = {b"http": 80, b"https": 443}
 
 
-class Looks:
-    """Sends the looks of an async client.
+class ShortPath:
+    """Sends looks and submits.
 
     Args:
         exchange: What all requests of the client share.
@@ -64,13 +67,13 @@ class Looks:
         self._usable = exchange.custom_client is None and not exchange.endpoint.http2
 
     def takes(self, request: WireRequest) -> bool:
-        """Whether a request is a look that can be sent here."""
+        """Whether a request is a look or a submit that can be sent here."""
+        is_look = request.method == "GET" and request.json is None and not request.paid
+        is_submit = request.method == "POST" and request.json is not None and request.paid
         return (
             self._usable
-            and request.method == "GET"
-            and not request.paid
+            and (is_look or is_submit)
             and request.key_parameter is None
-            and request.json is None
             and request.form is None
             and _PLAIN_TARGET.fullmatch(request.target) is not None
             and not self._has_proxy()
@@ -86,20 +89,51 @@ class Looks:
 
     async def send(self, request: WireRequest, connections: Connections, place: int, stall: float) -> Reply:
         """Send a look over the connection of a place, and read its answer."""
-        exchange = self._exchange
-        key = exchange.endpoint.api_key.get_secret_value()
-        look = Look(
+        return await self._send_over(self.sender(connections, place), request, self._outgoing(request, stall))
+
+    async def submit(self, request: WireRequest, stall: float, trace: Trace) -> Reply:
+        """Send a paid request over a connection of its own, and read its answer.
+
+        `trace` is called with httpcore's trace events.
+        """
+        built = replace(self._outgoing(request, stall), trace=trace)
+        connection = self._connection()
+        try:
+            return await self._send_over(connection, request, built)
+        finally:
+            await connection.aclose()
+
+    def _outgoing(self, request: WireRequest, stall: float) -> Outgoing:
+        """Return a request as it is sent.
+
+        Raises:
+            NotSentError: what it says is no JSON.
+        """
+        key = self._exchange.endpoint.api_key.get_secret_value()
+        headers = [*self._headers, *request.headers.items(), ("Authorization", f"Bearer {key}")]
+        content = b""
+        if request.json is not None:
+            try:
+                content = json.dumps(request.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            except (TypeError, ValueError) as error:
+                raise NotSentError(f"The request cannot be set up ({type(error).__name__}).") from None
+            headers += [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+        return Outgoing(
             url=self._base_url + request.target,
             target=self._path + request.target.encode("ascii"),
-            headers=[*self._headers, *request.headers.items(), ("Authorization", f"Bearer {key}")],
+            headers=headers,
             connect=min(CONNECT_SECONDS, 0.9 * stall),
             stall=stall,
+            method=request.method,
+            content=content,
         )
-        del key
-        answer = await self.sender(connections, place).send(look)
+
+    async def _send_over(self, sender: Sender, request: WireRequest, built: Outgoing) -> Reply:
+        exchange = self._exchange
+        answer = await sender.send(built)
         try:
             if logger.isEnabledFor(logging.INFO):
-                logger.info('HTTP Request: GET %s "HTTP/1.1 %d"', look.url, answer.status)
+                logger.info('HTTP Request: %s %s "HTTP/1.1 %d"', built.method, built.url, answer.status)
             headers = exchange.headers(answer.headers)
             decoder, body = body_decoder(headers.get("content-encoding"), request), BodyCollector(request)
             while piece := await answer.read():
@@ -110,17 +144,19 @@ class Looks:
         finally:
             await answer.aclose()
 
-    def sender(self, connections: Connections, place: int) -> LookSender:
+    def sender(self, connections: Connections, place: int) -> Sender:
         """Return what sends the looks of a place, with its open connection if there is one."""
         key = ("aiohttp", "", SHARED) if is_installed() else ("pooled", "look", place)
         if key not in connections.clients:
-            context = ssl_context(self._exchange.endpoint.verify)
             if is_installed():
-                sender: LookSender = AiohttpSession(self._exchange.http, context, keepalive_seconds=KEEPALIVE_SECONDS)
+                context = ssl_context(self._exchange.endpoint.verify)
+                sender: Sender = AiohttpSession(self._exchange.http, context, keepalive_seconds=KEEPALIVE_SECONDS)
             else:
-                sender = HttpcoreConnection(
-                    self._exchange.http, self._origin, context, keepalive_seconds=KEEPALIVE_SECONDS
-                )
+                sender = self._connection()
             connections.clients[key] = sender
-        found: LookSender = connections.clients[key]
+        found: Sender = connections.clients[key]
         return found
+
+    def _connection(self) -> HttpcoreConnection:
+        context = ssl_context(self._exchange.endpoint.verify)
+        return HttpcoreConnection(self._exchange.http, self._origin, context, keepalive_seconds=KEEPALIVE_SECONDS)

@@ -1,20 +1,24 @@
-"""How a look leaves and its answer comes: the interface, and httpcore's connections, on which httpx itself stands."""
+"""How a request leaves on the short path and its answer comes: the interface, and httpcore's connections."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["HttpcoreConnection", "Look", "LookAnswer", "LookSender"]
+__all__ = ["HttpcoreConnection", "Incoming", "Outgoing", "Sender", "Trace"]
+
+
+Trace = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look as it is sent. It has the key, so nothing keeps it."""
+class Outgoing:
+    """One look, or one submit, as it is sent. It has the key, so nothing keeps it."""
 
     url: str
     target: bytes
@@ -23,10 +27,14 @@ class Look:
     """Seconds for opening a connection."""
     stall: float
     """Seconds between two pieces of the answer."""
+    method: str = "GET"
+    content: bytes = field(default=b"", repr=False)
+    trace: Trace | None = None
+    """Called with httpcore's trace events."""
 
 
-class LookAnswer(Protocol):
-    """The answer to a look. Its body is still to be read."""
+class Incoming(Protocol):
+    """The answer to a outgoing. Its body is still to be read."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -40,11 +48,11 @@ class LookAnswer(Protocol):
         ...
 
 
-class LookSender(Protocol):
-    """Sends looks. What it raises is httpx's."""
+class Sender(Protocol):
+    """Sends requests. What it raises is httpx's."""
 
-    async def send(self, look: Look) -> LookAnswer:
-        """Send a look."""
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """Send a outgoing."""
         ...
 
     async def aclose(self) -> None:
@@ -53,7 +61,7 @@ class LookSender(Protocol):
 
 
 class HttpcoreConnection:
-    """A `LookSender` for one place: a connection, opened anew if the server has closed it or it was idle for long.
+    """A `Sender` for one place: a connection, opened anew if the server has closed it or it was idle for long.
 
     Args:
         library: httpx, whose errors are raised.
@@ -74,12 +82,17 @@ class HttpcoreConnection:
         self._keepalive_seconds = keepalive_seconds
         self._connection: Any = None
 
-    async def send(self, look: Look) -> LookAnswer:
-        """See `LookSender`."""
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """See `Sender`."""
         httpcore = self._httpcore
-        url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=look.target)
-        timeout = {"connect": look.connect, "read": look.stall, "write": look.stall}
-        request = httpcore.Request("GET", url, headers=look.headers, extensions={"timeout": timeout})
+        url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=outgoing.target)
+        timeout = {"connect": outgoing.connect, "read": outgoing.stall, "write": outgoing.stall}
+        extensions: dict[str, Any] = {"timeout": timeout}
+        if outgoing.trace is not None:
+            extensions["trace"] = outgoing.trace
+        request = httpcore.Request(
+            outgoing.method, url, headers=outgoing.headers, content=outgoing.content or None, extensions=extensions
+        )
         try:
             connection = self._connection
             if connection is None or not connection.is_available() or connection.has_expired():
@@ -93,14 +106,14 @@ class HttpcoreConnection:
         return _HttpcoreAnswer(self._library, response)
 
     async def aclose(self) -> None:
-        """See `LookSender`."""
+        """See `Sender`."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.aclose()
 
 
 class _HttpcoreAnswer:
-    """See `LookAnswer`."""
+    """See `Incoming`."""
 
     def __init__(self, library: Any, response: Any) -> None:
         self._library = library
@@ -110,14 +123,14 @@ class _HttpcoreAnswer:
         self._pieces = aiter(response.stream)
 
     async def read(self) -> bytes:
-        """See `LookAnswer`."""
+        """See `Incoming`."""
         try:
             return bytes(await anext(self._pieces, b""))
         except _httpcore_errors() as error:
             raise _as_httpx(self._library, error) from error
 
     async def aclose(self) -> None:
-        """See `LookAnswer`."""
+        """See `Incoming`."""
         await self._response.aclose()
 
 
