@@ -93,8 +93,8 @@ async def generate(kind: str, url: str, tasks: int, *, whole: bool) -> dict[str,
         await asyncio.sleep(0.25)  # the last answers arrive
         found: dict[str, Any] = {"submit": time.process_time() - cpu, "memory": (memory() - before) / tasks}
         if not whole:
-            for video in videos:
-                video.cancel()
+            for task in (beating, *videos):
+                task.cancel()
         results = await asyncio.gather(*videos, return_exceptions=True)
         found |= {"cpu": time.process_time() - cpu, "clock_block": heart.clock, "cpu_block": heart.cpu}
         found["failed"] = [repr(each)[:300] for each in results if isinstance(each, Exception)]
