@@ -48,7 +48,7 @@ def clip(video: Path) -> bytes:
             if number >= SECONDS * rate:
                 break
             if number % EACH == 0:
-                picture = frame.to_image()
+                picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
                 frames.append(picture.resize((WIDTH, WIDTH * picture.height // picture.width)))
     buffer = io.BytesIO()
     frames[0].save(

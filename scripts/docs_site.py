@@ -48,6 +48,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("catalog.models", "catalog.gateways", "catalog.registry", "media.limits.ImageLimits"),
     ),
     "mcp": ("MCP server", ("mcp",)),
+    "testing": ("Testing", ("testing",)),
     "emulator": ("Emulator and console", ("emulator", "web.console")),
 }
 """The pages of the reference: the name of the file, its title, and the modules or names below the package."""

@@ -36,8 +36,10 @@ from tests.gateways import all_gateways, reached, standing_clock
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
+PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if page.parent.name != "zh")]
+CHINESE = sorted((DOCS / "zh").glob("*.md"))
+"""Their code is that of the pages in English, and runs there."""
+ALL_PAGES = [*PAGES, *CHINESE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 TIMES = 1000
 """How many times faster the world turns here: the emulator works so, and the client's clock sleeps so."""
 
@@ -142,8 +144,8 @@ def _compiled(block: Block) -> Any:
 
 _JOURNEYS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("quickstart", "agents", "graphs", "graph-approval", "graph-reruns")),
-    *(f"docs/{name}.md" for name in ("tasks-and-recovery", "repeats", "lost-submits")),
+    *(f"docs/{name}.md" for name in ("quickstart", "tool-and-chain", "agents", "approval", "graphs", "graph-approval")),
+    *(f"docs/{name}.md" for name in ("graph-reruns", "tasks-and-recovery", "repeats", "lost-submits")),
 )
 """Pages that also have to hold where Nebula does as its published code."""
 _RUN = [(page, "page") for page in PAGES if _blocks(page, "python")] + [(ROOT / name, "source") for name in _JOURNEYS]
@@ -234,9 +236,10 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 
 def test_every_example_that_is_named_exists() -> None:
-    named = {words[1] for _, line in _shell_lines() if (words := line.split())[:1] == ["python"] and words[1] != "-m"}
-    assert named
-    assert all((ROOT / name).is_file() for name in named - {"-m"})
+    named = {words[1:3] for _, line in _shell_lines() if (words := (*line.split(), ""))[0] == "python"}
+    modules = {module for option, module in named if option == "-m"}
+    assert modules == {"langchain_nebula_video"}
+    assert [name for name, _ in named if name != "-m" and not (ROOT / name).is_file()] == []
 
 
 def _anchors(page: Path) -> set[str]:
@@ -257,14 +260,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    named = [page.relative_to(DOCS).as_posix() for page in PAGES[1:]]
+    named = [page.relative_to(DOCS).as_posix() for page in [*PAGES[1:], *CHINESE]]
     assert [name for name in named if name != "index.md" and f"({name})" not in index] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/costs.md"])
-def test_the_price_table_is_that_of_the_default_model(page: str) -> None:
+def test_the_price_table_is_that_of_the_default_model() -> None:
     model = find_model(GATEWAYS["nebula"].default_model)
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = (DOCS / "costs.md").read_text(encoding="utf-8")
     rows = []
     for resolution, price in model.prices["nebula"].items():
         label = f"{resolution} (default)" if resolution == model.default_resolution else resolution
@@ -278,6 +280,27 @@ def test_the_price_table_is_that_of_the_default_model(page: str) -> None:
 def test_the_readme_counts_right() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"[{len(MODELS)} models](docs/models.md) on {len(GATEWAYS)} gateways" in text
+    assert f"5 seconds at 720p for {str(quote()).split()[0]}" in text
+    chinese = (DOCS / "zh" / "README.md").read_text(encoding="utf-8")
+    assert f"{len(GATEWAYS)} 个网关上选用 [{len(MODELS)} 个模型](../models.md)" in chinese
+
+
+_ORIGINALS = {
+    "README.md": ROOT / "README.md",
+    "quickstart.md": DOCS / "quickstart.md",
+    "nebula.md": DOCS / "gateways" / "nebula.md",
+    "dashscope.md": DOCS / "gateways" / "dashscope.md",
+}
+"""The page in English of each page in Chinese."""
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=_named)
+def test_every_block_of_a_page_in_chinese_is_one_of_the_page_in_english(page: Path) -> None:
+    languages = ("bash", "console", "python", "text")
+    blocks = [(block.language, block.text) for block in _blocks(page, *languages)]
+    assert blocks
+    original = [(block.language, block.text) for block in _blocks(_ORIGINALS[page.name], *languages)]
+    assert [block for block in blocks if block not in original] == []
 
 
 def test_every_gateway_has_a_page_and_stands_in_the_index() -> None:
