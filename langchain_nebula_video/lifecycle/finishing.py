@@ -53,7 +53,8 @@ class Finisher:
         lease = Lease(self._context, entry, holder)
         reporter = self._reporter(task, on_progress)
         save_to = self._context.options.save_to
-        task_id, gateway, reused, notes = task.task_id, task.gateway, task.reused, task.image_notes
+        task_id, gateway, reused = task.task_id, task.gateway, task.reused
+        as_of_call = partial(tasks.as_of_call, reused=reused, image_notes=task.image_notes, image_name=task.image_name)
         try:
             with tasks.journal_errors_about(task_id):
                 video = await self._journaled_video(entry)
@@ -62,7 +63,7 @@ class Finisher:
                     del task  # after its first look, nobody needs it as it was
                     video = tasks.task_to_video(await polling)
             # An error while saving has the video too.
-            video = tasks.as_of_call(video, reused=reused, image_notes=notes)
+            video = as_of_call(video)
             if save_to is not None and not await self._is_saved(video):
                 with tasks.journal_errors_about(task_id, paid=True):
                     video = await self._save_once(video, entry, save_to, lease, deadline, reporter)
@@ -77,7 +78,7 @@ class Finisher:
         if entry is not None and (entry.abandoned or reused):  # its first caller may have given up meanwhile
             await self._take_over(entry)
         await lease.release()
-        return tasks.as_of_call(video, reused=reused, image_notes=notes)
+        return as_of_call(video)
 
     async def download(
         self, video: Video, entry: Entry | None, save_to: str | Path, on_progress: OnProgress | None
@@ -131,7 +132,7 @@ class Finisher:
         """Save a video, unless another process that held the lease has saved it."""
         fresh = await lease.acquire(deadline, on_wait=partial(reporter.beat_saving, video, 0))
         known = await self._journaled_video(fresh) or video
-        known = tasks.as_of_call(known, reused=video.reused, image_notes=video.image_notes)
+        known = tasks.as_of_call(known, reused=video.reused, image_notes=video.image_notes, image_name=video.image_name)
         if await self._is_saved(known):
             return known
         if fresh is not None and fresh.state is not EntryState.SUCCEEDED:  # its holder died before it recorded that

@@ -151,9 +151,18 @@ def task_to_video(task: Task) -> Video:
     return Video.model_validate({name: getattr(task, name) for name in Video.model_fields if name != "path"})
 
 
-def as_of_call(video: Video, *, reused: bool, image_notes: tuple[str, ...]) -> Video:
-    """Return the video with what is true of this call alone, and so not in the journal."""
-    return video.model_copy(update={"reused": reused or video.reused, "image_notes": image_notes})
+def as_of_call(video: Video, *, reused: bool, image_notes: tuple[str, ...], image_name: str | None) -> Video:
+    """Return the video with what this call alone knows: notes on its images, and their name if the journal lacks it.
+
+    Whoever looked at the task without the request, such as `reconcile`, could not write the name down.
+    """
+    return video.model_copy(
+        update={
+            "reused": reused or video.reused,
+            "image_notes": image_notes,
+            "image_name": video.image_name or image_name,
+        }
+    )
 
 
 def video_to_json(video: Video) -> dict[str, Any]:
