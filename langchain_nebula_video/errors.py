@@ -169,7 +169,7 @@ class InvalidRequestError(NebulaVideoError, ValueError):
 class BudgetExceededError(NebulaVideoError):
     """The video would cost more than the budget has left. Nothing was sent."""
 
-    default_hint = "Raise the budget, wait until its window has moved on, or ask for a cheaper video."
+    default_hint = "Raise the budget, or ask for a cheaper video."
 
 
 class JournalError(NebulaVideoError):

@@ -85,6 +85,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "mcp.mcp",
         "Serve the tools over MCP: to desktop clients, editors, and agents of any framework.",
     ),
+    "docs": (
+        "docs.docs",
+        "Show where the documentation is, or open it in the browser.",
+    ),
     "completion": (
         "completion.completion",
         "Print what makes a shell complete commands and options: bash, zsh, fish or powershell.",

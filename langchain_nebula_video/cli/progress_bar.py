@@ -63,7 +63,7 @@ class TaskProgressBar:
         self._expected = event.expected
         self._fraction = max(self._fraction, event.fraction)
         self.task_id = event.task_id
-        self.set_status(event.status)
+        self.set_status(event.status if event.phase == "generating" else event.phase)
 
     def set_status(self, status: str) -> None:
         """Set the status; without a terminal, a change prints a line."""

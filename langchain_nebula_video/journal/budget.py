@@ -23,6 +23,7 @@ __all__ = [
 
 _TRILLIONTH = Decimal("1e-12")
 _MAX_TRILLIONTHS = 2**63 - 1
+_WINDOW_HINT = "Raise the budget, wait until its window has moved on, or ask for a cheaper video."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def check_budget(budget: Budget, spent: Decimal, wanted: Decimal) -> None:
     if spent + wanted > budget.usd:
         left = max(budget.usd - spent, Decimal(0))
         raise BudgetExceededError(
-            f"This video would cost {dollars(wanted)}, and {dollars(left)} is left of the budget of {budget}."
+            f"This video would cost {dollars(wanted)}, and {dollars(left)} is left of the budget of {budget}.",
+            hint=_WINDOW_HINT if budget.per else None,
         )
 
 

@@ -16,6 +16,7 @@ from langchain_nebula_video.schema import Video
 
 __all__ = [
     "check_slashes",
+    "check_suffix",
     "default_file_name",
     "fill_template",
     "is_file_name",
@@ -55,6 +56,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+", re.IGNORECASE)
 _LOCAL_NAMES = ("file", "local")
 _LOCAL_SCHEMES = ("file://", "local://")
 _MAX_NUMBER = 10_000
+_OTHER_VIDEOS = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".webm", ".wmv"})
 
 
 def is_url(text: str) -> bool:
@@ -74,6 +76,20 @@ def check_slashes(text: str) -> None:
         raise InvalidRequestError(
             f"{text[:80]} is neither a path nor a URL.",
             hint=f'Give a URL as text, not as a Path: "{scheme.lower()}://{rest.lstrip("/")[:60]}".',
+        )
+
+
+def check_suffix(text: str) -> None:
+    """Refuse the name of another kind of video: it would be a folder called `cat.mov`. A slash at the end means that.
+
+    Raises:
+        InvalidRequestError: it is one.
+    """
+    path = PurePosixPath(text)
+    if path.suffix.lower() in _OTHER_VIDEOS and not text.endswith(("/", "\\")):
+        raise InvalidRequestError(
+            f"Videos are MP4 files, and {text[-80:]} is named otherwise.",
+            hint=f"Name it {path.stem}.mp4, or end the name of a folder with a slash.",
         )
 
 

@@ -15,6 +15,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.saving.local import LocalTarget
 from langchain_nebula_video.saving.names import (
     check_slashes,
+    check_suffix,
     default_file_name,
     fill_template,
     is_file_name,
@@ -71,6 +72,7 @@ def check_target(save_to: str | Path) -> None:
     """
     text = target_text(save_to)
     parse_template(text)
+    check_suffix(text)
     if is_url(text):
         RemoteTarget(text, "")
         return

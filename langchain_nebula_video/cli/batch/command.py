@@ -116,8 +116,9 @@ def batch(
         check_target(out)
         client = None if dry_run else factory.async_client()
         planner = Planner(factory, _defaults(look, prompt), fit=fit, retry_failed=retry_failed)
-        found = read_sources(sources)
-        plan = planner.plan(found.rows, found.broken)
+        with output.console.status("Reading the rows and their images"):  # on a terminal alone
+            found = read_sources(sources)
+            plan = planner.plan(found.rows, found.broken)
         if found.left_out:
             output.print_message(f"Left out: {count_of(found.left_out, 'file')} of no image suffix.")
         for row in plan.broken:

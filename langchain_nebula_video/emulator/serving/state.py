@@ -76,7 +76,7 @@ class State:
             Account(
                 name=name or f"account-{len(accounts) + 1}",
                 key=api_key,
-                balance=Decimal(balance),
+                balance=Decimal(str(balance)),  # of a float, the digits that it is printed with
                 group_ratio=Decimal(group_ratio),
                 region=None if region is None else Region(region),
                 access_token=access_token,

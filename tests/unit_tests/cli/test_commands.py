@@ -33,6 +33,7 @@ COMMANDS = [
         "cancel",
         "completion",
         "demo",
+        "docs",
         "doctor",
         "emulator",
         "forget",
@@ -365,6 +366,39 @@ def test_progress_is_a_line_for_each_change_without_a_terminal(run: Run, gateway
         "succeeded",
     ]
     assert "\x1b" not in result.output
+
+
+def test_while_the_video_is_saved_that_is_what_is_told(run: Run) -> None:
+    """Not for long that it has succeeded: a large file takes a while."""
+    lines = [line.partition(":")[0] for line in run("generate", URL, "x", "--yes").stderr.splitlines()]
+    assert lines.index("succeeded") + 1 == lines.index("saving")
+
+
+def test_docs_tells_where_the_documentation_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And opens it, if that is wanted and there is a browser."""
+    opened: list[str] = []
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return len(opened) == 1
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    told = CliRunner().invoke(app, ["docs"])
+    assert (told.exit_code, opened) == (0, [])
+    assert told.stdout.startswith("https://")
+    assert CliRunner().invoke(app, ["docs", "--open"]).exit_code == 0
+    assert opened == [told.stdout.strip()]
+    assert CliRunner().invoke(app, ["docs", "--open"]).exit_code == Exit.FAILURE
+
+
+def test_the_name_of_another_kind_of_video_is_refused_before_paying(run: Run, gateway: Gateway) -> None:
+    """It would be a folder."""
+    refused = run("generate", URL, "x", "--yes", "--out", "film.mov")
+    assert refused.exit_code == Exit.INVALID
+    assert "Name it film.mp4" in refused.stderr
+    assert gateway.requests == []
+    assert run("generate", URL, "x", "--yes", "--out", "film.mov/").exit_code == 0
+    assert Path("film.mov/task-1.mp4").is_file()
 
 
 def test_an_argument_without_a_scheme_is_a_file(run: Run, gateway: Gateway) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from langchain_nebula_video import Budget, BudgetExceededError
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.journal import CommandJournal
+from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal.budget import check_budget
 from tests.conftest import KEY, MOCKED, FakeClock, Gateway, submitted, succeeded
 
 MP4 = b"\0\0\0\x18ftypisom" + bytes(12) + b"\0\0\0\x08moov" + b"\0\0\0\x08mdat"
@@ -223,3 +227,17 @@ def test_a_task_that_is_not_there_is_told(run: Run) -> None:
     refused = run("forget", "task-9", "--accept-loss", "1")
     assert refused.exit_code == Exit.INVALID
     assert "There is no task 'task-9' in the journal." in refused.stderr
+
+
+# --- what errors and emulators say of amounts ---
+
+
+def test_a_budget_without_a_window_does_not_speak_of_one() -> None:
+    for budget, said in ((Budget("1"), False), (Budget("1", timedelta(days=1)), True)):
+        with pytest.raises(BudgetExceededError) as refused:
+            check_budget(budget, Decimal("0.9"), Decimal("0.3"))
+        assert ("its window" in str(refused.value)) is said
+
+
+def test_a_balance_that_is_a_float_has_the_digits_that_it_is_written_with() -> None:
+    assert str(Emulator(balance=0.1).balance) == "0.1"  # type: ignore[arg-type]
