@@ -34,8 +34,8 @@ from langchain_nebula_video.lifecycle.listing import (
     is_model,
     windows_overlap,
 )
+from langchain_nebula_video.lifecycle.looking import FETCH_SECONDS, Looker
 from langchain_nebula_video.lifecycle.matching import Match, match_task
-from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.searching import Finding, TaskSearch
 from langchain_nebula_video.protocols import Charge, ListedTask, Reply, TaskSnapshot
@@ -57,9 +57,9 @@ _NOT_IN_LOG = "The key's log has no video of that moment: nothing was charged fo
 class Bookkeeper:
     """Compares a client's journal with the log of its key."""
 
-    def __init__(self, context: Context, poller: Poller, reconciler: Reconciler) -> None:
+    def __init__(self, context: Context, looker: Looker, reconciler: Reconciler) -> None:
         self._context = context
-        self._poller = poller
+        self._looker = looker
         self._reconciler = reconciler
 
     async def reconcile(self, *, key_in_address: bool, take: Sequence[str]) -> Reconciliation:
@@ -81,7 +81,7 @@ class Bookkeeper:
         await judge_leases(context, now)
         await context.call_journal(context.journal.sweep, now)
         found = [await self._take(check_task_id(task_id, context.gateway)) for task_id in take]
-        more, still_open = await self._search(_LoggedTasks(context, self._poller, charges, reply))
+        more, still_open = await self._search(_LoggedTasks(context, self._looker, charges, reply))
         found += more
         billed = [task for charge in charges if (task := await self._record_bill(charge)) is not None]
         return Reconciliation(
@@ -111,7 +111,7 @@ class Bookkeeper:
         if not entries:
             return [], []
         until = self._context.runtime.now() + _SEARCH_SECONDS
-        outcomes = await TaskSearch(self._context, self._poller, listed).examine(entries, until)
+        outcomes = await TaskSearch(self._context, self._looker, listed).examine(entries, until)
         in_doubt = await self._context.call_journal(
             self._context.journal.entries, states=_IN_DOUBT, gateway=self._context.gateway.name
         )
@@ -157,7 +157,7 @@ class Bookkeeper:
             raise InvalidRequestError(
                 f"The journal has task {task_id} already.", task_id=task_id, hint=f"Go on with wait({task_id!r})."
             )
-        snapshot = await self._poller.request_status(task_id, context.runtime.now() + FETCH_SECONDS)
+        snapshot = await self._looker.request_status(task_id, context.runtime.now() + FETCH_SECONDS)
         entries = [
             entry
             for entry in await self._unconfirmed()
@@ -219,7 +219,7 @@ class Bookkeeper:
     async def _look(self, entry: Entry) -> Entry:
         """Return the entry as it is after a look at its task. Without an answer, it stays as it is."""
         try:
-            await self._poller.fetch(str(entry.task_id))
+            await self._looker.fetch(str(entry.task_id))
         except RequestError as error:
             logger.info("task %s could not be looked at: %s", printable(str(entry.task_id)), printable(error.what))
         return await self._context.find_entry(str(entry.task_id)) or entry
@@ -255,9 +255,9 @@ def _describe_open(entry: Entry, outcome: Finding | RequestError, *, sole: bool)
 class _LoggedTasks:
     """The tasks in the log of a key, as a `TaskList`. It never shows that a task does not exist."""
 
-    def __init__(self, context: Context, poller: Poller, charges: Sequence[Charge], reply: Reply) -> None:
+    def __init__(self, context: Context, looker: Looker, charges: Sequence[Charge], reply: Reply) -> None:
         self._context = context
-        self._poller = poller
+        self._looker = looker
         self._charges = charges
         self._reply = reply
         self.snapshots: dict[str, TaskSnapshot] = {}
@@ -291,7 +291,7 @@ class _LoggedTasks:
             if charge.task_id in self.snapshots or await context.find_entry(charge.task_id) is not None:
                 return
             try:
-                self.snapshots[charge.task_id] = await self._poller.request_status(charge.task_id, deadline)
+                self.snapshots[charge.task_id] = await self._looker.request_status(charge.task_id, deadline)
             except RequestError as error:
                 logger.info("task %s could not be looked at: %s", printable(charge.task_id), printable(error.what))
 

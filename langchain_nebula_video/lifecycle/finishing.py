@@ -15,6 +15,7 @@ from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.lease import RELEASED, Lease
+from langchain_nebula_video.lifecycle.looking import Looker
 from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import add_bytes_hint
@@ -31,8 +32,9 @@ logger = logging.getLogger("langchain_nebula_video")
 class Finisher:
     """Turns submitted tasks into videos, saved if the options say where."""
 
-    def __init__(self, context: Context, poller: Poller) -> None:
+    def __init__(self, context: Context, looker: Looker, poller: Poller) -> None:
         self._context = context
+        self._looker = looker
         self._poller = poller
         self._recorder = Recorder(context)
 
@@ -168,7 +170,7 @@ class Finisher:
 
     async def _refresh(self, video: Video) -> Video:
         """Fetch the video again: its URL may have a new signature."""
-        task = await self._poller.fetch(video.task_id)
+        task = await self._looker.fetch(video.task_id)
         return tasks.task_to_video(task) if task.url is not None else video
 
     async def _journaled_video(self, entry: Entry | None) -> Video | None:

@@ -34,9 +34,10 @@ from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.deadline import Deadline
 from langchain_nebula_video.lifecycle.finishing import Finisher
 from langchain_nebula_video.lifecycle.lease import Lease, is_dead, judge_leases, new_holder
+from langchain_nebula_video.lifecycle.looking import FETCH_SECONDS, Looker
 from langchain_nebula_video.lifecycle.options import Options
 from langchain_nebula_video.lifecycle.orders import Order, order_for, reads_files
-from langchain_nebula_video.lifecycle.polling import FETCH_SECONDS, Poller
+from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.lifecycle.progress import ProgressReporter
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
@@ -67,12 +68,12 @@ class Lifecycle:
         self.options = options
         self.runtime = runtime
         self._context = Context(options, runtime)
-        self._poller = Poller(self._context)
+        self._looker = Looker(self._context)
         self._publisher = ImagePublisher(self._context)
-        self._reconciler = Reconciler(self._context, self._poller)
+        self._reconciler = Reconciler(self._context, self._looker)
         self._submitter = Submitter(self._context, self._reconciler)
-        self._finisher = Finisher(self._context, self._poller)
-        self._bookkeeper = Bookkeeper(self._context, self._poller, self._reconciler)
+        self._finisher = Finisher(self._context, self._looker, Poller(self._context, self._looker))
+        self._bookkeeper = Bookkeeper(self._context, self._looker, self._reconciler)
 
     async def generate(
         self,
@@ -124,7 +125,7 @@ class Lifecycle:
 
     async def fetch(self, task_id: str) -> Task:
         """Fetch a task once."""
-        return await self._poller.fetch(task_id)
+        return await self._looker.fetch(task_id)
 
     async def wait(
         self, task: Task | str, *, timeout: float | None = None, on_progress: OnProgress | None = None

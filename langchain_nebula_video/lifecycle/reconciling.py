@@ -31,7 +31,7 @@ from langchain_nebula_video.journal import Entry
 from langchain_nebula_video.lifecycle import tasks
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.listing import GatewayTaskList, delivery_end
-from langchain_nebula_video.lifecycle.polling import Poller
+from langchain_nebula_video.lifecycle.looking import Looker
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.searching import Finding, TaskSearch
 from langchain_nebula_video.schema import Task
@@ -49,10 +49,10 @@ _PAUSES = (5.0, 15.0)
 class Reconciler:
     """Settles the entries of lost submits."""
 
-    def __init__(self, context: Context, poller: Poller) -> None:
+    def __init__(self, context: Context, looker: Looker) -> None:
         self._context = context
         self._publisher = ImagePublisher(context)
-        self._poller = poller
+        self._looker = looker
 
     async def resolve(
         self, entry: Entry, until: float, error: SubmissionUnconfirmedError | None = None
@@ -119,7 +119,7 @@ class Reconciler:
         raise _merge(error, outcome)
 
     def _search(self) -> TaskSearch:
-        return TaskSearch(self._context, self._poller, GatewayTaskList(self._context))
+        return TaskSearch(self._context, self._looker, GatewayTaskList(self._context))
 
     async def _search_until(self, entry: Entry, until: float) -> str | None:
         """Return the id of the entry's task; `None`: there is none.

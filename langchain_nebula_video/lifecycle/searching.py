@@ -22,8 +22,8 @@ from langchain_nebula_video.lifecycle.listing import (
     delivery_window,
     windows_overlap,
 )
+from langchain_nebula_video.lifecycle.looking import Looker
 from langchain_nebula_video.lifecycle.matching import Match, match_task
-from langchain_nebula_video.lifecycle.polling import Poller
 from langchain_nebula_video.protocols import TaskSnapshot
 
 __all__ = ["Finding", "TaskSearch"]
@@ -66,9 +66,9 @@ class Finding:
 class TaskSearch:
     """Examines a list for lost submits. Answers about finished tasks are kept between examinations."""
 
-    def __init__(self, context: Context, poller: Poller, tasks: TaskList) -> None:
+    def __init__(self, context: Context, looker: Looker, tasks: TaskList) -> None:
         self._context = context
-        self._poller = poller
+        self._looker = looker
         self._tasks = tasks
         self._finished: dict[str, TaskSnapshot] = {}
 
@@ -150,7 +150,7 @@ class TaskSearch:
             if await context.find_entry(name) is not None:
                 return
             try:
-                found[name] = await self._poller.request_status(name, deadline)
+                found[name] = await self._looker.request_status(name, deadline)
             except RequestError:  # it is listed, so it exists, whatever this answer says
                 return
             if found[name].status.finished:
