@@ -62,7 +62,8 @@ def listening() -> Iterator[Listener]:
 @pytest.fixture(autouse=True)
 def _all_of_loopback(_loopback_only: None) -> None:
     enable_socket()
-    socket_allow_hosts(["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"], allow_unix_socket=True)
+    names = ["127.0.0.1", "127.0.0.2", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1"]
+    socket_allow_hosts(names, allow_unix_socket=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
