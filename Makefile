@@ -43,8 +43,8 @@ docs: $(DOCS)/.docs
 	$(DOCS)/bin/zensical build --clean --strict
 	$(DOCS)/bin/python scripts/docs_site.py check
 
-# What this package costs, beside the clients of other vendors in environments of their own below .venvs. It takes a
-# quarter of an hour, and a few minutes with QUICK=1; it writes benchmarks/results and docs/benchmarks.md.
+# What this package costs, beside the clients of other vendors in environments of their own below .venvs. It takes
+# half an hour, and some minutes with QUICK=1; it writes benchmarks/results and docs/benchmarks.md.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 

@@ -134,6 +134,7 @@ def main() -> None:
         parser.error(f"there is no part or client {unknown[0]!r}")
     if options.quick:
         options.median = 20.0
+        TASKS.update(waiting=12, burst=60)
     parts = [part for part in PARTS if part in options.what] or list(PARTS)
     names = [name for name in CLIENTS if name in options.what] or list(CLIENTS)
     found = shorten(run(parts, names, options))

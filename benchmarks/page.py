@@ -25,6 +25,8 @@ PICTURES = PAGE.parent / "pictures"
 BASE = "dashscope1-aio"
 """Ratios are to this client."""
 PRINTED = {
+    "load": "Many waiting, beside Alibaba's client",
+    "looks": "Looks at once, beside Alibaba's client",
     "call": "One call",
     "many": "Many in one process",
     "imports": "Import",
@@ -81,6 +83,7 @@ One video is made with each fault, and the server counts the submits that it acc
 
 A number is the submits that were paid for, and the word how the call ended. No client here sends an idempotency key.
 Ours raises `SubmissionUnconfirmedError`: the video may have been paid for, and its journal remembers the request.
+[Comparison](comparison.md) tells more of what clients do then.
 
 ![Paid submits of one video](pictures/benchmark-faults.svg)
 """
@@ -107,6 +110,8 @@ Read in the code of these versions, and seen by the server:
 - replicate repeats a look after a 429, 503 or 504 alone. One 502 ends the call, and the video is paid for all the same.
 - langchain-wavespeed repeats no submit, and its error says that the task may exist. It has no coroutine of its own.
 - The coroutine of magic_hour waits by `time.sleep(0.5)`, so all tasks of its event loop wait one after the other.
+
+Not measured: a submit whose answer never comes, since the clients wait for 30 s to ten minutes, and a real network.
 """
 SCHEDULES = """\
 ## When to look
