@@ -1,4 +1,4 @@
-"""LangChain's own middleware around our tools, as docs/agents.md tells of it."""
+"""LangChain's own middleware around our tools, as docs/other-middleware.md tells of it."""
 
 from __future__ import annotations
 
