@@ -77,8 +77,9 @@ class CompletionTimes:
         high = max(high, 0.0)
         self._ended = (*self._ended, (now, _blur(max(low, high / 2), high)))[-_KEPT:]
         self.learned += 1
-        self._sum_up()
-        self.version += 1
+        if self.learned % (1 + len(self._under_way) // _KEPT) == 0:  # of many at once, each one changes little
+            self._sum_up()
+            self.version += 1
 
     def _sum_up(self) -> None:
         weight = 1 / (1 + self.learned) / _PARTS
