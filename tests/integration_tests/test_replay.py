@@ -470,7 +470,7 @@ def test_a_graph_whose_process_died_in_mid_wait_goes_on(
     saver = InMemorySaver()
     thread: Any = {"configurable": {"thread_id": "1"}}
     emulator.faults.add("query", "status", code=500, times=None)
-    hasty = NebulaVideoClient(**options, journal=SqlJournal(url), timeout=0.3)
+    hasty = NebulaVideoClient(**options, journal=SqlJournal(url), timeout=3)
     with pytest.raises(RuntimeError, match="still"):
         video_graph(hasty, checkpointer=saver).invoke({"request": ASK}, thread, durability="sync")
     emulator.faults.clear()
