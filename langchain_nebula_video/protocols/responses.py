@@ -23,6 +23,7 @@ from langchain_nebula_video.protocols.values import (
     as_text,
     as_time,
     first,
+    share_names,
 )
 from langchain_nebula_video.protocols.wire import AccountCalls, FrameForm, Reply, Submission, TaskSnapshot
 from langchain_nebula_video.schema import TaskStatus
@@ -138,7 +139,7 @@ def _parse_snapshot(body: dict[str, Any], reply: Reply) -> TaskSnapshot:
         prompt=first(as_prompt, values(answer, "prompt")),
         actual_prompt=first(as_text, values(answer, "actual_prompt")),
         request_id=find_request_id(reply, body),
-        raw=body,
+        raw=share_names(body),
     )
 
 
