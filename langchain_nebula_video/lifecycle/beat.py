@@ -11,7 +11,6 @@ may be a beat more or less.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 from langchain_nebula_video.lifecycle.completion_times import Weighted, spread
@@ -42,6 +41,8 @@ _Span = tuple[float, float]
 class Beat:
     """When the loop comes by, as the changes of all tasks show it. Moments are on any one clock.
 
+    Safe across threads: what readers use is replaced, never changed. Of two changes at once, one may be left out.
+
     Args:
         pause: The seconds between the end of a round and the next one.
     """
@@ -50,7 +51,7 @@ class Beat:
         self.version = 0
         self._periods = [pause * (1 + _LONGEST * number / (_PERIODS - 1)) for number in range(_PERIODS)]
         self._step = pause * _LONGEST / (_PERIODS - 1)
-        self._changes: deque[_Span] = deque(maxlen=_CHANGES)
+        self._changes: tuple[_Span, ...] = ()
         """After which moment, and not after which, a row moved. The newest is the last."""
         self._fitting: list[tuple[float, _Span]] = []
         """Each period that explains the changes, and within which its beat came that the newest of them shows."""
@@ -69,36 +70,32 @@ class Beat:
         """Learn from a row that moved after `low` and not after `high`."""
         if high - low >= self.period:
             return
-        known = len(self._changes)
-        if self._is_same_beat(low, high):
-            last = self._changes.pop()
-            self._changes.append((max(last[0], low), min(last[1], high)))
+        before = self._changes
+        if before and self._is_same_beat(before[-1], low, high):
+            changes = (*before[:-1], (max(before[-1][0], low), min(before[-1][1], high)))
         else:
-            self._changes.append((low, high))
-        self._fitting, explained = self._explain()
-        widest = sorted(self._fitting, key=lambda fit: fit[1][0] - fit[1][1])[:_MOST_LIKELY]
+            changes = (*before, (low, high))[-_CHANGES:]
+        fitting, explained = self._explain(changes)
+        widest = sorted(fitting, key=lambda fit: fit[1][0] - fit[1][1])[:_MOST_LIKELY]
         rooms = [high - low + _LEAST_ROOM for _, (low, high) in widest]
         self._likely = [(room / sum(rooms), *fit) for room, fit in zip(rooms, widest, strict=True)]
-        while len(self._changes) > explained:
-            self._changes.popleft()
-        restarted = explained < known
+        self._fitting, self._changes = fitting, changes[-explained:]
+        restarted = explained < len(before)
         self._doubt = 0.0 if restarted or high - low < _CONFIRMING * self.period else min(
             self._doubt + _DOUBT, _MAX_DOUBT)  # fmt: skip
         self.version += 1
 
-    def _is_same_beat(self, low: float, high: float) -> bool:
+    def _is_same_beat(self, newest: _Span, low: float, high: float) -> bool:
         """Whether a change shows the newest known beat. Between two beats there is a period."""
-        if not self._changes:
-            return False
-        first, last = self._changes[-1]
+        first, last = newest
         return max(low, first) < min(high, last) and max(high, last) - min(low, first) < self._periods[0]
 
-    def _explain(self) -> tuple[list[tuple[float, _Span]], int]:
+    def _explain(self, changes: tuple[_Span, ...]) -> tuple[list[tuple[float, _Span]], int]:
         """Return the periods that explain the newest changes, as many as any does, and the number of these changes."""
-        newest = self._changes[-1]
+        newest = changes[-1]
         fitting = [(period, newest) for period in self._periods]
         explained = 1
-        for change in list(self._changes)[-2::-1]:
+        for change in changes[-2::-1]:
             still = [(period, span) for period, beat in fitting for span in self._meet(beat, change, period)]
             if not still:
                 break
@@ -107,7 +104,8 @@ class Beat:
 
     def ends_between(self, low: float, high: float) -> _Span:
         """Return the span in which a task ended that was seen finished between these moments."""
-        _, period, (first, last) = self._likely[0] if self._likely else (1.0, self.period, (math.inf, math.inf))
+        unknown = 1.0, self.period, (math.inf, math.inf)
+        _, period, (first, last) = next(iter(self._likely), unknown)
         if first < high and low < last:
             beat = (max(low, first) + min(high, last)) / 2
             return beat - period, beat
@@ -115,16 +113,17 @@ class Beat:
 
     def visible(self, ends: Iterable[Weighted]) -> list[Weighted]:
         """Return when ends become visible: at the first beat after each. An uncertain beat is spread."""
-        if not self._fitting:
+        likely = self._likely
+        if not likely:
             return [(seen, weight / 3) for end, weight in ends for seen in spread(end, end + self.period)]
         weights: dict[tuple[int, int], float] = {}
         for end, weight in ends:
-            for index, (likelihood, period, beat) in enumerate(self._likely):
+            for index, (likelihood, period, beat) in enumerate(likely):
                 number = math.ceil((end - sum(beat) / 2) / period)
                 weights[index, number] = weights.get((index, number), 0.0) + weight * likelihood
         seen = []
         for (index, number), weight in weights.items():
-            _, period, beat = self._likely[index]
+            _, period, beat = likely[index]
             off_by = self._off_by(number)
             low, high = beat[0] + number * period - off_by, beat[1] + number * period + off_by
             seen += [(moment, weight * (1 - self._doubt) / 3) for moment in spread(low, high)]

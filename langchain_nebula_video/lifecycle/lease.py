@@ -163,6 +163,7 @@ class Lease:
             journal.hold, self._entry.id, holder=self.holder, now=now, until=now + sleep + LEASE_DURATION
         )
         self._renew_at = now + sleep + LEASE_DURATION / 2 if found else None
+        self._returned = False
         return found is not None
 
     @property

@@ -13,6 +13,7 @@ whether this is a retry, and then looks for its own traces.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -59,6 +60,8 @@ class Database:
         self._file = WatchedFile(str(url.database)) if self.sqlite else None
         self._patience = patience
         self._wait = 0.0
+        self._worked_at = -math.inf
+        """When an entry was changed last, on the machine's monotonic clock. Reading works in a locked file too."""
         self._given_up: dict[str, None] = {}
         """Entries on which a work used up the patience, while nothing has worked since."""
         self._open()
@@ -99,8 +102,10 @@ class Database:
         Raises:
             JournalError: the work failed.
         """
-        # The patience of a call that waits in line begins when it comes: else each would wait after the one before it.
-        since = asked_at.get() or time.monotonic()
+        # The patience of a call that waits in line begins when it comes: else each would wait for a locked file after
+        # the one before it. A change that works meanwhile begins it anew: else a long line would leave none.
+        asked = asked_at.get()
+        since = time.monotonic() if asked is None else max(asked, self._worked_at)
         deadline = since + (0 if entry_id in self._given_up else self._patience)
         attempts = 0
         while True:
@@ -115,6 +120,8 @@ class Database:
                     raise self._error(error, money, hint, task_id, unrecorded=told) from getattr(error, "orig", None)
             else:
                 self._given_up.clear()
+                if entry_id is not None:
+                    self._worked_at = time.monotonic()
                 return result
             if attempts > 1:
                 left = max(0.0, deadline - time.monotonic())

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from langchain_nebula_video import JournalError, SqlJournal
-from langchain_nebula_video.journal.line import Line
+from langchain_nebula_video.journal.line import Line, asked_at
 from tests.journals import entry
 from tests.unit_tests.journal.test_patience import locked
 
@@ -161,6 +161,23 @@ def test_all_calls_that_wait_for_a_locked_file_give_up_together(tmp_path: Path) 
         found = asyncio.run(hold_all())
     assert {type(each) for each in found} == {JournalError}
     assert time.monotonic() - began < 15
+    journal.close()
+
+
+def test_a_long_line_that_moves_leaves_each_call_its_patience(tmp_path: Path) -> None:
+    """Else the id of a paid task that waited in it would be given up when another process locks the file briefly."""
+    path = tmp_path / "journal.db"
+    journal = SqlJournal(path, patience=60)
+    reserved = journal.reserve(entry(), None)
+
+    def come_long_ago() -> None:
+        asked_at.set(time.monotonic() - 1000)
+        journal.hold(reserved.id, holder="me", now=reserved.created_at, until=reserved.created_at)
+        with locked(path, 0.3):
+            journal.update(reserved.id, task_id="t-1")
+
+    contextvars.copy_context().run(come_long_ago)
+    assert [each.task_id for each in journal.entries()] == ["t-1"]
     journal.close()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import itertools
 import random
+import sys
+import threading
 
 import pytest
 
@@ -31,6 +33,37 @@ def expected(beat: Beat, end: float) -> tuple[float, float]:
     reached = list(itertools.accumulate(weight for _, weight in moments))
     low, high = (bisect.bisect_left(reached, share * reached[-1]) for share in (0.05, 0.95))
     return moments[low][0], moments[high][0]
+
+
+def test_threads_that_wait_for_tasks_of_one_account_share_it() -> None:
+    """Each change that one of them sees replaces what the others are reading."""
+    beat, faults, done = Beat(15.0), list[Exception](), threading.Event()
+
+    def use(seed: int) -> None:
+        rng = random.Random(seed)
+        try:
+            for _ in range(1500):
+                moment = rng.choice([15.0, 15.3, 16.0]) * rng.randrange(50)
+                beat.observe(moment - rng.uniform(0, 6), moment)
+                beat.visible([(rng.uniform(0, 700), 1.0) for _ in range(20)])
+                beat.ends_between(moment - 4, moment)
+                if done.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 in a thread it would be lost
+            faults.append(error)
+            done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=use, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert faults == []
 
 
 def test_at_first_any_moment_within_a_period_is_possible() -> None:

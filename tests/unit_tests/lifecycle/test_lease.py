@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_nebula_video import MemoryJournal, TaskFailedError
+from langchain_nebula_video import MemoryJournal, TaskFailedError, TaskStatus, VideoProgress
 from langchain_nebula_video.journal import Entry, EntryState
 from tests.conftest import FakeClock, Gateway, MakeClient, failed, running, settle, submitted, succeeded
 
@@ -124,6 +124,29 @@ async def test_the_record_of_a_finished_video_that_nobody_saves_gives_up_its_lea
     gateway.fetches = [running(), succeeded()]
     await settle(make_client(journal=journal).generate(**ASK))
     assert journal.writes == ["reserve", "begin", "update to submitted", "update to running", "update to succeeded"]
+    (entry,) = journal.entries()
+    assert (entry.state, entry.holder, entry.held_until) == (EntryState.SUCCEEDED, None, None)
+
+
+class _Stopped(BaseException):
+    """As `KeyboardInterrupt`, which pytest takes for its own."""
+
+
+async def test_who_is_stopped_after_a_slow_last_look_leaves_no_lease(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    def answer_late(_: httpx.Request) -> httpx.Response:
+        clock.now += 100
+        return httpx.Response(200, json=succeeded())
+
+    def stop(progress: VideoProgress) -> None:
+        if progress.status is TaskStatus.SUCCEEDED:
+            raise _Stopped
+
+    journal = MemoryJournal()
+    gateway.fetches = [answer_late]
+    with pytest.raises(_Stopped):
+        await settle(make_client(journal=journal).generate(**ASK, on_progress=stop))
     (entry,) = journal.entries()
     assert (entry.state, entry.holder, entry.held_until) == (EntryState.SUCCEEDED, None, None)
 
