@@ -48,8 +48,11 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("catalog.models", "catalog.gateways", "catalog.registry", "media.limits.ImageLimits"),
     ),
     "mcp": ("MCP server", ("mcp",)),
-    "testing": ("Testing", ("testing",)),
     "emulator": ("Emulator and console", ("emulator", "web.console")),
+    "testing": (
+        "Testing and notebooks",
+        ("testing.model", "testing.clock", "testing.gateways", "testing.plugin", "notebook"),
+    ),
 }
 """The pages of the reference: the name of the file, its title, and the modules or names below the package."""
 

@@ -14,6 +14,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.chromium import chromium, findings, visiting
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
 
@@ -61,6 +63,19 @@ def test_the_notebook_keeps_no_signed_address_and_no_key(executed: Any) -> None:
     assert "Signature" not in kept
     assert "Expires=" not in kept
     assert "sk-emulator" not in kept
+
+
+def test_what_the_notebook_keeps_plays_in_a_browser_and_keeps_nobody_out(executed: Any) -> None:
+    body = "".join(outputs(executed, "text/html"))
+    kept = f'<!doctype html><html lang="en"><title>Notebook</title><main><h1>Notebook</h1>{body}</main></html>'
+    with chromium() as browser, visiting(browser) as page:
+        page.set_content(kept)
+        video = page.locator("video")
+        video.evaluate("video => { video.muted = true; return video.play(); }")
+        page.wait_for_function(
+            "video => video.readyState >= 2 && video.currentTime > 0.2 && !video.error", arg=video.element_handle()
+        )
+        assert findings(page) == []
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
