@@ -44,6 +44,9 @@ class AiohttpSession:
         self._library = library
         self._aiohttp = aiohttp
         self._url = yarl.URL
+        self.misreads = False
+        """Whether the server writes what aiohttp does not read, although browsers and httpx do: headers longer than 8
+        kB, more than 128 of them, or a length given twice (aiohttp 3.14.5)."""
 
     async def send(self, outgoing: Outgoing) -> _AiohttpAnswer:
         """See `Sender`."""
@@ -53,6 +56,7 @@ class AiohttpSession:
         try:
             response = await self._session.get(url, headers=outgoing.headers, timeout=timeout, allow_redirects=False)
         except self._aiohttp.ClientError as error:
+            self.misreads = self.misreads or isinstance(error, self._aiohttp.ClientResponseError)
             raise _as_httpx(self._library, error) from _cause(error)
         return _AiohttpAnswer(self._library, self._aiohttp.ClientError, response)
 

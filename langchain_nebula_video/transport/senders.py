@@ -95,7 +95,7 @@ class HttpcoreConnection:
         )
         try:
             connection = self._connection
-            if connection is None or not connection.is_available() or connection.has_expired():
+            if connection is None or not _is_clean(connection):
                 await self.aclose()
                 connection = self._connection = httpcore.AsyncHTTPConnection(
                     url.origin, ssl_context=self._context, keepalive_expiry=self._keepalive_seconds
@@ -132,6 +132,18 @@ class _HttpcoreAnswer:
     async def aclose(self) -> None:
         """See `Incoming`."""
         await self._response.aclose()
+
+
+def _is_clean(connection: Any) -> bool:
+    """Whether a connection is open, and nothing came on it after the last answer.
+
+    httpcore looks into the socket only. What it has read already would be taken for the next answer, which is another
+    task's; only the parser beneath has it (httpcore 1.0, h11 0.16).
+    """
+    if not connection.is_available() or connection.has_expired():
+        return False
+    parser = getattr(getattr(connection, "_connection", None), "_h11_state", None)
+    return parser is None or not parser.trailing_data[0]
 
 
 @functools.cache

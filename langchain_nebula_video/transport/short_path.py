@@ -2,7 +2,8 @@
 
 It has no pool, no cookies, no redirects and no authentication flow, which are more than half of what a request costs.
 Each place for looks has a connection of httpcore, on which httpx itself stands; with the extra `fast`, all places share
-a session of aiohttp. Each submit opens a connection of httpcore of its own.
+a session of aiohttp, unless that cannot read what the server writes. Each submit opens a connection of httpcore of its
+own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import re
 import time
 from dataclasses import replace
+from typing import cast
 
 from langchain_nebula_video.errors import NotSentError
 from langchain_nebula_video.protocols import Reply, WireRequest
@@ -39,6 +41,8 @@ _PLAIN_TARGET = re.compile(r"/[\w\-.~!$&'()*+,;=:@/%?]*", re.ASCII)
 """Paths and queries that no library writes in another way."""
 _PROXY_SECONDS = 1.0
 """How long it counts what proxies the environment has."""
+_SESSION = ("aiohttp", "", SHARED)
+"""Where `Connections` keeps the session of aiohttp."""
 _PORTS = {b"http": 80, b"https": 443}
 
 
@@ -146,16 +150,18 @@ class ShortPath:
 
     def sender(self, connections: Connections, place: int) -> Sender:
         """Return what sends the looks of a place, with its open connection if there is one."""
-        key = ("aiohttp", "", SHARED) if is_installed() else ("pooled", "look", place)
-        if key not in connections.clients:
-            if is_installed():
+        if is_installed():
+            session = connections.clients.get(_SESSION)
+            if session is None:
                 context = ssl_context(self._exchange.endpoint.verify)
-                sender: Sender = AiohttpSession(self._exchange.http, context, keepalive_seconds=KEEPALIVE_SECONDS)
-            else:
-                sender = self._connection()
-            connections.clients[key] = sender
-        found: Sender = connections.clients[key]
-        return found
+                session = AiohttpSession(self._exchange.http, context, keepalive_seconds=KEEPALIVE_SECONDS)
+                connections.clients[_SESSION] = session
+            if not session.misreads:
+                return cast("Sender", session)
+        key = "pooled", "look", place
+        if key not in connections.clients:
+            connections.clients[key] = self._connection()
+        return cast("Sender", connections.clients[key])
 
     def _connection(self) -> HttpcoreConnection:
         context = ssl_context(self._exchange.endpoint.verify)

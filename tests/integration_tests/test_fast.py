@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socketserver
@@ -195,6 +196,37 @@ async def test_a_look_that_was_given_up_leaves_no_answer_for_the_next_one(path: 
             await client.send(WireRequest("GET", "/late"), timeout=0.2)
         release.set()
         assert (await client.send(LOOK, timeout=30)).body == b"N"
+
+
+async def test_what_comes_after_an_answer_is_not_the_answer_to_the_next_look(path: str, server: Server) -> None:
+    """That one is about another task. A cache that answers twice, or a body after 204, would shift all later ones."""
+    server.answer = lambda _: 2 * b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA"
+    client = runtime(server)
+    async with client.session():
+        assert (await client.send(LOOK, timeout=30)).body == b"A"
+        server.answer = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nB"
+        assert (await client.send(LOOK, timeout=30)).body == b"B"
+        assert (await client.send(LOOK, timeout=30)).body == b"B"
+    assert server.connections == 2
+
+
+@each_row(
+    "headers",
+    [
+        b"Content-Length: 2\r\nContent-Security-Policy: " + 20_000 * b"a",
+        b"Content-Length: 2\r\nContent-Length: 2",
+        b"Content-Length: 2" + b"".join(b"\r\nX-%d: a" % number for number in range(200)),
+    ],
+)
+async def test_what_httpx_reads_is_read_with_the_extra_too(path: str, server: Server, headers: bytes) -> None:
+    """At the second look at the latest: a look may fail, and is repeated."""
+    server.answer = lambda _: b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\n{}"
+    client = runtime(server)
+    async with client.session():
+        with contextlib.suppress(RequestError):
+            await client.send(LOOK, timeout=30)
+        for _ in range(2):
+            assert (await client.send(LOOK, timeout=30)).body == b"{}"
 
 
 async def test_a_packed_answer_is_unpacked_and_an_answer_without_an_end_is_lost(path: str, server: Server) -> None:
