@@ -323,6 +323,8 @@ def run(peer: Peer, case: str) -> tuple[int, int, list[str]]:
 def main(arguments: list[str]) -> None:
     """Measure the clients and print the table."""
     chosen = [each for each in arguments if not each.startswith("--")]
+    if chosen and "--write" in arguments:
+        raise SystemExit("--write needs all clients.")
     rows = []
     for peer in PEERS:
         if chosen and not any(name in peer.name for name in chosen):
@@ -330,7 +332,7 @@ def main(arguments: list[str]) -> None:
         counts, read = [], ""
         for case in CASES:
             count, keys, lines = run(peer, case)
-            counts.append(str(count) + (f" with {keys} `Idempotency-Key`" if keys else ""))
+            counts.append(str(count) + (f", {keys} key{'s' * (keys > 1)}" if keys else ""))
             read = lines[0].partition(" ")[2] if case == "lost" else read
             print(f"{peer.name} | {case} | {count} POSTs, {keys} keys | {' / '.join(lines)}", flush=True)
         told = read if len(read) <= LONGEST else f"{read[:LONGEST].rstrip()}…"
