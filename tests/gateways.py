@@ -12,7 +12,9 @@ from unittest import mock
 
 import pytest
 
+from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.emulator import Clock, Emulator
+from langchain_nebula_video.testing.gateways import locate
 
 Make = Callable[..., Any]
 ASK: dict[str, Any] = {
@@ -61,16 +63,9 @@ def all_gateways(**settings: Any) -> Iterator[Emulator]:
 
 def reached(emulator: Emulator, gateway: str) -> dict[str, Any]:
     """The keywords that reach a gateway there."""
-    places = {
-        "nebula": (emulator.url, emulator.api_key),
-        **{name: (emulator.dashscope_url(region), key) for name, (region, key) in REGIONS.items()},
-        "dashscope-passthrough": (emulator.passthrough_url, emulator.api_key),
-        "uniall": (emulator.url, emulator.api_key),
-        "newapi": (emulator.newapi_url, emulator.api_key),
-        "newapi-videos": (emulator.newapi_url, emulator.api_key),
-        **dict.fromkeys(("litellm", "sglang", "vllm-omni"), (emulator.videos_url, emulator.api_key)),
-    }
-    address, key = places[gateway]
+    address, key = locate(emulator, find_gateway(gateway))
+    if gateway in REGIONS:
+        key = REGIONS[gateway][1]
     return {"gateway": gateway, "base_url": address, "api_key": key, "poll_interval": INTERVAL}
 
 
