@@ -72,7 +72,9 @@ async def test_a_lost_submit_is_found_and_each_video_has_its_true_bill(
     with caplog.at_level(logging.DEBUG):
         settled = await settle(client.reconcile(key_in_address=True))
     lines = [(record.name, record.getMessage()) for record in caplog.records]
-    assert [name for name, line in lines if KEY in line] == ["uvicorn.access"]  # of the server, which writes addresses
+    assert lines
+    # The server writes addresses, unless another test has set its loggers otherwise.
+    assert {name for name, line in lines if KEY in line} <= {"uvicorn.access"}
     (task,) = settled.found
     assert (task.key, task.status.value) == ("order-17", "succeeded")
     assert (settled.open, settled.group_ratio) == ((), Decimal("0.8"))
