@@ -46,13 +46,17 @@ class Terminal:
             command, cwd=cwd, env={**kept, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs
         ) as process:
             os.close(theirs)
+            ended = False
             try:
                 while piece := self._read():
                     self._stream.feed(piece)
                     if not select.select([self._ours], [], [], _STILL_SECONDS)[0]:
                         yield list(self._screen.display)
+                ended = True
             finally:
-                os.close(self._ours)  # a program that still runs gets SIGHUP
+                os.close(self._ours)
+                if not ended:  # whoever looks has seen enough
+                    process.kill()
         self.code = process.returncode
 
     def write(self, text: str) -> None:

@@ -239,3 +239,35 @@ def test_watch_shows_tasks_as_they_change_until_ctrl_c(tmp_path: Path) -> None:
     assert b"$0.1845+" in last  # play money
     assert emulator.tasks[0].id.encode() in last
     assert (process.returncode, err) == (0, b"")
+
+
+def test_a_terminal_is_asked_once_for_all_rows_with_price_gateway_and_host(tmp_path: Path) -> None:
+    """And whoever says no pays for none."""
+    images(tmp_path / "cats", 3)
+    with all_gateways() as emulator:
+        for answer, code, tasks in (("n\n", Exit.FAILURE, 0), ("y\n", Exit.OK, 3)):
+            terminal, answered = Terminal(columns=120), False
+            command = ["batch", "cats", "--prompt", "It blinks", *QUICK]
+            for screen in terminal.run(*command, cwd=tmp_path, env=environment(emulator)):
+                question = "Pay about $0.5535 for 3 videos at Nebula (127.0.0.1, this machine)? [y/N]"
+                if not answered and any(question in line for line in screen):
+                    terminal.write(answer)
+                    answered = True
+            assert (terminal.code, len(emulator.tasks), answered) == (code, tasks, True), screen
+
+
+def test_watch_on_a_terminal_shows_the_list_and_its_totals(tmp_path: Path) -> None:
+    images(tmp_path / "cats", 2)
+    with all_gateways() as emulator:
+        env = environment(emulator)
+        assert (
+            run_command(["batch", "cats", "--prompt", "It blinks", "--yes", *QUICK], cwd=tmp_path, env=env).returncode
+            == 0
+        )
+        screen = next(
+            screen
+            for screen in Terminal(columns=80).run("tasks", "--watch", cwd=tmp_path, env=env)
+            if any("2 in all: 2 succeeded." in line for line in screen)
+        )
+        for task in emulator.tasks:
+            assert any(task.id in line for line in screen)

@@ -90,13 +90,16 @@ class Report:
         self.plan = plan
         self.run: BatchRun | None = None
         self._factory = factory
-        self.spent_before = sum((entry.spent_usd for entry in self._entries().values()), Decimal(0))
+        self._entries: dict[str, Entry] = {}
+        self.reload()
+        self.spent_before = self.cost
         """US dollars that its rows had cost, or reserved, before this run."""
 
-    def _entries(self) -> dict[str, Entry]:
-        """Return the journal's entries of the rows, by key."""
+    def reload(self) -> None:
+        """Read what the journal knows of the rows now."""
         keys = dict.fromkeys(item.key for item in self.plan.items)
-        return {key: entry for key in keys if (entry := self._factory.journal.find(key=key)) is not None}
+        found = ((key, self._factory.journal.find(key=key)) for key in keys)
+        self._entries = {key: entry for key, entry in found if entry is not None}
 
     @property
     def _outcomes(self) -> dict[str, Outcome]:
@@ -105,12 +108,12 @@ class Report:
     @property
     def cost(self) -> Decimal:
         """US dollars that its rows have cost, or reserved, in all runs."""
-        return sum((entry.spent_usd for entry in self._entries().values()), Decimal(0))
+        return sum((entry.spent_usd for entry in self._entries.values()), Decimal(0))
 
     @property
     def under_way(self) -> int:
         """How many tasks go on at the gateway."""
-        return sum(entry.unfinished for entry in self._entries().values())
+        return sum(entry.unfinished for entry in self._entries.values())
 
     @property
     def made(self) -> int:
@@ -119,7 +122,7 @@ class Report:
 
     def _states(self) -> Iterator[tuple[Item, str, str | None]]:
         """Yield each row, its state in a word, and why it has no video."""
-        outcomes, entries = self._outcomes, self._entries()
+        outcomes, entries = self._outcomes, self._entries
         standings: dict[str, Standing] = {}
         for item in self.plan.items:
             standing = standings.setdefault(item.key, item.standing)
@@ -145,6 +148,7 @@ class Report:
 
     def print_to(self, output: Output, *, as_result: bool = True) -> None:
         """Print the summary; `as_result`: and on stdout the files, or the JSON object."""
+        self.reload()
         states = list(self._states())
         for item, state, reason in states:
             if state == _FAILED and (output.live or item.standing is Standing.FAILED):
@@ -164,7 +168,7 @@ class Report:
     def _summary(self, states: list[tuple[Item, str, str | None]]) -> str:
         counts = Counter(state for _, state, _ in states)
         now = self.cost - self.spent_before
-        entries = self._entries().values()
+        entries = self._entries.values()
         open_usd = sum((entry.spent_usd for entry in entries if entry.billed_usd is None), Decimal(0))
         open_part = f", {dollars(open_usd)} of it not billed yet" if open_usd else ""
         broken = f", {count_of(len(self.plan.broken), 'broken row')}" if self.plan.broken else ""
