@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -259,6 +260,65 @@ def test_an_export_is_written_anew_but_nothing_of_ones_own_is_touched(journal: M
     journal.reserve(entry(7, request={"prompt": "The newest"}), None)
     assert "The newest" in export_gallery(journal, site, now=NOW).read_text(encoding="utf-8")
     assert (site / "notes.txt").read_text() == "mine"
+
+
+def test_a_paid_video_that_was_saved_into_an_export_outlives_the_next_exports(tmp_path: Path) -> None:
+    journal, site = MemoryJournal(), tmp_path / "site"
+    export_gallery(journal, site, now=NOW)
+    paid, own_name = site / "videos" / "cat.mp4", site / "videos" / "entry-2.mp4"
+    for number, file in enumerate((paid, own_name), start=1):
+        file.write_bytes(b"paid")
+        journal.reserve(entry(number, video={"path": str(file)}), None)
+    for _ in range(3):
+        export_gallery(journal, site, now=NOW)
+    assert paid.read_bytes() == own_name.read_bytes() == b"paid"
+    assert (site / "videos" / "entry-1.mp4").read_bytes() == b"paid"
+
+
+def test_an_export_leaves_out_what_is_not_in_the_journal_any_more(tmp_path: Path, saved: Path) -> None:
+    journal, site = MemoryJournal(), tmp_path / "site"
+    journal.reserve(entry(1, video={"path": str(saved)}), None)
+    export_gallery(journal, site, now=NOW)
+    assert [file.name for file in (site / "videos").iterdir()] == ["entry-1.mp4"]
+    export_gallery(MemoryJournal(), site, now=NOW)
+    assert list((site / "videos").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links")
+def test_an_export_writes_through_no_link(tmp_path: Path, saved: Path) -> None:
+    journal, site, mine = MemoryJournal(), tmp_path / "site", tmp_path / "mine.txt"
+    journal.reserve(entry(1, video={"path": str(saved)}), None)
+    export_gallery(journal, site, now=NOW)
+    mine.write_text("mine")
+    for name in ("index.html", "entries.csv", "videos/entry-1.mp4", "look/site.css"):
+        (site / name).unlink()
+        (site / name).symlink_to(mine)
+    export_gallery(journal, site, now=NOW)
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../../evil", "..", "a/b", "x" * 300])
+def test_the_id_of_a_strangers_entry_leads_to_no_file_outside(tmp_path: Path, saved: Path, name: str) -> None:
+    journal, site = MemoryJournal(), tmp_path / "in" / "site"
+    journal.reserve(entry(1, id=name, video={"path": str(saved)}), None)
+    export_gallery(journal, site, now=NOW)
+    assert not [*tmp_path.rglob("*.mp4")]
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        {"path": "x" * 5000 + ".mp4"},
+        {"path": "a\0.mp4"},
+        {"path": "/tmp/\udc80.mp4"},
+        {"url": "https://results.example.com/1.mp4", "expires_at": "2099-01-01T00:00:00"},
+    ],
+)
+def test_a_strange_entry_does_not_keep_the_others_from_being_seen(tmp_path: Path, video: dict[str, str]) -> None:
+    journal = MemoryJournal()
+    journal.reserve(entry(1, video=video), None)
+    journal.reserve(entry(2), None)
+    assert "Take 2" in export_gallery(journal, tmp_path / "site", now=NOW).read_text(encoding="utf-8")
 
 
 def test_the_command_exports_the_journal_that_it_is_given(tmp_path: Path, journal: MemoryJournal) -> None:

@@ -5,6 +5,7 @@ No address of a video and no key of an account is in it: the addresses are signe
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.schema import dollars
 from langchain_nebula_video.web.charts import Chart, bar_chart
 
-__all__ = ["MOST_ENTRIES", "Item", "file_of", "url_of", "view_of"]
+__all__ = ["MOST_ENTRIES", "Item", "file_of", "is_plain_name", "url_of", "view_of"]
 
 MOST_ENTRIES = 1000
 """How many entries a page shows. A browser filters as many without a pause."""
@@ -75,13 +76,21 @@ class Item:
         return " ".join((self.prompt, self.model, self.gateway, self.id, *(value for _, value in self.facts))).lower()
 
 
+def is_plain_name(text: str) -> bool:
+    """Whether a text can be the name of a file. The journal may be of somebody else, and its ids may lead elsewhere."""
+    return re.fullmatch(r"[\w-]{1,100}", text) is not None
+
+
 def file_of(entry: Entry) -> Path | None:
     """Return the file of an entry's video, if it is on this machine."""
     path = (entry.video or {}).get("path")
-    if not isinstance(path, str) or "://" in path:
+    if not isinstance(path, str) or "://" in path or not is_plain_name(entry.id):
         return None
     file = Path(path)
-    return file if file.suffix == ".mp4" and file.is_file() else None
+    try:
+        return file if file.suffix == ".mp4" and file.is_file() else None
+    except (OSError, ValueError):  # a name that is too long for this machine, or a folder that may not be entered
+        return None
 
 
 def url_of(entry: Entry, now: datetime) -> str | None:
@@ -242,6 +251,7 @@ def _text(value: object) -> str:
 
 def _moment(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(value))
+        found = datetime.fromisoformat(str(value))
     except ValueError:
         return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
