@@ -15,7 +15,7 @@ _COLUMNS = (
     *("created_at", "gateway", "model", "state", "reserved_usd", "billed_usd"),
     *("prompt", "path", "task_id", "key", "reason", "host", "play_money", "id"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """With these a spreadsheet begins a formula (OWASP, "CSV Injection")."""
 
 
@@ -32,7 +32,8 @@ def entries_as_csv(entries: Iterable[Entry]) -> str:
             "path": (entry.video or {}).get("path"),
         }
         writer.writerow(_cell(found.get(name, getattr(entry, name, None))) for name in _COLUMNS)
-    return text.getvalue()
+    # Half a surrogate pair, as in the name of a file that is no UTF-8, can be written in no encoding.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def prompt_of(entry: Entry) -> str | None:

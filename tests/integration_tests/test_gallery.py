@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from langchain_nebula_video import InvalidRequestError, MemoryJournal, NebulaVideoClient, SqlJournal
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.journal.table import entries_as_csv
 from langchain_nebula_video.web.gallery import export_gallery, gallery_app
 from tests.chromium import PATIENCE, chromium, findings, visiting
 from tests.processes import run_command
@@ -319,6 +320,7 @@ def test_a_strange_entry_does_not_keep_the_others_from_being_seen(tmp_path: Path
     journal.reserve(entry(1, video=video), None)
     journal.reserve(entry(2), None)
     assert "Take 2" in export_gallery(journal, tmp_path / "site", now=NOW).read_text(encoding="utf-8")
+    assert "Take 2" in entries_as_csv(journal.entries()).encode().decode()
 
 
 def test_the_command_exports_the_journal_that_it_is_given(tmp_path: Path, journal: MemoryJournal) -> None:
