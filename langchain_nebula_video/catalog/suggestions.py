@@ -19,7 +19,7 @@ def nearest_name(wrong: str, names: Iterable[str]) -> str | None:
     close = get_close_matches(asked, known, n=1, cutoff=0.6)
     parts = [name for name in known if len(asked) > 2 and asked in name.replace("-", "_").split("_")]
     begun = [name for name in known if len(asked) > 2 and name.startswith(asked)]
-    found = next(iter([*close, *begun, *parts]), None)
+    found = next(iter([*begun, *close, *parts]), None)
     return None if found is None else known[found]
 
 

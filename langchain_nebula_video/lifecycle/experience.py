@@ -55,9 +55,18 @@ class Experience:
         """Return the times of a kind of task."""
         kind = model.name, resolution, round(duration or 0)
         if kind not in self._times:
-            usual = [seconds / (self.speed or 1) for seconds in model.typical(duration)]
+            usual = self.usual(model, duration)
             self._times[kind] = CompletionTimes(*usual), CompletionTimes(*usual)
         return self._times[kind]
+
+    def usual(self, model: Model, duration: float | None) -> tuple[float, float]:
+        """Return the usual generation time in seconds, from and to; an emulator is as much faster as it says."""
+        earliest, latest = model.typical(duration)
+        return earliest / (self.speed or 1), latest / (self.speed or 1)
+
+    def usually_within(self, model: Model, duration: float | None) -> float:
+        """Return the longest usual generation time, in seconds."""
+        return self.usual(model, duration)[1]
 
     def learn(self, entries: Iterable[Entry], models: Mapping[str, Model], account: str) -> None:
         """Learn from the account's finished rows, given with the newest first."""

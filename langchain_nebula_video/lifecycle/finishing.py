@@ -93,8 +93,9 @@ class Finisher:
         return await self._save(video, entry, save_to, None, self._reporter(video, on_progress))
 
     def _reporter(self, known: Task | Video, on_progress: OnProgress | None) -> ProgressReporter:
-        _, latest = self._context.model(known.model).typical(known.duration)
-        return ProgressReporter(self._context.runtime, known.submitted_at, latest, on_progress)
+        model = self._context.model(known.model)
+        expected = partial(self._context.experience.usually_within, model, known.duration)
+        return ProgressReporter(self._context.runtime, known.submitted_at, expected, on_progress)
 
     async def _save(
         self, video: Video, entry: Entry | None, save_to: str | Path, lease: Lease | None, reporter: ProgressReporter

@@ -274,8 +274,8 @@ class Lifecycle:
     def _on_wait(self, request: VideoRequest, on_progress: OnProgress) -> OnWait:
         """Return what reports that a submit waits for a place."""
         offer = self.options.offer(request.model)
-        _, latest = offer.model.typical(request.duration)
-        reporter = ProgressReporter(self.runtime, self.runtime.utcnow(), latest, on_progress)
+        expected = partial(self._context.experience.usually_within, offer.model, request.duration)
+        reporter = ProgressReporter(self.runtime, self.runtime.utcnow(), expected, on_progress)
         return partial(reporter.report_waiting, offer.quote(request, self.options.current_group_ratio()))
 
     def _check_progress(self, on_progress: OnProgress | None) -> None:

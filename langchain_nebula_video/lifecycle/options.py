@@ -447,4 +447,4 @@ def _to_invalid_request(error: ValidationError, known: Iterable[str]) -> Invalid
             hints.append(did_you_mean(name, known).strip())
         found.append(f"{name}: {message}" if name else message)
     hint = " ".join(hint for hint in hints if hint) or "Correct the option and try again."
-    return InvalidRequestError("; ".join(found).rstrip(".") + ".", hint=hint)
+    return InvalidRequestError(f"{'; '.join(found).rstrip('.')}.".replace("?.", "?"), hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -25,11 +25,13 @@ class ProgressReporter:
     Args:
         runtime: Does the waiting.
         since: When the task was submitted, as it is known at first.
-        expected: Seconds that such a video usually takes.
+        expected: Tells the seconds that such a video usually takes, as far as is known by now.
         on_progress: The caller's callback; `None`: nobody is told.
     """
 
-    def __init__(self, runtime: Runtime, since: datetime, expected: float, on_progress: OnProgress | None) -> None:
+    def __init__(
+        self, runtime: Runtime, since: datetime, expected: Callable[[], float], on_progress: OnProgress | None
+    ) -> None:
         self._runtime = runtime
         self._submitted_at = since
         self._expected = expected
@@ -55,13 +57,13 @@ class ProgressReporter:
         if self._on_progress is None or (estimated and self._told_at is None):
             return
         elapsed = self.elapsed()
-        fraction = task.progress if task.progress is not None else min(elapsed / self._expected, 0.99)
+        fraction = task.progress if task.progress is not None else min(elapsed / self._expected(), 0.99)
         await self._tell(
             VideoProgress(
                 task_id=task.task_id,
                 status=task.status,
                 elapsed=elapsed,
-                expected=self._expected,
+                expected=self._expected(),
                 fraction=1.0 if task.status.finished else fraction,
                 polls=self.polls,
                 cost=task.cost,
@@ -76,7 +78,7 @@ class ProgressReporter:
                 task_id="",
                 status=TaskStatus.QUEUED,
                 elapsed=self.elapsed(),
-                expected=self._expected,
+                expected=self._expected(),
                 fraction=0.0,
                 polls=0,
                 cost=cost,
@@ -111,7 +113,7 @@ class ProgressReporter:
                 task_id=video.task_id,
                 status=TaskStatus.SUCCEEDED,
                 elapsed=self.elapsed(),
-                expected=self._expected,
+                expected=self._expected(),
                 fraction=1.0,
                 polls=self.polls,
                 cost=video.cost,

@@ -36,7 +36,7 @@ def too_large(max_bytes: int, size: int | None = None, *, fit_helps: bool) -> In
     actual = f"more than {max_bytes:,} bytes" if size is None else f"{size:,} bytes"
     return unusable(
         f"The image has {actual}; the gateway takes at most {limit}.",
-        "Scale it down or save it as JPEG, or give the URL of a smaller one.",
+        "Scale it down, save it as JPEG of a lower quality, or give the URL of a smaller one.",
         use="a smaller image",
         fit_helps=fit_helps,
     )

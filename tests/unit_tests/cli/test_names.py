@@ -37,6 +37,7 @@ def said(*arguments: str) -> str:
         (["tasks", "--cvs"], "--csv"),
         (["quote", "--gateway", "nebla"], "nebula"),
         (["quote", "--model", "wan2.5-i2v-previw"], "wan2.5-i2v-preview"),
+        (["quote", "--model", "wan2.5-i2v"], "wan2.5-i2v-preview"),
     ],
 )
 def test_a_wrong_command_option_gateway_or_model_is_told_the_nearest_right_one(
@@ -52,7 +53,14 @@ def test_what_is_like_nothing_gets_no_suggestion() -> None:
 
 @each_row(
     ("wrong", "meant"),
-    [("promt", "prompt"), ("negative", "negative_prompt"), ("Prompt", "prompt"), ("frame", "last_frame"), ("x", None)],
+    [
+        ("promt", "prompt"),
+        ("negative", "negative_prompt"),
+        ("Prompt", "prompt"),
+        ("frame", "last_frame"),
+        ("x", None),
+        ("dura", "duration"),
+    ],
 )
 def test_the_nearest_name_may_begin_with_the_wrong_one_or_have_it_as_a_part(wrong: str, meant: str | None) -> None:
     assert nearest_name(wrong, ["prompt", "negative_prompt", "last_frame", "duration"]) == meant

@@ -463,7 +463,7 @@ def test_each_set_of_options_has_a_journal_of_its_own_unless_given_one() -> None
 
 def test_an_unknown_model_or_gateway_is_refused_with_those_there_are() -> None:
     refused("There is no model 'wan9'", "Choose one of: wan2.5-i2v-preview", model="wan9")
-    refused("There is no gateway 'nebular'", "Choose one of: nebula", gateway="nebular")
+    refused("There is no gateway 'nebular'. Did you mean nebula? Nothing", "Choose one of: nebula", gateway="nebular")
 
 
 def test_a_folder_may_be_text(tmp_path: Path) -> None:
