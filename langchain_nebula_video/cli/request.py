@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.lifecycle.orders import Order, make_order
 from langchain_nebula_video.media.fitting import MAX_INPUT_BYTES
 
@@ -28,8 +28,16 @@ def parse_image(argument: str) -> str | Path:
     """Return a path, or the string itself if it has a scheme.
 
     The library reads no string as a path. Here a person typed it, so it may be one.
+
+    Raises:
+        InvalidRequestError: it names the home of a user who is not there.
     """
-    return argument if _SCHEME.match(argument) else Path(argument).expanduser()
+    try:
+        return argument if _SCHEME.match(argument) else Path(argument).expanduser()
+    except RuntimeError:
+        raise InvalidRequestError(
+            f"{printable(argument)[:200]} names a home that is not there.", hint="Name a file."
+        ) from None
 
 
 def read_first_frame(argument: str, max_bytes: int) -> str | bytes | Path | None:

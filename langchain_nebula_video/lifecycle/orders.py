@@ -100,6 +100,15 @@ def order_for(options: Options, request: VideoRequest) -> Order:
     )
 
 
+def differing_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which two summaries differ.
+
+    A field of a request that this version does not know is left out: a newer version wrote it.
+    """
+    names = {*one, *other} & VideoRequest.model_fields.keys()
+    return sorted(name for name in names if one.get(name) != other.get(name))
+
+
 def make_order(
     request: VideoRequest,
     offer: Offer,

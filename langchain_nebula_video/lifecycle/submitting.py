@@ -27,12 +27,12 @@ from langchain_nebula_video.lifecycle.cleanup import run_cleanup
 from langchain_nebula_video.lifecycle.context import Context
 from langchain_nebula_video.lifecycle.deadline import Deadline
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder, working
-from langchain_nebula_video.lifecycle.orders import Order
+from langchain_nebula_video.lifecycle.orders import Order, differing_fields
 from langchain_nebula_video.lifecycle.posting import PaidPostSender, PostState
 from langchain_nebula_video.lifecycle.publishing import ImagePublisher
 from langchain_nebula_video.lifecycle.reconciling import Reconciler
 from langchain_nebula_video.lifecycle.tasks import IN_DOUBT_NOTE, journal_errors_cost
-from langchain_nebula_video.schema import Task, VideoRequest
+from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import OnWait
 
 __all__ = ["Submitter"]
@@ -271,12 +271,8 @@ def _check_same_account(owner: Entry, new: Entry) -> None:
 
 
 def _check_same_request(owner: Entry, new: Entry) -> None:
-    """Check that the entry that has the key is of the same request.
-
-    A field of the request that this version does not know is left out: a newer version wrote it.
-    """
-    names = {*owner.request, *new.request} & VideoRequest.model_fields.keys()
-    differing = sorted(name for name in names if owner.request.get(name) != new.request.get(name))
+    """Check that the entry that has the key is of the same request."""
+    differing = differing_fields(owner.request, new.request)
     if differing:
         raise InvalidRequestError(
             f"The key {new.key!r} belongs to another request: it differs in {', '.join(differing)}.",

@@ -18,9 +18,9 @@ from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.catalog.offers import build_request, find_offer, parse_prices
 from langchain_nebula_video.cli.batch.sources import BrokenRow, Row
 from langchain_nebula_video.cli.client import price_table
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
-from langchain_nebula_video.lifecycle.orders import make_order
+from langchain_nebula_video.lifecycle.orders import Order, differing_fields, make_order
 from langchain_nebula_video.media.urls import is_local_name, is_loopback
 from langchain_nebula_video.saving.targets import exists
 from langchain_nebula_video.schema import Cost, VideoRequest
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Item", "Plan", "Planner", "Standing"]
 
+_IMAGES = {"image", "last_image", "reference_images"}
+_OWN_KEY = "Give each video a key of its own."
 _UNBILLED = frozenset({EntryState.FAILED, EntryState.CANCELED})
 
 
@@ -59,6 +61,27 @@ class Item:
     standing: Standing
     entry: Entry | None = None
     """The journal's entry of the key, if there is one."""
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """The files of its images, with the SHA-256 of what was in them."""
+
+    def check_files(self) -> None:
+        """Check that its images are those of which the key was made and the price was asked.
+
+        Otherwise a video of the new image would be paid for under the key of the old one, and again in the next run.
+
+        Raises:
+            InvalidRequestError: they are not.
+        """
+        for path, digest in self.files.items():
+            try:
+                same = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+            except OSError:
+                same = False
+            if not same:
+                raise InvalidRequestError(
+                    f"{printable(path)} has changed since the batch began.",
+                    hint="Run the same command again: the next run takes it as it is then.",
+                )
 
     @property
     def label(self) -> str:
@@ -116,7 +139,7 @@ class Planner:
         self._prices = parse_prices(price_table(target, factory.payment.price))
         self._ratio = Decimal(1) if factory.payment.group_ratio is None else factory.payment.group_ratio
         self.host = factory.host()
-        self._first: dict[str, Row] = {}
+        self._first: dict[str, Mapping[str, Any]] = {}
 
     def plan(self, rows: Sequence[Row], broken: Sequence[BrokenRow]) -> Plan:
         """Return the plan of these rows; what cannot become a video is added to the broken ones."""
@@ -141,25 +164,49 @@ class Planner:
         )
         order = make_order(request, offer, self._ratio, None, local_names=is_local_name(self.host), fit=self._fit)
         if row.key is None:
-            key, entry = self._newest_attempt(self._key(order.request))
+            key, entry = self._newest_attempt(self._key(order))
         else:
             key, entry = row.key, self._factory.journal.find(key=row.key)
+        standing = _standing(entry, self._factory.out)
+        if row.key is not None:
+            self._check_own_key(key, order, None if standing is Standing.NEW else entry)
         # The order holds the images' bytes; of two hundred rows they would fill the memory.
-        item = Item(row, order.request, key, order.cost, _standing(entry, self._factory.out), entry)
+        item = Item(row, order.request, key, order.cost, standing, entry, _files(order))
         if key in self._first:
             item.standing = Standing.SAME
-        self._first.setdefault(key, row)
+        self._first.setdefault(key, order.summary)
         return item
 
-    def _key(self, request: VideoRequest) -> str:
-        """Return the key of a request: the content of its images, its other fields, and the gateway.
+    def _check_own_key(self, key: str, order: Order, entry: Entry | None) -> None:
+        """Check that a key of one's own stands for this video, as the client does before it pays.
 
-        The emulator on this machine has keys of its own, so that a rehearsal stands for no real video.
+        Raises:
+            InvalidRequestError: it stands for another one.
         """
-        fields = request.model_dump(exclude={"image", "last_image", "reference_images"}, exclude_defaults=True)
-        images = [_digest(each) for each in (request.image, request.last_image, *request.reference_images)]
+        others = [self._first[key]] if key in self._first else []
+        others += [] if entry is None else [entry.request]
+        differing = sorted({name for other in others for name in differing_fields(other, order.summary)})
+        if differing:
+            raise InvalidRequestError(
+                f"The key {key!r} belongs to another request: it differs in {', '.join(differing)}.",
+                hint=_OWN_KEY,
+            )
+        if entry is not None and entry.gateway != self._gateway.name:
+            raise InvalidRequestError(f"The key {key!r} belongs to a video of {entry.gateway}.", hint=_OWN_KEY)
+        if entry is not None and entry.play_money and not is_loopback(self.host):
+            raise InvalidRequestError(f"The key {key!r} belongs to a video of an emulator.", hint=_OWN_KEY)
+
+    def _key(self, order: Order) -> str:
+        """Return the key of an order: the content of its images, its other fields, and the gateway.
+
+        An address stands for its image, whatever its signature is. The emulator on this machine has keys of its own, so
+        that a rehearsal stands for no real video.
+        """
+        fields = order.request.model_dump(exclude=_IMAGES, exclude_defaults=True)
+        images = {name: [image.digest for image in found] for name, found in order.images.items()}
         identity = [self._gateway.name, is_loopback(self.host), sorted(fields.items()), images]
-        return f"batch-{hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:32]}"
+        text = json.dumps(identity, default=str, sort_keys=True)
+        return f"batch-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
     def _newest_attempt(self, key: str) -> tuple[str, Entry | None]:
         """Return the key and the entry of the newest attempt, or of the one that follows a failed one."""
@@ -188,8 +235,16 @@ def _standing(entry: Entry | None, out: str | None) -> Standing:
     return Standing.MADE if saved else Standing.PAID
 
 
-def _digest(image: object) -> str | None:
-    """Return what stands for an image in a key: a file's content, an address as it is."""
-    if isinstance(image, Path):
-        return hashlib.sha256(image.read_bytes()).hexdigest()
-    return None if image is None else str(image)
+def _files(order: Order) -> dict[Path, str]:
+    request = order.request
+    given = {
+        "image": (request.image,),
+        "last_image": (request.last_image,),
+        "reference_images": request.reference_images,
+    }
+    return {
+        path: image.digest.removeprefix("sha256:")
+        for name, images in order.images.items()
+        for path, image in zip(given[name], images, strict=True)
+        if isinstance(path, Path)
+    }

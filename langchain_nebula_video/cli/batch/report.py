@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "describe_plan", "interruption", "plan_as_dict"]
 
 _FAILED_BEFORE = "failed in an earlier run, and was not billed; --retry-failed submits it again"
+_OWN_KEY_FAILED = "failed in an earlier run, and was not billed; with another key it is submitted again"
 _MADE, _FAILED, _UNDER_WAY, _NOT_BEGUN = "made", "failed", "under way", "not begun"
 
 
@@ -130,7 +131,7 @@ class Report:
             if standing is Standing.MADE or (outcome is not None and outcome.video is not None):
                 yield item, _MADE, None
             elif standing is Standing.FAILED:
-                yield item, _FAILED, _FAILED_BEFORE
+                yield item, _FAILED, _FAILED_BEFORE if item.row.key is None else _OWN_KEY_FAILED
             elif outcome is not None:
                 yield item, _FAILED, str(outcome.error)
             else:

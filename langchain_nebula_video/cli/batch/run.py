@@ -76,6 +76,7 @@ class BatchRun:
             item = self._left.popleft()
             self._view.begin(place, item)
             try:
+                await asyncio.to_thread(item.check_files)
                 video = await self._client.generate(
                     item.request, key=item.key, on_progress=partial(self._view.on_progress, place)
                 )

@@ -75,11 +75,16 @@ def read_sources(sources: Sequence[str]) -> Sources:
     found = Sources()
     for source in sources:
         before = len(found.rows) + len(found.broken)
-        for each in _read_source(source, found):
-            if isinstance(each, Row):
-                found.rows.append(each)
-            else:
-                found.broken.append(each)
+        try:
+            for each in _read_source(source, found):
+                if isinstance(each, Row):
+                    found.rows.append(each)
+                else:
+                    found.broken.append(each)
+        except OSError as error:  # a folder that may not be read, or a name that is too long for this machine
+            raise InvalidRequestError(
+                f"{printable(source)[:200]} cannot be read: {error.strerror or error}.", hint=_NOTHING
+            ) from None
         if len(found.rows) + len(found.broken) == before:
             raise InvalidRequestError(f"There is no row in {source[:200]}.", hint=_NOTHING)
     return found
@@ -197,10 +202,7 @@ def _parse_image(value: Any, name: str, folder: Path) -> str | Path | None:
         raise InvalidRequestError(f"{name} is {json.dumps(value)[:80]}, and neither a file nor an address")
     if value == opt.NO_IMAGE and name == "image":
         return None
-    try:
-        found = parse_image(value)
-    except RuntimeError:  # a home that is not there
-        raise InvalidRequestError(f"{name} names a home that is not there") from None
+    found = parse_image(value)
     return found if isinstance(found, str) else folder / found
 
 

@@ -328,3 +328,59 @@ def test_a_line_for_each_row_where_there_is_no_terminal(run: Run) -> None:
 def test_the_rows_costs_add_up_to_what_the_journal_holds(run: Run) -> None:
     done = told(run(shots("one", "two"), "--yes", "--json"))
     assert Decimal(done["cost_usd"]) == Decimal(done["cost_of_this_run_usd"]) == CommandJournal().spent() == 2 * PRICE
+
+
+# --- what changes between runs, and while one runs ---
+
+
+def test_an_image_that_changes_while_the_batch_runs_is_left_for_the_next_run(run: Run, studio: Studio) -> None:
+    folder = images("a.jpg", "b.jpg")
+
+    def change_the_other(body: dict[str, Any]) -> None:
+        Path("cats/b.jpg").write_bytes(jpeg() + b"edited")
+
+    studio.refuse = change_the_other
+    command = [folder, "--prompt", "It blinks", "--yes", "--concurrency", "1"]
+    done = run(*command)
+    assert "changed" in done.stderr
+    assert len(studio.bodies) == 1
+    studio.refuse = lambda body: None
+    assert run(*command).exit_code == Exit.OK
+    assert run(*command).exit_code == Exit.OK
+    assert len(studio.bodies) == 2
+
+
+def test_a_key_of_ones_own_stands_for_one_video(run: Run, studio: Studio) -> None:
+    Path("cat.jpg").write_bytes(jpeg())
+    Path("shots.csv").write_text("image,prompt,key\ncat.jpg,It blinks,one\ncat.jpg,It yawns,one\n")
+    done = run("shots.csv", "--yes", "--json")
+    assert studio.prompts == ["It blinks"]
+    assert [row["where"] for row in told(done)["broken"]] == ["shots.csv, line 3"]
+    assert done.exit_code == Exit.FAILURE
+    Path("shots.csv").write_text("image,prompt,key\ncat.jpg,It sleeps,one\n")
+    again = run("shots.csv", "--yes", "--json")
+    assert "belongs to another request" in told(again)["broken"][0]["reason"]
+    assert len(studio.bodies) == 1
+
+
+def test_a_failed_row_with_a_key_of_its_own_is_told_what_to_do(run: Run, studio: Studio) -> None:
+    Path("cat.jpg").write_bytes(jpeg())
+    Path("shots.csv").write_text("image,prompt,key\ncat.jpg,two,mine\n")
+    studio.fails = {"two"}
+    run("shots.csv", "--yes")
+    again = run("shots.csv", "--yes", "--retry-failed")
+    assert "--retry-failed" not in again.stderr
+    assert "another key" in again.stderr
+    assert len(studio.bodies) == 1
+
+
+def test_an_address_with_a_new_signature_is_the_same_image(run: Run, studio: Studio) -> None:
+    for signature in ("one", "two"):
+        address = f"https://example.com/cat.jpg?Expires={len(signature)}&Signature={signature}"
+        assert run(address, "--prompt", "It blinks", "--yes").exit_code == Exit.OK
+    assert len(studio.bodies) == 1
+
+
+@pytest.mark.parametrize("source", ["~nobody-of-this-name/cat.jpg", "x" * 5000, "x" * 5000 + ".csv"])
+def test_a_source_that_cannot_be_is_told(run: Run, source: str) -> None:
+    assert run(source, "--prompt", "It blinks", "--dry-run").exit_code == Exit.INVALID
