@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
@@ -198,11 +199,18 @@ class Report:
             "key": item.key,
             "state": state,
             "task_id": task_id or (None if item.entry is None else item.entry.task_id),
-            "path": known.get("path") if video is None else video.path,
+            "path": _from_here(known.get("path")) if video is None else video.path,
             "cost": (item.cost if video is None else video.cost).model_dump(mode="json"),
             "error": None if error is None else type(error).__name__,
             "message": reason,
         }
+
+
+def _from_here(path: str | None) -> str | None:
+    """Return the path of a file as a first run tells it: the journal has it from the root."""
+    if path is None or not Path(path).is_relative_to(Path.cwd()):
+        return path
+    return str(Path(path).relative_to(Path.cwd()))
 
 
 def _broken(plan: Plan) -> list[dict[str, str]]:

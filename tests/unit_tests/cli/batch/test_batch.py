@@ -144,6 +144,13 @@ def test_another_prompt_or_option_is_another_video(change: list[str], run: Run, 
     assert len(studio.bodies) == before + 1
 
 
+def test_a_second_run_tells_the_same_names_of_files(run: Run) -> None:
+    folder = images("cat-1.jpg", "cat-2.jpg")
+    first = run(folder, "--prompt", "It blinks", "--yes").stdout.splitlines()[-2:]
+    assert [Path(name) for name in first] == [Path("videos/cat-1.mp4"), Path("videos/cat-2.mp4")]
+    assert run(folder, "--prompt", "It blinks").stdout.splitlines()[-2:] == first
+
+
 def test_a_file_is_known_by_its_content_and_not_by_its_name(run: Run, studio: Studio) -> None:
     folder = images("cat-1.jpg")
     run(folder, "--prompt", "It blinks", "--yes")
