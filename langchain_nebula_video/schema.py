@@ -11,7 +11,13 @@ from typing import Any, Literal, TypedDict, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from langchain_nebula_video.display.cards import Card, Fact
-from langchain_nebula_video.display.player import EMBED_LIMIT, has_secrets, player, without_secrets
+from langchain_nebula_video.display.player import (
+    EMBED_LIMIT,
+    has_secrets,
+    player,
+    text_without_secrets,
+    without_secrets,
+)
 
 __all__ = [
     "Cost",
@@ -297,7 +303,8 @@ class Task(_TaskData):
     def card(self, *, signed_url: bool = False) -> Card:
         """Return what a notebook shows of the task. `langchain_nebula_video.notebook.show` tells of the argument."""
         reason = ": ".join(part for part in (self.code, self.reason) if part)
-        facts = (Fact("Reason", reason),) if reason else ()
+        told = reason if signed_url else text_without_secrets(reason)
+        facts = (Fact("Reason", told),) if told else ()
         address = self._address(self.url, self.expires_at, signed_url=signed_url)
         fraction = None if self.status.finished else self.progress or 0.0
         return Card(f"Task {self.status}", (*facts, *address, *self._facts()), fraction=fraction)

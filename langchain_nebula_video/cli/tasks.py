@@ -18,6 +18,7 @@ from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.entries import entry_as_dict, is_elsewhere, short_id
 from langchain_nebula_video.cli.journal import CommandJournal
 from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.journal.entries import Summary
@@ -150,7 +151,7 @@ def _cells(entry: Entry) -> dict[str, str]:
         "model": printable(entry.model),
         "prompt": printable(prompt_of(entry) or ""),
         "path": printable(path),
-        "reason": printable(entry.reason or ""),
+        "reason": printable(text_without_secrets(entry.reason or "")),
     }
 
 

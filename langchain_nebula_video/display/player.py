@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 import urllib.parse
 from pathlib import Path
 
-__all__ = ["EMBED_LIMIT", "has_secrets", "player", "without_secrets"]
+__all__ = ["EMBED_LIMIT", "has_secrets", "player", "text_without_secrets", "without_secrets"]
 
 EMBED_LIMIT = 8_000_000
 """Bytes of a saved video up to which the file is embedded in the notebook, where it takes a third more."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>`]+", re.IGNORECASE)
 _STYLE = "max-width:100%;max-height:480px"
 
 
@@ -32,6 +34,11 @@ def has_secrets(url: str) -> bool:
     except ValueError:
         return True
     return bool(parts.query or parts.fragment or "@" in parts.netloc)
+
+
+def text_without_secrets(text: str) -> str:
+    """Return a text without what may be a permission in its addresses. Gateways quote that of an image in reasons."""
+    return _ADDRESS.sub(lambda found: without_secrets(found[0]) if has_secrets(found[0]) else found[0], text)
 
 
 def player(path: str | None, url: str | None, *, embed_limit: int = EMBED_LIMIT) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
+from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.journal.entries import Entry
 
 __all__ = ["entries_as_csv", "prompt_of"]
@@ -20,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 
 def entries_as_csv(entries: Iterable[Entry]) -> str:
-    """Return entries as CSV with a line of column names. No cell begins a formula."""
+    """Return entries as CSV with a line of column names. No cell begins a formula, and no reason has a signature."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -29,6 +30,7 @@ def entries_as_csv(entries: Iterable[Entry]) -> str:
             "created_at": entry.created_at.isoformat(),
             "state": entry.state.value,
             "prompt": prompt_of(entry),
+            "reason": None if entry.reason is None else text_without_secrets(entry.reason),
             "path": (entry.video or {}).get("path"),
         }
         writer.writerow(_cell(found.get(name, getattr(entry, name, None))) for name in _COLUMNS)

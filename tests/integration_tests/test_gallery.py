@@ -323,6 +323,16 @@ def test_a_strange_entry_does_not_keep_the_others_from_being_seen(tmp_path: Path
     assert "Take 2" in entries_as_csv(journal.entries()).encode().decode()
 
 
+def test_a_reason_that_quotes_a_signed_address_is_told_without_the_signature(tmp_path: Path) -> None:
+    journal, site = MemoryJournal(), tmp_path / "site"
+    reason = f"cannot read https://me:{SIGNATURE}@bucket.example.com/cat.jpg?Expires=9&Signature={SIGNATURE}: HTTP 403"
+    journal.reserve(entry(1, state=EntryState.FAILED, video=None, reason=reason), None)
+    page = export_gallery(journal, site, now=NOW).read_text(encoding="utf-8")
+    for text in (page, (site / "entries.csv").read_text(encoding="utf-8")):
+        assert SIGNATURE not in text
+        assert "cannot read https://bucket.example.com/cat.jpg" in text
+
+
 def test_the_command_exports_the_journal_that_it_is_given(tmp_path: Path, journal: MemoryJournal) -> None:
     file = SqlJournal(tmp_path / "journal.db")
     for each in journal.entries():

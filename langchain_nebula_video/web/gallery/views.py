@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import printable
 from langchain_nebula_video.journal import Entry, EntryState, Journal
 from langchain_nebula_video.journal.table import prompt_of
@@ -229,7 +230,7 @@ def _item(entry: Entry, now: datetime) -> Item:
 
 def _note(entry: Entry, *, alive: bool, saved: bool) -> str:
     if entry.state is not EntryState.SUCCEEDED:
-        return _text(entry.reason)
+        return _text(text_without_secrets(entry.reason or ""))
     path = (entry.video or {}).get("path")
     if isinstance(path, str) and not saved:
         where = redact(printable(path), path)

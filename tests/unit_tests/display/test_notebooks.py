@@ -99,6 +99,14 @@ def test_a_video_that_only_the_key_opens_has_no_player_that_stays_black() -> Non
         assert "opens with your key only" in shown
 
 
+def test_a_reason_that_quotes_a_signed_address_has_no_signature() -> None:
+    reason = "cannot read https://bucket.example.com/cat.jpg?Signature=5ecret: HTTP 403"
+    failed = TASK.model_copy(update={"reason": reason, "url": None})
+    bundle = failed._repr_mimebundle_()
+    assert all("cannot read https://bucket.example.com/cat.jpg" in text for text in bundle.values())
+    assert all("5ecret" not in text for text in bundle.values())
+
+
 def test_an_address_that_is_not_signed_is_linked_and_played() -> None:
     shown = kept(VIDEO.model_copy(update={"url": "https://files.example.com/v.mp4"}))["text/html"]
     assert '<video src="https://files.example.com/v.mp4" controls' in shown
