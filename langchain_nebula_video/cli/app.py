@@ -107,6 +107,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 def _suggest_option(error: Any, names: Sequence[str]) -> None:
     """Name the nearest right option in the error about a wrong one. Typer's own suggestions are many."""
     wrong, message = getattr(error, "option_name", None), getattr(error, "message", None)
+    if isinstance(message, str):
+        error.message = message.removeprefix("Value error, ")  # pydantic's, which converts for Typer
     if isinstance(wrong, str) and isinstance(message, str):
         options = [name for name in names if name.startswith("--")]
         error.message = f"{message.rstrip('.')}.{did_you_mean(wrong, options)}"

@@ -78,7 +78,7 @@ class TaskProgressBar:
         elapsed, expected = self._elapsed(), self._expected
         if expected is None:
             return format_clock(elapsed)
-        if elapsed > expected:
+        if int(elapsed) > int(expected):  # as they are shown
             return f"{format_clock(elapsed)}, longer than the usual {format_clock(expected)}"
         return f"{format_clock(elapsed)}, usually within {format_clock(expected)}"
 

@@ -46,6 +46,11 @@ def test_a_wrong_command_option_gateway_or_model_is_told_the_nearest_right_one(
     assert f"Did you mean {meant}?" in said(*arguments)
 
 
+def test_a_wrong_choice_is_told_the_choices() -> None:
+    told = said("tasks", "--state", "lost")
+    assert "Invalid value for '--state': 'lost' is not one of 'submitting', 'submitted'" in told
+
+
 def test_what_is_like_nothing_gets_no_suggestion() -> None:
     assert "Did you mean" not in said("quote", "--xyzzy", "1")
     assert "Did you mean" not in said("quote", "--gateway", "xyzzy")
