@@ -20,6 +20,7 @@ from langchain_nebula_video.cli.batch.sources import BrokenRow, Row
 from langchain_nebula_video.cli.client import price_table
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
+from langchain_nebula_video.lifecycle.arguments import check_key
 from langchain_nebula_video.lifecycle.orders import Order, differing_fields, make_order
 from langchain_nebula_video.media.urls import is_local_name, is_loopback
 from langchain_nebula_video.saving.targets import exists
@@ -152,6 +153,7 @@ class Planner:
         return plan
 
     def _item(self, row: Row) -> Item:
+        check_key(row.key)
         given = {**self._defaults, **row.fields}
         # The library takes these pairs too, with a Python warning.
         if given.get("template"):

@@ -194,7 +194,7 @@ def _make_row(values: Mapping[str, Any], where: str, folder: Path) -> Row | Brok
             fields[_REFERENCES] = tuple(_parse_image(each, _REFERENCES, folder) for each in listed)
     except InvalidRequestError as error:
         return BrokenRow(where, error.what)
-    return Row(where, fields, key)
+    return Row(where, fields, key if key and key.strip() else None)
 
 
 def _parse_image(value: Any, name: str, folder: Path) -> str | Path | None:

@@ -391,3 +391,31 @@ def test_an_address_with_a_new_signature_is_the_same_image(run: Run, studio: Stu
 @pytest.mark.parametrize("source", ["~nobody-of-this-name/cat.jpg", "x" * 5000, "x" * 5000 + ".csv"])
 def test_a_source_that_cannot_be_is_told(run: Run, source: str) -> None:
     assert run(source, "--prompt", "It blinks", "--dry-run").exit_code == Exit.INVALID
+
+
+@pytest.mark.parametrize("key", ["", "  "])
+def test_an_empty_key_is_none(run: Run, studio: Studio, key: str) -> None:
+    Path("cat.jpg").write_bytes(jpeg())
+    rows = [{"image": "cat.jpg", "prompt": prompt, "key": key} for prompt in ("It blinks", "It yawns")]
+    Path("shots.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for _ in range(2):
+        assert run("shots.jsonl", "--yes", "--concurrency", "1").exit_code == Exit.OK
+    assert studio.prompts == ["It blinks", "It yawns"]
+
+
+@pytest.mark.parametrize("key", ["../../x", "k" * 3000, "a\0b", "\x1b[31m"])
+def test_a_strange_key_pays_once_and_steers_no_terminal(run: Run, studio: Studio, key: str) -> None:
+    Path("cat.jpg").write_bytes(jpeg())
+    Path("shots.jsonl").write_text(json.dumps({"image": "cat.jpg", "prompt": "It blinks", "key": key}))
+    for _ in range(2):
+        done = run("shots.jsonl", "--yes")
+        assert "\x1b" not in done.stdout + done.stderr
+    assert len(studio.bodies) == 1
+
+
+def test_a_key_that_no_journal_can_hold_is_a_broken_row(run: Run, studio: Studio) -> None:
+    Path("cat.jpg").write_bytes(jpeg())
+    Path("shots.jsonl").write_text(json.dumps({"image": "cat.jpg", "prompt": "It blinks", "key": "\udc80"}))
+    done = run("shots.jsonl", "--dry-run", "--json")
+    assert told(done)["to_pay"] == 0
+    assert "The key is" in told(done)["broken"][0]["reason"]
