@@ -34,7 +34,7 @@ class Outgoing:
 
 
 class Incoming(Protocol):
-    """The answer to a outgoing. Its body is still to be read."""
+    """The answer to a request. Its body is still to be read."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -52,7 +52,7 @@ class Sender(Protocol):
     """Sends requests. What it raises is httpx's."""
 
     async def send(self, outgoing: Outgoing) -> Incoming:
-        """Send a outgoing."""
+        """Send a request, and return its answer as soon as its head is there."""
         ...
 
     async def aclose(self) -> None:
