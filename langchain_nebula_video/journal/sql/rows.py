@@ -65,6 +65,20 @@ def _to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
 
 
+def _to_request(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        message = "it is no JSON object"
+        raise ValueError(message)  # noqa: TRY004 as for text that is no JSON
+    return value
+
+
+def _to_video(text: str) -> dict[str, Any] | None:
+    """Return a video. One of another form counts as none, and the gateway is asked for it again."""
+    value = json.loads(text)
+    return value if isinstance(value, dict) else None
+
+
 def _to_canonical_json(request: Mapping[str, Any]) -> str:
     """Return the same text for the same request, whatever the order of its fields."""
     return json.dumps(request, separators=(",", ":"), default=str, sort_keys=True)
@@ -111,12 +125,12 @@ def to_state(value: str) -> EntryState:
 
 
 _FROM_COLUMN: dict[str, Any] = {
-    "request": json.loads,
+    "request": _to_request,
     "created_at": _from_microseconds,
     "state": to_state,
     "reserved_usd": Decimal,
     "billed_usd": Decimal,
-    "video": json.loads,
+    "video": _to_video,
     "sent_at": _from_microseconds,
     "lost_at": _from_microseconds,
     "abandoned": bool,

@@ -28,6 +28,7 @@ from langchain_nebula_video.graph import _video_in, wait_node
 from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.journal.entries import Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT
+from langchain_nebula_video.journal.table import entries_as_csv
 from tests.conftest import Gateway, MakeClient, settle
 from tests.journals import LATER, MOMENT, begin, entry
 
@@ -88,6 +89,19 @@ def test_an_unknown_state_is_listed_and_counted_and_left_alone(journal: SqlJourn
         begin(journal, "2")
     assert journal.reserve(entry(id="4", key="2", request={"n": "2"}), None).id == "2"
     assert rows(path) == before
+
+
+@pytest.mark.parametrize(("column", "kept"), [("request", ["2"]), ("video", ["1", "2"])])
+@pytest.mark.parametrize("value", ["[1]", '"text"', "7"])
+def test_a_row_of_another_form_hides_no_other(
+    journal: SqlJournal, path: Path, column: str, kept: list[str], value: str
+) -> None:
+    for number in "12":
+        journal.reserve(entry(id=number, key=number, request={"prompt": number}), None)
+    run(path, f"UPDATE nebula_entries SET {column} = ? WHERE id = '1'", value)
+    assert [found.id for found in journal.entries()] == kept
+    assert "2" in entries_as_csv(journal.entries())
+    assert journal.summarize().count == 2
 
 
 def test_a_repetition_joins_a_row_of_an_unknown_state_and_does_not_take_it_over(
