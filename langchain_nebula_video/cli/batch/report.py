@@ -15,8 +15,9 @@ from langchain_nebula_video.cli.batch.plan import Item, Plan, Standing
 from langchain_nebula_video.cli.exit_codes import Exit, exit_for
 from langchain_nebula_video.cli.output import count_of, total_cost
 from langchain_nebula_video.cli.reconcile import find_lost_hint
+from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import Money, NebulaVideoError, SubmissionUnconfirmedError, printable
-from langchain_nebula_video.journal import Entry
+from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.schema import dollars
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "describe_plan", "interruption", "plan_as_dict"]
 
-_FAILED_BEFORE = "failed in an earlier run, and was not billed; --retry-failed submits it again"
-_OWN_KEY_FAILED = "failed in an earlier run, and was not billed; with another key it is submitted again"
 _MADE, _FAILED, _UNDER_WAY, _NOT_BEGUN = "made", "failed", "under way", "not begun"
 
 
@@ -132,7 +131,7 @@ class Report:
             if standing is Standing.MADE or (outcome is not None and outcome.video is not None):
                 yield item, _MADE, None
             elif standing is Standing.FAILED:
-                yield item, _FAILED, _FAILED_BEFORE if item.row.key is None else _OWN_KEY_FAILED
+                yield item, _FAILED, _failed_before(item)
             elif outcome is not None:
                 yield item, _FAILED, str(outcome.error)
             else:
@@ -211,6 +210,15 @@ def _from_here(path: str | None) -> str | None:
     if path is None or not Path(path).is_relative_to(Path.cwd()):
         return path
     return str(Path(path).relative_to(Path.cwd()))
+
+
+def _failed_before(item: Item) -> str:
+    """Say why a row of an earlier run has no video. What was canceled or written off by hand may have been billed."""
+    again = "--retry-failed submits it again" if item.row.key is None else "with another key it is submitted again"
+    if item.entry is not None and item.entry.state is EntryState.CANCELED:
+        why = printable(text_without_secrets(item.entry.reason or "canceled"))
+        return f"canceled in an earlier run ({why}); {again}"
+    return f"failed in an earlier run, and was not billed; {again}"
 
 
 def _broken(plan: Plan) -> list[dict[str, str]]:

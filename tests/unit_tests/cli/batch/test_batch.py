@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.journal import CommandJournal
+from langchain_nebula_video.journal import EntryState
 from tests.conftest import KEY, MOCKED, FakeClock, failed, jpeg, submitted, succeeded
 from tests.tables import each_row
 
@@ -419,3 +420,14 @@ def test_a_key_that_no_journal_can_hold_is_a_broken_row(run: Run, studio: Studio
     done = run("shots.jsonl", "--dry-run", "--json")
     assert told(done)["to_pay"] == 0
     assert "The key is" in told(done)["broken"][0]["reason"]
+
+
+def test_a_task_that_was_written_off_is_not_said_to_be_free(run: Run, studio: Studio) -> None:
+    table = shots("one")
+    run(table, "--yes")
+    (entry,) = CommandJournal().entries()
+    reason = "written off by hand on 2026-01-01; it may have been billed"
+    CommandJournal().update(entry.id, state=EntryState.CANCELED, reason=reason, video=None, billed_usd=None)
+    again = run(table, "--yes")
+    assert reason in again.stderr
+    assert "was not billed" not in again.stderr
