@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # The vendor's pages give times without a zone. Beijing and Singapore share this one.
 BEIJING = timezone(timedelta(hours=8))
+_MOST_SECONDS = 1e9
+"""About 32 years."""
 
 
 def format_beijing_time(at: float) -> str:
@@ -65,10 +67,10 @@ class Clock:
         """Move the clock forward.
 
         Raises:
-            ValueError: `seconds` is negative.
+            ValueError: `seconds` is negative, or so many that no date can be told any more.
         """
-        if seconds < 0:
-            message = f"a clock only goes forward, not by {seconds} seconds"
+        if not 0 <= seconds <= _MOST_SECONDS:  # nor is it NaN
+            message = f"a clock only goes forward, by at most {_MOST_SECONDS:g} s at once, not by {seconds} seconds"
             raise ValueError(message)
         with self._lock:
             self._reading += seconds

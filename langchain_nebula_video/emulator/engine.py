@@ -272,13 +272,17 @@ class Engine:
         return self._billings.get(spec.dialect, _BY_THE_PAGE)
 
 
+_SLOWEST, _FASTEST = 1e-6, 1e6
+"""Beyond these a task would take centuries, or a beat of the gateway would be too short for a clock."""
+
+
 def checked_speed(speed: float) -> float:
     """Return a speed.
 
     Raises:
-        ValueError: It is not greater than 0.
+        ValueError: It is not greater than 0, or it is too slow or too fast to be played.
     """
-    if not speed > 0:
-        message = f"speed must be greater than 0, not {speed}"
+    if not _SLOWEST <= speed <= _FASTEST:  # nor is it NaN
+        message = f"speed must be greater than 0, from {_SLOWEST:g} to {_FASTEST:g}, not {speed}"
         raise ValueError(message)
     return speed
