@@ -132,8 +132,9 @@ def _let_go(journal: CommandJournal, entry: Entry) -> bool:
     """Delete a submit in doubt, or write a task off. Returns whether that was done."""
     if entry.task_id is None:
         return bool(journal.forget(entry.id))
-    fresh = _find(journal, entry.task_id)
-    if not fresh.unfinished:
+    try:
+        _check(_find(journal, entry.task_id))
+    except InvalidRequestError:  # while the question was open, it has ended, or a command has taken it up
         return False
     reason = _WRITTEN_OFF.format(datetime.now(UTC))
     journal.update(entry.id, state=EntryState.CANCELED, reason=reason, abandoned=False, holder=None, held_until=None)

@@ -223,6 +223,25 @@ def test_what_a_command_works_on_now_is_not_forgotten(run: Run, gateway: Gateway
     assert "A command is working on task-1 now." in refused.stderr
 
 
+def test_a_task_that_a_command_takes_up_while_the_question_is_open_is_kept(
+    run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("submit", URL, "The cat yawns", "--yes")
+    now = datetime.now(UTC)
+
+    def take_up(*_: object) -> bool:
+        journal = CommandJournal()
+        (entry,) = journal.entries()
+        assert journal.hold(entry.id, holder="elsewhere", now=now, until=now + timedelta(minutes=1))
+        return True
+
+    monkeypatch.setattr("langchain_nebula_video.cli.forget.ask_for_word", take_up)
+    kept = run("forget", "task-1")
+    assert kept.exit_code == Exit.FAILURE
+    assert "something has changed meanwhile" in kept.stderr
+    assert CommandJournal().entries()[0].state is not EntryState.CANCELED
+
+
 def test_a_task_that_is_not_there_is_told(run: Run) -> None:
     refused = run("forget", "task-9", "--accept-loss", "1")
     assert refused.exit_code == Exit.INVALID
