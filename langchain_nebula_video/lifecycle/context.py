@@ -18,6 +18,7 @@ from langchain_nebula_video.lifecycle.costs import Pricing
 from langchain_nebula_video.lifecycle.experience import JOURNAL_ROWS, Times
 from langchain_nebula_video.lifecycle.last_answer import LastAnswer
 from langchain_nebula_video.lifecycle.options import Options
+from langchain_nebula_video.lifecycle.rehearsal import check_rehearsal
 from langchain_nebula_video.protocols import PROTOCOLS, Reply, WireRequest
 from langchain_nebula_video.schema import Task
 from langchain_nebula_video.transport import WAIT_BEAT, OnWait, Runtime, SendWindow, missed_turn_error
@@ -81,7 +82,9 @@ class Context:
 
         Raises:
             RequestError: no answer came, or it is a refusal.
+            NotSentError: a test on an emulator would have reached a real gateway.
         """
+        check_rehearsal(self.base_url)
         timeout = self.clamp_timeout(seconds, deadline)
         reply = await self.runtime.send(
             wire, timeout=timeout, stall=None if stall is None else min(stall, timeout), window=window

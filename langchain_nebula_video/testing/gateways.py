@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS, Gateway
 from langchain_nebula_video.lifecycle.default_clock import replaced_default_clock
+from langchain_nebula_video.lifecycle.rehearsal import rehearsal
 from langchain_nebula_video.testing.clock import EmulatorClock
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def on_emulator(emulator: Emulator) -> Iterator[EmulatorAccess]:
     """Send everything that this package makes inside to the emulator, and let it wait on the emulator's clock.
 
     Inside, the environment has the emulator's address and key for every gateway, so no object that is made without
-    options reaches a real one. An object keeps the clock it was made with: make it inside, too.
+    options reaches a real one. One that was made before, with the address of a real gateway, sends nothing there and
+    raises `NotSentError`. An object keeps the clock it was made with: make it inside, too.
 
     Args:
         emulator: A running one. It gets an account in each region of DashScope.
@@ -76,7 +78,7 @@ def on_emulator(emulator: Emulator) -> Iterator[EmulatorAccess]:
     for row in GATEWAYS.values():
         os.environ[row.url_variable], os.environ[row.key_variable] = locate(emulator, row)
     try:
-        with replaced_default_clock(clock):
+        with replaced_default_clock(clock), rehearsal(emulator.url):
             yield {"base_url": emulator.url, "api_key": emulator.api_key, "clock": clock}
     finally:
         for name in {row.url_variable for row in GATEWAYS.values()} | {row.key_variable for row in GATEWAYS.values()}:

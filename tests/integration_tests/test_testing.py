@@ -10,13 +10,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
-from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient
+from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, NotSentError
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.testing import EmulatorClock, on_emulator
-from tests.conftest import jpeg
+from tests.conftest import KEY, jpeg, submitted
 from tests.gateways import ASK, standing_clock
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,28 @@ async def test_a_hundred_tasks_at_once_take_less_by_the_clock_than_one_after_the
         assert len({video.task_id for video in videos}) == 100
         in_line = sum(task.finished_at - task.accepted_at for task in emulator.tasks)
         assert emulator.clock.now() - began < in_line
+
+
+async def test_a_client_that_was_made_before_the_test_sends_nothing_to_a_real_gateway() -> None:
+    requests: list[httpx.Request] = []
+
+    def real(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json=submitted())
+
+    transport = httpx.MockTransport(real)
+    client = NebulaVideoClient(api_key=KEY, http_client=httpx.Client(transport=transport))
+    aclient = AsyncNebulaVideoClient(api_key=KEY, http_async_client=httpx.AsyncClient(transport=transport))
+    with Emulator(clock=standing_clock()) as emulator, on_emulator(emulator):
+        with pytest.raises(NotSentError, match=r"would have reached llm\.ai-nebula\.com"):
+            client.submit(**ASK)
+        with pytest.raises(NotSentError):
+            await aclient.submit(**ASK)
+        with pytest.raises(NotSentError):
+            client.fetch("task-1")
+    assert requests == []
+    assert client.submit(**ASK).task_id == "task-1"  # after the test it works again
+    assert len(requests) == 1
 
 
 def test_no_sleeper_wakes_up_before_its_moment_and_together_they_sleep_no_longer_than_in_line() -> None:
