@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ai 7.0.173 with @ai-sdk/alibaba 2.0.58 (npm): a video's submit has an Idempotency-Key that the caller never learns.
+# ai 7.0.173 with @ai-sdk/alibaba 2.0.58 (npm): a video's submit has an Idempotency-Key that its error does not tell.
 #
 # After a 500, `experimental_generateVideo` sends the submit three times, with one key that it has made up. The error
 # then raised does not tell this key. The same call made again, which is what a caller does after an error, has another

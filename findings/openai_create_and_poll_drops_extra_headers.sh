@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# openai 3.57.0: `videos.create_and_poll` sends the caller's extra headers and query with the submit, not with the looks.
+# openai 3.57.0: `videos.create_and_poll` sends the caller's extra headers and query with the submit alone.
 #
 # The method takes `extra_headers` and `extra_query`, as every other does. It passes both on to `create` alone. A server
 # that tells its tenants apart by a header starts the paid video, and then does not find it for the looks without the
