@@ -7,6 +7,7 @@ import functools
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from langchain_nebula_video import (
     SqlJournal,
     SubmissionUnconfirmedError,
 )
-from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.emulator import Emulator, Status
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.lease import LEASE_DURATION, is_dead, new_holder
 from tests.gateways import ASK, HurriedClock, all_gateways, reached
@@ -199,6 +200,8 @@ def test_resume_finds_a_lost_submit_where_tasks_are_listed(emulator: Emulator, j
     with pytest.raises(SubmissionUnconfirmedError):
         client.generate(**ASK)
     emulator.faults.clear()
+    while emulator.tasks[0].status is not Status.SUCCEEDED:  # a list tells what a task was asked for once it has ended
+        time.sleep(0.01)
     (task,) = client.resume()
     assert client.wait(task).task_id == emulator.tasks[0].id
     assert [e.state for e in journal.entries()] == [EntryState.SUCCEEDED]
