@@ -48,7 +48,7 @@ def gallery(
         )
         raise typer.Exit(Exit.INVALID) from None
     with output.report_errors():
-        opened: Journal = CommandJournal(_as_url(journal))
+        opened: Journal = CommandJournal(journal)
         if export is not None:
             page = export_gallery(opened, export, now=datetime.now(UTC), most=limit)
             output.print_result({"page": str(page)}, str(page))
@@ -69,8 +69,3 @@ def gallery(
         webbrowser.open(url)
     with listener:
         uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False)).run(sockets=[listener])
-
-
-def _as_url(journal: str | None) -> str | None:
-    """Return the URL of a journal that may be named by its file."""
-    return journal if journal is None or "://" in journal else f"sqlite:///{Path(journal).resolve()}"

@@ -28,12 +28,13 @@ VARIABLE = "NEBULA_JOURNAL"
 
 
 def journal_url(given: str | None = None) -> str:
-    """Return the URL of the journal: the given one, that of the environment, or the default.
+    """Return the URL of the journal: the given one, that of the environment, or the default. Each may be a file's path.
 
     Raises:
         InvalidRequestError: the default folder cannot be made.
     """
-    return given or os.environ.get(VARIABLE) or _default_url()
+    where = given or os.environ.get(VARIABLE) or _default_url()
+    return where if "://" in where else f"sqlite:///{Path(where).absolute()}"
 
 
 def _default_url() -> str:
