@@ -23,6 +23,7 @@ from langchain_nebula_video.cli.confirmation import ask, describe_place
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.output import Output, count_of, total_cost
 from langchain_nebula_video.cli.request import parse_image
+from langchain_nebula_video.cli.sources.reading import TableFormat
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
 from langchain_nebula_video.journal import Budget
 from langchain_nebula_video.saving.targets import check_target
@@ -36,8 +37,13 @@ _Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="A folder, a glob in quotes, an image, or a table: .csv with a line of column names, or .jsonl.",
+        help="A folder, a glob in quotes, an image, or a table: .csv with a line of column names, or .jsonl, "
+        "here or in a bucket (s3://…); - is a table on standard input.",
     ),
+]
+_Format = Annotated[
+    TableFormat | None,
+    typer.Option("--format", help="How the table on standard input is written. Default: its first character tells."),
 ]
 _Prompt = Annotated[str, typer.Option("--prompt", help="The prompt of every row that has none of its own.")]
 _Out = Annotated[
@@ -74,6 +80,7 @@ def batch(
     target: opt.GatewayOptions,
     *,
     prompt: _Prompt = "",
+    table_format: _Format = None,
     budget: _Budget = None,
     concurrency: _Concurrency = _CONCURRENCY,
     strict: _Strict = False,
@@ -117,7 +124,7 @@ def batch(
         client = None if dry_run else factory.async_client()
         planner = Planner(factory, _defaults(look, prompt), fit=fit, retry_failed=retry_failed)
         with output.console.status("Reading the rows and their images"):  # on a terminal alone
-            found = read_sources(sources)
+            found = read_sources(sources, table_format)
             plan = planner.plan(found.rows, found.broken)
         if found.left_out:
             output.print_message(f"Left out: {count_of(found.left_out, 'file')} of no image suffix.")

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.catalog.offers import build_request, find_offer, parse_prices
-from langchain_nebula_video.cli.batch.sources import BrokenRow, Row
 from langchain_nebula_video.cli.client import price_table
+from langchain_nebula_video.cli.sources.rows import BrokenRow, Row
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.arguments import check_key

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from langchain_nebula_video.cli.batch.sources import COLUMNS, BrokenRow, Row, read_sources
+from langchain_nebula_video.cli.batch.sources import read_sources
+from langchain_nebula_video.cli.sources.rows import COLUMNS, BrokenRow, Row
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.schema import VideoRequest
 from tests.tables import each_row
