@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import fsspec
 import pytest
-import s3fs
 from fsspec.implementations.memory import MemoryFileSystem
-from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from langchain_nebula_video import (
@@ -32,6 +29,7 @@ from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.sample_image import make_sample_image
 from langchain_nebula_video.emulator import Emulator
+from tests.buckets import s3_bucket, s3_server
 from tests.conftest import jpeg
 from tests.gateways import all_gateways, reached
 from tests.storage import Storage
@@ -44,31 +42,15 @@ PREFIX = "s3://pictures/lent"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(server: str) -> Iterator[Any]:
     """A private bucket; a fresh one for each test."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "example",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="pictures")
-    yield client
-    for item in names(client):
-        client.delete_object(Bucket="pictures", Key=item)
-    client.delete_bucket(Bucket="pictures")
+    with s3_bucket(server) as client:
+        yield client
 
 
 @pytest.fixture

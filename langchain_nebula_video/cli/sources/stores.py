@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_nebula_video.cli.sources.folders import IMAGE_SUFFIXES, Tally, keep_images, sort_naturally, suffix_of
 from langchain_nebula_video.cli.sources.rows import Row
@@ -69,20 +69,21 @@ class Store:
     def images(self, tally: Tally) -> Iterator[Row]:
         """Yield a row of each image: of a folder without its subfolders, or of each file that a glob matches.
 
-        The store is listed folder by folder. The names of one folder are in memory, sorted.
+        The store is listed folder by folder. Of S3, a thousand names are in memory, in its order; elsewhere the names
+        of one folder, sorted as a person counts.
 
         Raises:
             InvalidRequestError: the store cannot be listed.
         """
         match = _MAGIC.search(self._url)
-        if match is None:
-            names, left_out = keep_images(self._list(self._path)[0])
+        if match is not None:
+            base = self._url[: match.start()].rpartition("/")[0]
+            yield from self._matching(base, self._url[len(base) + 1 :])
+            return
+        for page in self._pages(self._path):
+            names, left_out = keep_images(page.files)
             tally.left_out += left_out
             yield from self._rows(self._url, names)
-            return
-        base = self._url[: match.start()].rpartition("/")[0]
-        pattern = self._url[len(base) + 1 :]
-        yield from self._matching(base, pattern)
 
     def row(self) -> Row:
         """Return the row of the one image that the URL names."""
@@ -93,6 +94,8 @@ class Store:
         if suffix_of(self._url) in IMAGE_SUFFIXES:
             return False
         try:
+            if _is_s3(self._filesystem):  # its own answer lists all of the folder, and keeps the list
+                return any(next(_pages_of_s3(self._filesystem, self._path)))
             return bool(self._filesystem.isdir(self._path))
         except Exception as error:  # noqa: BLE001 a store's package may raise anything
             raise self._refusal(error) from None
@@ -109,29 +112,27 @@ class Store:
         folders = [""]
         while folders:
             folder = folders.pop()
-            files, below = self._list(f"{root.rstrip('/')}/{folder}" if folder else root)
-            yield from self._rows(base, [name for each in files if matches(name := f"{folder}{each}")])
+            below: list[str] = []
+            for page in self._pages(f"{root.rstrip('/')}/{folder}" if folder else root):
+                yield from self._rows(base, [name for each in page.files if matches(name := f"{folder}{each}")])
+                below += page.folders
             if depth is None or folder.count("/") < depth:
                 folders += [f"{folder}{each}/" for each in reversed(below)]
 
-    def _list(self, folder: str) -> tuple[list[str], list[str]]:
-        """Return the names of the files in a folder, and those of the folders in it, each sorted."""
+    def _pages(self, folder: str) -> Iterator[_Page]:
+        """Yield what is in a folder: from S3 a thousand names at a time, elsewhere all of it, sorted by name.
+
+        Raises:
+            InvalidRequestError: it cannot be listed.
+        """
         folder = folder.rstrip("/") or folder
         try:
-            found = self._filesystem.ls(folder, detail=True)
-            self._filesystem.invalidate_cache(folder)  # a listing of millions would stay in memory
+            if _is_s3(self._filesystem):
+                yield from _pages_of_s3(self._filesystem, folder)
+            else:
+                yield _whole_page(self._filesystem, folder)
         except Exception as error:  # noqa: BLE001 a store's package may raise anything
             raise self._refusal(error) from None
-        files: list[str] = []
-        folders: list[str] = []
-        for each in found:
-            path = str(each["name"])
-            name = path.rstrip("/").rpartition("/")[2]
-            if each["type"] == "directory":
-                folders.append(name)
-            elif not path.endswith("/") and path.strip("/") != folder.strip("/"):  # S3 keeps empty files for folders
-                files.append(name)
-        return sort_naturally(files), sort_naturally(folders)
 
     def _rows(self, base: str, names: list[str]) -> Iterator[Row]:
         told = redact(base, base)
@@ -144,6 +145,48 @@ class Store:
         why = redact(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", self._url)[:300]
         setup = store_kind(self._url, self._filesystem).setup
         return InvalidRequestError(f"{self.name[:200]} cannot be read: {why.rstrip('.')}.", hint=setup)
+
+
+class _Page(NamedTuple):
+    """Names of some of what is in a folder."""
+
+    files: list[str]
+    folders: list[str]
+
+
+def _is_s3(store: Any) -> bool:
+    return hasattr(store, "call_s3")
+
+
+def _pages_of_s3(store: Any, folder: str) -> Iterator[_Page]:
+    """Yield pages as S3 has them, in its order of keys. `ls` would keep 1.2 kB of each object of the folder."""
+    bucket, key, _ = store.split_path(folder)
+    prefix = f"{key}/" if key else ""
+    request = {**store.req_kw, "Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
+    while True:
+        page = store.call_s3("list_objects_v2", **request)
+        files = [each["Key"][len(prefix) :] for each in page.get("Contents", ())]
+        folders = [each["Prefix"][len(prefix) : -1] for each in page.get("CommonPrefixes", ())]
+        yield _Page(list(filter(None, files)), list(filter(None, folders)))  # an empty object stands for the folder
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _whole_page(store: Any, folder: str) -> _Page:
+    listed = store.ls(folder, detail=True)
+    store.invalidate_cache(folder)  # it would stay in memory
+    page = _Page([], [])
+    for each in listed:
+        path = str(each["name"])
+        name = path.rstrip("/").rpartition("/")[2]
+        if each["type"] == "directory":
+            page.folders.append(name)
+        elif not path.endswith("/") and path.strip("/") != folder.strip("/"):  # an empty object stands for the folder
+            page.files.append(name)
+    sort_naturally(page.files)
+    sort_naturally(page.folders)
+    return page
 
 
 class _StoreFile(io.RawIOBase):
