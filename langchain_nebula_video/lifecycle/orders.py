@@ -22,12 +22,13 @@ from langchain_nebula_video.saving.trial import expected_size
 from langchain_nebula_video.schema import Cost, VideoRequest
 from langchain_nebula_video.transport import missed_turn_error
 
-__all__ = ["Order", "check_time_left", "make_order", "order_for", "reads_files"]
+__all__ = ["Order", "check_time_left", "content_key", "content_text", "make_order", "order_for", "reads_files"]
 
 logger = logging.getLogger("langchain_nebula_video")
 
 _FRAME_FIELDS = ("image", "last_image")
 _REFERENCES_FIELD = "reference_images"
+_IMAGE_FIELDS = frozenset({*_FRAME_FIELDS, _REFERENCES_FIELD})
 _WEB = ("https://", "http://")
 
 
@@ -98,6 +99,29 @@ def order_for(options: Options, request: VideoRequest) -> Order:
         local_names=is_local_name(urlsplit(options.resolve_base_url()).hostname),
         fit=options.fit,
     )
+
+
+def content_text(gateway: str, request: VideoRequest, digests: Mapping[str, list[str]], *, play: bool) -> str:
+    """Return the text that is equal for equal videos: images by their digests, the other fields, and the gateway.
+
+    An address stands for its image, whatever its signature is.
+
+    Args:
+        gateway: The gateway's name.
+        request: A completed request, as an order has it.
+        digests: Of the images, by field.
+        play: Whether the gateway is an emulator on this machine, whose videos stand for no real ones.
+    """
+    fields = request.model_dump(exclude=set(_IMAGE_FIELDS), exclude_defaults=True)
+    return json.dumps([gateway, play, sorted(fields.items()), digests], default=str, sort_keys=True)
+
+
+def content_key(text: str) -> str:
+    """Return the key of a video that nobody has named, made of `content_text`.
+
+    The command `batch` and fleets share it: whoever makes the same video once more, with either, pays once.
+    """
+    return f"batch-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def differing_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

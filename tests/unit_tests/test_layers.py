@@ -15,7 +15,7 @@ ROOT = Path(langchain_nebula_video.__file__).parent
 # From the ground up. A room imports from the floors below its own, and from itself; never from its neighbours.
 FLOORS = (
     *("display", "schema", "errors", "media", "protocols", "catalog transport", "journal saving", "lifecycle"),
-    *("client", "langchain", "graph middleware mcp notebook", "emulator", "testing web", "cli", "__main__"),
+    *("client", "fleet langchain", "graph middleware mcp notebook", "emulator", "testing web", "cli", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 FILES = {
@@ -92,7 +92,9 @@ def test_pages_share_a_look_that_knows_neither_the_emulator_nor_the_client() -> 
             set(FLOOR) - {"catalog", "display", "errors", "media", "protocols", "schema"},
         ),
         ({"langchain", "langchain_core", "langgraph"}, {"langchain", "graph", "middleware", "testing", "cli"}),
-        ({"sqlalchemy", "psycopg"}, {"journal"}),
+        ({"sqlalchemy"}, {"journal"}),
+        ({"psycopg"}, {"journal", "fleet"}),
+        ({"procrastinate"}, {"fleet"}),
         ({"typer", "rich"}, {"cli"}),
         ({"jinja2", "python_multipart"}, {"web"}),
         ({"starlette"}, {"web", "mcp"}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from langchain_nebula_video.cli.sources.rows import BrokenRow, Row
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.journal import Entry, EntryState
 from langchain_nebula_video.lifecycle.arguments import check_key
-from langchain_nebula_video.lifecycle.orders import Order, differing_fields, make_order
+from langchain_nebula_video.lifecycle.orders import Order, content_key, content_text, differing_fields, make_order
 from langchain_nebula_video.media.urls import is_local_name, is_loopback
 from langchain_nebula_video.saving.targets import exists
 from langchain_nebula_video.schema import Cost, VideoRequest
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Item", "Plan", "Planner", "Standing"]
 
-_IMAGES = {"image", "last_image", "reference_images"}
 _OWN_KEY = "Give each video a key of its own."
 _UNBILLED = frozenset({EntryState.FAILED, EntryState.CANCELED})
 
@@ -204,11 +202,8 @@ class Planner:
         An address stands for its image, whatever its signature is. The emulator on this machine has keys of its own, so
         that a rehearsal stands for no real video.
         """
-        fields = order.request.model_dump(exclude=_IMAGES, exclude_defaults=True)
-        images = {name: [image.digest for image in found] for name, found in order.images.items()}
-        identity = [self._gateway.name, is_loopback(self.host), sorted(fields.items()), images]
-        text = json.dumps(identity, default=str, sort_keys=True)
-        return f"batch-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        digests = {name: [image.digest for image in found] for name, found in order.images.items()}
+        return content_key(content_text(self._gateway.name, order.request, digests, play=is_loopback(self.host)))
 
     def _newest_attempt(self, key: str) -> tuple[str, Entry | None]:
         """Return the key and the entry of the newest attempt, or of the one that follows a failed one."""

@@ -1,0 +1,61 @@
+"""Many videos on many machines: a list of any length, workers anywhere, one PostgreSQL. Needs the extra `fleet`.
+
+Public from here: `Fleet`, `FleetWorker`, and what `Fleet` returns. procrastinate, which fetches and runs the jobs, is
+named in `engine` and `schema` alone.
+May import: client and the rooms below it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.fleet.enqueue import Added
+    from langchain_nebula_video.fleet.fleet import Fleet, Result
+    from langchain_nebula_video.fleet.keeper import Timing
+    from langchain_nebula_video.fleet.states import BatchState, ItemState
+    from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
+    from langchain_nebula_video.fleet.worker import FleetWorker
+
+__all__ = [
+    "AccountStatus",
+    "Added",
+    "BatchState",
+    "BatchStatus",
+    "Fleet",
+    "FleetStatus",
+    "FleetWorker",
+    "ItemState",
+    "Result",
+    "Timing",
+    "WorkerStatus",
+]
+
+_MODULES = {
+    "AccountStatus": "status",
+    "Added": "enqueue",
+    "BatchState": "states",
+    "BatchStatus": "status",
+    "Fleet": "fleet",
+    "FleetStatus": "status",
+    "FleetWorker": "worker",
+    "ItemState": "states",
+    "Result": "fleet",
+    "Timing": "keeper",
+    "WorkerStatus": "status",
+}
+_HINT = 'A fleet needs its extra: pip install "langchain-nebula-video[fleet]"'
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 only here
+
+    try:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ImportError as error:
+        if (error.name or "").startswith("langchain_nebula_video"):
+            raise
+        raise ImportError(f"{_HINT} ({error.name} is missing).", name=error.name) from None

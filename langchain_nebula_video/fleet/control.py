@@ -1,0 +1,225 @@
+"""What a person does to batches and accounts: pause, resume, cancel, retry, forget, and another key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from langchain_nebula_video.catalog.suggestions import did_you_mean
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.fleet.database import Connection
+from langchain_nebula_video.fleet.states import ItemState
+
+__all__ = [
+    "cancel",
+    "change_account",
+    "change_batch",
+    "find_batch",
+    "forget",
+    "move_to_account",
+    "pause",
+    "resume",
+    "retry",
+]
+
+_FIND = "SELECT id FROM nebula_fleet_batches WHERE name = %s"
+_NAMES = "SELECT name FROM nebula_fleet_batches ORDER BY id DESC LIMIT 1000"
+_PAUSE = "UPDATE nebula_fleet_batches SET state = 'paused', reason = %s WHERE id = %s AND state <> 'canceled'"
+_RESUME = "UPDATE nebula_fleet_batches SET state = 'running', reason = NULL, abandon = false WHERE id = %s"
+_CANCEL = "UPDATE nebula_fleet_batches SET state = 'canceled', reason = NULL, abandon = %s WHERE id = %s"
+_CHUNK = 10_000
+# In chunks, each a transaction: a million rows in one would hold back vacuum, and the feeder.
+_CANCEL_ITEMS = (
+    "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, updated_at = now() WHERE key IN ("
+    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state IN ('waiting', 'delayed', 'queued') LIMIT %s "
+    "FOR UPDATE SKIP LOCKED) RETURNING key"
+)
+_UNCANCEL_ITEMS = (
+    "UPDATE nebula_fleet_items SET state = 'waiting', error = NULL, updated_at = now() WHERE key IN ("
+    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'canceled' LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "RETURNING key"
+)
+_DELETE_JOBS = "DELETE FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = ANY (%s)"
+_LEFT_TO_CANCEL = (
+    "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s "
+    "AND state IN ('waiting', 'delayed', 'queued')"
+)
+# An item that failed for nothing gets a new key of the journal; one that may be paid for keeps its own.
+_RETRY = (
+    "UPDATE nebula_fleet_items SET state = 'waiting', errors = 0, error = NULL, next_at = NULL, updated_at = now(), "
+    "attempt = attempt + CASE WHEN state = 'failed' AND NOT reserved THEN 1 ELSE 0 END WHERE key IN ("
+    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = ANY (%s) LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "RETURNING key"
+)
+_BEGUN = (
+    "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s AND state IN ('queued', 'running')"
+)
+_FORGET_ITEMS = (
+    "DELETE FROM nebula_fleet_items WHERE key IN (SELECT key FROM nebula_fleet_items WHERE batch_id = %s LIMIT %s)"
+)
+_FORGET = (
+    "DELETE FROM nebula_fleet_images WHERE batch_id = %s",
+    "DELETE FROM nebula_fleet_broken WHERE batch_id = %s",
+    "DELETE FROM nebula_fleet_counts WHERE batch_id = %s",
+    "DELETE FROM nebula_fleet_batches WHERE id = %s",
+)
+_FIND_ACCOUNT = "SELECT id FROM nebula_fleet_accounts WHERE id = %s"
+_PAUSE_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = 'infinity', reason = %s WHERE id = %s"
+_RESUME_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = NULL, reason = NULL, refusals = 0 WHERE id = %s"
+_MOVE = (
+    "UPDATE nebula_fleet_batches SET account = %s WHERE account = %s AND EXISTS ("
+    "SELECT FROM nebula_fleet_accounts AS old JOIN nebula_fleet_accounts AS new "
+    "ON new.gateway = old.gateway AND new.base_url = old.base_url "
+    "WHERE old.id = %s AND new.id = %s) RETURNING name"
+)
+
+
+def find_batch(connection: Connection, name: str) -> int:
+    """Return the number of a batch.
+
+    Raises:
+        InvalidRequestError: there is none of this name.
+    """
+    row = connection.execute(_FIND, [name]).fetchone()
+    if row is None:
+        names = [each for (each,) in connection.execute(_NAMES).fetchall()]
+        raise InvalidRequestError(
+            f"There is no batch {name!r}.{did_you_mean(name, names)}", hint="nebula-video fleet status lists them."
+        )
+    return int(row[0])
+
+
+def pause(connection: Connection, name: str, reason: str | None = None) -> None:
+    """Begin nothing more of a batch. What is in the engine's queue, some items, and what runs goes on."""
+    connection.execute(_PAUSE, [reason or "paused by a person", find_batch(connection, name)])
+
+
+def resume(connection: Connection, name: str) -> int:
+    """Go on with a batch that is paused or was canceled; how many canceled items wait again."""
+    batch_id = find_batch(connection, name)
+    connection.execute(_RESUME, [batch_id])
+    return _in_chunks(connection, _UNCANCEL_ITEMS, [batch_id])
+
+
+def cancel(connection: Connection, name: str, *, abandon: bool = False) -> int:
+    """Cancel what has not begun; how many items. What runs goes on to its end: it is billed in any case.
+
+    Args:
+        connection: To the fleet's database.
+        name: The batch.
+        abandon: Whether workers let go of what runs, too. The gateway goes on and bills; `nebula-video resume` takes
+            such tasks up.
+    """
+    batch_id = find_batch(connection, name)
+    connection.execute(_CANCEL, [abandon, batch_id])
+    canceled = _in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True)
+    # The feeder may have moved some meanwhile: it saw the batch before it was canceled.
+    row = connection.execute(_LEFT_TO_CANCEL, [batch_id]).fetchone()
+    return canceled + (_in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True) if row and row[0] else 0)
+
+
+def retry(connection: Connection, name: str, states: Sequence[ItemState] = (ItemState.FAILED,)) -> int:
+    """Let items that ended badly wait again; how many. Items that may be paid for keep their key, and never pay twice.
+
+    Raises:
+        InvalidRequestError: a state is none that can be tried again.
+    """
+    wrong = [state for state in states if state not in {ItemState.FAILED, ItemState.UNCONFIRMED}]
+    if wrong:
+        raise InvalidRequestError(
+            f"Items that are {wrong[0]} are not tried again.", hint="failed and unconfirmed ones are."
+        )
+    return _in_chunks(connection, _RETRY, [find_batch(connection, name), [state.value for state in states]])
+
+
+def forget(connection: Connection, name: str) -> int:
+    """Delete a batch with its items, images and broken rows; how many items. The journal keeps what was paid.
+
+    Raises:
+        InvalidRequestError: some of it runs.
+    """
+    batch_id = find_batch(connection, name)
+    row = connection.execute(_BEGUN, [batch_id]).fetchone()
+    if row and row[0]:
+        raise InvalidRequestError(
+            f"{row[0]} items of {name!r} are queued or running.", hint="Cancel it, and wait until they have ended."
+        )
+    connection.execute(_PAUSE, ["being deleted", batch_id])
+    deleted = 0
+    while count := connection.execute(_FORGET_ITEMS, [batch_id, _CHUNK]).rowcount:
+        deleted += count
+    with connection.transaction():
+        for statement in _FORGET:
+            connection.execute(statement, [batch_id])
+    return deleted
+
+
+def change_batch(
+    connection: Connection,
+    name: str,
+    *,
+    budget: Decimal | None = None,
+    priority: int | None = None,
+    not_before: datetime | None = None,
+    hours: str | None = None,
+) -> None:
+    """Change what decides when the items of a batch begin; `None`: as it is."""
+    batch_id = find_batch(connection, name)
+    connection.execute(
+        "UPDATE nebula_fleet_batches SET budget = coalesce(%s, budget), priority = coalesce(%s, priority), "
+        "not_before = coalesce(%s, not_before), hours = coalesce(%s, hours) WHERE id = %s",
+        [budget, priority, not_before, hours, batch_id],
+    )
+
+
+def change_account(
+    connection: Connection,
+    mark: str,
+    *,
+    cap: int | None = None,
+    rate: int | None = None,
+    paused: bool | None = None,
+    reason: str | None = None,
+) -> None:
+    """Change what an account may do; `None`: as it is, and 0: no limit.
+
+    Raises:
+        InvalidRequestError: there is no such account, or a limit is below 0.
+    """
+    if connection.execute(_FIND_ACCOUNT, [mark]).fetchone() is None:
+        raise InvalidRequestError(f"There is no account {mark!r}.", hint="nebula-video fleet status lists them.")
+    for column, value in (("cap", cap), ("rate", rate)):
+        if value is not None and value < 0:
+            raise InvalidRequestError(f"{column} is {value}.", hint="Give a whole number; 0 for no limit.")
+    connection.execute(
+        "UPDATE nebula_fleet_accounts SET cap = CASE WHEN %s::int IS NULL THEN cap ELSE nullif(%s::int, 0) END, "
+        "rate = CASE WHEN %s::int IS NULL THEN rate ELSE nullif(%s::int, 0) END, tokens = 0, tokens_at = now() "
+        "WHERE id = %s",
+        [cap, cap, rate, rate, mark],
+    )
+    if paused is not None:
+        values: list[Any] = [reason or "paused by a person", mark] if paused else [mark]
+        connection.execute(_PAUSE_ACCOUNT if paused else _RESUME_ACCOUNT, values)
+
+
+def move_to_account(connection: Connection, old: str, new: str) -> list[str]:
+    """Pay the batches of an account with another key of the same gateway from now on; their names.
+
+    A task that was submitted with the old key belongs to it: if the gateway shows it to the new one, it is gone on
+    with; otherwise its item fails, and says so.
+    """
+    return [name for (name,) in connection.execute(_MOVE, [new, old, old, new]).fetchall()]
+
+
+def _in_chunks(connection: Connection, statement: Any, values: list[Any], *, and_jobs: bool = False) -> int:
+    total = 0
+    while True:
+        with connection.transaction():
+            keys = [key for (key,) in connection.execute(statement, [*values, _CHUNK]).fetchall()]
+            if keys and and_jobs:
+                connection.execute(_DELETE_JOBS, [keys])
+        total += len(keys)
+        if len(keys) < _CHUNK:
+            return total

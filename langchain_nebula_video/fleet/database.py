@@ -1,0 +1,99 @@
+"""The fleet's database: that of the journal. Connections, and its faults as our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from langchain_nebula_video.errors import InvalidRequestError, JournalError
+from langchain_nebula_video.journal.sql.url import check_query, parse_url, split_prepare_threshold, without_secrets
+
+__all__ = ["Connection", "Database", "is_passing"]
+
+Connection = psycopg.Connection[TupleRow]
+
+# A connection that a firewall drops silently must not stop a worker's heartbeat for longer than its limit.
+_LINK = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "tcp_user_timeout": "8000"}
+
+
+class Database:
+    """Where a fleet and its journal live.
+
+    Args:
+        url: `postgresql://user:password@host/database`, as for `SqlJournal`.
+
+    Raises:
+        InvalidRequestError: it is no such URL.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        parsed = parse_url(url)
+        if parsed.drivername == "sqlite":
+            raise InvalidRequestError(
+                "A fleet needs PostgreSQL: several machines cannot share a file of SQLite.",
+                hint="Give postgresql://user:password@host/database. On one machine, `nebula-video batch` needs none.",
+            )
+        self.url = parsed.render_as_string(hide_password=False)
+        """For a `SqlJournal`; it has the password."""
+        self.printable_url = without_secrets(parsed)
+        # Behind PgBouncer a prepared statement may be run where it is unknown: by default none is prepared.
+        rest, self.prepare_threshold = split_prepare_threshold(parsed)
+        known = {each.keyword.decode() for each in psycopg.pq.Conninfo.get_defaults()}
+        check_query(rest, known)
+        given: dict[str, Any] = rest.translate_connect_args(username="user", database="dbname")
+        given.update({name: value if isinstance(value, str) else ",".join(value) for name, value in rest.query.items()})
+        self.conninfo = make_conninfo(**{**_LINK, **given})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.printable_url!r})"
+
+    def connect(self) -> Connection:
+        """Return a new connection, in which each statement is a transaction unless one is begun.
+
+        Raises:
+            psycopg.OperationalError: there is none to be had.
+        """
+        return psycopg.connect(self.conninfo, prepare_threshold=self.prepare_threshold, autocommit=True)
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """Connect for the body, and explain what fails in it.
+
+        Raises:
+            JournalError: the database did not work, or the fleet's tables are not there.
+        """
+        try:
+            with self.connect() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise self.error(error) from error
+
+    def error(self, error: psycopg.Error) -> JournalError:
+        """Return our error for one of the database."""
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        hint = "See to the database, then repeat it: that is safe."
+        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
+            hint = "Make the fleet's tables first: nebula-video fleet init"
+        elif isinstance(error, psycopg.errors.InsufficientPrivilege):
+            hint = "Give this user the rights on the fleet's tables, or use another user."
+        return JournalError(
+            f"The fleet's database {self.printable_url} did not work: {lines[0].rstrip('.')}.", hint=hint
+        )
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether a fault of the database may pass: it is away, restarts, or chose this one of two that collided."""
+    return isinstance(
+        error,
+        psycopg.OperationalError
+        | psycopg.InterfaceError
+        | psycopg.errors.ReadOnlySqlTransaction
+        | ConnectionError
+        | TimeoutError,
+    )

@@ -1,0 +1,333 @@
+"""A worker of the fleet: takes items, generates them with their keys, and writes down what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.client import AsyncNebulaVideoClient
+from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError, printable
+from langchain_nebula_video.fleet.database import Database
+from langchain_nebula_video.fleet.engine import Engine
+from langchain_nebula_video.fleet.feeder import queue_name
+from langchain_nebula_video.fleet.items import Batch, Claim, Items
+from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
+from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
+from langchain_nebula_video.fleet.schema import check_schema
+from langchain_nebula_video.fleet.states import ItemState, judge
+from langchain_nebula_video.journal import SqlJournal
+from langchain_nebula_video.lifecycle import account as accounts
+from langchain_nebula_video.lifecycle.lease import new_holder
+from langchain_nebula_video.lifecycle.options import ClientOptions
+
+__all__ = ["FleetWorker"]
+
+logger = logging.getLogger("langchain_nebula_video")
+
+_MINUTE = 60.0
+_RESTART_SECONDS = 1.0
+_FOUND_SECONDS = 1.0
+"""Between two looks for an account with a key here, while there is none."""
+
+
+class FleetWorker:
+    """Makes videos of a fleet's items until it is stopped.
+
+    It needs the database's URL, and in the environment the keys of the gateways; everything else stands in the batches.
+    It takes the items of each account whose key it has.
+
+    Args:
+        url: `postgresql://user:password@host/database`, as for `SqlJournal`.
+        concurrency: How many items at once. Each waits for 1 to 3 minutes, and costs about 40 kB meanwhile.
+        grace: Seconds that running items may take after a stop. What is cut off goes on at the gateway, and another
+            worker takes it up by its key. `None`: they run to their end.
+        budget: The most that the journal's tasks may cost together, as for a client: a limit over all batches.
+        options: More keyword options of the client, such as `verify` or `download_hosts`. They win over those of the
+            batch.
+        timing: How often it beats, feeds and sweeps.
+
+    Raises:
+        InvalidRequestError: the URL is none of PostgreSQL, or `concurrency` is no number of places.
+
+    Example:
+        ```python notest
+        import asyncio
+
+        from langchain_nebula_video.fleet import FleetWorker
+
+        asyncio.run(FleetWorker("postgresql://nebula@db/videos", concurrency=500).run())
+        ```
+    """
+
+    def __init__(
+        self,
+        url: str | Path,
+        *,
+        concurrency: int = 100,
+        grace: float | None = None,
+        budget: Any = None,
+        options: Mapping[str, Any] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise InvalidRequestError(f"concurrency is {concurrency}.", hint="Give 1 or more.")
+        self._database = Database(url)
+        self._journal = SqlJournal(self._database.url)
+        self._concurrency = concurrency
+        self._grace = grace
+        self._options = {**(options or {}), **({} if budget is None else {"budget": budget})}
+        self._state = WorkerState()
+        identity = (socket.gethostname(), os.getpid(), new_holder(), _version(), concurrency)
+        self._keeper = Keeper(
+            self._database,
+            _new_name,
+            identity,
+            self._state,
+            timing or Timing(),
+            on_accounts=self._note_accounts,
+            on_abandon=self._abandon,
+        )
+        self._fleet = ""
+        self._queues: tuple[str, ...] = ()
+        self._batches: dict[int, Batch] = {}
+        self._clients: dict[int, AsyncNebulaVideoClient] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._abandoned: set[str] = set()
+        self._ended: deque[tuple[float, Decimal]] = deque()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def name(self) -> str:
+        """The worker's name in the fleet."""
+        return self._keeper.name
+
+    async def run(self, *, signals: bool = False) -> None:
+        """Work until `stop` is called, then let running items end.
+
+        Args:
+            signals: Whether SIGTERM and SIGINT stop it. A second one cuts off what runs.
+
+        Raises:
+            JournalError: there is no fleet in the database, or it is of another version.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._fleet = await asyncio.to_thread(self._check)
+        async with AsyncExitStack() as stack:
+            self._engine = await stack.enter_async_context(Engine(self._database, self._run_item, self._concurrency))
+            self._items = Items(self._engine.connector)
+            self._stack = await stack.enter_async_context(AsyncExitStack())
+            await asyncio.to_thread(self._keeper.start)
+            if signals:
+                self._handle_signals(stack)
+            telling = asyncio.create_task(self._tell())
+            try:
+                await self._supervise(self._engine)
+            finally:
+                telling.cancel()
+                await asyncio.to_thread(self._keeper.stop)
+
+    def stop(self) -> None:
+        """Take no more items. Those that run go on, for `grace` seconds at most. Safe in the event loop alone."""
+        self._state.draining = True
+        self._stopping.set()
+        if self._engine is not None:
+            self._engine.stop()
+
+    def cut_off(self) -> None:
+        """Cut off what runs. It goes on at the gateway, and another worker takes it up by its key."""
+        self.stop()
+        for task in self._running.values():
+            task.cancel()
+
+    # --- the engine ---
+
+    def _check(self) -> str:
+        self._journal.spent()  # makes the journal's tables, if these are not there
+        with self._database.session() as connection:
+            return check_schema(connection)
+
+    async def _supervise(self, engine: Engine) -> None:
+        """Keep the engine running: it ends by itself if a side task of it fails."""
+        while not self._stopping.is_set():
+            if not self._queues:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _FOUND_SECONDS)
+                continue
+            try:
+                await engine.run(self._queues, self._grace)
+            except Exception:
+                logger.exception("the engine stumbled, and is started again")
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _tell(self) -> None:
+        """Write what the next heartbeat tells."""
+        while True:
+            await asyncio.sleep(0.5)
+            now = time.monotonic()
+            while self._ended and now - self._ended[0][0] > _MINUTE:
+                self._ended.popleft()
+            state = self._state
+            state.running, state.engine_id = len(self._running), self._engine.id if self._engine else None
+            state.per_minute = float(len(self._ended))
+            state.usd_per_minute = sum((usd for _, usd in self._ended), Decimal(0))
+
+    def _handle_signals(self, stack: AsyncExitStack) -> None:
+        assert self._loop is not None  # noqa: S101 for the type checker
+
+        def stop() -> None:
+            if self._state.draining:
+                self.cut_off()
+            else:
+                logger.warning("stopping: no more items are taken, and %d run to their end", len(self._running))
+                self.stop()
+
+        for each in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(each, stop)
+            stack.callback(self._loop.remove_signal_handler, each)
+
+    # --- accounts: called by the keeper, in its thread ---
+
+    def _note_accounts(self, found: list[tuple[str, str, str, bool]]) -> None:
+        """Find out which accounts' keys are here."""
+        own = [(mark, gateway) for mark, gateway, url, allow in found if _has_key(mark, gateway, url, allow_http=allow)]
+        self._state.accounts = [mark for mark, _ in own]
+        queues = tuple(queue_name(self._fleet, gateway, mark) for mark, gateway in own)
+        missing = {gateway for mark, gateway, *_ in found} - {gateway for _, gateway in own}
+        self._state.note = None if own or not found else _no_key_note(missing)
+        if self._state.note:
+            logger.warning("%s", self._state.note)
+        if queues != self._queues and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take_queues, queues)
+
+    def _take_queues(self, queues: tuple[str, ...]) -> None:
+        before, self._queues = self._queues, queues
+        if before and self._engine is not None:
+            self._engine.requeue(queues)
+
+    def _abandon(self, keys: list[str]) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cancel, keys)
+
+    def _cancel(self, keys: list[str]) -> None:
+        for key in keys:
+            if key in self._running:
+                self._abandoned.add(key)
+                self._running[key].cancel()
+
+    # --- items ---
+
+    async def _run_item(self, key: str, job_id: int) -> None:
+        claim = await self._items.claim(key, job_id, self.name)
+        if claim is None:
+            return
+        worker, task = self.name, asyncio.current_task()
+        assert task is not None  # noqa: S101 for the type checker
+        self._running[key] = task
+        try:
+            await self._generate(claim, worker)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(claim, worker))
+            raise
+        finally:
+            del self._running[key]
+            self._abandoned.discard(key)
+
+    async def _generate(self, claim: Claim, worker: str) -> None:
+        batch = await self._batch_of(claim)
+        try:
+            client = await self._client_of(claim.batch_id, batch)
+            video = await self._make_video(client, claim)
+        except NebulaVideoError as error:
+            await self._end(claim, worker, batch, error)
+        except Exception as error:
+            logger.exception("item %s failed unexpectedly", printable(claim.key))
+            await self._end(claim, worker, batch, NebulaVideoError(f"{type(error).__name__}: {error}"))
+        else:
+            self._state.finished += 1
+            self._ended.append((time.monotonic(), Items.cost(video)))
+            await self._items.done(claim, video, batch.account)
+
+    async def _make_video(self, client: AsyncNebulaVideoClient, claim: Claim) -> Any:
+        fields, claim.request = claim.request, {}
+        key = claim.journal_key
+        if has_local_images(fields):
+            fields = await self._open_images(claim.batch_id, fields)
+        generating = client.generate(fields, key=key)
+        del fields  # its images are not needed while the task is waited for
+        return await generating
+
+    async def _open_images(self, batch_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+        stored: dict[str, bytes] = {}
+        for digest in stored_digests(fields):
+            data = await self._items.image(batch_id, digest)
+            if data is None:
+                raise InvalidRequestError(
+                    "The image is not in the fleet's database any more.", hint="Enqueue the list again."
+                )
+            stored[digest] = data
+        return await asyncio.to_thread(open_images, fields, stored.__getitem__)
+
+    async def _end(self, claim: Claim, worker: str, batch: Batch, error: NebulaVideoError) -> None:
+        verdict = judge(error, claim.errors)
+        logger.info("item %s: %s: %s", printable(claim.key), type(error).__name__, error)
+        await self._items.ended(claim, worker, batch.account, verdict, error)
+
+    async def _give_back(self, claim: Claim, worker: str) -> None:
+        abandoned = claim.key in self._abandoned
+        state = ItemState.CANCELED if abandoned else ItemState.WAITING
+        why = "Abandoned. A task that was submitted goes on, and is billed: nebula-video resume" if abandoned else None
+        await self._items.release(claim, worker, state, why)
+
+    async def _batch_of(self, claim: Claim) -> Batch:
+        if claim.batch_id not in self._batches:
+            self._batches[claim.batch_id] = await self._items.batch(claim.batch_id)
+        return self._batches[claim.batch_id]
+
+    async def _client_of(self, batch_id: int, batch: Batch) -> AsyncNebulaVideoClient:
+        if batch_id not in self._clients:
+            where = {"gateway": batch.gateway, "base_url": batch.base_url, "allow_http": batch.allow_http}
+            options = {**batch.settings, **where, **self._options, "journal": self._journal}
+            client = AsyncNebulaVideoClient(**cast("ClientOptions", options))
+            self._clients.setdefault(batch_id, await self._stack.enter_async_context(client))
+        return self._clients[batch_id]
+
+
+def _new_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def _version() -> str:
+    return version("langchain-nebula-video")
+
+
+def _has_key(mark: str, gateway: str, url: str, *, allow_http: bool) -> bool:
+    row = GATEWAYS.get(gateway)
+    try:
+        key = None if row is None else accounts.environment_key(row)
+        return (
+            row is not None
+            and key is not None
+            and accounts.account_id(accounts.resolve_base_url(row, url, allow_http=allow_http), key) == mark
+        )
+    except InvalidRequestError:  # a key or an address that this version cannot use
+        return False
+
+
+def _no_key_note(gateways: set[str]) -> str:
+    variables = sorted(GATEWAYS[name].key_variable for name in gateways if name in GATEWAYS)
+    return f"no key of the fleet's accounts is here: set {', '.join(variables) or 'the variable of the gateway'}"
