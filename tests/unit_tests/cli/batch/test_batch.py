@@ -68,14 +68,14 @@ def studio() -> Studio:
 def run(studio: Studio, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Result:
+    def run(*arguments: str, piped: str | None = None) -> Result:
         settings = {
             "api_key": KEY,
             "clock": clock,
             "download_hosts": MOCKED,
             "http_async_client": httpx.AsyncClient(transport=httpx.MockTransport(studio)),
         }
-        return CliRunner().invoke(app, ["batch", *arguments], obj=settings, catch_exceptions=False)
+        return CliRunner().invoke(app, ["batch", *arguments], input=piped, obj=settings, catch_exceptions=False)
 
     return run
 
@@ -124,6 +124,25 @@ def test_a_second_run_pays_nothing_and_asks_the_gateway_nothing(run: Run, studio
     assert again.exit_code == 0
     assert studio.requests == before
     assert "2 videos: 2 made. Cost: $0.738; $0.00 of it in this run." in again.stderr
+
+
+def test_a_table_may_be_piped_in(run: Run, studio: Studio) -> None:
+    images("cat-1.jpg")
+    table = '{"image": "cats/cat-1.jpg", "prompt": "It blinks"}\n{"image": "cats/cat-1.jpg", "prompt": "It naps"}\n'
+    done = run("-", "--yes", piped=table)
+    assert done.exit_code == 0, done.stderr
+    assert sorted(studio.prompts) == ["It blinks", "It naps"]
+    refused = run("-", "--format", "csv", "--yes", piped=table)
+    assert refused.exit_code == Exit.INVALID
+    assert "standard input, line 1" in refused.stderr
+
+
+def test_a_piped_table_cannot_be_answered_for_so_it_wants_yes(run: Run, studio: Studio) -> None:
+    images("cat-1.jpg")
+    done = run("-", piped="image,prompt\ncats/cat-1.jpg,It blinks\n")
+    assert done.exit_code == Exit.INVALID
+    assert "--yes" in done.stderr
+    assert studio.requests == 0
 
 
 def test_only_what_is_new_in_a_folder_is_paid_for(run: Run, studio: Studio) -> None:

@@ -188,3 +188,9 @@ def test_a_broken_row_is_not_a_row() -> None:
     assert read_sources([write("a.jsonl", "x\n")]).broken == [
         BrokenRow("a.jsonl, line 1", "it is no JSON: Expecting value: line 1 column 1 (char 0)")
     ]
+
+
+def test_a_batch_has_a_million_rows_at_most_as_all_of_them_are_in_memory() -> None:
+    assert len(read_sources([write("a.jsonl", "{}\n" * 10)], max_rows=10).rows) == 10
+    with pytest.raises(InvalidRequestError, match="There are more than 10 rows"):
+        read_sources([write("a.jsonl", "{}\n" * 10), write("b.jsonl", "no\n")], max_rows=10)
