@@ -18,7 +18,9 @@ from langchain_nebula_video import AsyncNebulaVideoClient, NebulaVideoClient, Vi
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import encoder
 from langchain_nebula_video.emulator.rendering.scene import Scene
+from langchain_nebula_video.fleet import Fleet
 from tests.conftest import settle
+from tests.fleets import fresh_url, new_fleet
 from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make, played_from
 from tests.pgbouncer import Pool, find_pgbouncer
 from tests.postgres import Server, programs_folder
@@ -69,6 +71,19 @@ def server() -> Iterator[Server]:
     finally:
         running.stop("immediate")
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def fleet_url(server: Server) -> str:
+    """An empty database for a fleet; see `tests.fleets`."""
+    return fresh_url(server)
+
+
+@pytest.fixture
+async def fleet(fleet_url: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """A fleet with its tables, in whose environment a worker finds the emulator's key."""
+    monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
+    return await new_fleet(fleet_url)
 
 
 @pytest.fixture(scope="session")
