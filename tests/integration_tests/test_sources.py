@@ -46,6 +46,8 @@ def test_a_folder_gives_each_image_once_in_the_order_of_the_store(bucket: Any, s
         ("s3://pictures/*/*/*", ["cats/old/b c.jpg"]),
         ("s3://pictures/**/*[bd]*", ["d.png", "cats/old/b c.jpg"]),
         ("s3://pictures/cats/old/*", ["cats/old/b c.jpg"]),
+        ("s3://pictures/c*/old/b?c.*", ["cats/old/b c.jpg"]),
+        ("s3://pictures/cats/104*.jpg", [f"cats/{number}.jpg" for number in (104, *range(1040, 1050))]),
         ("s3://pictures/d.png", ["d.png"]),
     ],
 )

@@ -113,14 +113,19 @@ class Store:
         while folders:
             folder = folders.pop()
             below: list[str] = []
-            for page in self._pages(f"{root.rstrip('/')}/{folder}" if folder else root):
+            begin = "" if depth is None else re.split(r"[*?\[]", pattern.split("/")[folder.count("/")])[0]
+            for page in self._pages(f"{root.rstrip('/')}/{folder}" if folder else root, begin):
                 yield from self._rows(base, [name for each in page.files if matches(name := f"{folder}{each}")])
                 below += page.folders
             if depth is None or folder.count("/") < depth:
                 folders += [f"{folder}{each}/" for each in reversed(below)]
 
-    def _pages(self, folder: str) -> Iterator[_Page]:
+    def _pages(self, folder: str, begin: str = "") -> Iterator[_Page]:
         """Yield what is in a folder: from S3 a thousand names at a time, elsewhere all of it, sorted by name.
+
+        Args:
+            folder: Its path in the store.
+            begin: Names that begin otherwise may be left out.
 
         Raises:
             InvalidRequestError: it cannot be listed.
@@ -128,7 +133,7 @@ class Store:
         folder = folder.rstrip("/") or folder
         try:
             if _is_s3(self._filesystem):
-                yield from _pages_of_s3(self._filesystem, folder)
+                yield from _pages_of_s3(self._filesystem, folder, begin)
             else:
                 yield _whole_page(self._filesystem, folder)
         except Exception as error:  # noqa: BLE001 a store's package may raise anything
@@ -158,11 +163,11 @@ def _is_s3(store: Any) -> bool:
     return hasattr(store, "call_s3")
 
 
-def _pages_of_s3(store: Any, folder: str) -> Iterator[_Page]:
+def _pages_of_s3(store: Any, folder: str, begin: str = "") -> Iterator[_Page]:
     """Yield pages as S3 has them, in its order of keys. `ls` would keep 1.2 kB of each object of the folder."""
     bucket, key, _ = store.split_path(folder)
     prefix = f"{key}/" if key else ""
-    request = {**store.req_kw, "Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
+    request = {**store.req_kw, "Bucket": bucket, "Prefix": f"{prefix}{begin}", "Delimiter": "/"}
     while True:
         page = store.call_s3("list_objects_v2", **request)
         files = [each["Key"][len(prefix) :] for each in page.get("Contents", ())]
