@@ -53,10 +53,10 @@ class Server:
         """Stop it: `fast` ends all connections, `immediate` is as good as a crash."""
         self._control("-m", mode, "stop")
 
-    def create(self, database: str, **settings: str) -> str:
+    def create(self, database: str, template: str = "template1", **settings: str) -> str:
         """Make a database with settings of its own, such as `default_transaction_isolation`; where it is."""
         with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+            connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'.encode())
             for name, value in settings.items():
                 connection.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{value}'".encode())
         return self.url(database)

@@ -20,7 +20,7 @@ from langchain_nebula_video.emulator.rendering import encoder
 from langchain_nebula_video.emulator.rendering.scene import Scene
 from langchain_nebula_video.fleet import Fleet
 from tests.conftest import settle
-from tests.fleets import fresh_url, new_fleet
+from tests.fleets import Template
 from tests.gateways import ASK, INTERVAL, SPEED, HurriedClock, Make, played_from
 from tests.pgbouncer import Pool, find_pgbouncer
 from tests.postgres import Server, programs_folder
@@ -73,17 +73,30 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def fleet_url(server: Server) -> str:
-    """An empty database for a fleet; see `tests.fleets`."""
-    return fresh_url(server)
+@pytest.fixture(scope="session")
+def fleet_template(server: Server) -> Template:
+    """A database with the tables of a fleet, to be copied."""
+    return Template(server)
 
 
 @pytest.fixture
-async def fleet(fleet_url: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+def fleet_url(fleet_template: Template) -> Iterator[str]:
+    """A database of its own with the tables of a fleet; see `tests.fleets`."""
+    with fleet_template.copy() as url:
+        yield url
+
+
+@pytest.fixture
+def fleet(fleet_url: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """A fleet with its tables, in whose environment a worker finds the emulator's key."""
     monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
-    return await new_fleet(fleet_url)
+    return Fleet(fleet_url)
+
+
+@pytest.fixture
+def fleet_options(emulator: Emulator) -> dict[str, Any]:
+    """Options of a batch whose gateway is the emulator."""
+    return {"base_url": emulator.url, "poll_interval": INTERVAL}
 
 
 @pytest.fixture(scope="session")
