@@ -21,11 +21,14 @@ IMAGE = "https://example.com/a.jpg"
 
 
 class _Selector(selectors.SelectSelector):
-    """Does not wait: it lets the loop's time pass."""
+    """Does not wait: it lets the loop's time pass, unless a thread works for the loop: that one takes real time."""
 
     now = 0.0
+    threads = 0
 
     def select(self, timeout: float | None = None) -> Any:
+        if _Selector.threads:
+            return super().select(None if timeout is None else min(timeout, 0.01))
         found = super().select(0)
         if not found and timeout:
             _Selector.now += timeout
@@ -36,11 +39,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only while it waits."""
 
     def __init__(self) -> None:
-        _Selector.now = 0.0
+        _Selector.now, _Selector.threads = 0.0, 0
         super().__init__(_Selector())
 
     def time(self) -> float:
         return _Selector.now
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        _Selector.threads += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(_end_of_thread)
+        return future
+
+
+def _end_of_thread(_: object) -> None:
+    _Selector.threads -= 1
 
 
 class VirtualClock:
