@@ -41,6 +41,8 @@ LEASE_DURATION = timedelta(seconds=60)
 RELEASED: Mapping[str, Any] = {"holder": None, "held_until": None}
 """The changes of an entry that release its lease, to be written along with others."""
 _BOOT_ID, _PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+_ENDED = "ZX"
+"""The states of a process that has ended, in `proc(5)`: zombie and dead."""
 _PEER_PAUSE_SECONDS = 1.0
 _SPARED = timedelta(seconds=10)
 """The lease that a living holder gets from a process that sweeps."""
@@ -88,11 +90,13 @@ def _host_id(_: int) -> str:
 def _start_of(process: int | str) -> str:
     """Return when a process started, in ticks since the boot; `""`: unknown, or there is no such process.
 
-    A process id is given again, at once in a container that restarts; with the start it is unique.
+    A process id is given again, at once in a container that restarts; with the start it is unique. A process that has
+    ended has no start any more, although its id lives until the parent asks for its exit code, which some never do.
     """
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError, UnicodeDecodeError):
+        state, *facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return _ENDED if state in _ENDED else facts[18]
+    except (OSError, ValueError, IndexError, UnicodeDecodeError):
         return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socketserver
 import ssl
 import subprocess
@@ -368,3 +369,17 @@ def test_a_process_number_that_was_given_again_is_another_process() -> None:
     started, _, name = call.rpartition("-")
     assert not is_dead(f"{scope}:{process}:{call}")
     assert is_dead(f"{scope}:{process}:{int(started) - 1}-{name}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_process_is_dead_although_its_parent_has_not_asked_for_its_exit_code() -> None:
+    """Many a supervisor asks late, and the first process of a container may never ask."""
+    code = "from langchain_nebula_video.lifecycle.lease import new_holder; print(new_holder(), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        holder = process.stdout.readline().strip()
+        assert not is_dead(holder)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert is_dead(holder)
