@@ -7,10 +7,12 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,11 +129,19 @@ def test_a_batch_of_200_images_that_is_killed_twice_pays_for_200_videos(tmp_path
 
 
 def submits_under_way() -> bool:
-    """Whether a submit has left, and its answer is not in the journal yet. The stopped process may hold its lock."""
-    path = os.environ["NEBULA_JOURNAL"].removeprefix("sqlite:///")
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
-        query = "SELECT count(*) FROM nebula_entries WHERE state = 'submitting' AND sent_at IS NOT NULL"
-        return bool(reader.execute(query).fetchone()[0])
+    """Whether a submit has left, and its answer is not in the journal yet.
+
+    A copy of the files is read, as the next process will read them: the stopped one may have committed what its own
+    index of the log does not show yet.
+    """
+    path = Path(os.environ["NEBULA_JOURNAL"].removeprefix("sqlite:///"))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (path.name, f"{path.name}-wal"):
+            if (path.parent / name).exists():
+                shutil.copy(path.parent / name, folder)
+        with contextlib.closing(sqlite3.connect(Path(folder) / path.name)) as reader:
+            query = "SELECT count(*) FROM nebula_entries WHERE state = 'submitting' AND sent_at IS NOT NULL"
+            return bool(reader.execute(query).fetchone()[0])
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
