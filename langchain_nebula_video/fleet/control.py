@@ -16,6 +16,7 @@ __all__ = [
     "cancel",
     "change_account",
     "change_batch",
+    "find_account",
     "find_batch",
     "forget",
     "move_to_account",
@@ -65,14 +66,20 @@ _FORGET = (
     "DELETE FROM nebula_fleet_counts WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_batches WHERE id = %s",
 )
-_FIND_ACCOUNT = "SELECT id FROM nebula_fleet_accounts WHERE id = %s"
+_FIND_ACCOUNT = "SELECT gateway, base_url, allow_http FROM nebula_fleet_accounts WHERE id = %s"
+_MARKS = "SELECT id FROM nebula_fleet_accounts"
 _PAUSE_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = 'infinity', reason = %s WHERE id = %s"
 _RESUME_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = NULL, reason = NULL, refusals = 0 WHERE id = %s"
+_QUEUED_OF = (
+    "UPDATE nebula_fleet_items SET state = 'waiting', job_id = NULL, updated_at = now() WHERE key IN ("
+    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'queued' LIMIT %s FOR UPDATE SKIP LOCKED) "
+    "RETURNING key"
+)
 _MOVE = (
     "UPDATE nebula_fleet_batches SET account = %s WHERE account = %s AND EXISTS ("
     "SELECT FROM nebula_fleet_accounts AS old JOIN nebula_fleet_accounts AS new "
     "ON new.gateway = old.gateway AND new.base_url = old.base_url "
-    "WHERE old.id = %s AND new.id = %s) RETURNING name"
+    "WHERE old.id = %s AND new.id = %s) RETURNING id, name"
 )
 
 
@@ -174,6 +181,21 @@ def change_batch(
     )
 
 
+def find_account(connection: Connection, mark: str) -> tuple[str, str, bool]:
+    """Return the gateway of an account, its base URL, and whether this may be plain http.
+
+    Raises:
+        InvalidRequestError: there is no such account.
+    """
+    row = connection.execute(_FIND_ACCOUNT, [mark]).fetchone()
+    if row is None:
+        marks = [each for (each,) in connection.execute(_MARKS).fetchall()]
+        raise InvalidRequestError(
+            f"There is no account {mark!r}.{did_you_mean(mark, marks)}", hint="nebula-video fleet status lists them."
+        )
+    return str(row[0]), str(row[1]), bool(row[2])
+
+
 def change_account(
     connection: Connection,
     mark: str,
@@ -188,8 +210,7 @@ def change_account(
     Raises:
         InvalidRequestError: there is no such account, or a limit is below 0.
     """
-    if connection.execute(_FIND_ACCOUNT, [mark]).fetchone() is None:
-        raise InvalidRequestError(f"There is no account {mark!r}.", hint="nebula-video fleet status lists them.")
+    find_account(connection, mark)
     for column, value in (("cap", cap), ("rate", rate)):
         if value is not None and value < 0:
             raise InvalidRequestError(f"{column} is {value}.", hint="Give a whole number; 0 for no limit.")
@@ -210,7 +231,10 @@ def move_to_account(connection: Connection, old: str, new: str) -> list[str]:
     A task that was submitted with the old key belongs to it: if the gateway shows it to the new one, it is gone on
     with; otherwise its item fails, and says so.
     """
-    return [name for (name,) in connection.execute(_MOVE, [new, old, old, new]).fetchall()]
+    moved = connection.execute(_MOVE, [new, old, old, new]).fetchall()
+    for batch_id, _ in moved:  # they are in the engine's queue of the old account, which nobody may listen to
+        _in_chunks(connection, _QUEUED_OF, [batch_id], and_jobs=True)
+    return [str(name) for _, name in moved]
 
 
 def _in_chunks(connection: Connection, statement: Any, values: list[Any], *, and_jobs: bool = False) -> int:

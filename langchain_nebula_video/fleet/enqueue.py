@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.rows import BrokenRow, Item
 from langchain_nebula_video.lifecycle.options import Options
 
-__all__ = ["Added", "BatchOptions", "add_items", "open_account", "open_batch"]
+__all__ = ["Added", "BatchOptions", "add_items", "next_chunk", "open_account", "open_batch"]
 
 _CHUNK = 20_000
 """Rows to a transaction: workers begin with the first ones while the rest is read."""
@@ -46,8 +46,9 @@ _ACCOUNT = (
     "ON CONFLICT (id) DO NOTHING"
 )
 _BATCH = (
-    "INSERT INTO nebula_fleet_batches (name, account, settings, budget, priority, not_before, hours, waiter, state) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id"
+    "INSERT INTO nebula_fleet_batches "
+    "(name, account, settings, budget, priority, not_before, hours, waiter, state, reason) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id"
 )
 _FIND_BATCH = "SELECT id, account, settings, state FROM nebula_fleet_batches WHERE name = %s"
 
@@ -67,6 +68,8 @@ class Added:
     """Rows that cannot become videos. They are kept apart, with the reason."""
     usd: Decimal = Decimal(0)
     """The estimate for the list's items, in US dollars, those that were there before included."""
+    unpriced: int = 0
+    """How many of these items have no known price. They count as 0 in `usd`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class BatchOptions:
     not_before: datetime | None = None
     hours: str | None = None
     waiter: Mapping[str, Any] | None = None
-    paused: bool = False
+    paused: bool | str = False
+    """Whether a new batch begins paused; a text is the reason."""
 
 
 def open_account(connection: Connection, options: Options) -> str:
@@ -98,9 +102,16 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
         InvalidRequestError: it has other settings.
     """
     waiter = None if options.waiter is None else json.dumps(options.waiter)
-    values = [options.name, account, json.dumps(options.settings, default=str), options.budget, options.priority]
-    state = "paused" if options.paused else "running"
-    row = connection.execute(_BATCH, [*values, options.not_before, options.hours, waiter, state]).fetchone()
+    values: list[Any] = [
+        options.name,
+        account,
+        json.dumps(options.settings, default=str),
+        options.budget,
+        options.priority,
+    ]
+    values += [options.not_before, options.hours, waiter, "paused" if options.paused else "running"]
+    reason = options.paused if isinstance(options.paused, str) else None
+    row = connection.execute(_BATCH, [*values, reason]).fetchone()
     if row is not None:
         return int(row[0])
     found = connection.execute(_FIND_BATCH, [options.name]).fetchone()
@@ -125,11 +136,20 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
     return int(found[0])
 
 
-def add_items(connection: Connection, batch_id: int, name: str, rows: Iterable[Item | BrokenRow]) -> Added:
-    """Add the items of a list to a batch, and keep its broken rows apart. A list may be added any number of times."""
+def add_items(
+    connection: Connection,
+    batch_id: int,
+    name: str,
+    rows: Iterable[Item | BrokenRow],
+    on_progress: Callable[[Added], object] = lambda _: None,
+) -> Added:
+    """Add the items of a list to a batch, and keep its broken rows apart. A list may be added any number of times.
+
+    `on_progress` is called after each transaction.
+    """
     told = Added(name)
     source = iter(rows)
-    while chunk := _next_chunk(source):
+    while chunk := next_chunk(source):
         items = [each for each in chunk if isinstance(each, Item)]
         broken = [each for each in chunk if isinstance(each, BrokenRow)]
         with connection.transaction():
@@ -139,6 +159,7 @@ def add_items(connection: Connection, batch_id: int, name: str, rows: Iterable[I
             if items:
                 _add_chunk(connection, batch_id, items, told)
         told.broken += len(broken)
+        on_progress(told)
     return told
 
 
@@ -164,7 +185,12 @@ def _add_chunk(connection: Connection, batch_id: int, items: list[Item], told: A
             cursor.execute(_IMAGE, [batch_id, image.digest, image.data])
     told.added += added
     told.present += len(items) - added
+    _add_prices(told, items)
+
+
+def _add_prices(told: Added, items: list[Item]) -> None:
     told.usd += sum((item.usd for item in items), Decimal(0))
+    told.unpriced += sum(not item.usd for item in items)
 
 
 def _escape(text: str | None) -> str:
@@ -178,7 +204,8 @@ def _escape(text: str | None) -> str:
     return text.replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
 
 
-def _next_chunk(source: Iterable[Item | BrokenRow]) -> list[Item | BrokenRow]:
+def next_chunk(source: Iterator[Item | BrokenRow]) -> list[Item | BrokenRow]:
+    """Return the rows that fit into one transaction; none: there are no more."""
     chunk: list[Item | BrokenRow] = []
     size = 0
     for each in itertools.islice(source, _CHUNK):

@@ -10,11 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from pydantic import SecretStr
+
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet import control
 from langchain_nebula_video.fleet.database import Connection, Database
 from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, open_account, open_batch
 from langchain_nebula_video.fleet.hours import parse_hours
+from langchain_nebula_video.fleet.preview import Preview, preview_items
 from langchain_nebula_video.fleet.rows import Planner
 from langchain_nebula_video.fleet.schema import check_schema, install
 from langchain_nebula_video.fleet.states import ItemState
@@ -123,8 +126,9 @@ class Fleet:
         not_before: datetime | None = None,
         hours: str | None = None,
         by_path: bool = False,
-        paused: bool = False,
+        paused: bool | str = False,
         waiter: Mapping[str, Any] | None = None,
+        on_progress: Callable[[Added], object] = lambda _: None,
         **options: Any,
     ) -> Added:
         """Hand a list of videos to the fleet. Nothing is sent and nothing is paid now. It may be repeated at any time.
@@ -144,8 +148,10 @@ class Fleet:
             hours: Begin items only within these hours of the day, such as `"22:00-06:00 Europe/Berlin"`.
             by_path: Leave local images where they are; every worker must find them under the same path. Otherwise
                 their bytes go into the database.
-            paused: Make the batch paused; `resume` begins it.
+            paused: Make the batch paused; `resume` begins it. A text is the reason that `status` tells. A batch that
+                exists stays as it is.
             waiter: Who is told when the batch has ended; see `langchain_nebula_video.graph`.
+            on_progress: Called with what was done so far, after each transaction, in another thread.
             options: Those of a client: the account (`gateway`, `base_url`, `api_key`) and what holds for each video
                 (`model`, `save_to`, `prices`, `fit`, …). Keys are not stored.
 
@@ -156,15 +162,7 @@ class Fleet:
             InvalidRequestError: an option is not valid, or the batch exists with others.
             JournalError: the database does not work, or has no fleet.
         """
-        if not batch.strip():
-            raise InvalidRequestError("The batch has no name.", hint="Give one: batch='cats'.")
-        refused = sorted(_OF_THE_WORKER & options.keys())
-        if refused:
-            raise InvalidRequestError(
-                f"{refused[0]} is no option of a batch.",
-                hint="A batch has a budget of its own." if refused == ["budget"] else "Give it to the workers.",
-            )
-        client = LifecycleOptions(**options)
+        client = _check_options(batch, options)
         settings = client.model_dump(mode="json", exclude_unset=True, exclude=_OF_THE_ACCOUNT | {"budget"})
         if options.get("model"):
             settings["model"] = client.model
@@ -184,7 +182,31 @@ class Fleet:
         def work(connection: Connection) -> Added:
             check_schema(connection)
             batch_id = open_batch(connection, open_account(connection, client), told)
-            return add_items(connection, batch_id, batch, planner.plan(rows))
+            return add_items(connection, batch_id, batch, planner.plan(rows), on_progress)
+
+        return await self._do(work)
+
+    async def preview(
+        self,
+        rows: Iterable[Any],
+        *,
+        batch: str,
+        defaults: Mapping[str, Any] | None = None,
+        budget: Decimal | float | str | None = None,
+        by_path: bool = False,
+        on_progress: Callable[[Preview], object] = lambda _: None,
+        **options: Any,
+    ) -> Preview:
+        """Count what `submit_many` would add, and what it would cost. Nothing is written.
+
+        The arguments and errors are those of `submit_many`.
+        """
+        client = _check_options(batch, options)
+        planner = Planner(client, defaults, by_path=by_path, has_budget=budget is not None)
+
+        def work(connection: Connection) -> Preview:
+            check_schema(connection)
+            return preview_items(connection, batch, planner.plan(rows), on_progress)
 
         return await self._do(work)
 
@@ -263,6 +285,62 @@ class Fleet:
         """See `control.forget`."""
         return await self._do(control.forget, batch)
 
+    async def change_batch(
+        self,
+        batch: str,
+        *,
+        budget: Decimal | float | str | None = None,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+        hours: str | None = None,
+    ) -> None:
+        """Change what decides when the items of a batch begin; `None`: as it is."""
+        limit = None if budget is None else Decimal(str(budget))
+        told = None if hours is None else parse_hours(hours)
+        await self._do(control.change_batch, batch, budget=limit, priority=priority, not_before=not_before, hours=told)
+
+    async def change_account(
+        self,
+        mark: str,
+        *,
+        cap: int | None = None,
+        rate: int | None = None,
+        paused: bool | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """See `control.change_account`."""
+        await self._do(control.change_account, mark, cap=cap, rate=rate, paused=paused, reason=reason)
+
+    async def replace_key(self, mark: str, api_key: str | None = None) -> tuple[str, list[str]]:
+        """Pay the batches of an account with another key of the same gateway from now on.
+
+        Args:
+            mark: The account whose key is not used any more.
+            api_key: The new key; `None`: that of the gateway's environment variable. It is not stored.
+
+        Returns:
+            The mark of the new key's account, and the names of the batches.
+
+        Raises:
+            InvalidRequestError: there is no such account, or no new key.
+        """
+
+        def work(connection: Connection) -> tuple[str, list[str]]:
+            check_schema(connection)
+            gateway, url, allow_http = control.find_account(connection, mark)
+            key = None if api_key is None else SecretStr(api_key)
+            client = LifecycleOptions(gateway=gateway, base_url=url, allow_http=allow_http, api_key=key)
+            new = client.account_id()
+            if new == mark:
+                raise InvalidRequestError(
+                    f"The key of account {mark} is the one that is here.",
+                    hint=f"Set {client.gateway_row.key_variable} to the new one.",
+                )
+            open_account(connection, client)
+            return new, control.move_to_account(connection, mark, new)
+
+        return await self._do(work)
+
     async def _do(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def run() -> T:
             with self._database.session() as connection:
@@ -272,6 +350,18 @@ class Fleet:
 
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _check_options(batch: str, options: Mapping[str, Any]) -> LifecycleOptions:
+    if not batch.strip():
+        raise InvalidRequestError("The batch has no name.", hint="Give one: batch='cats'.")
+    refused = sorted(_OF_THE_WORKER & options.keys())
+    if refused:
+        raise InvalidRequestError(
+            f"{refused[0]} is no option of a batch.",
+            hint="A batch has a budget of its own." if refused == ["budget"] else "Give it to the workers.",
+        )
+    return LifecycleOptions(**options)
 
 
 def _count_left(connection: Connection, batch_id: int) -> int:

@@ -129,12 +129,13 @@ class Planner:
         """Yield an item for each row, or why it cannot be one.
 
         Args:
-            rows: Mappings with the fields of a `VideoRequest`, and `key`, `tag`, `place`; or `VideoRequest`s.
+            rows: Mappings with the fields of a `VideoRequest`, and `key`, `tag`, `place`; or `VideoRequest`s; or
+                `BrokenRow`s, which whoever read them could not read.
         """
         for number, row in enumerate(rows, start=1):
             try:
                 item = self._short_way(row) if type(row) is dict else None
-                yield item or self._long_way(row)
+                yield item or (row if isinstance(row, BrokenRow) else self._long_way(row))
             except InvalidRequestError as error:
                 place = row.get(PLACE) if isinstance(row, Mapping) else None
                 yield BrokenRow(str(place or f"row {number}"), " ".join(filter(None, (error.what, error.hint))))

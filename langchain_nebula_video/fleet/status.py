@@ -61,6 +61,8 @@ class BatchStatus:
     """Rows of its lists that cannot become videos."""
     counts: Mapping[ItemState, int]
     """The number of items in each state that occurs."""
+    usd: Mapping[ItemState, Decimal]
+    """What the items in each of these states cost, will cost or would cost, in US dollars."""
     spent: Decimal
     """What its finished videos have cost, in US dollars."""
     maybe_spent: Decimal
@@ -248,6 +250,7 @@ def _batch(
         save_to=save_to,
         broken=broken,
         counts={each: read[each][0] for each in ItemState if each in read and read[each][0]},
+        usd={each: read[each][1] for each in ItemState if each in read and read[each][0]},
         spent=total((ItemState.DONE, ItemState.FAILED, ItemState.CANCELED), 2),
         maybe_spent=total((ItemState.UNCONFIRMED,), 2),
         reserved=begun,
