@@ -11,21 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet.enqueue import Added
-    from langchain_nebula_video.fleet.fleet import Fleet, Result
+    from langchain_nebula_video.fleet.fleet import Fleet
     from langchain_nebula_video.fleet.keeper import Timing
+    from langchain_nebula_video.fleet.options import BatchClientOptions
+    from langchain_nebula_video.fleet.preview import Preview
+    from langchain_nebula_video.fleet.results import Result
     from langchain_nebula_video.fleet.states import BatchState, ItemState
-    from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
+    from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, ItemError, WorkerStatus
     from langchain_nebula_video.fleet.worker import FleetWorker
 
 __all__ = [
     "AccountStatus",
     "Added",
+    "BatchClientOptions",
     "BatchState",
     "BatchStatus",
     "Fleet",
     "FleetStatus",
     "FleetWorker",
+    "ItemError",
     "ItemState",
+    "Preview",
     "Result",
     "Timing",
     "WorkerStatus",
@@ -34,13 +40,16 @@ __all__ = [
 _MODULES = {
     "AccountStatus": "status",
     "Added": "enqueue",
+    "BatchClientOptions": "options",
     "BatchState": "states",
     "BatchStatus": "status",
     "Fleet": "fleet",
     "FleetStatus": "status",
     "FleetWorker": "worker",
+    "ItemError": "status",
     "ItemState": "states",
-    "Result": "fleet",
+    "Preview": "preview",
+    "Result": "results",
     "Timing": "keeper",
     "WorkerStatus": "status",
 }

@@ -33,9 +33,9 @@ _CANCEL = "UPDATE nebula_fleet_batches SET state = 'canceled', reason = NULL, ab
 _CHUNK = 10_000
 # In chunks, each a transaction: a million rows in one would hold back vacuum, and the feeder.
 _CANCEL_ITEMS = (
-    "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, updated_at = now() WHERE key IN ("
-    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state IN ('waiting', 'delayed', 'queued') LIMIT %s "
-    "FOR UPDATE SKIP LOCKED) RETURNING key"
+    "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, updated_at = clock_timestamp() "
+    "WHERE key IN (SELECT key FROM nebula_fleet_items WHERE batch_id = %s "
+    "AND state IN ('waiting', 'delayed', 'queued') LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING key"
 )
 _UNCANCEL_ITEMS = (
     "UPDATE nebula_fleet_items SET state = 'waiting', error = NULL, updated_at = now() WHERE key IN ("

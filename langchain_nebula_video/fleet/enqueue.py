@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.database import Connection
@@ -70,6 +70,16 @@ class Added:
     """The estimate for the list's items, in US dollars, those that were there before included."""
     unpriced: int = 0
     """How many of these items have no known price. They count as 0 in `usd`."""
+
+    def __iadd__(self, more: Added) -> Self:
+        """Add what became of the next rows of the same list."""
+        self.added += more.added
+        self.present += more.present
+        self.elsewhere += more.elsewhere
+        self.broken += more.broken
+        self.usd += more.usd
+        self.unpriced += more.unpriced
+        return self
 
 
 @dataclass(frozen=True, slots=True)

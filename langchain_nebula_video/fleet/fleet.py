@@ -3,80 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
 from pydantic import SecretStr
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet import control
-from langchain_nebula_video.fleet.database import Connection, Database
+from langchain_nebula_video.fleet.database import Connection, Database, is_passing
 from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, open_account, open_batch
 from langchain_nebula_video.fleet.hours import parse_hours
+from langchain_nebula_video.fleet.options import (
+    BatchClientOptions,
+    parse_budget,
+    parse_moment,
+    parse_name,
+    parse_options,
+)
 from langchain_nebula_video.fleet.preview import Preview, preview_items
+from langchain_nebula_video.fleet.results import BEGINNING, Result, read_ended, read_items
 from langchain_nebula_video.fleet.rows import Planner
 from langchain_nebula_video.fleet.schema import check_schema, install
 from langchain_nebula_video.fleet.states import ItemState
 from langchain_nebula_video.fleet.status import FleetStatus, read_status
+from langchain_nebula_video.fleet.streams import AsyncRows, Rows, check_rows, in_pieces, until_canceled
 from langchain_nebula_video.journal import SqlJournal
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
-from langchain_nebula_video.schema import Video
 
-__all__ = ["Fleet", "Result"]
+__all__ = ["Fleet"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_OF_THE_ACCOUNT = {"api_key", "gateway", "base_url", "allow_http"}
-_OF_THE_WORKER = {"journal", "budget", "http_client", "http_async_client", "clock", "rate_limiter", "verify"}
-_OVERLAP = timedelta(seconds=60)
-"""Transactions commit in another order than their moments: so far back is looked again."""
-_PAGE = 500
 _POLL_SECONDS = 1.0
-
-_RESULTS = (
-    "SELECT key, n, state, tag, video, error, usd, updated_at FROM nebula_fleet_items "
-    "WHERE batch_id = %s AND state IN ('done', 'failed', 'unconfirmed', 'canceled') "
-    "AND (updated_at, key) > (%s, %s) ORDER BY updated_at, key LIMIT %s"
-)
-_LEFT = (
-    "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s "
-    "AND state IN ('waiting', 'delayed', 'queued', 'running')"
-)
+_PATIENCE = 900.0
+"""Seconds for which `results` waits for a database that is away."""
+_OWN_KEYWORDS = ("batch", "defaults", "budget", "priority", "not_before", "hours", "by_path", "paused")
+_NEXT = timedelta(microseconds=1)
 _BROKEN = "SELECT place, reason FROM nebula_fleet_broken WHERE batch_id = %s ORDER BY place"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An item that has ended."""
-
-    key: str
-    """The journal's key of the video."""
-    number: int
-    """Its place in the list, from 1."""
-    state: ItemState
-    """`done`, `failed`, `unconfirmed` or `canceled`."""
-    tag: Any
-    """What the row had as `tag`."""
-    video: Video | None
-    """If it is done."""
-    error: str | None
-    """If it is not."""
-    usd: Decimal
-    """What it cost, in US dollars; if it is not done, what it would have cost."""
-    at: datetime
-    """When it ended."""
 
 
 class Fleet:
     """Many videos on many machines. Hands them over, gives back what was made, and steers.
 
-    Workers make the videos: `FleetWorker`, or `nebula-video fleet worker`. The methods are async; each opens a
-    connection of its own and closes it.
+    Workers make the videos: `FleetWorker`, or `nebula-video fleet worker`. The methods are async, and may be called at
+    the same time. Each opens a connection of its own and closes it. In a program without an event loop, use
+    `asyncio.run`.
+
+    All methods raise `JournalError` if the database does not work or has no fleet, and `InvalidRequestError` for a
+    batch that is not there. Each may be repeated then.
 
     Args:
         url: `postgresql://user:password@host/database`: the database of the journal.
@@ -115,9 +95,11 @@ class Fleet:
 
         return await asyncio.to_thread(work)
 
+    # --- handing over ---
+
     async def submit_many(
         self,
-        rows: Iterable[Any],
+        rows: Rows | AsyncRows,
         *,
         batch: str,
         defaults: Mapping[str, Any] | None = None,
@@ -129,31 +111,34 @@ class Fleet:
         paused: bool | str = False,
         waiter: Mapping[str, Any] | None = None,
         on_progress: Callable[[Added], object] = lambda _: None,
-        **options: Any,
+        **options: Unpack[BatchClientOptions],
     ) -> Added:
         """Hand a list of videos to the fleet. Nothing is sent and nothing is paid now. It may be repeated at any time.
 
-        Each row's key is made of the video that it asks for, so the same row adds nothing, in any batch.
+        Each row's key is made of the video that it asks for, so the same row adds nothing, in any batch. If the call
+        is canceled or fails, what was read until then stays; repeat it with the whole list.
 
         Args:
-            rows: Dicts with the fields of a `VideoRequest`, or `VideoRequest`s; an iterable of any length, read in
-                another thread. A dict may have `key` (your own name of the video), `tag` (anything that JSON can hold,
-                given back with the result) and `place` (where the row comes from, for broken ones).
+            rows: Dicts with the fields of a `VideoRequest`, or `VideoRequest`s, in an iterable of any length, or in an
+                async one. A blocking iterable is read in another thread. Images may be URLs, bytes, paths, open files
+                and PIL images. A dict may also have `key` (your own name of the video), `tag` (anything that JSON can
+                hold; the result has it again) and `place` (where the row comes from; broken rows are told with it).
             batch: The name of the batch. A batch that exists is added to, if its options are the same.
             defaults: Fields of a request that hold where a row does not set them.
             budget: The most that the batch may cost, in US dollars; `None`: no limit. An item whose price does not fit
                 is not begun, nor are those after it.
             priority: Batches with a higher one go first.
-            not_before: Nothing is begun before this moment.
+            not_before: Nothing is begun before this moment, which has a time zone.
             hours: Begin items only within these hours of the day, such as `"22:00-06:00 Europe/Berlin"`.
             by_path: Leave local images where they are; every worker must find them under the same path. Otherwise
                 their bytes go into the database.
             paused: Make the batch paused; `resume` begins it. A text is the reason that `status` tells. A batch that
                 exists stays as it is.
-            waiter: Who is told when the batch has ended; see `langchain_nebula_video.graph`.
-            on_progress: Called with what was done so far, after each transaction, in another thread.
-            options: Those of a client: the account (`gateway`, `base_url`, `api_key`) and what holds for each video
-                (`model`, `save_to`, `prices`, `fit`, …). Keys are not stored.
+            waiter: Who is told when the batch has ended. `langchain_nebula_video.graph.fleet_node` sets it.
+            on_progress: Called with what was done so far, after each transaction. It may be in another thread.
+            options: Options of a client: the account (`gateway`, `base_url`, `api_key`) and what holds for each video
+                (`model`, `save_to`, `prices`, `fit`, …). Keys are not stored. A local `save_to` is made absolute, and
+                lies on the machine of the worker that made the video.
 
         Returns:
             How many items are new, were there before, and which rows are broken.
@@ -162,47 +147,59 @@ class Fleet:
             InvalidRequestError: an option is not valid, or the batch exists with others.
             JournalError: the database does not work, or has no fleet.
         """
-        client = _check_options(batch, options)
-        settings = client.model_dump(mode="json", exclude_unset=True, exclude=_OF_THE_ACCOUNT | {"budget"})
-        if options.get("model"):
-            settings["model"] = client.model
-        limit = None if budget is None else Decimal(str(budget))
+        client, settings = parse_options(options, _OWN_KEYWORDS)
         told = BatchOptions(
-            name=batch,
+            name=parse_name(batch),
             settings=settings,
-            budget=limit,
+            budget=parse_budget(budget),
             priority=priority,
-            not_before=not_before,
+            not_before=parse_moment(not_before, "not_before"),
             hours=None if hours is None else parse_hours(hours),
             waiter=waiter,
             paused=paused,
         )
-        planner = Planner(client, defaults, by_path=by_path, has_budget=limit is not None)
+        check_rows(rows)
+        planner = Planner(client, defaults, by_path=by_path, has_budget=budget is not None)
+        canceled = threading.Event()
 
-        def work(connection: Connection) -> Added:
+        def add(connection: Connection, rows: Rows, first: int, on_progress: Callable[[Added], object]) -> Added:
             check_schema(connection)
             batch_id = open_batch(connection, open_account(connection, client), told)
-            return add_items(connection, batch_id, batch, planner.plan(rows), on_progress)
+            items = planner.plan(until_canceled(canceled, rows), first)
+            return add_items(connection, batch_id, batch, items, on_progress)
 
-        return await self._do(work)
+        try:
+            if not isinstance(rows, AsyncIterable):
+                return await self._do(add, rows, 1, on_progress)
+            total, count = await self._do(add, (), 1, on_progress), 0
+            async for piece in in_pieces(rows):
+                total += await self._do(add, piece, count + 1, lambda _: None)
+                on_progress(total)
+                count += len(piece)
+        except asyncio.CancelledError:
+            canceled.set()  # the thread goes on until it looks
+            raise
+        return total
 
     async def preview(
         self,
-        rows: Iterable[Any],
+        rows: Rows,
         *,
         batch: str,
         defaults: Mapping[str, Any] | None = None,
         budget: Decimal | float | str | None = None,
         by_path: bool = False,
         on_progress: Callable[[Preview], object] = lambda _: None,
-        **options: Any,
+        **options: Unpack[BatchClientOptions],
     ) -> Preview:
         """Count what `submit_many` would add, and what it would cost. Nothing is written.
 
-        The arguments and errors are those of `submit_many`.
+        The arguments and errors are those of `submit_many`; the list is no async one.
         """
-        client = _check_options(batch, options)
-        planner = Planner(client, defaults, by_path=by_path, has_budget=budget is not None)
+        client, _ = parse_options(options, _OWN_KEYWORDS)
+        parse_name(batch)
+        check_rows(rows)
+        planner = Planner(client, defaults, by_path=by_path, has_budget=parse_budget(budget) is not None)
 
         def work(connection: Connection) -> Preview:
             check_schema(connection)
@@ -210,35 +207,48 @@ class Fleet:
 
         return await self._do(work)
 
-    async def results(self, batch: str, *, wait: bool = True, since: datetime | None = None) -> AsyncIterator[Result]:
-        """Iterate over the items of a batch as they end, each once; until all have ended.
+    # --- results ---
+
+    async def results(
+        self, batch: str, *, wait: bool = True, since: Result | datetime | None = None
+    ) -> AsyncIterator[Result]:
+        """Iterate over the items of a batch in the order in which they end, each once; until all have ended.
+
+        An item that is tried again after its result comes again, with its new one. A database that goes away meanwhile
+        is waited for, 15 minutes at most.
 
         Args:
             batch: Its name.
-            wait: Whether to wait for what has not ended. Otherwise the iterator ends with what is there.
-            since: Only what ended after this moment, such as `at` of the last result of an earlier call.
+            wait: Whether to wait for what has not ended, also while the batch is paused. Otherwise the iterator ends
+                with what is there.
+            since: Only what ended after this: the last result of an earlier call, or a moment.
 
         Raises:
             InvalidRequestError: there is no such batch.
-            JournalError: the database does not work.
+            JournalError: the database does not work, or has been away for 15 minutes.
         """
         batch_id = await self._do(control.find_batch, batch)
-        seen: dict[str, datetime] = {}
-        position = (since or _BEGINNING, "")
+        position = BEGINNING
+        if since is not None:
+            position = (since.at, since.key) if isinstance(since, Result) else (_aware(since) + _NEXT, "")
         while True:
-            left = await self._do(_count_left, batch_id) if wait else 0
-            newest = position[0]
-            while page := await self._do(_read_page, batch_id, position):
-                for result in page:
-                    if seen.get(result.key) != result.at:
-                        seen[result.key] = result.at
-                        yield result
-                newest, position = page[-1].at, (page[-1].at, page[-1].key)
-            if not left:
-                return
-            position = (max(newest - _OVERLAP, since or _BEGINNING), "")
-            seen = {key: at for key, at in seen.items() if at >= position[0]}
-            await asyncio.sleep(_POLL_SECONDS)
+            page, goes_on = await self._do_patiently(read_ended, batch_id, position)
+            for result in page:
+                position = (result.at, result.key)
+                yield result
+            if not page:
+                if not (wait and goes_on):
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def result(self, key: str) -> Result | None:
+        """Return one item by its key, ended or not; `None`: no batch has it.
+
+        Args:
+            key: What the row had as `key`, or `Result.key`.
+        """
+        found = await self._do(read_items, [key])
+        return found.get(key)
 
     async def status(self, batch: str | None = None, *, errors: int = 10) -> FleetStatus:
         """Return how the fleet is: batches, accounts, workers, and the newest errors. It counts no items.
@@ -265,24 +275,49 @@ class Fleet:
 
         return await self._do(work)
 
+    # --- steering ---
+
     async def pause(self, batch: str, reason: str | None = None) -> None:
-        """See `control.pause`."""
+        """Begin nothing more of a batch. What runs goes on, and so do some items that are queued.
+
+        Args:
+            batch: Its name.
+            reason: Stands in `status`.
+        """
         await self._do(control.pause, batch, reason)
 
     async def resume(self, batch: str) -> int:
-        """See `control.resume`."""
+        """Go on with a batch that is paused or was canceled; how many canceled items wait again."""
         return await self._do(control.resume, batch)
 
     async def cancel(self, batch: str, *, abandon: bool = False) -> int:
-        """See `control.cancel`."""
+        """Cancel what has not begun; how many items. What runs goes on to its end: it is billed in any case.
+
+        Args:
+            batch: Its name.
+            abandon: Whether workers let go of what runs, too. The gateway goes on and bills; `nebula-video resume`
+                takes such tasks up.
+        """
         return await self._do(control.cancel, batch, abandon=abandon)
 
-    async def retry(self, batch: str, states: Sequence[ItemState] = (ItemState.FAILED,)) -> int:
-        """See `control.retry`."""
-        return await self._do(control.retry, batch, states)
+    async def retry(self, batch: str, states: Collection[ItemState | str] = (ItemState.FAILED,)) -> int:
+        """Let items that ended badly wait again; how many. Items that may be paid for keep their key: none pays twice.
+
+        Args:
+            batch: Its name.
+            states: `failed`, `unconfirmed` or both. An unconfirmed item looks for its lost submit again.
+
+        Raises:
+            InvalidRequestError: a state is none that can be tried again.
+        """
+        return await self._do(control.retry, batch, _states(states))
 
     async def forget(self, batch: str) -> int:
-        """See `control.forget`."""
+        """Delete a batch with its items, images and broken rows; how many items. The journal keeps what was paid.
+
+        Raises:
+            InvalidRequestError: some of it is queued or runs.
+        """
         return await self._do(control.forget, batch)
 
     async def change_batch(
@@ -294,10 +329,15 @@ class Fleet:
         not_before: datetime | None = None,
         hours: str | None = None,
     ) -> None:
-        """Change what decides when the items of a batch begin; `None`: as it is."""
-        limit = None if budget is None else Decimal(str(budget))
-        told = None if hours is None else parse_hours(hours)
-        await self._do(control.change_batch, batch, budget=limit, priority=priority, not_before=not_before, hours=told)
+        """Change what decides when the items of a batch begin; see `submit_many`. `None`: it stays as it is."""
+        await self._do(
+            control.change_batch,
+            parse_name(batch),
+            budget=parse_budget(budget),
+            priority=priority,
+            not_before=parse_moment(not_before, "not_before"),
+            hours=None if hours is None else parse_hours(hours),
+        )
 
     async def change_account(
         self,
@@ -308,15 +348,31 @@ class Fleet:
         paused: bool | None = None,
         reason: str | None = None,
     ) -> None:
-        """See `control.change_account`."""
+        """Change what an account may do. `None`: it stays as it is.
+
+        Args:
+            mark: `AccountStatus.id`.
+            cap: The most items in flight; 0: as many as the workers have places.
+            rate: The most items a minute; 0: no limit.
+            paused: Whether nothing more is begun. `False` also ends a pause that the fleet has made itself, such as
+                after a key that was refused.
+            reason: Why it is paused, for `status`.
+
+        Raises:
+            InvalidRequestError: there is no such account, or a limit is below 0.
+        """
         await self._do(control.change_account, mark, cap=cap, rate=rate, paused=paused, reason=reason)
 
     async def replace_key(self, mark: str, api_key: str | None = None) -> tuple[str, list[str]]:
-        """Pay the batches of an account with another key of the same gateway from now on.
+        """Pay an account's batches with another key of the same gateway from now on.
+
+        A task that was submitted with the old key belongs to it. If the gateway shows it to the new key, it goes on;
+        otherwise its item fails, and says so.
 
         Args:
-            mark: The account whose key is not used any more.
-            api_key: The new key; `None`: that of the gateway's environment variable. It is not stored.
+            mark: The account whose key is not used any more: `AccountStatus.id`.
+            api_key: The new key; `None`: that of the gateway's environment variable. It is not stored, and workers
+                find it in their environment.
 
         Returns:
             The mark of the new key's account, and the names of the batches.
@@ -341,6 +397,8 @@ class Fleet:
 
         return await self._do(work)
 
+    # --- the database ---
+
     async def _do(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def run() -> T:
             with self._database.session() as connection:
@@ -348,30 +406,29 @@ class Fleet:
 
         return await asyncio.to_thread(run)
 
-
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _check_options(batch: str, options: Mapping[str, Any]) -> LifecycleOptions:
-    if not batch.strip():
-        raise InvalidRequestError("The batch has no name.", hint="Give one: batch='cats'.")
-    refused = sorted(_OF_THE_WORKER & options.keys())
-    if refused:
-        raise InvalidRequestError(
-            f"{refused[0]} is no option of a batch.",
-            hint="A batch has a budget of its own." if refused == ["budget"] else "Give it to the workers.",
+    async def _do_patiently(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Do what changes nothing, and repeat it while the database is away."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: is_passing(error.__cause__)),
+            wait=wait_random_exponential(0.1, 2.0),
+            stop=stop_after_delay(_PATIENCE),
+            reraise=True,
         )
-    return LifecycleOptions(**options)
+        return cast("T", await retrying(self._do, work, *args, **kwargs))
 
 
-def _count_left(connection: Connection, batch_id: int) -> int:
-    row = connection.execute(_LEFT, [batch_id]).fetchone()
-    return int(row[0]) if row else 0
+def _aware(moment: datetime) -> datetime:
+    checked = parse_moment(moment, "since")
+    assert checked is not None  # noqa: S101 for the type checker
+    return checked
 
 
-def _read_page(connection: Connection, batch_id: int, position: tuple[datetime, str]) -> list[Result]:
-    rows = connection.execute(_RESULTS, [batch_id, *position, _PAGE]).fetchall()
-    return [
-        Result(key, number, ItemState(state), tag, video and Video.model_validate(video), error, usd, at)
-        for key, number, state, tag, video, error, usd, at in rows
-    ]
+def _states(states: Collection[ItemState | str]) -> Sequence[ItemState]:
+    if isinstance(states, str):
+        states = (states,)
+    unknown = [each for each in states if each not in {*ItemState}]
+    if unknown:
+        raise InvalidRequestError(f"{unknown[0]!r:.80} is no state.", hint="failed and unconfirmed can be tried again.")
+    return [ItemState(each) for each in states]

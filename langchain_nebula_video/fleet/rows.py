@@ -125,14 +125,15 @@ class Planner:
         self._play = is_loopback(host)
         self._find_shape = lru_cache(maxsize=1000)(self._make_shape)
 
-    def plan(self, rows: Iterable[Any]) -> Iterator[Item | BrokenRow]:
+    def plan(self, rows: Iterable[Any], first: int = 1) -> Iterator[Item | BrokenRow]:
         """Yield an item for each row, or why it cannot be one.
 
         Args:
             rows: Mappings with the fields of a `VideoRequest`, and `key`, `tag`, `place`; or `VideoRequest`s; or
                 `BrokenRow`s, which whoever read them could not read.
+            first: The number of the first row, for broken ones without a place.
         """
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(rows, start=first):
             try:
                 item = self._short_way(row) if type(row) is dict else None
                 yield item or (row if isinstance(row, BrokenRow) else self._long_way(row))

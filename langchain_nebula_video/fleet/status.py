@@ -23,7 +23,8 @@ _BATCHES = (
     "FROM nebula_fleet_batches AS batch WHERE %s::text IS NULL OR batch.name = %s ORDER BY batch.id"
 )
 _ACCOUNTS = (
-    "SELECT id, gateway, base_url, cap, rate, CASE WHEN paused_until > now() THEN paused_until END, "
+    "SELECT id, gateway, base_url, cap, rate, "
+    "CASE WHEN paused_until > now() THEN least(paused_until, timestamptz '9999-12-31 00:00:00 UTC') END, "
     "paused_until = 'infinity', reason, refusals FROM nebula_fleet_accounts ORDER BY id"
 )
 _WORKERS = (
@@ -105,7 +106,7 @@ class AccountStatus:
     rate: int | None
     """The most items a minute; `None`: no limit."""
     paused_until: datetime | None
-    """Until when nothing more is begun; `None`: it is not paused."""
+    """Until when nothing more is begun, in the year 9999 if a person has to resume it; `None`: it is not paused."""
     needs_a_person: bool
     """Whether it stays paused until a person resumes it."""
     reason: str | None

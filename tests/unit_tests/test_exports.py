@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import re
@@ -27,6 +28,14 @@ def test_every_public_name_can_be_listed_and_is_documented() -> None:
 def test_what_rows_of_one_s_own_are_made_of_is_public() -> None:
     names = {"Gateway", "ImageLimits", "Model", "register_gateway", "register_model"}
     assert names <= set(langchain_nebula_video.__all__)
+
+
+def test_the_fleet_s_names_are_sorted_documented_and_there() -> None:
+    fleet = importlib.import_module("langchain_nebula_video.fleet")
+    assert fleet.__all__ == sorted(fleet.__all__)
+    assert [name for name in fleet.__all__ if not getattr(fleet, name).__doc__] == []
+    methods = [member for kind in (fleet.Fleet, fleet.FleetWorker) for member in vars(kind).items()]
+    assert [name for name, member in methods if not name.startswith("_") and not member.__doc__] == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

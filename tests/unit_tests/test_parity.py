@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_type_hints
 
 from langchain_nebula_video import (
     AsyncNebulaVideoClient,
@@ -15,6 +15,7 @@ from langchain_nebula_video import (
 )
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.catalog.offers import offers
+from langchain_nebula_video.fleet import BatchClientOptions
 from langchain_nebula_video.langchain.tool_schema import args_schema
 from langchain_nebula_video.lifecycle.options import ClientOptions, Options
 
@@ -48,6 +49,15 @@ def test_every_method_but_quote_and_the_iterators_is_awaited_in_the_async_client
 
 def test_the_typed_keywords_are_the_options() -> None:
     assert set(ClientOptions.__annotations__) == set(Options.model_fields)
+
+
+def test_a_batch_takes_every_option_but_a_worker_s() -> None:
+    """With the same types, but for a function, which cannot be stored."""
+    batch, client = get_type_hints(BatchClientOptions), get_type_hints(ClientOptions)
+    assert set(client) - set(batch) == {
+        *("budget", "clock", "http_async_client", "http_client", "journal", "rate_limiter", "verify")
+    }
+    assert {name for name in batch if batch[name] != client[name]} == {"image_store"}
 
 
 def test_tool_and_runnable_take_every_option() -> None:

@@ -28,6 +28,7 @@ from langchain_nebula_video import (
     VideoRequest,
     quote,
 )
+from langchain_nebula_video.fleet import Fleet
 from langchain_nebula_video.langchain.runnable import RunnableOptions
 from langchain_nebula_video.langchain.tool_base import ToolOptions
 from langchain_nebula_video.schema import RequestFields, VideoFields
@@ -84,6 +85,16 @@ def test_the_keywords_that_a_type_checker_knows_are_those_that_there_are() -> No
     made_here = {"args_schema"}  # from the model's row, whatever a caller gives
     assert set(get_type_hints(ToolOptions)) >= set(NebulaVideoTool.model_fields) - made_here
     assert set(get_type_hints(RunnableOptions)) == set(NebulaVideoRunnable.model_fields)
+
+
+async def test_an_option_of_a_batch_that_there_is_not_is_refused_in_the_editor_and_here() -> None:
+    fleet = Fleet("postgresql://nebula@db/videos")
+    with pytest.raises(InvalidRequestError, match="Did you mean save_to"):
+        await fleet.submit_many([], batch="cats", save_too="videos")  # type: ignore[call-arg]
+    with pytest.raises(InvalidRequestError, match="Give it to the workers"):
+        await fleet.submit_many([], batch="cats", journal="x.db")  # type: ignore[call-arg]
+    with pytest.raises(InvalidRequestError, match="no list of rows"):
+        await fleet.submit_many(7, batch="cats", api_key="sk-x")  # type: ignore[arg-type]
 
 
 # --- the fields of a request ---

@@ -1,0 +1,123 @@
+"""The options of a batch: those of a client that hold for each of its videos, and can be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypedDict, get_type_hints
+
+from pydantic import SecretStr
+
+from langchain_nebula_video.catalog.suggestions import did_you_mean
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.lifecycle.factory import LifecycleOptions
+from langchain_nebula_video.lifecycle.options import ClientOptions
+from langchain_nebula_video.saving.names import target_text
+from langchain_nebula_video.saving.targets import absolute_name
+from langchain_nebula_video.schema import RequestFields
+
+__all__ = ["BatchClientOptions", "parse_budget", "parse_moment", "parse_name", "parse_options"]
+
+
+class BatchClientOptions(TypedDict, total=False):
+    """The client's keyword options that a batch takes; `Options` documents each. The others belong to a worker."""
+
+    api_key: str | SecretStr | None
+    gateway: str
+    allow_http: bool
+    base_url: str | None
+    model: str | None
+    prices: Mapping[str, Any] | None
+    poll_interval: float | None
+    timeout: float | None
+    save_to: str | Path | None
+    image_folder: str | Path | None
+    fit: bool
+    image_store: str | None
+    download_hosts: Sequence[str]
+    group_ratio: Decimal | int | str | None
+    sole_account: bool
+    repeat_window: float | timedelta | None
+    http2: bool
+
+
+_OPTIONS = frozenset(get_type_hints(BatchClientOptions))
+_OF_THE_WORKER = frozenset(get_type_hints(ClientOptions)) - _OPTIONS - {"budget"}
+_NOT_STORED = {"api_key", "gateway", "allow_http", "base_url", "image_folder", "budget"}
+"""The account stands in a table of its own, and a folder of images is read now."""
+
+
+def parse_options(options: Mapping[str, Any], others: Collection[str]) -> tuple[LifecycleOptions, dict[str, Any]]:
+    """Check the options of a batch; return them, and those that are stored as plain data.
+
+    Args:
+        options: By name.
+        others: What the caller takes besides, for suggestions.
+
+    Raises:
+        InvalidRequestError: one is unknown, belongs elsewhere, or is not valid.
+    """
+    for name in sorted(options.keys() - _OPTIONS):
+        if name in _OF_THE_WORKER:
+            raise InvalidRequestError(f"{name} is no option of a batch.", hint="Give it to the workers.")
+        if name in get_type_hints(RequestFields):
+            raise InvalidRequestError(
+                f"{name} is a field of a request, and no option.",
+                hint=f'Give it to all rows: defaults={{"{name}": …}}.',
+            )
+        suggestion = did_you_mean(name, [*_OPTIONS, *others]).strip()
+        raise InvalidRequestError(f"{name} is no option of a batch.", hint=suggestion or "See BatchClientOptions.")
+    if callable(options.get("image_store")):
+        raise InvalidRequestError(
+            "A function cannot be stored as the batch's image_store.",
+            hint='Give it to the workers: FleetWorker(url, options={"image_store": …}).',
+        )
+    given: dict[str, Any] = dict(options)
+    if given.get("save_to"):  # a worker has another working directory than this program
+        given["save_to"] = absolute_name(target_text(given["save_to"]))
+    client = LifecycleOptions(**given)
+    settings = client.model_dump(mode="json", exclude_unset=True, exclude=_NOT_STORED)
+    if options.get("model"):
+        settings["model"] = client.model
+    return client, settings
+
+
+def parse_name(batch: object) -> str:
+    """Return a batch's name.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    if not isinstance(batch, str) or not batch.strip() or not batch.isprintable():
+        raise InvalidRequestError(
+            f"{batch!r:.80} is no name of a batch.", hint="Give a text in one line, such as batch='cats'."
+        )
+    return batch
+
+
+def parse_budget(usd: Decimal | float | str | None) -> Decimal | None:
+    """Return a budget in US dollars; `None`: there is none.
+
+    Raises:
+        InvalidRequestError: it is no amount.
+    """
+    try:
+        amount = None if usd is None else Decimal(str(usd))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if amount is not None and not (amount.is_finite() and amount >= 0):
+        raise InvalidRequestError(f"The budget is {usd!r:.80}.", hint='Give US dollars, such as "5.00".')
+    return amount
+
+
+def parse_moment(moment: datetime | None, name: str) -> datetime | None:
+    """Return a moment.
+
+    Raises:
+        InvalidRequestError: it has no time zone, so that each machine would take it for another one.
+    """
+    if moment is not None and moment.tzinfo is None:
+        raise InvalidRequestError(f"{name} has no time zone.", hint="Give datetime(…, tzinfo=UTC).")
+    return moment
