@@ -72,13 +72,18 @@ class ClientFactory:
         Raises:
             InvalidRequestError: there is no key or no address, or an option is not valid.
         """
-        return NebulaVideoClient(**self._client_options())
+        return NebulaVideoClient(**self.client_options())
 
     def async_client(self) -> AsyncNebulaVideoClient:
         """Return the async client; see `client`."""
-        return AsyncNebulaVideoClient(**self._client_options())
+        return AsyncNebulaVideoClient(**self.client_options())
 
-    def _client_options(self) -> ClientOptions:
+    def client_options(self) -> ClientOptions:
+        """Return the keyword arguments of the client.
+
+        Raises:
+            InvalidRequestError: there is no key or no address.
+        """
         target, row = self.target, find_gateway(self.target.gateway)
         if "api_key" not in self.settings and not os.environ.get(row.key_variable):
             raise InvalidRequestError(

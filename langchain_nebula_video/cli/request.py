@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.catalog.offers import build_request
 from langchain_nebula_video.cli import options as opt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_nebula_video.cli.client import ClientFactory
     from langchain_nebula_video.cli.output import Output
 
-__all__ = ["build_order", "parse_image", "read_first_frame"]
+__all__ = ["build_order", "parse_image", "read_first_frame", "row_defaults"]
 
 _SCHEME = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://", re.IGNORECASE)
 
@@ -53,6 +53,16 @@ def read_first_frame(argument: str, max_bytes: int) -> str | bytes | Path | None
     if sys.stdin.isatty():
         raise InvalidRequestError("The image is - and nothing is piped in.", hint="Pipe an image in, or name a file.")
     return sys.stdin.buffer.read(max_bytes + 1)
+
+
+def row_defaults(look: opt.LookOptions, prompt: str) -> dict[str, Any]:
+    """Return the fields of a request that the options set for all rows, with images as paths or addresses."""
+    given = {each.name: value for each in fields(look) if (value := getattr(look, each.name)) != each.default}
+    if "last_image" in given:
+        given["last_image"] = parse_image(given["last_image"])
+    if "reference_images" in given:
+        given["reference_images"] = tuple(map(parse_image, given["reference_images"]))
+    return {**given, "prompt": prompt}
 
 
 def build_order(output: Output, options: opt.RequestOptions, factory: ClientFactory) -> Order:

@@ -27,7 +27,7 @@ __all__ = ["Engine"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger("langchain_nebula_video")
+logger = logging.getLogger("langchain_nebula_video.fleet")
 
 _POLL_SECONDS = 1.0
 """A notification wakes the worker at once. Behind PgBouncer there is none, and one may be lost."""

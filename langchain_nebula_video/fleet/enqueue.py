@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Self
@@ -25,6 +25,8 @@ _CHUNK = 20_000
 """Rows to a transaction: workers begin with the first ones while the rest is read."""
 _CHUNK_BYTES = 32_000_000
 """Bytes of images to a transaction."""
+EXAMPLES = 10
+"""Broken rows that are told one by one."""
 
 _STAGE = "CREATE TEMP TABLE nebula_fleet_stage (key text, n bigint, request json, tag json, usd numeric) ON COMMIT DROP"
 _COPY = "COPY nebula_fleet_stage FROM STDIN"
@@ -66,6 +68,8 @@ class Added:
     """How many of `present` are in other batches, where they are made or were made."""
     broken: int = 0
     """Rows that cannot become videos. They are kept apart, with the reason."""
+    first_broken: list[BrokenRow] = field(default_factory=list)
+    """The first ten of these."""
     usd: Decimal = Decimal(0)
     """The estimate for the list's items, in US dollars, those that were there before included."""
     unpriced: int = 0
@@ -169,6 +173,7 @@ def add_items(
             if items:
                 _add_chunk(connection, batch_id, items, told)
         told.broken += len(broken)
+        told.first_broken += broken[: EXAMPLES - len(told.first_broken)]
         on_progress(told)
     return told
 

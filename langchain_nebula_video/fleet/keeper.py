@@ -23,7 +23,7 @@ from langchain_nebula_video.fleet.sweep import sweep, tidy
 
 __all__ = ["Keeper", "Timing", "WorkerState"]
 
-logger = logging.getLogger("langchain_nebula_video")
+logger = logging.getLogger("langchain_nebula_video.fleet")
 
 _REGISTER = (
     "INSERT INTO nebula_fleet_workers (id, host, pid, holder, version, accounts, concurrency, engine_id, draining) "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from langchain_nebula_video.fleet.database import Connection
-from langchain_nebula_video.fleet.enqueue import next_chunk
+from langchain_nebula_video.fleet.enqueue import EXAMPLES, next_chunk
 from langchain_nebula_video.fleet.rows import BrokenRow, Item
 
 __all__ = ["Preview", "preview_items"]
@@ -34,6 +34,8 @@ class Preview:
     """How many of `present` are in other batches."""
     broken: int = 0
     """Rows that cannot become videos."""
+    first_broken: list[BrokenRow] = field(default_factory=list)
+    """The first ten of these."""
 
 
 def preview_items(
@@ -50,6 +52,7 @@ def preview_items(
         for each in chunk:
             if isinstance(each, BrokenRow):
                 told.broken += 1
+                told.first_broken += [each][: EXAMPLES - len(told.first_broken)]
             elif hash(each.key) in seen:
                 told.present += 1
             else:

@@ -40,6 +40,8 @@ _ERRORS = (
     "ORDER BY item.updated_at DESC LIMIT %s)"
 )
 _NOW = "SELECT now(), name FROM nebula_fleet_meta"
+SILENT_SECONDS = 10.0
+"""A worker that was not heard of for so long gets no items. It beats each second; see `keeper.Timing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class BatchStatus:
     """What is reserved for the items that have begun."""
     estimate: Decimal
     """What the items that have not begun will cost."""
+
+    @property
+    def committed(self) -> Decimal:
+        """What counts in its budget: what is spent, what may be, and what is reserved."""
+        return self.spent + self.maybe_spent + self.reserved
 
     @property
     def size(self) -> int:
@@ -140,6 +147,11 @@ class WorkerStatus:
     died: bool
     """It ended without signing off, within the last hour."""
 
+    @property
+    def lives(self) -> bool:
+        """Whether it is heard of. One that is silent is dead, or its machine has no way to the database."""
+        return not self.died and self.silent < SILENT_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class ItemError:
@@ -167,17 +179,17 @@ class FleetStatus:
     @property
     def per_minute(self) -> float:
         """Videos that were made in the last minute."""
-        return sum(worker.per_minute for worker in self.workers if not worker.died)
+        return sum(worker.per_minute for worker in self.workers if worker.lives)
 
     @property
     def usd_per_minute(self) -> Decimal:
         """What they cost, in US dollars."""
-        return sum((worker.usd_per_minute for worker in self.workers if not worker.died), Decimal(0))
+        return sum((worker.usd_per_minute for worker in self.workers if worker.lives), Decimal(0))
 
     @property
     def stalled(self) -> tuple[BatchStatus, ...]:
         """Running batches with items left, on which no living worker can work now."""
-        able = {mark for worker in self.workers if not worker.died and not worker.draining for mark in worker.accounts}
+        able = {mark for worker in self.workers if worker.lives and not worker.draining for mark in worker.accounts}
         paused = {account.id for account in self.accounts if account.paused_until is not None}
         return tuple(
             batch

@@ -35,7 +35,7 @@ from langchain_nebula_video.lifecycle.options import ClientOptions
 
 __all__ = ["FleetWorker"]
 
-logger = logging.getLogger("langchain_nebula_video")
+logger = logging.getLogger("langchain_nebula_video.fleet")
 
 _MINUTE = 60.0
 _RESTART_SECONDS = 1.0
@@ -106,6 +106,7 @@ class FleetWorker:
         self._clients: dict[int, AsyncNebulaVideoClient] = {}
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._abandoned: set[str] = set()
+        self._given_back = 0
         self._ended: deque[tuple[float, Decimal]] = deque()
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,6 +116,16 @@ class FleetWorker:
     def name(self) -> str:
         """The worker's name in the fleet."""
         return self._keeper.name
+
+    @property
+    def made(self) -> int:
+        """The videos that it has made."""
+        return self._state.finished
+
+    @property
+    def given_back(self) -> int:
+        """The items that it gave back before they had ended, for other workers."""
+        return self._given_back
 
     async def run(self, *, signals: bool = False) -> None:
         """Work until `stop` is called, then let running items end.
@@ -211,6 +222,8 @@ class FleetWorker:
         self._state.note = None if own or not found else _no_key_note(missing)
         if self._state.note:
             logger.warning("%s", self._state.note)
+        for mark, gateway in own:
+            logger.info("takes items of account %s at %s", mark, gateway)
         if queues != self._queues and self._loop is not None:
             self._loop.call_soon_threadsafe(self._take_queues, queues)
 
@@ -292,6 +305,7 @@ class FleetWorker:
         state = ItemState.CANCELED if abandoned else ItemState.WAITING
         why = "Abandoned. A task that was submitted goes on, and is billed: nebula-video resume" if abandoned else None
         await self._items.release(claim, worker, state, why)
+        self._given_back += not abandoned
 
     async def _batch_of(self, claim: Claim) -> Batch:
         if claim.batch_id not in self._batches:

@@ -4,7 +4,6 @@
 import asyncio
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from langchain_nebula_video.cli.client import ClientFactory
 from langchain_nebula_video.cli.confirmation import ask, describe_place
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.output import Output, count_of, total_cost
-from langchain_nebula_video.cli.request import parse_image
+from langchain_nebula_video.cli.request import row_defaults
 from langchain_nebula_video.cli.sources.reading import TableFormat
 from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError
 from langchain_nebula_video.journal import Budget
@@ -122,7 +121,7 @@ def batch(
     with output.report_errors(interrupted=interrupted):
         check_target(out)
         client = None if dry_run else factory.async_client()
-        planner = Planner(factory, _defaults(look, prompt), fit=fit, retry_failed=retry_failed)
+        planner = Planner(factory, row_defaults(look, prompt), fit=fit, retry_failed=retry_failed)
         with output.console.status("Reading the rows and their images"):  # on a terminal alone
             found = read_sources(sources, table_format)
             plan = planner.plan(found.rows, found.broken)
@@ -158,16 +157,6 @@ def batch(
     code = Exit.FAILURE if dry_run and plan.broken else Exit.OK if dry_run else report.exit_code()
     if code is not Exit.OK:
         raise typer.Exit(code)
-
-
-def _defaults(look: opt.LookOptions, prompt: str) -> dict[str, Any]:
-    """Return the fields that the options set, with images as paths or addresses."""
-    given = {each.name: value for each in fields(look) if (value := getattr(look, each.name)) != each.default}
-    if "last_image" in given:
-        given["last_image"] = parse_image(given["last_image"])
-    if "reference_images" in given:
-        given["reference_images"] = tuple(map(parse_image, given["reference_images"]))
-    return {**given, "prompt": prompt}
 
 
 def _check_budget(output: Output, plan: Plan, budget: Budget | None, spent: Decimal) -> None:

@@ -36,6 +36,7 @@ COMMANDS = [
         "docs",
         "doctor",
         "emulator",
+        "fleet",
         "forget",
         "gallery",
         "generate",

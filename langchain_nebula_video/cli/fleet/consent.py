@@ -1,0 +1,41 @@
+"""The question before a fleet pays, and numbers for people."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from langchain_nebula_video.cli.confirmation import ask
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.schema import dollars
+
+__all__ = ["amount", "ask_to_pay", "count_all", "describe_price"]
+
+
+def count_all(number: int, noun: str) -> str:
+    """Return a number with its thousands apart, and its noun, in the plural if need be."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def amount(usd: Decimal) -> str:
+    """Return dollars: in cents from one dollar on, because large sums are read here."""
+    return f"${usd:,.2f}" if usd >= 1 else dollars(usd)
+
+
+def describe_price(usd: Decimal, unpriced: int = 0) -> str:
+    """Return an estimate in words. What has no known price is told apart."""
+    if unpriced:
+        return (
+            f"about {amount(usd)}, and {unpriced:,} whose price is not known here" if usd else "a price not known here"
+        )
+    return f"about {amount(usd)}" if usd else "a price not known here"
+
+
+def ask_to_pay(output: Output, count: int, usd: Decimal, unpriced: int = 0, *, place: str | None = None) -> bool:
+    """Ask whether so many videos are to be paid for.
+
+    Raises:
+        InvalidRequestError: there is no terminal to ask on.
+    """
+    where = f" at {place}" if place else ""
+    question = f"Pay {describe_price(usd, unpriced)} for {count_all(count, 'video')}{where}?"
+    return ask(output, question, "this costs money", "to pay")

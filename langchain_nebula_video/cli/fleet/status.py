@@ -1,0 +1,90 @@
+"""The command `fleet status`: how the fleet is, and what needs a person."""
+
+# Typer reads the annotations, so they are evaluated here.
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+
+from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.exit_codes import Exit
+from langchain_nebula_video.cli.fleet.consent import count_all
+from langchain_nebula_video.cli.fleet.place import DatabaseUrl, do, open_fleet
+from langchain_nebula_video.cli.fleet.report import as_data, report
+from langchain_nebula_video.cli.fleet.watch import watch_fleet
+from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.errors import InvalidRequestError, printable
+from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, find_troubles
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.fleet import Fleet, FleetStatus
+
+__all__ = ["status"]
+
+_Batch = Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Only this batch. Default: all.")]
+_Watch = Annotated[bool, typer.Option("--watch", help="Show it again and again, with the throughput, until Ctrl-C.")]
+_Broken = Annotated[bool, typer.Option("--broken", help="List the batch's broken rows instead.")]
+
+
+def status(
+    *,
+    batch: _Batch = None,
+    watch: _Watch = False,
+    broken: _Broken = False,
+    database: DatabaseUrl = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Show batches, money, workers, accounts, and what needs a person. The exit code tells whether anything does.
+
+    It is 7 if submits are unconfirmed, 1 if a batch stands still, 5 if videos have failed, else 0.
+    """
+    output = Output(as_json=as_json)
+    with output.report_errors():
+        if watch + broken + as_json > 1 and not (broken and as_json):
+            raise InvalidRequestError("--watch, --broken and --json are three ways to show it.", hint="Choose one.")
+        fleet = open_fleet(output, database)
+        if broken:
+            _print_broken(output, fleet, batch)
+            return
+        if watch:
+            watch_fleet(output, lambda: _look(fleet, batch))
+            return
+        found, troubles = _look(fleet, batch)
+        lines = report(found, troubles)
+        for line in lines:
+            line.no_wrap = not sys.stdout.isatty()
+            line.overflow = "ignore" if line.no_wrap else "fold"
+        output.print_result(as_data(found, troubles), Group(*lines))
+    code = _exit_code(troubles)
+    if code is not Exit.OK:
+        raise typer.Exit(code)
+
+
+def _look(fleet: "Fleet", batch: str | None) -> tuple["FleetStatus", list[Trouble]]:
+    """Return how the fleet is, and its troubles: with a batch, those that concern it."""
+    found = do(fleet.status(batch))
+    troubles = find_troubles(found)
+    if batch is not None:
+        concerned = {batch, *(each.account for each in found.batches)}
+        troubles = [each for each in troubles if each.about in concerned or each.kind is TroubleKind.NOTICE]
+    return found, troubles
+
+
+def _exit_code(troubles: list[Trouble]) -> Exit:
+    codes = {
+        TroubleKind.UNCONFIRMED: Exit.UNCONFIRMED,
+        TroubleKind.STANDSTILL: Exit.FAILURE,
+        TroubleKind.FAILED: Exit.TASK,
+        TroubleKind.NOTICE: Exit.OK,
+    }
+    return codes[troubles[0].kind] if troubles else Exit.OK  # the worst is the first
+
+
+def _print_broken(output: Output, fleet: "Fleet", batch: str | None) -> None:
+    if batch is None:
+        raise InvalidRequestError("--broken is for one batch.", hint="nebula-video fleet status BATCH --broken")
+    rows = do(fleet.broken(batch))
+    text = "\n".join(f"{printable(place)}: {printable(reason)}" for place, reason in rows)
+    output.print_result({"broken": [{"where": place, "reason": reason} for place, reason in rows]}, text)
+    output.print_message(f"{count_all(len(rows), 'broken row')}.")

@@ -1,0 +1,177 @@
+"""What of a fleet needs a person, worst first: what happened, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.fleet.hours import is_within
+from langchain_nebula_video.fleet.states import BatchState, ItemState
+from langchain_nebula_video.schema import dollars
+
+if TYPE_CHECKING:  # it needs the extra, and this does not
+    from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
+
+__all__ = ["Trouble", "TroubleKind", "find_troubles", "why_it_waits"]
+
+
+class TroubleKind(StrEnum):
+    """How bad it is, worst first."""
+
+    UNCONFIRMED = "unconfirmed"
+    """Money may have been spent for nothing."""
+    STANDSTILL = "standstill"
+    """Videos wait, and none will be made until somebody does something."""
+    FAILED = "failed"
+    """Videos were not made, and will not be."""
+    NOTICE = "notice"
+    """The fleet goes on by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that somebody should know."""
+
+    kind: TroubleKind
+    about: str
+    """The batch, account or worker."""
+    what: str
+    """What happened."""
+    remedy: str
+    """What to do."""
+
+
+_ERROR = re.compile(r"\w+Error: ")
+"""How the reason begins for which a worker paused a batch. A person's reason may be any text."""
+_NO_WORKER = "Run one: nebula-video fleet worker"
+
+
+def find_troubles(status: FleetStatus) -> list[Trouble]:
+    """Return what of a fleet needs a person, worst first."""
+    found = [trouble for batch in status.batches for trouble in _of_batch(batch, status)]
+    found += [trouble for account in status.accounts for trouble in _of_account(account)]
+    found += [trouble for worker in status.workers for trouble in _of_worker(worker)]
+    order = list(TroubleKind)
+    return sorted(found, key=lambda trouble: order.index(trouble.kind))
+
+
+def why_it_waits(batch: BatchStatus, status: FleetStatus) -> str | None:
+    """Return for what moment a batch waits by itself; `None`: for none."""
+    if batch.state is not BatchState.RUNNING or not batch.left:
+        return None
+    if batch.not_before is not None and batch.not_before > status.at:
+        return f"not before {batch.not_before:%Y-%m-%d %H:%M %Z}"
+    if batch.hours is not None and not is_within(batch.hours, status.at):
+        return f"outside of its hours, {batch.hours}"
+    account = next((each for each in status.accounts if each.id == batch.account), None)
+    if account is not None and account.paused_until is not None and not account.needs_a_person:
+        return f"the account is paused until {account.paused_until:%H:%M:%S %Z}: {account.reason}"
+    return None
+
+
+def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
+    doubtful, failed = (batch.counts.get(each, 0) for each in (ItemState.UNCONFIRMED, ItemState.FAILED))
+    if doubtful:
+        yield Trouble(
+            TroubleKind.UNCONFIRMED,
+            batch.name,
+            f"{_count(doubtful, 'unconfirmed submit')}: {dollars(batch.maybe_spent)} may have been spent",
+            f"Look: nebula-video reconcile. Then: nebula-video fleet retry {batch.name} --unconfirmed",
+        )
+    if batch.state is BatchState.PAUSED and batch.left and _ERROR.match(batch.reason or ""):
+        yield Trouble(
+            TroubleKind.STANDSTILL,
+            batch.name,
+            f"it is paused: {batch.reason}",
+            f"Go on: nebula-video fleet resume {batch.name}",
+        )
+    standstill = _standstill(batch, status)
+    if standstill is not None:
+        yield Trouble(TroubleKind.STANDSTILL, batch.name, *standstill)
+    if failed:
+        yield Trouble(
+            TroubleKind.FAILED, batch.name, f"{failed:,} failed", f"Try again: nebula-video fleet retry {batch.name}"
+        )
+    if batch.broken:
+        yield Trouble(
+            TroubleKind.NOTICE,
+            batch.name,
+            f"{_count(batch.broken, 'row')} of its lists cannot become videos",
+            f"See: nebula-video fleet status {batch.name} --broken",
+        )
+
+
+def _standstill(batch: BatchStatus, status: FleetStatus) -> tuple[str, str] | None:
+    """Return why nothing of a running batch can be begun, and the remedy."""
+    if batch.state is not BatchState.RUNNING or not batch.left:
+        return None
+    waiting = f"{_count(batch.left, 'video')} left"
+    lively = [worker for worker in status.workers if worker.lives and not worker.draining]
+    if not lively:
+        return f"no worker runs, with {waiting}", _NO_WORKER
+    if not any(batch.account in worker.accounts for worker in lively):
+        account = next((each for each in status.accounts if each.id == batch.account), None)
+        row = None if account is None else GATEWAYS.get(account.gateway)
+        variable = "the variable of its gateway" if row is None else row.key_variable
+        return (
+            f"no worker has the key of account {batch.account}, with {waiting}",
+            f"Run one with {variable}, or: nebula-video fleet account {batch.account} --new-key",
+        )
+    if _budget_is_used_up(batch):
+        return (
+            f"its budget of {dollars(batch.budget or batch.committed)} is used up, with {waiting}",
+            f"Raise it: nebula-video fleet resume {batch.name} --budget USD",
+        )
+    return None
+
+
+def _budget_is_used_up(batch: BatchStatus) -> bool:
+    """Whether the next video does not fit. Its price is taken to be that of the average."""
+    waiting = batch.counts.get(ItemState.WAITING, 0)
+    begun = batch.counts.get(ItemState.QUEUED, 0) + batch.counts.get(ItemState.RUNNING, 0)
+    return (
+        batch.budget is not None
+        and waiting > 0
+        and not begun
+        and batch.estimate > 0
+        and batch.budget - batch.committed < batch.estimate / waiting
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _of_account(account: AccountStatus) -> Iterator[Trouble]:
+    if account.needs_a_person:
+        by_error = _ERROR.match(account.reason or "")
+        yield Trouble(
+            TroubleKind.STANDSTILL if by_error else TroubleKind.NOTICE,
+            account.id,
+            f"the account at {account.gateway} is paused: {account.reason}",
+            f"Go on: nebula-video fleet account {account.id} --resume",
+        )
+
+
+def _of_worker(worker: WorkerStatus) -> Iterator[Trouble]:
+    if not worker.lives:
+        silent = f"{worker.silent:,.0f} s ago"
+        yield Trouble(
+            TroubleKind.NOTICE, worker.id, f"it is dead: last heard of {silent}", "Others take its videos up."
+        )
+        return
+    if worker.note:
+        yield Trouble(TroubleKind.NOTICE, worker.id, worker.note, "It waits, and looks again by itself.")
+    ours = version("langchain-nebula-video")
+    if worker.version != ours:
+        yield Trouble(
+            TroubleKind.NOTICE,
+            worker.id,
+            f"it has version {worker.version}, and here is {ours}",
+            "Upgrade the older one.",
+        )
