@@ -81,6 +81,7 @@ class Added:
         self.present += more.present
         self.elsewhere += more.elsewhere
         self.broken += more.broken
+        self.first_broken += more.first_broken[: EXAMPLES - len(self.first_broken)]
         self.usd += more.usd
         self.unpriced += more.unpriced
         return self
