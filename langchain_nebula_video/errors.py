@@ -3,6 +3,7 @@
 ```text
 NebulaVideoError (RuntimeError)          which LangGraph's default retry policy does not repeat
 ├─ InvalidRequestError (ValueError)      refused here, nothing sent
+│  └─ SetupError                         this machine lacks room, a right or a package; the request is right
 ├─ BudgetExceededError                   refused here, nothing sent
 ├─ JournalError                          the record of paid tasks cannot be read or written
 ├─ RequestError                          a request got no usable answer
@@ -51,6 +52,7 @@ __all__ = [
     "RateLimitError",
     "RefusedError",
     "RequestError",
+    "SetupError",
     "SubmissionUnconfirmedError",
     "TaskCanceledError",
     "TaskError",
@@ -164,6 +166,13 @@ class InvalidRequestError(NebulaVideoError, ValueError):
     ) -> None:
         super().__init__(what, hint=hint, money=money, task_id=task_id)
         self.agent_hint = None if agent_hint is None else printable(agent_hint)
+
+
+class SetupError(InvalidRequestError):
+    """This machine cannot do it as it is set up: no room, no right to write, a missing package.
+
+    The request is right.
+    """
 
 
 class BudgetExceededError(NebulaVideoError):

@@ -10,6 +10,7 @@ from typing import Any
 from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.database import Connection
+from langchain_nebula_video.fleet.jobs import remove_jobs
 from langchain_nebula_video.fleet.states import ItemState
 
 __all__ = [
@@ -27,9 +28,15 @@ __all__ = [
 
 _FIND = "SELECT id FROM nebula_fleet_batches WHERE name = %s"
 _NAMES = "SELECT name FROM nebula_fleet_batches ORDER BY id DESC LIMIT 1000"
+# The feeder locks this row for each of its moves: what a person decides holds from the next one on.
+_HOLD_FEEDER = "SELECT FROM nebula_fleet_meta FOR UPDATE"
 _PAUSE = "UPDATE nebula_fleet_batches SET state = 'paused', reason = %s WHERE id = %s AND state <> 'canceled'"
-_RESUME = "UPDATE nebula_fleet_batches SET state = 'running', reason = NULL, abandon = false WHERE id = %s"
+_RESUME = (
+    "UPDATE nebula_fleet_batches SET state = 'running', reason = NULL, abandon = false, refusals = 0, "
+    "paused_until = NULL WHERE id = %s"
+)
 _CANCEL = "UPDATE nebula_fleet_batches SET state = 'canceled', reason = NULL, abandon = %s WHERE id = %s"
+_FREEZE = "UPDATE nebula_fleet_batches SET state = 'paused', reason = %s WHERE id = %s"
 _CHUNK = 10_000
 # In chunks, each a transaction: a million rows in one would hold back vacuum, and the feeder.
 _CANCEL_ITEMS = (
@@ -42,14 +49,10 @@ _UNCANCEL_ITEMS = (
     "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'canceled' LIMIT %s FOR UPDATE SKIP LOCKED) "
     "RETURNING key"
 )
-_DELETE_JOBS = "DELETE FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = ANY (%s)"
-_LEFT_TO_CANCEL = (
-    "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s "
-    "AND state IN ('waiting', 'delayed', 'queued')"
-)
 # An item that failed for nothing gets a new key of the journal; one that may be paid for keeps its own.
 _RETRY = (
     "UPDATE nebula_fleet_items SET state = 'waiting', errors = 0, error = NULL, next_at = NULL, updated_at = now(), "
+    "claims = CASE WHEN state = 'failed' AND NOT reserved THEN 0 ELSE claims END, "
     "attempt = attempt + CASE WHEN state = 'failed' AND NOT reserved THEN 1 ELSE 0 END WHERE key IN ("
     "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = ANY (%s) LIMIT %s FOR UPDATE SKIP LOCKED) "
     "RETURNING key"
@@ -60,11 +63,18 @@ _BEGUN = (
 _FORGET_ITEMS = (
     "DELETE FROM nebula_fleet_items WHERE key IN (SELECT key FROM nebula_fleet_items WHERE batch_id = %s LIMIT %s)"
 )
+# First the batch: a list that is being added to it waits for this row, and finds none.
 _FORGET = (
+    "DELETE FROM nebula_fleet_batches WHERE id = %s",
+    "DELETE FROM nebula_fleet_items WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_images WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_broken WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_counts WHERE batch_id = %s",
-    "DELETE FROM nebula_fleet_batches WHERE id = %s",
+)
+_CHANGE = (
+    "UPDATE nebula_fleet_batches SET budget = coalesce(%s, budget), priority = coalesce(%s, priority), "
+    "not_before = coalesce(%s, not_before), hours = coalesce(%s, hours), "
+    "reason = CASE WHEN state = 'running' AND refusals = 0 THEN NULL ELSE reason END WHERE id = %s"
 )
 _FIND_ACCOUNT = "SELECT gateway, base_url, allow_http FROM nebula_fleet_accounts WHERE id = %s"
 _MARKS = "SELECT id FROM nebula_fleet_accounts"
@@ -99,14 +109,20 @@ def find_batch(connection: Connection, name: str) -> int:
 
 
 def pause(connection: Connection, name: str, reason: str | None = None) -> None:
-    """Begin nothing more of a batch. What is in the engine's queue, some items, and what runs goes on."""
-    connection.execute(_PAUSE, [reason or "paused by a person", find_batch(connection, name)])
+    """Begin nothing more of a batch. What is in the engine's queue, some items, and what runs goes on.
+
+    Raises:
+        InvalidRequestError: it is canceled.
+    """
+    batch_id = find_batch(connection, name)
+    if not _decide(connection, _PAUSE, [reason or "paused by a person", batch_id]):
+        raise InvalidRequestError(f"The batch {name!r} is canceled.", hint="There is nothing to pause.")
 
 
 def resume(connection: Connection, name: str) -> int:
     """Go on with a batch that is paused or was canceled; how many canceled items wait again."""
     batch_id = find_batch(connection, name)
-    connection.execute(_RESUME, [batch_id])
+    _decide(connection, _RESUME, [batch_id])
     return _in_chunks(connection, _UNCANCEL_ITEMS, [batch_id])
 
 
@@ -120,11 +136,8 @@ def cancel(connection: Connection, name: str, *, abandon: bool = False) -> int:
             such tasks up.
     """
     batch_id = find_batch(connection, name)
-    connection.execute(_CANCEL, [abandon, batch_id])
-    canceled = _in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True)
-    # The feeder may have moved some meanwhile: it saw the batch before it was canceled.
-    row = connection.execute(_LEFT_TO_CANCEL, [batch_id]).fetchone()
-    return canceled + (_in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True) if row and row[0] else 0)
+    _decide(connection, _CANCEL, [abandon, batch_id])
+    return _in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True)
 
 
 def retry(connection: Connection, name: str, states: Sequence[ItemState] = (ItemState.FAILED,)) -> int:
@@ -133,12 +146,13 @@ def retry(connection: Connection, name: str, states: Sequence[ItemState] = (Item
     Raises:
         InvalidRequestError: a state is none that can be tried again.
     """
+    batch_id = find_batch(connection, name)
     wrong = [state for state in states if state not in {ItemState.FAILED, ItemState.UNCONFIRMED}]
     if wrong:
         raise InvalidRequestError(
             f"Items that are {wrong[0]} are not tried again.", hint="failed and unconfirmed ones are."
         )
-    return _in_chunks(connection, _RETRY, [find_batch(connection, name), [state.value for state in states]])
+    return _in_chunks(connection, _RETRY, [batch_id, [state.value for state in states]])
 
 
 def forget(connection: Connection, name: str) -> int:
@@ -148,12 +162,14 @@ def forget(connection: Connection, name: str) -> int:
         InvalidRequestError: some of it runs.
     """
     batch_id = find_batch(connection, name)
-    row = connection.execute(_BEGUN, [batch_id]).fetchone()
-    if row and row[0]:
-        raise InvalidRequestError(
-            f"{row[0]} items of {name!r} are queued or running.", hint="Cancel it, and wait until they have ended."
-        )
-    connection.execute(_PAUSE, ["being deleted", batch_id])
+    with connection.transaction():
+        connection.execute(_HOLD_FEEDER)
+        row = connection.execute(_BEGUN, [batch_id]).fetchone()
+        if row and row[0]:
+            raise InvalidRequestError(
+                f"{row[0]} items of {name!r} are queued or running.", hint="Cancel it, and wait until they have ended."
+            )
+        connection.execute(_FREEZE, ["being deleted", batch_id])
     deleted = 0
     while count := connection.execute(_FORGET_ITEMS, [batch_id, _CHUNK]).rowcount:
         deleted += count
@@ -174,11 +190,7 @@ def change_batch(
 ) -> None:
     """Change what decides when the items of a batch begin; `None`: as it is."""
     batch_id = find_batch(connection, name)
-    connection.execute(
-        "UPDATE nebula_fleet_batches SET budget = coalesce(%s, budget), priority = coalesce(%s, priority), "
-        "not_before = coalesce(%s, not_before), hours = coalesce(%s, hours) WHERE id = %s",
-        [budget, priority, not_before, hours, batch_id],
-    )
+    _decide(connection, _CHANGE, [budget, priority, not_before, hours, batch_id])
 
 
 def find_account(connection: Connection, mark: str) -> tuple[str, str, bool]:
@@ -228,13 +240,22 @@ def change_account(
 def move_to_account(connection: Connection, old: str, new: str) -> list[str]:
     """Pay the batches of an account with another key of the same gateway from now on; their names.
 
-    A task that was submitted with the old key belongs to it: if the gateway shows it to the new one, it is gone on
-    with; otherwise its item fails, and says so.
+    A task that was submitted with the old key belongs to it. Its item fails, names the task, and is not paid again:
+    take the video with the old key, or from the gateway's console.
     """
-    moved = connection.execute(_MOVE, [new, old, old, new]).fetchall()
+    with connection.transaction():
+        connection.execute(_HOLD_FEEDER)
+        moved = connection.execute(_MOVE, [new, old, old, new]).fetchall()
     for batch_id, _ in moved:  # they are in the engine's queue of the old account, which nobody may listen to
         _in_chunks(connection, _QUEUED_OF, [batch_id], and_jobs=True)
     return [str(name) for _, name in moved]
+
+
+def _decide(connection: Connection, statement: Any, values: list[Any]) -> int:
+    """Change a row between two moves of the feeder; how many rows it was."""
+    with connection.transaction():
+        connection.execute(_HOLD_FEEDER)
+        return connection.execute(statement, values).rowcount
 
 
 def _in_chunks(connection: Connection, statement: Any, values: list[Any], *, and_jobs: bool = False) -> int:
@@ -243,7 +264,7 @@ def _in_chunks(connection: Connection, statement: Any, values: list[Any], *, and
         with connection.transaction():
             keys = [key for (key,) in connection.execute(statement, [*values, _CHUNK]).fetchall()]
             if keys and and_jobs:
-                connection.execute(_DELETE_JOBS, [keys])
+                remove_jobs(connection, keys)
         total += len(keys)
         if len(keys) < _CHUNK:
             return total

@@ -9,14 +9,37 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from langchain_nebula_video.errors import InvalidRequestError, JournalError
 from langchain_nebula_video.journal.sql.url import check_query, parse_url, split_prepare_threshold, without_secrets
 
 __all__ = ["Connection", "Database", "is_passing"]
 
-Connection = psycopg.Connection[TupleRow]
+_ATTEMPTS = 50
+"""Of a statement that collided with others: each waits some milliseconds longer than the one before."""
+
+
+class Connection(psycopg.Connection[TupleRow]):
+    """A connection on which each statement is a transaction unless one is begun.
+
+    The statements of fleets are made for READ COMMITTED. A database may begin its transactions at a stricter level:
+    transactions that are begun here name theirs, and a single statement that collides with others is repeated.
+    """
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[TupleRow]:
+        """Run a statement, and repeat it while it collides; within a transaction it is not repeated."""
+        if self.info.transaction_status is not TransactionStatus.IDLE:
+            return super().execute(query, params, **options)
+        return Retrying(
+            retry=retry_if_exception_type((psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)),
+            wait=wait_random_exponential(0.005, 0.1),
+            stop=stop_after_attempt(_ATTEMPTS),
+            reraise=True,
+        )(super().execute, query, params, **options)
+
 
 # A connection that a firewall drops silently must not stop a worker's heartbeat for longer than its limit.
 _LINK = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "tcp_user_timeout": "8000"}
@@ -54,12 +77,14 @@ class Database:
         return f"{type(self).__name__}({self.printable_url!r})"
 
     def connect(self) -> Connection:
-        """Return a new connection, in which each statement is a transaction unless one is begun.
+        """Return a new connection.
 
         Raises:
             psycopg.OperationalError: there is none to be had.
         """
-        return psycopg.connect(self.conninfo, prepare_threshold=self.prepare_threshold, autocommit=True)
+        connection = Connection.connect(self.conninfo, prepare_threshold=self.prepare_threshold, autocommit=True)
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        return connection
 
     @contextmanager
     def session(self) -> Iterator[Connection]:

@@ -21,7 +21,7 @@ from procrastinate.worker import Worker as EngineWorker
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from langchain_nebula_video.fleet.database import Database, is_passing
-from langchain_nebula_video.fleet.schema import TASK
+from langchain_nebula_video.fleet.jobs import TASK
 
 __all__ = ["Engine"]
 

@@ -2,15 +2,20 @@
 
 Everything that decides whether an item may begin is decided here:
 
-| what                        | where it stands                  | effect                                            |
-|-----------------------------|----------------------------------|---------------------------------------------------|
-| places of living workers    | `workers`                        | so many in flight, and a supply of some seconds   |
-| cap, rate                   | `accounts`                       | items in flight, items a minute                   |
-| pause of the account        | `accounts.paused_until`          | none                                              |
-| refusals in a row (429)     | `accounts.refusals`              | after the pause one a tick, until one is made     |
-| pause, budget of the batch  | `batches`                        | none; none that does not fit                      |
-| off-peak hours, a beginning | `batches.hours`, `.not_before`   | none outside of them                              |
-| priority                    | `batches.priority`               | the highest first, then the oldest batch          |
+| what                        | where it stands                      | effect                                        |
+|-----------------------------|--------------------------------------|-----------------------------------------------|
+| places of living workers    | `workers`                            | so many in flight, and a supply of some seconds |
+| cap, rate                   | `accounts`                           | items in flight, items a minute               |
+| pause of account or batch   | `paused_until` of either, `batches.state` | none                                     |
+| refusals in a row           | `refusals` of either                 | after the pause one a tick, until one is made |
+| budget of the batch         | `batches.budget`                     | none that does not fit                        |
+| off-peak hours, a beginning | `batches.hours`, `.not_before`       | none outside of them                          |
+| priority                    | `batches.priority`                   | the highest first, then the oldest batch      |
+
+Items that were begun before go first, and need neither budget nor rate: they may be paid for already.
+
+The lease is a row that the transaction of each move locks and renews. So a feeder that was frozen and wakes up moves
+nothing, and two never count the same money.
 """
 
 from __future__ import annotations
@@ -21,30 +26,43 @@ from decimal import Decimal
 
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.hours import is_within
-from langchain_nebula_video.fleet.schema import TASK
+from langchain_nebula_video.fleet.jobs import insert_jobs, queue_name
+from langchain_nebula_video.fleet.schema import VERSION
 
-__all__ = ["Feeder", "queue_name"]
+__all__ = ["Feeder"]
 
 _LEASE = timedelta(seconds=5)
 _MOST_AT_ONCE = 500
 """Items to a transaction."""
-_DELAYED_AT_ONCE = 1000
+_WOKEN_AT_ONCE = 1000
 _LEAST_SUPPLY, _MOST_SUPPLY = 4, 200
 """Items that wait in the engine's queue, so that a free place is taken at once."""
 
+# A newer version may have changed the tables: whoever does not know it moves nothing in them.
 _TAKE_LEASE = (
     "UPDATE nebula_fleet_meta SET feeder = %s, feeder_until = now() + %s "
-    "WHERE feeder = %s OR feeder_until < now() RETURNING name"
+    "WHERE (feeder = %s OR feeder_until < now()) AND version = %s RETURNING name"
 )
+_KEEP_LEASE = "UPDATE nebula_fleet_meta SET feeder_until = now() + %s WHERE feeder = %s"
 _RETURN_LEASE = "UPDATE nebula_fleet_meta SET feeder = NULL, feeder_until = '-infinity' WHERE feeder = %s"
 _WAKE = (
     "UPDATE nebula_fleet_items SET state = 'waiting', next_at = NULL, updated_at = now() WHERE key IN ("
     "SELECT key FROM nebula_fleet_items WHERE state = 'delayed' AND next_at <= now() "
     "ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)"
 )
+# Items that ran when their batch was canceled, and have come back without a video.
+_CANCEL = (
+    "UPDATE nebula_fleet_items SET state = 'canceled', next_at = NULL, updated_at = clock_timestamp() WHERE key IN ("
+    "SELECT key FROM nebula_fleet_items WHERE state IN ('waiting', 'delayed') AND batch_id IN ("
+    "SELECT batch.id FROM nebula_fleet_batches AS batch JOIN nebula_fleet_counts AS count ON count.batch_id = batch.id "
+    "WHERE batch.state = 'canceled' AND count.state IN ('waiting', 'delayed') "
+    "GROUP BY batch.id HAVING sum(count.items) > 0) LIMIT %s FOR UPDATE SKIP LOCKED)"
+)
 _ACCOUNTS = (
     "SELECT account.id, account.gateway, account.cap, account.rate, account.refusals, "
-    "least(account.rate::float8, account.tokens + account.rate * extract(epoch FROM now() - account.tokens_at) / 60), "
+    # What is saved up is that of six seconds: a minute never has much more than its rate.
+    "CASE WHEN account.rate IS NOT NULL THEN least(greatest(1, account.rate / 10.0), "
+    "account.tokens + account.rate * extract(epoch FROM now() - account.tokens_at) / 60)::float8 END, "
     "coalesce((SELECT sum(worker.concurrency) FROM nebula_fleet_workers AS worker "
     "WHERE worker.ended_at IS NULL AND NOT worker.draining AND worker.beat_at > now() - %s "
     "AND account.id = ANY (worker.accounts)), 0), "
@@ -55,35 +73,34 @@ _ACCOUNTS = (
     "ORDER BY account.id"
 )
 _BATCHES = (
-    "SELECT batch.id, batch.hours, batch.budget, batch.priority, coalesce(sum(count.reserved), 0) "
-    "FROM nebula_fleet_batches AS batch JOIN nebula_fleet_counts AS count ON count.batch_id = batch.id "
+    "SELECT batch.id, batch.hours FROM nebula_fleet_batches AS batch "
+    "JOIN nebula_fleet_counts AS count ON count.batch_id = batch.id "
     "WHERE batch.account = %s AND batch.state = 'running' AND (batch.not_before IS NULL OR batch.not_before <= now()) "
-    "GROUP BY batch.id HAVING coalesce(sum(count.items) FILTER (WHERE count.state = 'waiting'), 0) > 0 "
-    "ORDER BY batch.priority DESC, batch.id"
+    "AND (batch.paused_until IS NULL OR batch.paused_until <= now()) AND count.state = 'waiting' "
+    "GROUP BY batch.id HAVING sum(count.items) > 0 ORDER BY batch.priority DESC, batch.id"
 )
-_PICK = (
-    "SELECT key, usd, reserved FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' "
+_BATCH = (
+    "SELECT batch.priority, batch.refusals, batch.budget, batch.reason, "
+    "coalesce((SELECT sum(reserved) FROM nebula_fleet_counts AS count WHERE count.batch_id = batch.id), 0) "
+    "FROM nebula_fleet_batches AS batch WHERE batch.id = %s AND batch.state = 'running'"
+)
+_PICK_BEGUN = (
+    "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' AND reserved "
     "ORDER BY n LIMIT %s FOR UPDATE SKIP LOCKED"
 )
-# What a canceled batch, or an orphan, left behind: a second job of the key could not be inserted beside it.
-_DELETE_OLD = "DELETE FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = ANY (%s)"
-_DEFER = (
-    "SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%s, %s, %s, NULL, key, jsonb_build_object('key', key), NULL)"
-    "::procrastinate_job_to_defer_v1 ORDER BY number)) FROM unnest(%s::text[]) WITH ORDINALITY AS picked (key, number)"
+_PICK_NEW = (
+    "SELECT key, usd FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' AND NOT reserved "
+    "ORDER BY n LIMIT %s FOR UPDATE SKIP LOCKED"
 )
 _QUEUE = (
     "UPDATE nebula_fleet_items AS item SET state = 'queued', job_id = job.id, reserved = true, updated_at = now() "
-    "FROM procrastinate_jobs AS job WHERE job.id = ANY (%s) AND item.key = job.queueing_lock AND item.state = 'waiting'"
+    "FROM procrastinate_jobs AS job WHERE job.id = ANY (%s) AND item.key = job.args->>'key' AND item.state = 'waiting'"
 )
 _SPEND_TOKENS = "UPDATE nebula_fleet_accounts SET tokens = %s, tokens_at = now() WHERE id = %s"
+_EXPLAIN = "UPDATE nebula_fleet_batches SET reason = %s WHERE id = %s"
 
 
-def queue_name(fleet: str, gateway: str, account: str) -> str:
-    """Return the engine's queue of an account. The fleet's name is in it: channels belong to the whole database."""
-    return f"nebula-{fleet}/{gateway}/{account}"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Account:
     id: str
     gateway: str
@@ -97,15 +114,23 @@ class _Account:
 
     @property
     def room(self) -> int:
-        """How many more items may begin now."""
+        """How many more items may begin now, whatever the rate is."""
         if not self.places:
             return 0
         supply = max(_LEAST_SUPPLY, min(_MOST_SUPPLY, self.places // 4))
         most = self.places + supply if self.cap is None else min(self.places + supply, self.cap)
-        room = min(most - self.in_flight, _MOST_AT_ONCE)
-        if self.tokens is not None:
-            room = min(room, int(self.tokens))
-        return max(0, min(room, 1) if self.refusals else room)
+        room = max(0, min(most - self.in_flight, _MOST_AT_ONCE))
+        return min(room, 1) if self.refusals else room
+
+
+@dataclass(slots=True)
+class _Picked:
+    """The items of a batch that begin now."""
+
+    begun: list[str]
+    new: list[str]
+    reason: str | None
+    """Why no more begin, if that is the budget."""
 
 
 class Feeder:
@@ -122,10 +147,11 @@ class Feeder:
 
     def tick(self, connection: Connection) -> int | None:
         """Move what may begin; how many items, or `None`: another worker has the lease."""
-        row = connection.execute(_TAKE_LEASE, [self._owner, _LEASE, self._owner]).fetchone()
+        row = connection.execute(_TAKE_LEASE, [self._owner, _LEASE, self._owner, VERSION]).fetchone()
         if row is None:
             return None
-        connection.execute(_WAKE, [_DELAYED_AT_ONCE])
+        connection.execute(_WAKE, [_WOKEN_AT_ONCE])
+        connection.execute(_CANCEL, [_WOKEN_AT_ONCE])
         accounts = [_Account(*each) for each in connection.execute(_ACCOUNTS, [self._fresh]).fetchall()]
         return sum(self._feed(connection, str(row[0]), account) for account in accounts if account.room)
 
@@ -134,33 +160,48 @@ class Feeder:
         connection.execute(_RETURN_LEASE, [self._owner])
 
     def _feed(self, connection: Connection, fleet: str, account: _Account) -> int:
-        fed, room = 0, account.room
+        room, fed = account.room, 0
         queue = queue_name(fleet, account.gateway, account.id)
-        for batch_id, hours, budget, priority, reserved in connection.execute(_BATCHES, [account.id]).fetchall():
+        for batch_id, hours in connection.execute(_BATCHES, [account.id]).fetchall():
             if fed >= room:
                 break
-            if hours is not None and not is_within(hours, account.now):
-                continue
-            left = None if budget is None else budget - reserved
-            with connection.transaction():
-                keys = _pick(connection, batch_id, room - fed, left)
-                if keys:
-                    connection.execute(_DELETE_OLD, [keys])
-                    row = connection.execute(_DEFER, [queue, TASK, priority, keys]).fetchone()
-                    connection.execute(_QUEUE, [row and row[0]])
-                    if account.tokens is not None:
-                        connection.execute(_SPEND_TOKENS, [account.tokens - fed - len(keys), account.id])
-            fed += len(keys)
+            if hours is None or is_within(hours, account.now):
+                fed += self._feed_batch(connection, queue, account, batch_id, room - fed)
         return fed
 
+    def _feed_batch(self, connection: Connection, queue: str, account: _Account, batch_id: int, room: int) -> int:
+        with connection.transaction():
+            if connection.execute(_KEEP_LEASE, [_LEASE, self._owner]).rowcount == 0:
+                return 0
+            found = connection.execute(_BATCH, [batch_id]).fetchone()
+            if found is None:  # a person has stopped it meanwhile
+                return 0
+            priority, refusals, budget, reason, reserved = found
+            most = min(room, 1) if refusals else room
+            left = None if budget is None else budget - reserved
+            picked = _pick(connection, batch_id, most, account.tokens, left)
+            if picked.reason != reason and not refusals:
+                connection.execute(_EXPLAIN, [picked.reason, batch_id])
+            if keys := picked.begun + picked.new:
+                connection.execute(_QUEUE, [insert_jobs(connection, queue, priority, keys)])
+            if account.tokens is not None and picked.new:
+                account.tokens -= len(picked.new)
+                connection.execute(_SPEND_TOKENS, [account.tokens, account.id])
+        return len(keys)
 
-def _pick(connection: Connection, batch_id: int, most: int, left: Decimal | None) -> list[str]:
-    """Return the keys of the items that are next, as far as their money is there: in their order, none overtakes."""
-    keys = []
-    for key, usd, reserved in connection.execute(_PICK, [batch_id, most]).fetchall():
-        if left is not None and not reserved:
+
+def _pick(connection: Connection, batch_id: int, most: int, tokens: float | None, left: Decimal | None) -> _Picked:
+    """Return the items that are next, new ones as far as their money is there: in their order, none overtakes."""
+    begun = [key for (key,) in connection.execute(_PICK_BEGUN, [batch_id, most]).fetchall()]
+    picked = _Picked(begun, [], None)
+    room = most - len(begun) if tokens is None else min(most - len(begun), int(tokens))
+    if room <= 0:
+        return picked
+    for key, usd in connection.execute(_PICK_NEW, [batch_id, room]).fetchall():
+        if left is not None:
             if usd > left:
+                picked.reason = f"The budget has USD {max(left, Decimal(0)):f} left, and the next video costs {usd:f}."
                 break
             left -= usd
-        keys.append(key)
-    return keys
+        picked.new.append(key)
+    return picked

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 
@@ -29,7 +30,9 @@ _REGISTER = (
     "INSERT INTO nebula_fleet_workers (id, host, pid, holder, version, accounts, concurrency, engine_id, draining) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
+# The engine's own beat is off. Another application on the same engine would take this worker for stalled.
 _BEAT = (
+    "WITH engine AS (UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s) "
     "UPDATE nebula_fleet_workers SET beat_at = now(), accounts = %s, running = %s, finished = %s, per_minute = %s, "
     "usd_per_minute = %s, note = %s, draining = %s, engine_id = %s WHERE id = %s AND ended_at IS NULL"
 )
@@ -51,6 +54,11 @@ class Timing:
     """A worker whose last heartbeat is older is dead. It must be longer than a reconnect takes: 5 s."""
     tidy: timedelta = timedelta(seconds=10)
     """Between two searches for items that have lost their job."""
+    delays: tuple[timedelta, timedelta] = (timedelta(seconds=10), timedelta(minutes=15))
+    """How long an item waits after its first error that may pass, and the longest: each error doubles it."""
+    pauses: tuple[timedelta, timedelta] = (timedelta(seconds=5), timedelta(minutes=5))
+    """How long an account or a batch is paused after the first refusal, and the longest: each one in a row doubles it.
+    A moment that the gateway names counts more."""
 
 
 @dataclass(slots=True)
@@ -164,8 +172,8 @@ class Keeper:
     def _beat(self, connection: Connection) -> None:
         state = self._state
         if self._registered:
-            values = [list(state.accounts), state.running, state.finished, state.per_minute, state.usd_per_minute]
-            values += [state.note, state.draining, state.engine_id, self.name]
+            values: list[Any] = [state.engine_id, list(state.accounts), state.running, state.finished]
+            values += [state.per_minute, state.usd_per_minute, state.note, state.draining, state.engine_id, self.name]
             if connection.execute(_BEAT, values).rowcount == 0:
                 logger.warning("this worker was taken for dead, and goes on under a new name")
                 self._registered = False

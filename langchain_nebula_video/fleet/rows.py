@@ -28,11 +28,22 @@ from langchain_nebula_video.media.names import image_name
 from langchain_nebula_video.media.urls import is_local_name, is_loopback
 from langchain_nebula_video.schema import VideoRequest, is_encodable
 
-__all__ = ["BrokenRow", "Item", "Planner", "StoredImage", "has_local_images", "open_images", "stored_digests"]
+__all__ = [
+    "RETRY_MARK",
+    "BrokenRow",
+    "Item",
+    "Planner",
+    "StoredImage",
+    "has_local_images",
+    "open_images",
+    "stored_digests",
+]
 
 KEY, TAG, PLACE = "key", "tag", "place"
 """What a row may have besides the fields of a request: a key of one's own, anything to be handed back with the result,
 and where the row comes from."""
+RETRY_MARK = "#attempt-"
+"""Between a key and the number of a later attempt: no key of one's own has it."""
 _IMAGES = ("image", "last_image")
 _REFERENCES = "reference_images"
 _STORED, _NAME, _FILE = "stored", "name", "file"

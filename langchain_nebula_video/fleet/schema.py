@@ -14,7 +14,11 @@ images     the bytes of local images, for workers on other machines
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import LiteralString
 
 from procrastinate.schema import SchemaManager
@@ -22,18 +26,15 @@ from procrastinate.schema import SchemaManager
 from langchain_nebula_video.errors import JournalError
 from langchain_nebula_video.fleet.database import Connection
 
-__all__ = ["TASK", "check_schema", "install"]
+__all__ = ["VERSION", "check_schema", "install"]
 
-VERSION = 1
-"""The version of the fleet's tables that this code makes and uses."""
-TASK = "langchain_nebula_video.generate"
-"""The engine's name of the only task."""
 _LOCK = 0x6E6562756C61 + 100  # beside the journal's locks, which count from the same number
 
 _TABLES: LiteralString = """
 CREATE TABLE nebula_fleet_meta (
     name text NOT NULL,
     version int NOT NULL,
+    engine text,
     feeder text,
     feeder_until timestamptz NOT NULL DEFAULT '-infinity'
 );
@@ -60,7 +61,9 @@ CREATE TABLE nebula_fleet_batches (
     priority int NOT NULL DEFAULT 0,
     not_before timestamptz,
     hours text,
+    paused_until timestamptz,
     reason text,
+    refusals int NOT NULL DEFAULT 0,
     abandon boolean NOT NULL DEFAULT false,
     waiter json,
     size bigint NOT NULL DEFAULT 0,
@@ -75,8 +78,9 @@ CREATE TABLE nebula_fleet_items (
     state text NOT NULL DEFAULT 'waiting',
     usd numeric NOT NULL DEFAULT 0,
     reserved boolean NOT NULL DEFAULT false,
-    attempt smallint NOT NULL DEFAULT 1,
-    errors smallint NOT NULL DEFAULT 0,
+    attempt int NOT NULL DEFAULT 1,
+    errors int NOT NULL DEFAULT 0,
+    claims int NOT NULL DEFAULT 0,
     next_at timestamptz,
     job_id bigint,
     worker text,
@@ -84,7 +88,8 @@ CREATE TABLE nebula_fleet_items (
     error text,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX nebula_fleet_items_waiting ON nebula_fleet_items (batch_id, n) WHERE state = 'waiting';
+CREATE INDEX nebula_fleet_items_new ON nebula_fleet_items (batch_id, n) WHERE state = 'waiting' AND NOT reserved;
+CREATE INDEX nebula_fleet_items_begun ON nebula_fleet_items (batch_id, n) WHERE state = 'waiting' AND reserved;
 CREATE INDEX nebula_fleet_items_delayed ON nebula_fleet_items (next_at) WHERE state = 'delayed';
 CREATE INDEX nebula_fleet_items_queued ON nebula_fleet_items (updated_at) WHERE state = 'queued';
 CREATE INDEX nebula_fleet_items_running ON nebula_fleet_items (worker) WHERE state = 'running';
@@ -184,28 +189,36 @@ ALTER TABLE nebula_fleet_items SET (autovacuum_vacuum_scale_factor = 0.02);
 """
 
 
+_MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = ((_TABLES, _TRIGGERS, _UPKEEP),)
+"""What makes each version of the fleet's tables from the one before. A version that was published is never changed."""
+VERSION = len(_MIGRATIONS)
+"""The version of the fleet's tables that this code makes and uses."""
+
+
 def install(connection: Connection) -> bool:
-    """Make the fleet's tables and the engine's, unless they are there; whether they were made now.
+    """Make the fleet's tables and the engine's, or bring older ones up to date; whether anything was done.
+
+    Any number of processes may do it at the same time.
 
     Raises:
-        JournalError: a newer version of this package made them.
+        JournalError: a newer version made them, or the engine's tables are another application's and too old.
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        if _version(connection) is not None:
-            check_schema(connection)
-            return False
-        # With another application on the same engine in this schema, its tables are shared: ours is a queue of its own.
-        if not _has(connection, "procrastinate_jobs"):
-            connection.execute(SchemaManager.get_schema())
-        connection.execute(_TABLES)
-        connection.execute(_TRIGGERS)
-        connection.execute(_UPKEEP)
-        # The engine's channels belong to the database, and not to a schema: the name keeps two fleets apart.
-        connection.execute(
-            "INSERT INTO nebula_fleet_meta (name, version) VALUES (%s, %s)", [uuid.uuid4().hex[:8], VERSION]
-        )
-        return True
+        found = _version(connection)
+        if found is not None and found > VERSION:
+            raise _too_new(found)
+        engine = _install_engine(connection) if found is None else _upgrade_engine(connection)
+        for statements in _MIGRATIONS[found or 0 :]:
+            for statement in statements:
+                connection.execute(statement)
+        if found is None:
+            # The engine's channels belong to the database, and not to a schema: the name keeps two fleets apart.
+            values = [uuid.uuid4().hex[:8], VERSION, engine]
+            connection.execute("INSERT INTO nebula_fleet_meta (name, version, engine) VALUES (%s, %s, %s)", values)
+        else:
+            connection.execute("UPDATE nebula_fleet_meta SET version = %s, engine = %s", [VERSION, engine])
+        return found != VERSION
 
 
 def check_schema(connection: Connection) -> str:
@@ -218,13 +231,22 @@ def check_schema(connection: Connection) -> str:
     if version is None:
         raise JournalError("There is no fleet in this database.", hint="Make its tables: nebula-video fleet init")
     if version > VERSION:
+        raise _too_new(version)
+    if version < VERSION:
         raise JournalError(
-            f"The fleet's tables have version {version}, and this version of langchain-nebula-video knows {VERSION}.",
-            hint="Upgrade this machine: pip install -U 'langchain-nebula-video[fleet]'",
+            f"The fleet's tables have version {version}, and this version of langchain-nebula-video needs {VERSION}.",
+            hint="Bring them up to date: nebula-video fleet init. Older workers then stop, and have to be upgraded.",
         )
     row = connection.execute("SELECT name FROM nebula_fleet_meta").fetchone()
     assert row is not None  # noqa: S101 the version was read from it
     return str(row[0])
+
+
+def _too_new(version: int) -> JournalError:
+    return JournalError(
+        f"The fleet's tables have version {version}, and this version of langchain-nebula-video knows {VERSION}.",
+        hint="Upgrade this machine: pip install -U 'langchain-nebula-video[fleet]'",
+    )
 
 
 def _version(connection: Connection) -> int | None:
@@ -237,3 +259,51 @@ def _version(connection: Connection) -> int | None:
 def _has(connection: Connection, table: str) -> bool:
     row = connection.execute("SELECT to_regclass(%s)", [table]).fetchone()
     return row is not None and row[0] is not None
+
+
+# --- the engine's tables ---
+
+
+def _install_engine(connection: Connection) -> str | None:
+    """Make the engine's tables, or use those of another application; the migration that they have, if they are ours."""
+    if _has(connection, "procrastinate_jobs"):
+        _check_functions(connection)
+        return None
+    connection.execute(SchemaManager.get_schema())
+    return _engine_migrations()[-1].name
+
+
+def _upgrade_engine(connection: Connection) -> str | None:
+    """Run the engine's migrations that are newer than its tables, if these are ours."""
+    row = connection.execute("SELECT engine FROM nebula_fleet_meta").fetchone()
+    had = None if row is None else row[0]
+    if had is not None:
+        for file in _engine_migrations():
+            if file.name > had:
+                connection.execute(file.read_bytes())
+        had = max(had, _engine_migrations()[-1].name)
+    _check_functions(connection)
+    return had
+
+
+def _check_functions(connection: Connection) -> None:
+    """Check that the engine's tables have what this version of the engine calls."""
+    found = connection.execute("SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace")
+    missing = sorted(_engine_functions() - {name for (name,) in found.fetchall()})
+    if missing:
+        raise JournalError(
+            f"The tables of procrastinate in this schema are older than the installed one: {missing[0]} is missing.",
+            hint="They are another application's: upgrade them with its migrations, "
+            "or give the fleet a schema of its own: ?options=-csearch_path%3Dfleet",
+        )
+
+
+@cache
+def _engine_migrations() -> Sequence[Path]:
+    """Its files of SQL, in their order."""
+    return sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+
+
+@cache
+def _engine_functions() -> frozenset[str]:
+    return frozenset(re.findall(r"CREATE FUNCTION (\w+)", SchemaManager.get_schema()))

@@ -13,18 +13,23 @@ from langchain_nebula_video.errors import (
     InvalidRequestError,
     JournalError,
     ModerationError,
+    Money,
     NebulaVideoError,
     NotSentError,
     QuotaError,
     RateLimitError,
+    RefusedError,
+    RequestError,
+    SetupError,
     SubmissionUnconfirmedError,
     TaskCanceledError,
+    TaskError,
     TaskFailedError,
     TaskNotFoundError,
     TaskTimeoutError,
 )
 
-__all__ = ["ENDED_STATES", "BatchState", "ItemState", "Stops", "Verdict", "judge"]
+__all__ = ["ENDED_STATES", "VERDICTS", "BatchState", "ItemState", "Outcome", "Stops", "Verdict", "judge"]
 
 
 class ItemState(StrEnum):
@@ -70,55 +75,97 @@ class Stops(StrEnum):
     """The account, until a person resumes it."""
     ACCOUNT_FOR_A_WHILE = "account for a while"
     """The account, for a time that grows with each such error in a row."""
-    BATCH = "batch"
-    """The batch, until a person resumes it."""
+    BATCH_FOR_A_WHILE = "batch for a while"
+    """The batch, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an error means for its item."""
+    """What a class of errors means for an item: a row of the table."""
 
     state: ItemState
     stops: Stops = Stops.NOTHING
-    counts: bool = False
-    """Whether it counts towards `MAX_ERRORS`, after which the item has failed."""
-    frees: bool = False
-    """Whether the item's money is free again: it is known that nothing was accepted."""
+    most: int | None = None
+    """So many errors that count, and the item has failed; `None`: it does not count."""
+    local: bool = False
+    """It may be this machine's fault alone. While other workers make videos, it stops nothing, and the item is delayed:
+    another machine may take it."""
 
 
-MAX_ERRORS = 12
-"""Errors of an item that might pass, after which it has failed. With the pauses between them, it takes two hours."""
+PATIENCE = 12
+"""Errors that might pass. With the pauses between them they take two hours."""
+PATIENCE_WITH_PAID = 100
+"""The same for a video that is paid for: a day, and by then most addresses have expired."""
 
-# The first row that fits decides, so a class stands before its parents.
-_VERDICTS: tuple[tuple[type[NebulaVideoError], Verdict], ...] = (
-    (SubmissionUnconfirmedError, Verdict(ItemState.UNCONFIRMED)),
-    (RateLimitError, Verdict(ItemState.WAITING, Stops.ACCOUNT_FOR_A_WHILE)),
-    (AuthenticationError, Verdict(ItemState.WAITING, Stops.ACCOUNT)),
-    (QuotaError, Verdict(ItemState.WAITING, Stops.ACCOUNT)),
-    (BudgetExceededError, Verdict(ItemState.WAITING, Stops.BATCH)),
-    (ModerationError, Verdict(ItemState.FAILED)),
-    (InvalidInputError, Verdict(ItemState.FAILED)),
-    (InvalidRequestError, Verdict(ItemState.FAILED)),
-    (TaskFailedError, Verdict(ItemState.FAILED)),
-    (TaskCanceledError, Verdict(ItemState.FAILED)),
-    (TaskNotFoundError, Verdict(ItemState.FAILED)),
-    (TaskTimeoutError, Verdict(ItemState.DELAYED)),
-    (JournalError, Verdict(ItemState.DELAYED)),
-    (NotSentError, Verdict(ItemState.WAITING, Stops.ACCOUNT_FOR_A_WHILE)),
-    (DownloadError, Verdict(ItemState.DELAYED, counts=True)),
-    (NebulaVideoError, Verdict(ItemState.DELAYED, counts=True)),
-)
+VERDICTS: dict[type[NebulaVideoError], Verdict] = {
+    # Nobody knows whether it was paid for: never again by itself.
+    SubmissionUnconfirmedError: Verdict(ItemState.UNCONFIRMED),
+    # About the account: the next item would meet the same.
+    RateLimitError: Verdict(ItemState.WAITING, Stops.ACCOUNT_FOR_A_WHILE),
+    AuthenticationError: Verdict(ItemState.WAITING, Stops.ACCOUNT),
+    QuotaError: Verdict(ItemState.WAITING, Stops.ACCOUNT),
+    NotSentError: Verdict(ItemState.WAITING, Stops.ACCOUNT_FOR_A_WHILE, local=True),
+    # About the batch: its target, its options, the budget of the journal.
+    SetupError: Verdict(ItemState.WAITING, Stops.BATCH_FOR_A_WHILE, local=True),
+    BudgetExceededError: Verdict(ItemState.WAITING, Stops.BATCH_FOR_A_WHILE),
+    # About this video: the same request would end the same way.
+    ModerationError: Verdict(ItemState.FAILED),
+    InvalidInputError: Verdict(ItemState.FAILED),
+    InvalidRequestError: Verdict(ItemState.FAILED),
+    TaskFailedError: Verdict(ItemState.FAILED),
+    TaskCanceledError: Verdict(ItemState.FAILED),
+    TaskNotFoundError: Verdict(ItemState.FAILED),
+    # It may pass. The key finds the task again, if there is one.
+    JournalError: Verdict(ItemState.DELAYED),
+    DownloadError: Verdict(ItemState.DELAYED, most=PATIENCE_WITH_PAID),
+    TaskTimeoutError: Verdict(ItemState.DELAYED, most=PATIENCE),
+    TaskError: Verdict(ItemState.DELAYED, most=PATIENCE),
+    RefusedError: Verdict(ItemState.DELAYED, most=PATIENCE),
+    RequestError: Verdict(ItemState.DELAYED, most=PATIENCE),
+    NebulaVideoError: Verdict(ItemState.DELAYED, most=PATIENCE),
+}
+"""Each class of the error tree. A class that is not here has its parent's verdict."""
+
+_SAYS_NOTHING_OF_THE_KEY = (InvalidRequestError, JournalError)
+"""They may come before the journal was asked whether the key has a task."""
 
 
-def judge(error: NebulaVideoError, errors: int) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an error means for one item."""
+
+    state: ItemState
+    stops: Stops
+    counts: bool
+    """Whether it counts as an error of the item."""
+    frees: bool
+    """Whether the item's money is free again: it is known that its key has no task that is or may be billed."""
+    local: bool = False
+
+
+def judge(error: NebulaVideoError, errors: int, *, first: bool = True) -> Outcome:
     """Return what an error means for its item.
 
     Args:
         error: What `generate` raised.
         errors: How many errors that count the item has had before.
+        first: Whether nobody can have submitted the item before, such as a worker that died.
     """
-    verdict = next(verdict for kind, verdict in _VERDICTS if isinstance(error, kind))
-    frees = error.spent is False
-    if verdict.counts and errors + 1 >= MAX_ERRORS:
-        return Verdict(ItemState.FAILED, counts=True, frees=frees)
-    return Verdict(verdict.state, verdict.stops, verdict.counts, frees)
+    verdict = next(VERDICTS[kind] for kind in type(error).__mro__ if kind in VERDICTS)
+    state, stops, local = verdict.state, verdict.stops, verdict.local
+    if isinstance(error, NotSentError) and error.spent is not False:  # another call is submitting this very video
+        state, stops, local = ItemState.DELAYED, Stops.NOTHING, False
+    counts = verdict.most is not None
+    if verdict.most is not None and errors + 1 >= verdict.most:
+        state = ItemState.FAILED
+    return Outcome(state, stops, counts, _frees(error, first=first), local)
+
+
+def _frees(error: NebulaVideoError, *, first: bool) -> bool:
+    if error.money is Money.FREE:
+        return True
+    if (
+        error.spent is not False or error.task_id is not None
+    ):  # with an id: the key has a task, which is not this call's
+        return False
+    return first or not isinstance(error, _SAYS_NOTHING_OF_THE_KEY)

@@ -52,7 +52,7 @@ class BatchStatus:
     name: str
     state: BatchState
     reason: str | None
-    """Why it is paused."""
+    """Why nothing more of it begins: a person, its budget, or refusals in a row."""
     account: str
     budget: Decimal | None
     priority: int

@@ -19,15 +19,15 @@ from typing import Any, cast
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.client import AsyncNebulaVideoClient
-from langchain_nebula_video.errors import InvalidRequestError, NebulaVideoError, printable
+from langchain_nebula_video.errors import InvalidRequestError, Money, NebulaVideoError, SetupError, printable
 from langchain_nebula_video.fleet.database import Database
 from langchain_nebula_video.fleet.engine import Engine
-from langchain_nebula_video.fleet.feeder import queue_name
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
+from langchain_nebula_video.fleet.jobs import queue_name
 from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
 from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
 from langchain_nebula_video.fleet.schema import check_schema
-from langchain_nebula_video.fleet.states import ItemState, judge
+from langchain_nebula_video.fleet.states import ItemState
 from langchain_nebula_video.journal import SqlJournal
 from langchain_nebula_video.lifecycle import account as accounts
 from langchain_nebula_video.lifecycle.lease import new_holder
@@ -91,12 +91,13 @@ class FleetWorker:
         self._options = {**(options or {}), **({} if budget is None else {"budget": budget})}
         self._state = WorkerState()
         identity = (socket.gethostname(), os.getpid(), new_holder(), _version(), concurrency)
+        self._timing = timing or Timing()
         self._keeper = Keeper(
             self._database,
             _new_name,
             identity,
             self._state,
-            timing or Timing(),
+            self._timing,
             on_accounts=self._note_accounts,
             on_abandon=self._abandon,
         )
@@ -140,7 +141,7 @@ class FleetWorker:
         self._fleet = await asyncio.to_thread(self._check)
         async with AsyncExitStack() as stack:
             self._engine = await stack.enter_async_context(Engine(self._database, self._run_item, self._concurrency))
-            self._items = Items(self._engine.connector)
+            self._items = Items(self._engine.connector, self._timing)
             self._stack = await stack.enter_async_context(AsyncExitStack())
             await asyncio.to_thread(self._keeper.start)
             if signals:
@@ -263,13 +264,17 @@ class FleetWorker:
     async def _generate(self, claim: Claim, worker: str) -> None:
         batch = await self._batch_of(claim)
         try:
-            client = await self._client_of(claim.batch_id, batch)
+            try:
+                client = await self._client_of(claim.batch_id, batch)
+            except InvalidRequestError as error:  # not the item's fault: the batch's settings do not fit this worker
+                raise SetupError(error.what, hint=error.hint) from error
             video = await self._make_video(client, claim)
         except NebulaVideoError as error:
             await self._end(claim, worker, batch, error)
         except Exception as error:
             logger.exception("item %s failed unexpectedly", printable(claim.key))
-            await self._end(claim, worker, batch, NebulaVideoError(f"{type(error).__name__}: {error}"))
+            unexpected = NebulaVideoError(f"{type(error).__name__}: {error}.", money=Money.MAYBE)
+            await self._end(claim, worker, batch, unexpected)
         else:
             self._state.finished += 1
             self._ended.append((time.monotonic(), Items.cost(video)))
@@ -296,9 +301,8 @@ class FleetWorker:
         return await asyncio.to_thread(open_images, fields, stored.__getitem__)
 
     async def _end(self, claim: Claim, worker: str, batch: Batch, error: NebulaVideoError) -> None:
-        verdict = judge(error, claim.errors)
         logger.info("item %s: %s: %s", printable(claim.key), type(error).__name__, error)
-        await self._items.ended(claim, worker, batch.account, verdict, error)
+        await self._items.ended(claim, worker, batch.account, error)
 
     async def _give_back(self, claim: Claim, worker: str) -> None:
         abandoned = claim.key in self._abandoned

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from langchain_nebula_video.errors import (
     InvalidInputError,
-    InvalidRequestError,
     ModerationError,
     NebulaVideoError,
     RefusedError,
+    SetupError,
     TaskFailedError,
     printable,
 )
@@ -160,7 +160,7 @@ class ImagePublisher:
                 logger.debug("the image store's list could not be asked for: %s", printable(error.what))
                 continue
             if 200 <= reply.status < 300 and is_listing(reply.body):
-                raise InvalidRequestError(
+                raise SetupError(
                     f"The image store {self._opened} lists its contents to everybody.",
                     hint="Take the right to list from the public, or name a private bucket.",
                 )
@@ -195,7 +195,7 @@ def _call(function: object, data: bytes) -> object:
     except NebulaVideoError:
         raise
     except Exception as error:
-        raise InvalidRequestError(
+        raise SetupError(
             f"The image_store function failed: {type(error).__name__}: {str(error)[:200]}.",
             hint="Let it return the https URL of the image.",
         ) from error

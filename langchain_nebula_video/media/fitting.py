@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import InvalidRequestError, SetupError
 from langchain_nebula_video.media.formats import KINDS, MIME_TYPES, detect_format, unsupported_error
 from langchain_nebula_video.media.inspection import inspect_image
 from langchain_nebula_video.media.pixels import flatten_to_rgb, has_alpha, is_opaque, is_wide, upright
@@ -70,7 +70,7 @@ def fit_image(source: Any, limits: ImageLimits) -> FittedImage:
     except InvalidRequestError:
         raise
     except ImportError as error:
-        raise InvalidRequestError(f"fit=True needs {error.name}.", hint=f"{FIT_EXTRA}.") from None
+        raise SetupError(f"fit=True needs {error.name}.", hint=f"{FIT_EXTRA}.") from None
     except Exception as error:  # noqa: BLE001 each codec raises its own errors for a damaged image
         raise unusable(
             f"The image cannot be read ({type(error).__name__}: {str(error)[:200]}).", "Save or download it again."

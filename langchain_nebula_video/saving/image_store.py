@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import InvalidRequestError, SetupError
 from langchain_nebula_video.media.formats import MIME_TYPES
 from langchain_nebula_video.media.urls import is_loopback, split_url
 from langchain_nebula_video.saving.names import is_url
@@ -84,12 +84,12 @@ class ImageStore:
             address = str(self._filesystem.sign(path, expiration=int(min(seconds, _MAX_SIGNED_SECONDS))))
         except Exception as error:  # noqa: BLE001 a store's package may raise anything
             why = redact(f"{type(error).__name__}: {error}", self._url)[:300]
-            raise InvalidRequestError(
+            raise SetupError(
                 f"The image could not be put into the image store {self} ({why}).",
                 hint="Check the store's name, its credentials and that they may write and sign.",
             ) from None
         if not urlsplit(address).query:
-            raise InvalidRequestError(
+            raise SetupError(
                 f"The image store {self} gave an address without a signature.",
                 hint="Give it credentials: an anonymous client cannot sign.",
             )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import SetupError
 
 __all__ = [
     "VARIABLE",
@@ -50,13 +50,13 @@ def restore(target: str) -> str:
     """Return a target whole. A dumped one lacks its secrets; the environment may have the same one with them.
 
     Raises:
-        InvalidRequestError: it has not.
+        SetupError: it has not.
     """
     if _HIDDEN not in {secret for link in target.split("::") for secret in _secrets(link)}:
         return target
     whole = os.environ.get(VARIABLE, "")
     if redact(whole, whole) != target:
-        raise InvalidRequestError(
+        raise SetupError(
             f"save_to is {target}: a dump leaves the secrets of a store's URL out.",
             hint=f"Set {VARIABLE} to the whole URL.",
         )

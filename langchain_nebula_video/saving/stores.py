@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import SetupError
 from langchain_nebula_video.saving.secrets import has_unquoted_secret, redact
 
 __all__ = ["SCHEMES", "StoreKind", "look_up", "may_be_taken", "open_filesystem", "store_kind"]
@@ -186,27 +186,27 @@ def open_filesystem(url: str, *, reading: bool = False) -> tuple[Any, str]:
         reading: Whether something is read there, and not saved.
 
     Raises:
-        InvalidRequestError: fsspec or the store's package is missing, or nothing can be saved there.
+        SetupError: fsspec or the store's package is missing, or nothing can be saved there.
     """
     scheme = _scheme(url)
     doing, done = ("Reading from", "read from") if reading else ("Saving to", "saved to")
     try:
         import fsspec.core  # noqa: PLC0415 an extra
     except ImportError:
-        raise InvalidRequestError(f"{doing} {scheme}:// wants fsspec.", hint=f"{_EXTRA}.") from None
+        raise SetupError(f"{doing} {scheme}:// wants fsspec.", hint=f"{_EXTRA}.") from None
     if not reading and url.partition("://")[0].partition("::")[0].lower() in _READ_ONLY:
-        raise InvalidRequestError(
+        raise SetupError(
             f"Nothing can be saved to {url.partition('://')[0]}://.", hint="Name a folder, or a store's URL."
         )
     if scheme in _SPEAK_S3 and scheme not in fsspec.available_protocols():
-        raise InvalidRequestError(
+        raise SetupError(
             f"Nothing can be {done} {scheme}://: fsspec has no package for it.",
             hint="Write s3:// instead, and put the address of its S3 endpoint in AWS_ENDPOINT_URL.",
         )
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:  # its message names the missing package
-        raise InvalidRequestError(
+        raise SetupError(
             f"Nothing can be {done.partition(' ')[0]} there yet: {error}.", hint="Install that package."
         ) from None
     except Exception as error:  # noqa: BLE001 a store's package may raise anything for a URL that it cannot read
@@ -214,5 +214,5 @@ def open_filesystem(url: str, *, reading: bool = False) -> tuple[Any, str]:
         why = redact(str(error), url).partition("\n")[0]
         if has_unquoted_secret(url):  # the error may show the first half of it as a port
             why, setup = "its password cannot be read", "In a password, write %2F for /, %3F for ?, and %23 for #."
-        raise InvalidRequestError(f"Nothing can be {done} {scheme}://: {why.rstrip('.')}.", hint=setup) from None
+        raise SetupError(f"Nothing can be {done} {scheme}://: {why.rstrip('.')}.", hint=setup) from None
     return filesystem, str(path)

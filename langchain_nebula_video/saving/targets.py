@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import SetupError
 from langchain_nebula_video.saving.local import LocalTarget
 from langchain_nebula_video.saving.names import (
     check_slashes,
@@ -83,7 +83,7 @@ def check_target(save_to: str | Path) -> None:
     except (OSError, ValueError, RuntimeError):
         folder, writable = Path(text[:80]), False
     if not writable:
-        raise InvalidRequestError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
+        raise SetupError(f"Nothing can be saved in {folder}.", hint="Name a folder, or an .mp4 file in one.")
 
 
 def absolute_name(name: str) -> str:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import SetupError
 from langchain_nebula_video.saving.names import is_file_name, is_url, target_text, to_path
 from langchain_nebula_video.saving.remote import RemoteTarget
 from langchain_nebula_video.saving.secrets import redact
@@ -58,7 +58,7 @@ def try_target(save_to: str | Path, size: int) -> None:
         size: How many bytes the video may have.
 
     Raises:
-        InvalidRequestError: it cannot be saved there.
+        SetupError: it cannot be saved there.
     """
     text = target_text(save_to)
     if not is_url(text):
@@ -124,8 +124,8 @@ def _write_to_store(url: str) -> None:
         raise _refusal(redact(url, url), why, target.setup) from None
 
 
-def _refusal(where: str, why: str, hint: str = "Try again later, or name another place.") -> InvalidRequestError:
-    return InvalidRequestError(f"Nothing can be saved in {where}: {why.rstrip('.')}.", hint=hint)
+def _refusal(where: str, why: str, hint: str = "Try again later, or name another place.") -> SetupError:
+    return SetupError(f"Nothing can be saved in {where}: {why.rstrip('.')}.", hint=hint)
 
 
 # --- how often ---
@@ -135,7 +135,7 @@ def _refusal(where: str, why: str, hint: str = "Try again later, or name another
 class _Outcome:
     at: float
     """When the trial ended, on the monotonic clock."""
-    error: InvalidRequestError | None
+    error: SetupError | None
 
 
 _outcomes: dict[str, _Outcome] = {}
@@ -157,7 +157,7 @@ def _try_once(target: str, attempt: Callable[[], None]) -> None:
             raise copy.copy(last.error)
         try:
             attempt()
-        except InvalidRequestError as error:
+        except SetupError as error:
             _outcomes[target] = _Outcome(time.monotonic(), copy.copy(error))  # without the frames of the traceback
             raise
         _outcomes[target] = _Outcome(time.monotonic(), None)

@@ -185,7 +185,8 @@ def test_the_request_id_stands_at_the_end_for_the_support() -> None:
 # --- money ---
 
 SPENT = {
-    "NebulaVideoError": False, "InvalidRequestError": False, "BudgetExceededError": False, "JournalError": False,
+    "NebulaVideoError": False, "InvalidRequestError": False, "SetupError": False, "BudgetExceededError": False,
+    "JournalError": False,
     "RequestError": False,
     "NotSentError": False, "SubmissionUnconfirmedError": None, "RefusedError": False, "AuthenticationError": False,
     "QuotaError": False, "ModerationError": False, "InvalidInputError": False, "RateLimitError": False,

@@ -643,6 +643,7 @@ def test_a_missing_address_is_told_with_its_variable(name: str, run: Run) -> Non
 
 CODES = {
     "AuthenticationError": 3,
+    "SetupError": 2,
     "BudgetExceededError": 4,
     "DownloadError": 8,
     "InvalidInputError": 3,
