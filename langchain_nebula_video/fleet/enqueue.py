@@ -49,8 +49,8 @@ _ACCOUNT = (
 )
 _BATCH = (
     "INSERT INTO nebula_fleet_batches "
-    "(name, account, settings, budget, priority, not_before, hours, waiter, state, reason) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id"
+    "(name, account, settings, budget, priority, not_before, hours, state, reason) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id"
 )
 _FIND_BATCH = "SELECT id, account, settings, state FROM nebula_fleet_batches WHERE name = %s"
 
@@ -98,7 +98,6 @@ class BatchOptions:
     priority: int = 0
     not_before: datetime | None = None
     hours: str | None = None
-    waiter: Mapping[str, Any] | None = None
     paused: bool | str = False
     """Whether a new batch begins paused; a text is the reason."""
 
@@ -116,7 +115,6 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
     Raises:
         InvalidRequestError: it has other settings.
     """
-    waiter = None if options.waiter is None else json.dumps(options.waiter)
     values: list[Any] = [
         options.name,
         account,
@@ -124,7 +122,7 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
         options.budget,
         options.priority,
     ]
-    values += [options.not_before, options.hours, waiter, "paused" if options.paused else "running"]
+    values += [options.not_before, options.hours, "paused" if options.paused else "running"]
     reason = options.paused if isinstance(options.paused, str) else None
     row = connection.execute(_BATCH, [*values, reason]).fetchone()
     if row is not None:

@@ -26,7 +26,7 @@ from langchain_nebula_video.fleet.options import (
     parse_options,
 )
 from langchain_nebula_video.fleet.preview import Preview, preview_items
-from langchain_nebula_video.fleet.results import BEGINNING, Result, read_ended, read_items
+from langchain_nebula_video.fleet.results import BEGINNING, Result, read_broken, read_ended, read_items
 from langchain_nebula_video.fleet.rows import Planner
 from langchain_nebula_video.fleet.schema import check_schema, install
 from langchain_nebula_video.fleet.states import ItemState
@@ -45,7 +45,6 @@ _PATIENCE = 900.0
 """Seconds for which `results` waits for a database that is away."""
 _OWN_KEYWORDS = ("batch", "defaults", "budget", "priority", "not_before", "hours", "by_path", "paused")
 _NEXT = timedelta(microseconds=1)
-_BROKEN = "SELECT place, reason FROM nebula_fleet_broken WHERE batch_id = %s ORDER BY place"
 
 
 class Fleet:
@@ -109,7 +108,6 @@ class Fleet:
         hours: str | None = None,
         by_path: bool = False,
         paused: bool | str = False,
-        waiter: Mapping[str, Any] | None = None,
         on_progress: Callable[[Added], object] = lambda _: None,
         **options: Unpack[BatchClientOptions],
     ) -> Added:
@@ -134,7 +132,6 @@ class Fleet:
                 their bytes go into the database.
             paused: Make the batch paused; `resume` begins it. A text is the reason that `status` tells. A batch that
                 exists stays as it is.
-            waiter: Who is told when the batch has ended. `langchain_nebula_video.graph.fleet_node` sets it.
             on_progress: Called with what was done so far, after each transaction. It may be in another thread.
             options: Options of a client: the account (`gateway`, `base_url`, `api_key`) and what holds for each video
                 (`model`, `save_to`, `prices`, `fit`, …). Keys are not stored. A local `save_to` is made absolute, and
@@ -155,7 +152,6 @@ class Fleet:
             priority=priority,
             not_before=parse_moment(not_before, "not_before"),
             hours=None if hours is None else parse_hours(hours),
-            waiter=waiter,
             paused=paused,
         )
         check_rows(rows)
@@ -270,8 +266,8 @@ class Fleet:
         """Return the rows of a batch's lists that cannot become videos: where each stands, and why."""
 
         def work(connection: Connection) -> list[tuple[str, str]]:
-            found = connection.execute(_BROKEN, [control.find_batch(connection, batch)]).fetchall()
-            return [(str(place), str(reason)) for place, reason in found]
+            control.find_batch(connection, batch)
+            return list(read_broken(connection, batch).items())
 
         return await self._do(work)
 

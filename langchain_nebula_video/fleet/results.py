@@ -12,7 +12,7 @@ from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.states import ENDED_STATES, ItemState
 from langchain_nebula_video.schema import Video
 
-__all__ = ["BEGINNING", "Position", "Result", "read_ended", "read_items"]
+__all__ = ["BEGINNING", "Position", "Result", "read_broken", "read_ended", "read_items"]
 
 Position = tuple[datetime, str]
 """The last item that was read: when it ended, and its key."""
@@ -38,6 +38,10 @@ _ENDED = _SELECT + (
     "WHERE item.batch_id = %s AND item.state IN ('done', 'failed', 'unconfirmed', 'canceled') "
     "AND item.updated_at >= %s AND (item.updated_at, item.key) > (%s, %s) "
     "AND item.updated_at < coalesce(%s, 'infinity'::timestamptz) ORDER BY item.updated_at, item.key LIMIT %s"
+)
+_BROKEN = (
+    "SELECT broken.place, broken.reason FROM nebula_fleet_broken AS broken "
+    "JOIN nebula_fleet_batches AS batch ON batch.id = broken.batch_id WHERE batch.name = %s ORDER BY broken.place"
 )
 _OF_KEYS = _SELECT + "WHERE item.key = ANY (%s)"
 
@@ -92,6 +96,11 @@ def read_items(connection: Connection, keys: Sequence[str]) -> dict[str, Result]
     """Return the items that have these keys."""
     rows = connection.execute(_OF_KEYS, [list(keys)]).fetchall()
     return {result.key: result for result in (_result(*each) for each in rows)}
+
+
+def read_broken(connection: Connection, batch: str) -> dict[str, str]:
+    """Return the rows of a batch that cannot become videos: where each stands, and why."""
+    return {str(place): str(reason) for place, reason in connection.execute(_BROKEN, [batch]).fetchall()}
 
 
 def _result(

@@ -69,6 +69,7 @@ CREATE TABLE nebula_fleet_batches (
     size bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX nebula_fleet_batches_waiter ON nebula_fleet_batches (id) WHERE waiter IS NOT NULL;
 CREATE TABLE nebula_fleet_items (
     key text PRIMARY KEY,
     batch_id bigint NOT NULL,

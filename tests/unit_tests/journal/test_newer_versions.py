@@ -24,7 +24,7 @@ from langchain_nebula_video import (
     Video,
 )
 from langchain_nebula_video.errors import Money
-from langchain_nebula_video.graph import _video_in, wait_node
+from langchain_nebula_video.graph.videos import _video_in, wait_node
 from langchain_nebula_video.journal import EntryState
 from langchain_nebula_video.journal.entries import Repeats
 from langchain_nebula_video.journal.sql.schema import CURRENT
