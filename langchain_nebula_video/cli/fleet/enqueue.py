@@ -18,7 +18,7 @@ from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.request import row_defaults
 from langchain_nebula_video.cli.sources.reading import TableFormat
 from langchain_nebula_video.saving.names import is_url
-from langchain_nebula_video.saving.targets import check_target
+from langchain_nebula_video.saving.targets import absolute_name, check_target
 
 __all__ = ["enqueue"]
 
@@ -43,7 +43,7 @@ _Out = Annotated[
     typer.Option(
         "--out",
         metavar="PLACE",
-        help="Where workers save: a bucket (s3://…), or a folder of each worker's own; {stem} is the image's name.",
+        help="Where workers save: a bucket (s3://…), or a folder on each worker's own disk; {stem} is the image's name.",
     ),
 ]
 _ByPath = Annotated[
@@ -121,7 +121,7 @@ def enqueue(
         else:
             if not is_url(out) and intake.is_new:
                 output.print_message(
-                    f"Each worker saves on its own disk, below its own folder: {out}. A bucket collects the videos: "
+                    f"Each worker saves on its own disk: {absolute_name(out)}. A bucket collects the videos: "
                     "--out s3://bucket/videos"
                 )
             code = intake.run()
