@@ -43,7 +43,7 @@ _Out = Annotated[
     typer.Option(
         "--out",
         metavar="PLACE",
-        help="Where workers save: a bucket (s3://…), or a folder on each worker's own disk; {stem} is the image's name.",
+        help="Where workers save: a bucket (s3://…), or a folder on the disk of each worker; {stem}: the image's name.",
     ),
 ]
 _ByPath = Annotated[

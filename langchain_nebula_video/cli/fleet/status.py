@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["status"]
 
-_Batch = Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Only this batch. Default: all.")]
+_Batch = Annotated[str | None, typer.Argument(metavar="BATCH", help="Only this batch. Default: all.")]
 _Watch = Annotated[bool, typer.Option("--watch", help="Show it again and again, with the throughput, until Ctrl-C.")]
 _Broken = Annotated[bool, typer.Option("--broken", help="List the batch's broken rows instead.")]
 
