@@ -184,6 +184,8 @@ class Planner:
 
     def _make_shape(self, rest: tuple[tuple[str, Any], ...]) -> _Shape:
         given = {**self._defaults, **dict(rest)}
+        if any(given.get(name) for name in ("last_image", _REFERENCES)):  # they belong into the key, and may be local
+            raise InvalidRequestError("Images besides the first frame are looked at one by one.", hint="")
         order = self._check(build_request({**given, "prompt": _MARK, "image": _PROBE}, {}))
         fields = {name: value for name, value in given.items() if name not in _OF_EACH_ROW}
         head = _dumps(fields)[:-1] + ("," if fields else "")
