@@ -33,6 +33,7 @@ from langchain_nebula_video.cli.exit_codes import MEANINGS
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.testing import on_emulator
 from langchain_nebula_video.transport import SystemClock
+from tests.fleets import fresh_url
 from tests.gateways import all_gateways, reached, standing_clock
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,13 @@ def reader(behaviour: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
         yield emulator
 
 
+@pytest.fixture
+def database(page: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What the pages about the fleet have besides: an empty database of PostgreSQL as `NEBULA_JOURNAL`."""
+    if page.stem.startswith("fleet"):
+        monkeypatch.setenv("NEBULA_JOURNAL", fresh_url(request.getfixturevalue("server")))
+
+
 def _compiled(block: Block) -> Any:
     padded = "\n" * (block.line - 1) + block.text  # so that a traceback names the line of the page
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -165,6 +173,7 @@ _ESTIMATED = " (estimated)"
     ids=lambda value: value if isinstance(value, str) else _named(value),
     indirect=["behaviour"],
 )
+@pytest.mark.usefixtures("database")
 async def test_the_python_of_a_page_runs_and_prints_what_the_page_says(
     page: Path, behaviour: str, reader: Emulator
 ) -> None:
@@ -195,6 +204,7 @@ def _commands(block: Block) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "console")], ids=_named)
+@pytest.mark.usefixtures("database")
 def test_the_commands_of_a_page_run_and_print_what_the_page_says(page: Path, reader: Emulator) -> None:
     code = 0
     for block in _blocks(page, "console"):
