@@ -1,0 +1,234 @@
+"""What of a fleet needs a person: each trouble is told with its remedy, the worst first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+
+from langchain_nebula_video.fleet import (
+    AccountStatus,
+    BatchState,
+    BatchStatus,
+    FleetStatus,
+    ItemState,
+    WorkerStatus,
+)
+from langchain_nebula_video.fleet.troubles import TroubleKind, find_troubles, why_it_waits
+from tests.tables import each_row
+
+NOW = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
+ACCOUNT = AccountStatus(
+    id="3f2a",
+    gateway="nebula",
+    base_url="https://example.com",
+    cap=None,
+    rate=None,
+    paused_until=None,
+    needs_a_person=False,
+    reason=None,
+    refusals=0,
+)
+WORKER = WorkerStatus(
+    id="render-1",
+    host="render-1",
+    pid=1,
+    version=version("langchain-nebula-video"),
+    accounts=("3f2a",),
+    concurrency=10,
+    running=0,
+    finished=0,
+    per_minute=0.0,
+    usd_per_minute=Decimal(0),
+    note=None,
+    draining=False,
+    started_at=NOW,
+    silent=1.0,
+    died=False,
+)
+PRICE = Decimal("0.5")
+OPEN = (ItemState.WAITING, ItemState.DELAYED, ItemState.QUEUED, ItemState.RUNNING)
+
+
+def batch(counts: dict[str, int], **more: Any) -> BatchStatus:
+    """A batch of so many items in each state, at half a dollar each."""
+    found = {ItemState(name): count for name, count in counts.items()}
+    begun = sum(found.get(each, 0) for each in (ItemState.QUEUED, ItemState.RUNNING)) * PRICE
+    values: dict[str, Any] = {
+        "id": 1,
+        "name": "cats",
+        "state": BatchState.RUNNING,
+        "reason": None,
+        "account": "3f2a",
+        "budget": None,
+        "priority": 0,
+        "not_before": None,
+        "hours": None,
+        "created_at": NOW,
+        "save_to": None,
+        "broken": 0,
+        "counts": found,
+        "usd": {state: count * PRICE for state, count in found.items()},
+        "spent": found.get(ItemState.DONE, 0) * PRICE,
+        "maybe_spent": found.get(ItemState.UNCONFIRMED, 0) * PRICE,
+        "reserved": begun,
+        "estimate": sum(found.get(each, 0) for each in OPEN) * PRICE - begun,
+    }
+    return BatchStatus(**(values | more))
+
+
+def fleet(
+    *batches: BatchStatus,
+    accounts: tuple[AccountStatus, ...] = (ACCOUNT,),
+    workers: tuple[WorkerStatus, ...] = (WORKER,),
+) -> FleetStatus:
+    return FleetStatus(fleet="f", at=NOW, batches=batches, accounts=accounts, workers=workers, errors=())
+
+
+def told(status: FleetStatus) -> list[tuple[str, str]]:
+    return [(trouble.kind.value, trouble.what) for trouble in find_troubles(status)]
+
+
+def test_a_fleet_that_works_has_no_trouble() -> None:
+    assert told(fleet(batch({"waiting": 5, "running": 3, "done": 2, "canceled": 1}))) == []
+
+
+@each_row(
+    ("status", "kind", "what", "remedy"),
+    [
+        (
+            fleet(batch({"unconfirmed": 3})),
+            "unconfirmed",
+            "3 unconfirmed submits: $1.50 may have been spent",
+            "nebula-video fleet retry cats --unconfirmed",
+        ),
+        (fleet(batch({"failed": 1})), "failed", "1 failed", "nebula-video fleet retry cats"),
+        (
+            fleet(batch({"waiting": 1}), workers=()),
+            "standstill",
+            "no worker runs, with 1 video left",
+            "nebula-video fleet worker",
+        ),
+        (
+            fleet(batch({"waiting": 9}), workers=(replace(WORKER, draining=True),)),
+            "standstill",
+            "no worker runs, with 9 videos left",
+            "nebula-video fleet worker",
+        ),
+        (
+            fleet(batch({"waiting": 9}), workers=(replace(WORKER, accounts=()),)),
+            "standstill",
+            "no worker has the key of account 3f2a, with 9 videos left",
+            "NEBULA_API_KEY",
+        ),
+        (
+            fleet(batch({"waiting": 9, "done": 4}, budget=Decimal("2.4"))),
+            "standstill",
+            "its budget of $2.40 is used up, with 9 videos left",
+            "nebula-video fleet resume cats --budget",
+        ),
+        (
+            fleet(batch({"waiting": 9}, state=BatchState.PAUSED, reason="BudgetExceededError: too dear")),
+            "standstill",
+            "it is paused: BudgetExceededError: too dear",
+            "nebula-video fleet resume cats",
+        ),
+        (
+            fleet(
+                accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="AuthenticationError: no"),)
+            ),
+            "standstill",
+            "the account at nebula is paused: AuthenticationError: no",
+            "nebula-video fleet account 3f2a --resume",
+        ),
+        (
+            fleet(accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="paused by a person"),)),
+            "notice",
+            "the account at nebula is paused: paused by a person",
+            "nebula-video fleet account 3f2a --resume",
+        ),
+        (
+            fleet(batch({"done": 1}, broken=2)),
+            "notice",
+            "2 rows of its lists cannot become videos",
+            "nebula-video fleet status cats --broken",
+        ),
+        (
+            fleet(workers=(replace(WORKER, silent=75.0),)),
+            "notice",
+            "it is dead: last heard of 75 s ago",
+            "Others take its videos up.",
+        ),
+        (fleet(workers=(replace(WORKER, died=True),)), "notice", "it is dead: last heard of 1 s ago", "Others"),
+        (
+            fleet(workers=(replace(WORKER, note="no key of the fleet's accounts is here"),)),
+            "notice",
+            "no key of the fleet's accounts is here",
+            "It waits",
+        ),
+        (fleet(workers=(replace(WORKER, version="0.0.1"),)), "notice", "it has version 0.0.1, and here is", "Upgrade"),
+    ],
+)
+def test_each_trouble_is_told_with_its_remedy(status: FleetStatus, kind: str, what: str, remedy: str) -> None:
+    (trouble,) = find_troubles(status)
+    assert trouble.kind is TroubleKind(kind)
+    assert trouble.what.startswith(what)
+    assert remedy in trouble.remedy
+
+
+def test_a_worker_that_is_silent_makes_nothing_although_nobody_has_found_it_dead() -> None:
+    """If all workers are killed at once, none is left that would write it down."""
+    status = fleet(batch({"waiting": 2}), workers=(replace(WORKER, silent=60.0, per_minute=9.0),))
+    assert ("standstill", "no worker runs, with 2 videos left") in told(status)
+    assert status.per_minute == 0
+    assert [each.name for each in status.stalled] == ["cats"]
+
+
+def test_what_may_have_cost_money_stands_before_everything_else() -> None:
+    status = fleet(batch({"failed": 1, "waiting": 1}, broken=1), batch({"unconfirmed": 1}, name="dogs"), workers=())
+    assert [kind for kind, _ in told(status)] == ["unconfirmed", "standstill", "failed", "notice"]
+
+
+@each_row(
+    "more",
+    [
+        {"state": BatchState.PAUSED, "reason": "paused by a person"},
+        {"state": BatchState.PAUSED, "reason": "its price was not accepted yet"},
+        {"state": BatchState.CANCELED},
+    ],
+)
+def test_what_a_person_decided_is_no_trouble(more: dict[str, Any]) -> None:
+    assert told(fleet(batch({"waiting": 5}, **more), workers=())) == []
+
+
+def test_a_budget_into_which_the_next_video_fits_is_not_used_up() -> None:
+    assert told(fleet(batch({"waiting": 9, "done": 4}, budget=Decimal("2.5")))) == []
+
+
+def test_a_budget_that_is_reserved_for_what_runs_is_not_used_up_yet() -> None:
+    assert told(fleet(batch({"waiting": 9, "running": 4}, budget=Decimal("2.0")))) == []
+
+
+@each_row(
+    ("more", "account", "why"),
+    [
+        ({}, {}, None),
+        ({"not_before": NOW + timedelta(hours=2)}, {}, "not before 2026-11-28 05:00 UTC"),
+        ({"not_before": NOW - timedelta(hours=2)}, {}, None),
+        ({"hours": "22:00-02:00 UTC"}, {}, "outside of its hours, 22:00-02:00 UTC"),
+        ({"hours": "22:00-06:00 UTC"}, {}, None),
+        (
+            {},
+            {"paused_until": NOW + timedelta(minutes=1), "reason": "RateLimitError: slow down"},
+            "the account is paused until 03:01:00 UTC: RateLimitError: slow down",
+        ),
+        ({"state": BatchState.PAUSED, "hours": "22:00-02:00 UTC"}, {}, None),
+    ],
+)
+def test_a_batch_that_waits_by_itself_says_for_what(
+    more: dict[str, Any], account: dict[str, Any], why: str | None
+) -> None:
+    found = batch({"waiting": 5}, **more)
+    assert why_it_waits(found, fleet(found, accounts=(replace(ACCOUNT, **account),))) == why
