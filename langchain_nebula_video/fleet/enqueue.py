@@ -19,7 +19,7 @@ from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.rows import BrokenRow, Item
 from langchain_nebula_video.lifecycle.options import Options
 
-__all__ = ["Added", "BatchOptions", "add_items", "next_chunk", "open_account", "open_batch"]
+__all__ = ["Added", "BatchOptions", "add_items", "drop_mended", "next_chunk", "open_account", "open_batch"]
 
 _CHUNK = 20_000
 """Rows to a transaction: workers begin with the first ones while the rest is read."""
@@ -43,6 +43,7 @@ _BROKEN = (
     "INSERT INTO nebula_fleet_broken (batch_id, place, reason) VALUES (%s, %s, %s) "
     "ON CONFLICT (batch_id, place) DO UPDATE SET reason = excluded.reason, at = now()"
 )
+_MEND = "DELETE FROM nebula_fleet_broken WHERE batch_id = %s AND place = ANY (%s) AND at < %s"
 _ACCOUNT = (
     "INSERT INTO nebula_fleet_accounts (id, gateway, base_url, allow_http) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (id) DO NOTHING"
@@ -175,6 +176,11 @@ def add_items(
         told.first_broken += broken[: EXAMPLES - len(told.first_broken)]
         on_progress(told)
     return told
+
+
+def drop_mended(connection: Connection, batch_id: int, places: Iterable[str], before: datetime) -> int:
+    """Forget that rows were broken which are whole now; how many. What was found broken since `before` stays."""
+    return connection.execute(_MEND, [batch_id, list(places), before]).rowcount
 
 
 def _add_chunk(connection: Connection, batch_id: int, items: list[Item], told: Added) -> None:

@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet import control
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
-from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, open_account, open_batch
+from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, drop_mended, open_account, open_batch
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
     BatchClientOptions,
@@ -269,6 +269,21 @@ class Fleet:
             control.find_batch(connection, batch)
             return list(read_broken(connection, batch).items())
 
+        return await self._do(work)
+
+    async def drop_mended(self, batch: str, places: Collection[str], before: datetime) -> int:
+        """Forget that rows were broken, because they were corrected; how many.
+
+        Args:
+            batch: Its name.
+            places: Where they stand, as `broken` told.
+            before: Only what was found broken before this moment, which has a time zone.
+        """
+
+        def work(connection: Connection) -> int:
+            return drop_mended(connection, control.find_batch(connection, batch), places, before)
+
+        parse_moment(before, "before")
         return await self._do(work)
 
     # --- steering ---

@@ -57,7 +57,9 @@ class Intake:
         self._place, self._yes, self._paused = place, yes, paused
         self._request = request
         self._limits = {name: value for name, value in limits.items() if value is not None}
-        self._before = _find(fleet, batch)
+        found = do(fleet.status(errors=0))
+        self._before = next((each for each in found.batches if each.name == batch), None)
+        self._began = found.at
         self._progress = Progress(output, feed)
         self.interruption: NebulaVideoError | None = None
         """What Ctrl-C amounted to."""
@@ -106,6 +108,8 @@ class Intake:
         do(self._submit((), paused=reason if held else False))  # nothing of the batch is touched if it is another
         if held and self._was_running:
             do(self._fleet.pause(self._batch, reason))
+        if self._before is not None and self._before.broken:
+            self._feed.broken_before = {place for place, _ in do(self._fleet.broken(self._batch))}
         try:
             added: Added = self._read(
                 self._submit(self._feed, paused=reason if held else False, told=self._progress.note)
@@ -117,6 +121,8 @@ class Intake:
             what, money, hint = self._leave(held=held)
             self.interruption = NebulaVideoError(f"Interrupted. {what}", money=money, hint=hint)
             raise
+        if self._feed.mended:
+            do(self._fleet.drop_mended(self._batch, self._feed.mended, self._began))
         self._tell_broken(added)
         new = f"{added.added:,} new" if added.added else "no new video"
         present = f", {added.present:,} there before{_in_others(added.elsewhere)}" if added.present else ""
@@ -165,15 +171,14 @@ class Intake:
         return agreed
 
     def _tell_workers(self, now: BatchStatus) -> None:
-        able = [
-            each for each in do(self._fleet.status(errors=0)).workers if each.lives and now.account in each.accounts
-        ]
-        text = (
-            f"{count_all(len(able), 'worker')} can make them."
+        workers = do(self._fleet.status(errors=0)).workers
+        able = sum(each.lives and now.account in each.accounts for each in workers)
+        self._output.print_message(
+            f"{count_all(able, 'worker')} can make them."
             if able
             else "No worker runs for it: nebula-video fleet worker"
         )
-        self._output.print_message(f"{text} How far it is: nebula-video fleet status {self._batch}")
+        self._output.print_message(f"How far it is: nebula-video fleet status {self._batch}")
 
     def _submit(self, rows: Any, *, paused: bool | str, told: Callable[[Added], object] = lambda _: None) -> Any:
         limits = {**self._limits, "priority": self._limits.get("priority", 0)}
@@ -260,10 +265,6 @@ class Intake:
                 "unpriced": added.unpriced,
             }
         )
-
-
-def _find(fleet: Fleet, batch: str) -> BatchStatus | None:
-    return next((each for each in do(fleet.status(errors=0)).batches if each.name == batch), None)
 
 
 def _in_others(number: int) -> str:
