@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from langchain_nebula_video.emulator import Emulator
+from tests.fleets import PATIENCE, fresh_url
 from tests.gateways import played_from
 from tests.processes import fork, run_script
 
@@ -33,6 +34,11 @@ dashscope-passthrough: wan2.5-i2v-preview, 5 s at 720p, cost unknown
 uniall: viduq3p-720p, 5 s at 720p, cost unknown
 Videos paid for: 5
 """,
+    "fleet_graph.py": """\
+Process 1 ends. The graph waits for 4 videos, about $0.738.
+Process 2 resumed it: The cat, wide, The cat, close, The cat, at dusk
+Shot 3 failed: ModerationError: """,
+    "fleet_night.py": "of 12 made for $",
     "lost_answer.py": "POSTs sent: 1",
     "sse_server.py": "event: video\ndata: {",
     "storyboard.py": "8 of 10 made for $1.4760 of $1.50",
@@ -56,8 +62,11 @@ def offline() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", TELLING)
-def test_an_example_runs_and_prints_what_it_shows(name: str, tmp_path: Path) -> None:
-    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=offline())
+def test_an_example_runs_and_prints_what_it_shows(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    env = offline()
+    if name.startswith("fleet"):
+        env["NEBULA_JOURNAL"] = fresh_url(request.getfixturevalue("server"))
+    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=env, timeout=PATIENCE)
     told = ended.stderr.decode()
     assert ended.returncode == 0, told
     assert TELLING[name] in ended.stdout.decode()
