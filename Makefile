@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
-.PHONY: demo test unit_tests integration_tests lint format typing test-all docs bench chaos chaos_postgres clean
+.PHONY: demo test unit_tests integration_tests lint format typing test-all docs bench chaos chaos_postgres chaos_fleet clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nebula-video demo
@@ -56,6 +56,10 @@ chaos: $(VENV)/.dev
 
 chaos_postgres: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos --generations 2000 --kills 80 --seed 2 --postgres $(PARTS)
+
+# Workers that are killed, drained and frozen; a PostgreSQL that crashes and goes away. RUN holds more options.
+chaos_fleet: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.fleet --videos 5000 --seed 1 $(RUN)
 
 clean:
 	rm -rf .venv .venvs .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

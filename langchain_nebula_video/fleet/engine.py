@@ -5,7 +5,7 @@
 | heartbeat, stalled workers         | off: its heartbeat stops when a drain begins, and ends the worker if it fails |
 | retries, periodic tasks, locks     | not used                                                                      |
 | finished jobs                      | deleted at once                                                               |
-| a database that is away            | waited for: otherwise the worker would end                                    |
+| a statement that fails             | repeated: otherwise the worker would end, after all its jobs have             |
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
 
+import psycopg
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition
 from procrastinate.worker import Worker as EngineWorker
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
+from langchain_nebula_video.errors import printable
 from langchain_nebula_video.fleet.database import Database, is_passing
 from langchain_nebula_video.fleet.jobs import TASK
 
@@ -39,11 +41,12 @@ _GONE = "not found or not in"
 
 
 class PatientConnector(PsycopgConnector):
-    """Waits for a database that is away, until its worker stops."""
+    """Waits for a database that is away, until `stopping`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.stopping = False
+        """Whether what does not work now is left to the sweep."""
 
     async def patiently(self, work: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Do a piece of work, and repeat it while the database is away."""
@@ -53,16 +56,26 @@ class PatientConnector(PsycopgConnector):
         return result
 
     def _may_pass(self, error: BaseException) -> bool:
-        cause = error.__cause__ if isinstance(error, ConnectorException) else error
-        return is_passing(cause) and not self.stopping
+        if self.stopping:
+            return False
+        if not isinstance(error, ConnectorException):
+            return is_passing(error)
+        # If a statement of the engine's fails, all of it ends. So any fault of one waits for a person, or for the
+        # keeper, which restores the engine's row of this worker.
+        cause = error.__cause__
+        if _GONE in str(cause):
+            return False
+        if not is_passing(cause):
+            logger.error("the engine's statement failed, and is tried again: %s", printable(cause))
+        return True
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:
         try:
             await self.patiently(super().execute_query_async, query, **arguments)
         except ConnectorException as error:
-            if _GONE not in str(error.__cause__):
+            if _GONE not in str(error.__cause__) and not self.stopping:
                 raise
-            logger.debug("a job had ended already: %s", error.__cause__)
+            logger.debug("a job's end was not written: %s", error.__cause__)
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
         return await self.patiently(super().execute_query_one_async, query, **arguments)
@@ -99,6 +112,7 @@ class Engine:
     """
 
     def __init__(self, database: Database, run: Callable[[str, int], Awaitable[None]], concurrency: int) -> None:
+        self._database = database
         self.connector = PatientConnector(
             conninfo=database.conninfo,
             kwargs={"prepare_threshold": database.prepare_threshold},
@@ -122,11 +136,14 @@ class Engine:
         return None if self._worker is None else self._worker.worker_id
 
     async def __aenter__(self) -> Self:
-        await self._app.open_async()
+        try:
+            await self._app.open_async()
+        except psycopg.Error as error:
+            raise self._database.error(error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.connector.stopping = True
+        self.give_up()
         await self._app.close_async()
 
     async def run(self, queues: Sequence[str], grace: float | None) -> None:
@@ -154,6 +171,10 @@ class Engine:
         """Fetch from these queues from now on. Notifications of a new one are not heard: it is polled."""
         if self._worker is not None:
             self._worker.queues = list(queues)
+
+    def give_up(self) -> None:
+        """Wait for a database that is away no more."""
+        self.connector.stopping = True
 
     def stop(self) -> None:
         """Fetch no more."""

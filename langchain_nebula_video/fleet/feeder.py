@@ -31,19 +31,26 @@ from langchain_nebula_video.fleet.schema import VERSION
 
 __all__ = ["Feeder"]
 
-_LEASE = timedelta(seconds=5)
+_LEASE_SHARE = 0.3
+"""The lease as a share of the limit: with 10 s, another worker feeds at most 4 s after the feeder was killed."""
 _MOST_AT_ONCE = 500
 """Items to a transaction."""
 _WOKEN_AT_ONCE = 1000
 _LEAST_SUPPLY, _MOST_SUPPLY = 4, 200
 """Items that wait in the engine's queue, so that a free place is taken at once."""
 
-# A newer version may have changed the tables: whoever does not know it moves nothing in them.
+# A newer version may have changed the tables: whoever does not know it moves nothing in them. And nobody waits for the
+# row here: a feeder that stands still in its transaction would stop all heartbeats.
 _TAKE_LEASE = (
-    "UPDATE nebula_fleet_meta SET feeder = %s, feeder_until = now() + %s "
-    "WHERE (feeder = %s OR feeder_until < now()) AND version = %s RETURNING name"
+    "UPDATE nebula_fleet_meta SET feeder = %s, feeder_until = now() + %s WHERE name IN ("
+    "SELECT name FROM nebula_fleet_meta WHERE (feeder = %s OR feeder_until < now()) AND version = %s "
+    "FOR UPDATE SKIP LOCKED) RETURNING name"
 )
-_KEEP_LEASE = "UPDATE nebula_fleet_meta SET feeder_until = now() + %s WHERE feeder = %s"
+# A feeder that stood still finds that another has its lease; one that stands still from here on loses the transaction.
+_KEEP_LEASE = (
+    "UPDATE nebula_fleet_meta SET feeder_until = now() + %s WHERE feeder = %s "
+    "RETURNING set_config('idle_in_transaction_session_timeout', %s, true)"
+)
 _RETURN_LEASE = "UPDATE nebula_fleet_meta SET feeder = NULL, feeder_until = '-infinity' WHERE feeder = %s"
 _WAKE = (
     "UPDATE nebula_fleet_items SET state = 'waiting', next_at = NULL, updated_at = now() WHERE key IN ("
@@ -144,10 +151,11 @@ class Feeder:
     def __init__(self, owner: str, fresh: timedelta) -> None:
         self._owner = owner
         self._fresh = fresh
+        self._lease = fresh * _LEASE_SHARE
 
     def tick(self, connection: Connection) -> int | None:
         """Move what may begin; how many items, or `None`: another worker has the lease."""
-        row = connection.execute(_TAKE_LEASE, [self._owner, _LEASE, self._owner, VERSION]).fetchone()
+        row = connection.execute(_TAKE_LEASE, [self._owner, self._lease, self._owner, VERSION]).fetchone()
         if row is None:
             return None
         connection.execute(_WAKE, [_WOKEN_AT_ONCE])
@@ -171,7 +179,8 @@ class Feeder:
 
     def _feed_batch(self, connection: Connection, queue: str, account: _Account, batch_id: int, room: int) -> int:
         with connection.transaction():
-            if connection.execute(_KEEP_LEASE, [_LEASE, self._owner]).rowcount == 0:
+            patience = f"{self._fresh.total_seconds():.0f}s"
+            if connection.execute(_KEEP_LEASE, [self._lease, self._owner, patience]).rowcount == 0:
                 return 0
             found = connection.execute(_BATCH, [batch_id]).fetchone()
             if found is None:  # a person has stopped it meanwhile
@@ -182,12 +191,19 @@ class Feeder:
             picked = _pick(connection, batch_id, most, account.tokens, left)
             if picked.reason != reason and not refusals:
                 connection.execute(_EXPLAIN, [picked.reason, batch_id])
-            if keys := picked.begun + picked.new:
-                connection.execute(_QUEUE, [insert_jobs(connection, queue, priority, keys)])
+            # What was begun may be paid for: it overtakes the new ones that are queued.
+            jobs = [
+                job
+                for keys, urgency in ((picked.begun, 1), (picked.new, 0))
+                if keys
+                for job in insert_jobs(connection, queue, 2 * priority + urgency, keys)
+            ]
+            if jobs:
+                connection.execute(_QUEUE, [jobs])
             if account.tokens is not None and picked.new:
                 account.tokens -= len(picked.new)
                 connection.execute(_SPEND_TOKENS, [account.tokens, account.id])
-        return len(keys)
+        return len(jobs)
 
 
 def _pick(connection: Connection, batch_id: int, most: int, tokens: float | None, left: Decimal | None) -> _Picked:

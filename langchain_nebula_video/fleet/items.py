@@ -21,9 +21,10 @@ __all__ = ["Batch", "Claim", "Items"]
 _MAX_REASON = 2000
 _LONGEST_RETRY_AFTER = 86400.0
 
+# It may be repeated: if the database went away after it, its answer is lost.
 _CLAIM = (
-    "UPDATE nebula_fleet_items SET state = 'running', worker = %s, claims = claims + 1, updated_at = now() "
-    "WHERE key = %s AND state = 'queued' AND job_id = %s "
+    "UPDATE nebula_fleet_items SET state = 'running', worker = %s, claims = claims + (state = 'queued')::int, "
+    "updated_at = now() WHERE key = %s AND job_id = %s AND (state = 'queued' OR (state = 'running' AND worker = %s)) "
     "RETURNING batch_id, request, attempt, errors, claims, updated_at"
 )
 # A video is written whoever has the item now: it is paid for.
@@ -116,7 +117,7 @@ class Items:
 
     async def claim(self, key: str, job_id: int, worker: str) -> Claim | None:
         """Take an item; `None`: it is not for this job any more."""
-        rows = await self._connector.query(_CLAIM, [worker, key, job_id])
+        rows = await self._connector.query(_CLAIM, [worker, key, job_id, worker])
         return Claim(key, job_id, *rows[0]) if rows else None
 
     async def batch(self, batch_id: int) -> Batch:

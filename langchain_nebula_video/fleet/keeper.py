@@ -13,28 +13,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import psycopg
 
 from langchain_nebula_video.errors import printable
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
 from langchain_nebula_video.fleet.feeder import Feeder
-from langchain_nebula_video.fleet.sweep import sweep, tidy
+from langchain_nebula_video.fleet.sweep import give_back_unclaimed, hear, sweep, tidy
 
 __all__ = ["Keeper", "Timing", "WorkerState"]
 
 logger = logging.getLogger("langchain_nebula_video.fleet")
 
-_REGISTER = (
-    "INSERT INTO nebula_fleet_workers (id, host, pid, holder, version, accounts, concurrency, engine_id, draining) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
-# The engine's own beat is off. Another application on the same engine would take this worker for stalled.
+# A row that another worker has ended, or that is gone, comes back: its worker lives.
 _BEAT = (
-    "WITH engine AS (UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s) "
-    "UPDATE nebula_fleet_workers SET beat_at = now(), accounts = %s, running = %s, finished = %s, per_minute = %s, "
-    "usd_per_minute = %s, note = %s, draining = %s, engine_id = %s WHERE id = %s AND ended_at IS NULL"
+    "INSERT INTO nebula_fleet_workers AS worker (id, host, pid, holder, version, concurrency, accounts, running, "
+    "finished, per_minute, usd_per_minute, note, draining, engine_id) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (id) DO UPDATE SET beat_at = now(), accounts = excluded.accounts, running = excluded.running, "
+    "finished = excluded.finished, per_minute = excluded.per_minute, usd_per_minute = excluded.usd_per_minute, "
+    "note = excluded.note, draining = excluded.draining, engine_id = excluded.engine_id, "
+    "comebacks = worker.comebacks + worker.died::int, died = false, ended_at = NULL RETURNING comebacks"
+)
+# Other applications on the same engine delete workers whose heartbeat is old, and fetching fails without this row.
+_ENGINE_BEAT = (
+    "INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (%s) "
+    "ON CONFLICT (id) DO UPDATE SET last_heartbeat = now()"
 )
 _END = "UPDATE nebula_fleet_workers SET ended_at = now(), running = 0, note = NULL WHERE id = %s AND ended_at IS NULL"
 _ABANDONED = (
@@ -80,7 +84,7 @@ class Keeper:
 
     Args:
         database: The fleet's.
-        new_name: Makes a name for the worker: at first, and after it was taken for dead.
+        name: The worker's.
         identity: Host, process id, name for leases, version and concurrency.
         state: What the heartbeat tells.
         timing: How often.
@@ -91,7 +95,7 @@ class Keeper:
     def __init__(
         self,
         database: Database,
-        new_name: Callable[[], str],
+        name: str,
         identity: tuple[str, int, str, str, int],
         state: WorkerState,
         timing: Timing,
@@ -100,17 +104,16 @@ class Keeper:
         on_abandon: Callable[[list[str]], None],
     ) -> None:
         self._database = database
-        self._new_name = new_name
         self._identity = identity
         self._state = state
         self._timing = timing
         self._on_accounts, self._on_abandon = on_accounts, on_abandon
-        self.name = new_name()
-        self._registered = False
+        self.name = name
         self._known: list[tuple[str, str, str, bool]] | None = None
         self._feeder = Feeder(self.name, timing.limit)
-        self._healthy_since: float | None = None
-        self._beat_at = self._tidy_at = time.monotonic()
+        self._comebacks = 0
+        self._works = True
+        self._tidy_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nebula-fleet-keeper", daemon=True)
 
@@ -138,57 +141,58 @@ class Keeper:
                     self._keep(connection)
                     self._sign_off(connection)
             except (psycopg.Error, OSError) as error:
-                self._healthy_since = None
-                level = logging.WARNING if is_passing(error) else logging.ERROR
-                logger.log(level, "the fleet's database did not work, and is tried again: %s", printable(error))
+                self._tell(error)
                 self._stop.wait(0.5)
             except Exception:
-                self._healthy_since = None
                 logger.exception("the fleet's keeper stumbled, and goes on")
                 self._stop.wait(1.0)
+
+    def _tell(self, error: BaseException | None) -> None:
+        """Log that the database does not work, and that it works again: each once."""
+        if error is not None and not is_passing(error):
+            logger.error("the fleet's database refused a statement, and is tried again: %s", printable(error))
+        elif (error is None) != self._works:
+            self._works = error is None
+            told = "works again" if error is None else f"does not work, and is tried again: {printable(error)}"
+            logger.warning("the fleet's database %s", told)
 
     def _keep(self, connection: Connection) -> None:
         while not self._stop.is_set():
             began = time.monotonic()
             self._beat(connection)
+            self._tell(None)
             self._look_at_accounts(connection)
             if abandoned := [key for (key,) in connection.execute(_ABANDONED, [self.name]).fetchall()]:
                 self._on_abandon(abandoned)
             if self._state.draining:
                 self._feeder.stop(connection)
-            elif self._feeder.tick(connection) is not None:
-                self._sweep(connection)
+            else:
+                self._move(connection)
             self._stop.wait(max(0.0, self._timing.tick.total_seconds() - (time.monotonic() - began)))
 
-    def _sweep(self, connection: Connection) -> None:
-        limit = self._timing.limit
-        healthy = self._healthy_since is not None and time.monotonic() - self._healthy_since > limit.total_seconds()
-        for name in sweep(connection, self.name, limit, healthy=healthy):
+    def _move(self, connection: Connection) -> None:
+        """Keep the fleet moving: sweep, and feed if this worker has the lease."""
+        # Each worker sweeps, as only those on the same machine see at once that a process is gone.
+        for name in sweep(connection, self.name, self._timing.limit):
             logger.warning("worker %s is dead: its items are given to others", printable(name))
+        if self._feeder.tick(connection) is None:
+            return
+        give_back_unclaimed(connection)
         if time.monotonic() >= self._tidy_at:
             tidy(connection)
             self._tidy_at = time.monotonic() + self._timing.tidy.total_seconds()
 
     def _beat(self, connection: Connection) -> None:
         state = self._state
-        if self._registered:
-            values: list[Any] = [state.engine_id, list(state.accounts), state.running, state.finished]
-            values += [state.per_minute, state.usd_per_minute, state.note, state.draining, state.engine_id, self.name]
-            if connection.execute(_BEAT, values).rowcount == 0:
-                logger.warning("this worker was taken for dead, and goes on under a new name")
-                self._registered = False
-                self.name = self._new_name()
-                self._feeder = Feeder(self.name, self._timing.limit)
-        if not self._registered:
-            host, process, holder, version, concurrency = self._identity
-            values = [self.name, host, process, holder, version, list(state.accounts), concurrency]
-            connection.execute(_REGISTER, [*values, state.engine_id, state.draining])
-            self._registered = True
-        now = time.monotonic()
-        # After a gap, in which this machine slept or the database hung, the others' heartbeats are old too.
-        if self._healthy_since is None or now - self._beat_at > self._timing.limit.total_seconds() / 2:
-            self._healthy_since = now
-        self._beat_at = now
+        values = [self.name, *self._identity, list(state.accounts), state.running, state.finished, state.per_minute]
+        values += [state.usd_per_minute, state.note, state.draining, state.engine_id]
+        row = connection.execute(_BEAT, values).fetchone()
+        if row and row[0] > self._comebacks:
+            self._comebacks = row[0]
+            logger.warning("this worker was taken for dead: its items were given to others, and it goes on")
+        if state.engine_id is not None:
+            connection.execute(_ENGINE_BEAT, [state.engine_id])
+        hear(connection, self._timing.tick, self._timing.limit)
 
     def _look_at_accounts(self, connection: Connection) -> None:
         found = connection.execute(_ACCOUNTS).fetchall()

@@ -1,7 +1,7 @@
 """The fleet's tables, beside the journal's, and the engine's.
 
 ```text
-meta       one row: the fleet's name, the version of these tables, the lease of the feeder
+meta       one row: the fleet's name, the version of these tables, the feeder's lease, since when workers are heard
 accounts   where videos are paid: gateway, address, limits, pauses; never a key
 batches    what was enqueued together: settings, budget, state
 items      one video each; the primary key is the journal's key
@@ -36,7 +36,9 @@ CREATE TABLE nebula_fleet_meta (
     version int NOT NULL,
     engine text,
     feeder text,
-    feeder_until timestamptz NOT NULL DEFAULT '-infinity'
+    feeder_until timestamptz NOT NULL DEFAULT '-infinity',
+    heard_at timestamptz NOT NULL DEFAULT now(),
+    heard_since timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE nebula_fleet_accounts (
     id text PRIMARY KEY,
@@ -124,7 +126,8 @@ CREATE TABLE nebula_fleet_workers (
     started_at timestamptz NOT NULL DEFAULT now(),
     beat_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
-    died boolean NOT NULL DEFAULT false
+    died boolean NOT NULL DEFAULT false,
+    comebacks int NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 CREATE TABLE nebula_fleet_broken (
     batch_id bigint NOT NULL,

@@ -12,6 +12,7 @@ import uuid
 from collections import deque
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,19 @@ _MINUTE = 60.0
 _RESTART_SECONDS = 1.0
 _FOUND_SECONDS = 1.0
 """Between two looks for an account with a key here, while there is none."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """An item that runs, or is being claimed."""
+
+    key: str
+    task: asyncio.Task[Any]
+    abandoned: bool = False
+
+    def cancel(self) -> None:
+        if not self.task.cancelling():  # it is being given back
+            self.task.cancel()
 
 
 class FleetWorker:
@@ -94,7 +108,7 @@ class FleetWorker:
         self._timing = timing or Timing()
         self._keeper = Keeper(
             self._database,
-            _new_name,
+            _new_name(),
             identity,
             self._state,
             self._timing,
@@ -105,11 +119,11 @@ class FleetWorker:
         self._queues: tuple[str, ...] = ()
         self._batches: dict[int, Batch] = {}
         self._clients: dict[int, AsyncNebulaVideoClient] = {}
-        self._running: dict[str, asyncio.Task[Any]] = {}
-        self._abandoned: set[str] = set()
+        self._running: dict[int, _Running] = {}
         self._given_back = 0
         self._ended: deque[tuple[float, Decimal]] = deque()
         self._stopping = asyncio.Event()
+        self._cutting = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
 
@@ -143,14 +157,15 @@ class FleetWorker:
             self._engine = await stack.enter_async_context(Engine(self._database, self._run_item, self._concurrency))
             self._items = Items(self._engine.connector, self._timing)
             self._stack = await stack.enter_async_context(AsyncExitStack())
-            await asyncio.to_thread(self._keeper.start)
             if signals:
                 self._handle_signals(stack)
+            await asyncio.to_thread(self._keeper.start)
             telling = asyncio.create_task(self._tell())
             try:
                 await self._supervise(self._engine)
             finally:
                 telling.cancel()
+                self._state.engine_id = None
                 await asyncio.to_thread(self._keeper.stop)
 
     def stop(self) -> None:
@@ -162,9 +177,12 @@ class FleetWorker:
 
     def cut_off(self) -> None:
         """Cut off what runs. It goes on at the gateway, and another worker takes it up by its key."""
+        self._cutting = True
         self.stop()
-        for task in self._running.values():
-            task.cancel()
+        for running in self._running.values():
+            running.cancel()
+        if self._engine is not None:
+            self._engine.give_up()
 
     # --- the engine ---
 
@@ -180,9 +198,16 @@ class FleetWorker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), _FOUND_SECONDS)
                 continue
+            running = asyncio.create_task(engine.run(self._queues, self._grace))
             try:
-                await engine.run(self._queues, self._grace)
+                await asyncio.shield(running)
+            except asyncio.CancelledError:
+                self.cut_off()
+                await asyncio.wait([running])
+                raise
             except Exception:
+                if self._cutting:
+                    return
                 logger.exception("the engine stumbled, and is started again")
                 await asyncio.sleep(_RESTART_SECONDS)
 
@@ -238,28 +263,29 @@ class FleetWorker:
             self._loop.call_soon_threadsafe(self._cancel, keys)
 
     def _cancel(self, keys: list[str]) -> None:
-        for key in keys:
-            if key in self._running:
-                self._abandoned.add(key)
-                self._running[key].cancel()
+        for running in self._running.values():
+            if running.key in keys:
+                running.abandoned = True
+                running.cancel()
 
     # --- items ---
 
     async def _run_item(self, key: str, job_id: int) -> None:
-        claim = await self._items.claim(key, job_id, self.name)
-        if claim is None:
+        task, worker = asyncio.current_task(), self.name
+        if task is None or self._cutting:  # the item has no job then, and is given back
             return
-        worker, task = self.name, asyncio.current_task()
-        assert task is not None  # noqa: S101 for the type checker
-        self._running[key] = task
+        running = self._running[job_id] = _Running(key, task)
         try:
-            await self._generate(claim, worker)
-        except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(claim, worker))
-            raise
+            claim = await self._items.claim(key, job_id, worker)
+            if claim is None:
+                return
+            try:
+                await self._generate(claim, worker)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._give_back(claim, worker, abandoned=running.abandoned))
+                raise
         finally:
-            del self._running[key]
-            self._abandoned.discard(key)
+            del self._running[job_id]
 
     async def _generate(self, claim: Claim, worker: str) -> None:
         batch = await self._batch_of(claim)
@@ -304,12 +330,14 @@ class FleetWorker:
         logger.info("item %s: %s: %s", printable(claim.key), type(error).__name__, error)
         await self._items.ended(claim, worker, batch.account, error)
 
-    async def _give_back(self, claim: Claim, worker: str) -> None:
-        abandoned = claim.key in self._abandoned
+    async def _give_back(self, claim: Claim, worker: str, *, abandoned: bool) -> None:
         state = ItemState.CANCELED if abandoned else ItemState.WAITING
         why = "Abandoned. A task that was submitted goes on, and is billed: nebula-video resume" if abandoned else None
-        await self._items.release(claim, worker, state, why)
-        self._given_back += not abandoned
+        try:
+            await self._items.release(claim, worker, state, why)
+            self._given_back += not abandoned
+        except Exception as error:  # noqa: BLE001 it is not waited for any more
+            logger.warning("item %s is left to the sweep: %s", printable(claim.key), printable(error))
 
     async def _batch_of(self, claim: Claim) -> Batch:
         if claim.batch_id not in self._batches:

@@ -32,6 +32,7 @@ __all__ = [
     "judge_leases",
     "keep_lease",
     "new_holder",
+    "process_name",
     "working",
 ]
 
@@ -55,6 +56,11 @@ _working: set[str] = set()
 def new_holder() -> str:
     """Return a unique name for one call: host, process id, and the process's start with a random part."""
     return f"{_own_name(os.getpid())}-{uuid.uuid4().hex[:12]}"
+
+
+def process_name(holder: str) -> str:
+    """Return what the names of all holders of a holder's process begin with."""
+    return f"{holder.rpartition('-')[0]}-"
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from tests.chaos.consents import consents
 from tests.chaos.databases import databases
 from tests.chaos.disturbances import crash_now_and_then
 from tests.chaos.downloads import downloads
+from tests.chaos.fleet import FleetPlan, fleet_chaos
 from tests.chaos.forks import forks
 from tests.chaos.plan import Plan
 from tests.chaos.run import ZEROS, locked, replaced
@@ -140,3 +141,20 @@ def test_a_rush_on_a_postgresql_behind_pgbouncer_stays_within_the_budget(folder:
     assert figures.zeros == ZEROS, str(figures)
     assert figures.tasks == 20, str(figures)
     assert figures.peak_submits <= 4
+
+
+def test_a_fleet_whose_workers_and_database_fail_neither_pays_twice_nor_loses_an_item(folder: Path) -> None:
+    plan = FleetPlan(videos=40, concurrency=8, kills=6, drain_every=7, crashes=1, away_seconds=0, hosts=False)
+    figures = fleet_chaos(plan, folder)
+    assert figures.faults == {}, str(figures)
+    assert figures.events["kills"] >= 1
+    assert figures.events["crashes of PostgreSQL"] == 1
+    assert figures.states["done"] >= 30, str(figures)
+
+
+def test_a_fleet_on_several_machines_takes_up_what_a_killed_one_had(folder: Path) -> None:
+    plan = FleetPlan(videos=30, processes=2, concurrency=10, kills=1, crashes=0, away_seconds=0)
+    figures = fleet_chaos(plan, folder)
+    assert figures.faults == {}, str(figures)
+    assert figures.take_ups.seconds, str(figures)
+    assert figures.states["done"] >= 20, str(figures)
