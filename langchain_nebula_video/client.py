@@ -78,8 +78,8 @@ class NebulaVideoClient:
 
     Args:
         options: See `Options` for each keyword: `api_key`, `gateway`, `base_url`, `model`, `prices`, `poll_interval`,
-            `timeout`, `budget`, `journal`, `save_to`, `image_folder`, `download_hosts`, `group_ratio`,
-            `sole_account`, `repeat_window`, `rate_limiter`, `http_client`, `http_async_client`, `clock`.
+            `timeout`, `refusal_timeout`, `budget`, `journal`, `save_to`, `image_folder`, `download_hosts`,
+            `group_ratio`, `sole_account`, `repeat_window`, `rate_limiter`, `http_client`, `http_async_client`, `clock`.
 
     Raises:
         InvalidRequestError: an option is invalid, or there is no key.

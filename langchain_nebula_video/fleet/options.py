@@ -32,6 +32,7 @@ class BatchClientOptions(TypedDict, total=False):
     prices: Mapping[str, Any] | None
     poll_interval: float | None
     timeout: float | None
+    refusal_timeout: float | None
     save_to: str | Path | None
     image_folder: str | Path | None
     fit: bool

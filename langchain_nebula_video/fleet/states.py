@@ -155,6 +155,8 @@ def judge(error: NebulaVideoError, errors: int, *, first: bool = True) -> Outcom
     state, stops, local = verdict.state, verdict.stops, verdict.local
     if isinstance(error, NotSentError) and error.spent is not False:  # another call is submitting this very video
         state, stops, local = ItemState.DELAYED, Stops.NOTHING, False
+    if isinstance(error, NotSentError) and error.retry_after is not None:  # the gateway wants it so
+        local = False
     counts = verdict.most is not None
     if verdict.most is not None and errors + 1 >= verdict.most:
         state = ItemState.FAILED

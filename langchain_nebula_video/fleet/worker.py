@@ -40,6 +40,8 @@ logger = logging.getLogger("langchain_nebula_video.fleet")
 
 _MINUTE = 60.0
 _RESTART_SECONDS = 1.0
+_REFUSAL_SECONDS = 30.0
+"""A worker repeats a refused submit so long. Longer refusals pause the account, and keep no place."""
 _FOUND_SECONDS = 1.0
 """Between two looks for an account with a key here, while there is none."""
 
@@ -347,7 +349,13 @@ class FleetWorker:
     async def _client_of(self, batch_id: int, batch: Batch) -> AsyncNebulaVideoClient:
         if batch_id not in self._clients:
             where = {"gateway": batch.gateway, "base_url": batch.base_url, "allow_http": batch.allow_http}
-            options = {**batch.settings, **where, **self._options, "journal": self._journal}
+            options = {
+                "refusal_timeout": _REFUSAL_SECONDS,
+                **batch.settings,
+                **where,
+                **self._options,
+                "journal": self._journal,
+            }
             client = AsyncNebulaVideoClient(**cast("ClientOptions", options))
             self._clients.setdefault(batch_id, await self._stack.enter_async_context(client))
         return self._clients[batch_id]

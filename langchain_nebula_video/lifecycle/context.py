@@ -236,4 +236,4 @@ class Context:
 
 def _check_patience(pause: float, patience: float) -> None:
     if pause > patience:
-        raise missed_turn_error()
+        raise missed_turn_error(pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Deadline"]
@@ -22,12 +23,19 @@ class Deadline:
     """How long the call may take."""
     at: float
     """When it ends."""
+    refusals: float = math.inf
+    """How many seconds of it a submit is repeated that is refused for a while."""
     has_turn: bool = False
 
     @property
     def latest_submit(self) -> float:
         """Until when a POST may leave. If it times out before its answer, nobody knows whether it was paid for."""
         return self.at - min(_MIN_ANSWER_SECONDS, 0.5 * self.seconds)
+
+    @property
+    def latest_repetition(self) -> float:
+        """Until when a POST that was refused for a while may leave again."""
+        return min(self.latest_submit, self.at - self.seconds + self.refusals)
 
     @property
     def patience(self) -> float:

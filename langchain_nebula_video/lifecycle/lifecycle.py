@@ -285,7 +285,7 @@ class Lifecycle:
     def _deadline(self, request: VideoRequest) -> Deadline:
         """Return the deadline of a call that begins now."""
         seconds = self.options.timeout or self.options.offer(request.model).model.timeout
-        return Deadline(seconds, self.runtime.now() + seconds)
+        return Deadline(seconds, self.runtime.now() + seconds, self.options.refusal_timeout or math.inf)
 
     async def _prepare(self, request: VideoRequest, save_to: str | Path | None) -> Order:
         """Return the order of a request. Reads image files, so it may run in a thread."""

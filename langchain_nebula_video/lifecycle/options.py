@@ -61,6 +61,7 @@ class ClientOptions(TypedDict, total=False):
     prices: Mapping[str, Any] | None
     poll_interval: float | None
     timeout: float | None
+    refusal_timeout: float | None
     budget: Budget | Decimal | float | str | None
     journal: Any
     save_to: str | Path | None
@@ -105,6 +106,9 @@ class Options(BaseModel):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds for a whole generation, from its turn to submit. While the line before it moves, the wait does not count.
     `None`: the model's, mostly 15 minutes."""
+    refusal_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds from its turn for which a submit is repeated that the gateway refuses for a while, such as with 429.
+    `None`: until the timeout."""
     budget: Budget | None = None
     """The most that the journal's tasks may cost together."""
     journal: Any = Field(default=None, exclude=True, repr=False)
@@ -372,10 +376,7 @@ class Options(BaseModel):
         return self._experiences.setdefault(self.account_id(), Experience(self.gateway_row))
 
     def current_group_ratio(self) -> Decimal:
-        """Return what this account's prices are multiplied by.
-
-        It is the ratio of the gateway's last answer, if that is believed, else the caller's `group_ratio`.
-        """
+        """Return what prices are multiplied by: the last answer's ratio, if that is believed, else `group_ratio`."""
         try:
             return self.believed_group_ratio(self._group_ratios.get(self.account_id()))
         except InvalidRequestError:  # a pickle left the key behind, and a price needs none
@@ -407,11 +408,8 @@ class Options(BaseModel):
         if ratio >= _ABSURD_RATIO * self.group_ratio:
             logger.warning(
                 "%s reports a group ratio of %s, which is not believed: estimates count with %s. If it is right, pass "
-                "group_ratio.",
-                self.gateway,
-                ratio,
-                self.group_ratio,
-            )
+                "group_ratio.", self.gateway, ratio, self.group_ratio,
+            )  # fmt: skip
         self._group_ratios[self.account_id()] = ratio
 
     def raise_group_ratio(self, told: Decimal | None) -> None:

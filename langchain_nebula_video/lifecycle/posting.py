@@ -116,7 +116,8 @@ class PaidPostSender:
 
             async def attempt() -> tuple[Task, Entry]:
                 until = deadline.at if deadline.has_turn else math.inf
-                await context.wait_for_turn(context.pace.submits, until, on_wait, patience=deadline.patience)
+                patience = min(deadline.patience, deadline.refusals)
+                await context.wait_for_turn(context.pace.submits, until, on_wait, patience=patience)
                 # A caller that is cancelled while it waits has sent nothing.
                 async with runtime.submit_slot(deadline.patience, on_wait):
                     deadline.take_turn(runtime.now())
@@ -128,7 +129,7 @@ class PaidPostSender:
                                 return await runtime.run_to_completion(post)
                         await runtime.sleep(_PEER_PAUSE_SECONDS)
 
-            return await retry(runtime, attempt, deadline=lambda: deadline.latest_submit)
+            return await retry(runtime, attempt, deadline=lambda: deadline.latest_repetition)
 
     async def _wait_for_limiter(self, latest: float) -> None:
         """Wait for the caller's rate limiter, but not longer than there is time."""

@@ -266,11 +266,16 @@ class Runtime(Protocol):
         ...
 
 
-def missed_turn_error() -> NotSentError:
-    """Return the error of a submit for which there is too little time left."""
-    return NotSentError(
-        "The time was over before it was this submit's turn.", hint="Give more time, or submit fewer at once."
-    )
+def missed_turn_error(pause: float | None = None) -> NotSentError:
+    """Return the error of a submit for which there is too little time left.
+
+    Args:
+        pause: For how many seconds nothing of the account leaves, if a 429 asked for that.
+    """
+    what = "The time was over before it was this submit's turn"
+    if pause is not None:
+        what = f"{what}: after HTTP 429, nothing of this account leaves for another {pause:.0f} s"
+    return NotSentError(f"{what}.", hint="Give more time, or submit fewer at once.", retry_after=pause)
 
 
 def run_sync(flow: Coroutine[Any, Any, T]) -> T:

@@ -121,6 +121,11 @@ def test_a_submit_that_another_call_makes_is_waited_for_and_stops_nothing_else()
     assert (outcome.state, outcome.stops, outcome.counts) == (ItemState.DELAYED, Stops.NOTHING, False)
 
 
+def test_a_machine_that_cannot_reach_the_gateway_stops_nothing_if_others_can() -> None:
+    assert judge(NotSentError("No route."), errors=0).local
+    assert not judge(NotSentError("After HTTP 429.", retry_after=60), errors=0).local, "all are told so"
+
+
 def test_a_paid_video_is_tried_for_longer_than_what_may_cost_nothing() -> None:
     def last_error_that_passes(error: NebulaVideoError) -> int:
         return next(errors for errors in range(10_000) if judge(error, errors).state is ItemState.FAILED)

@@ -407,6 +407,29 @@ async def test_429_until_the_deadline_is_a_rate_limit_error_and_free(
     await settle(client.generate(**ASK))
 
 
+async def test_429_is_waited_out_no_longer_than_asked_for_while_the_task_may_take_its_time(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.submits = [httpx.Response(429)]
+    client = make_client(timeout=600, refusal_timeout=20, budget="1")
+    with pytest.raises(RateLimitError, match="Nothing was spent"):
+        await settle(client.generate(**ASK))
+    assert clock.now - 1000 <= 20
+
+
+async def test_a_429_that_asks_for_longer_is_told_at_once_to_all_that_wait(
+    make_client: MakeClient, gateway: Gateway, clock: FakeClock
+) -> None:
+    gateway.submits = [httpx.Response(429, headers={"Retry-After": "300"})]
+    client = make_client(timeout=600, refusal_timeout=20)
+    with pytest.raises(RateLimitError) as refused:
+        await settle(client.generate(**ASK))
+    with pytest.raises(NotSentError, match="after HTTP 429, nothing of this account leaves for another") as waited:
+        await settle(client.generate(**ASK))
+    assert (refused.value.retry_after, waited.value.retry_after) == (300, 300)
+    assert (clock.now, gateway.posts) == (1000, 1)
+
+
 async def test_a_refused_submit_is_sent_once(make_client: MakeClient, gateway: Gateway) -> None:
     gateway.submits = [httpx.Response(403, json={"code": "InsufficientQuota", "message": "no", "data": None})]
     with pytest.raises(RequestError, match="Nothing was spent"):
