@@ -51,13 +51,17 @@ _OF_EACH_ROW = frozenset({"prompt", "image", KEY, TAG, PLACE})
 _PROBE = "https://example.com/image.jpg"
 """Stands for an image that is not read now."""
 _MARK = "a prompt in its place"
-_PLAIN_ADDRESS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)/[\w./~%+-]*", re.ASCII)
+_PLAIN_ADDRESS = re.compile(r"https://([a-z0-9.-]+)/[\w./~%+-]*", re.ASCII)
 """An address that is its own fingerprint: without port, user, query and fragment."""
+_PLAIN_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _FETCHED = frozenset({"http", "https", "oss", "data"})
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_PROMPT = 100_000
 _encode = json.encoder.encode_basestring_ascii
 _dumps = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_TAGS: Mapping[type, Callable[[Any], str]] = {str: _encode, int: int.__repr__}
+"""Quick ways to the same JSON as that of `_dumps`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class StoredImage:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes four times as long to make
 class Item:
     """One video to make."""
 
@@ -161,7 +165,7 @@ class Planner:
         if found is None or type(prompt) is not str or not prompt or row.get(KEY) is not None:
             return None
         try:
-            shape = self._find_shape(tuple((name, row[name]) for name in row if name not in _OF_EACH_ROW))
+            shape = self._find_shape(tuple([(name, row[name]) for name in row if name not in _OF_EACH_ROW]))
         except (TypeError, InvalidRequestError):  # a value that is no text or number; else the long way tells why
             return None
         if prompt.isspace() or len(prompt) > shape.max_prompt:
@@ -179,7 +183,7 @@ class Planner:
             content_key(f'{before}{words}{between}"url:{image}"{after}'),
             f'{shape.request_head}"prompt":{words},"image":"{image}"}}',
             shape.usd,
-            None if tag is None else _dumps(tag),
+            None if tag is None else _TAGS.get(type(tag), _dumps)(tag),
         )
 
     def _make_shape(self, rest: tuple[tuple[str, Any], ...]) -> _Shape:
@@ -198,6 +202,8 @@ class Planner:
         return _Shape(head, order.cost.usd or Decimal(0), (before, between, after), order.offer, most, wide)
 
     def _may_fetch(self, host: str, offer: Offer) -> bool:
+        if _PLAIN_HOST.fullmatch(host) is None:
+            return False
         try:
             prepare_image(f"https://{host}/x.jpg", offer.images, local_names=self._local_names)
         except InvalidRequestError:
@@ -208,7 +214,7 @@ class Planner:
 
     def _long_way(self, row: Any) -> Item:
         given, key, tag = self._split(row)
-        check_key(key)
+        _check_own_key(key)
         request = build_request({**self._defaults, **given}, {})
         images: dict[str, list[Any]] = {
             name: [image] for name in _IMAGES if (image := getattr(request, name)) is not None
@@ -279,6 +285,15 @@ class Planner:
 
     def _content(self, order: Order, digests: Mapping[str, list[str]]) -> str:
         return content_text(self._options.gateway, order.request, digests, play=self._play)
+
+
+def _check_own_key(key: object) -> None:
+    check_key(key)
+    if isinstance(key, str) and (_CONTROL.search(key) or RETRY_MARK in key):
+        raise InvalidRequestError(
+            f"The key {key[:80]!r} cannot be one in a fleet.",
+            hint=f"A key has no control characters, and no {RETRY_MARK!r}.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ CREATE TABLE nebula_fleet_batches (
 );
 CREATE INDEX nebula_fleet_batches_waiter ON nebula_fleet_batches (id) WHERE waiter IS NOT NULL;
 CREATE TABLE nebula_fleet_items (
-    key text PRIMARY KEY,
+    key text COLLATE "C" PRIMARY KEY,
     batch_id bigint NOT NULL,
     n bigint NOT NULL,
     request json NOT NULL,
@@ -91,14 +91,14 @@ CREATE TABLE nebula_fleet_items (
     error text,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX nebula_fleet_items_new ON nebula_fleet_items (batch_id, n) WHERE state = 'waiting' AND NOT reserved;
-CREATE INDEX nebula_fleet_items_begun ON nebula_fleet_items (batch_id, n) WHERE state = 'waiting' AND reserved;
+CREATE INDEX nebula_fleet_items_waiting ON nebula_fleet_items (batch_id, reserved, n) WHERE state = 'waiting';
 CREATE INDEX nebula_fleet_items_delayed ON nebula_fleet_items (next_at) WHERE state = 'delayed';
 CREATE INDEX nebula_fleet_items_queued ON nebula_fleet_items (updated_at) WHERE state = 'queued';
 CREATE INDEX nebula_fleet_items_running ON nebula_fleet_items (worker) WHERE state = 'running';
 CREATE INDEX nebula_fleet_items_ended ON nebula_fleet_items (batch_id, updated_at)
     WHERE state IN ('done', 'failed', 'unconfirmed', 'canceled');
-CREATE INDEX nebula_fleet_items_errors ON nebula_fleet_items (updated_at) WHERE state IN ('failed', 'unconfirmed');
+CREATE INDEX nebula_fleet_items_errors ON nebula_fleet_items (batch_id, state, updated_at)
+    WHERE state IN ('failed', 'unconfirmed');
 CREATE TABLE nebula_fleet_counts (
     batch_id bigint NOT NULL,
     slot smallint NOT NULL,

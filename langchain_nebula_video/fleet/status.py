@@ -33,11 +33,13 @@ _WORKERS = (
     "WHERE ended_at IS NULL OR (died AND ended_at > now() - interval '1 hour') ORDER BY ended_at NULLS FIRST, id"
 )
 # Unconfirmed ones first: money may have been spent, and only a person can find out.
+# The newest of each batch, by an index, and of those the newest: a million others are not read.
 _ERRORS = (
-    "(SELECT item.key, batch.name, item.state, item.error, item.updated_at FROM nebula_fleet_items AS item "
-    "JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
-    "WHERE item.state IN ('failed', 'unconfirmed') AND item.state = %s AND (%s::text IS NULL OR batch.name = %s) "
-    "ORDER BY item.updated_at DESC LIMIT %s)"
+    "SELECT item.key, batch.name, item.state, item.error, item.updated_at FROM nebula_fleet_batches AS batch "
+    "CROSS JOIN LATERAL (SELECT key, state, error, updated_at FROM nebula_fleet_items "
+    "WHERE batch_id = batch.id AND state IN ('failed', 'unconfirmed') AND state = %(state)s "
+    "ORDER BY updated_at DESC LIMIT %(most)s) AS item "
+    "WHERE %(batch)s::text IS NULL OR batch.name = %(batch)s ORDER BY item.updated_at DESC LIMIT %(most)s"
 )
 _NOW = "SELECT now(), name FROM nebula_fleet_meta"
 SILENT_SECONDS = 10.0
@@ -212,7 +214,7 @@ def read_status(connection: Connection, batch: str | None = None, *, errors: int
     assert row is not None  # noqa: S101 the schema was checked
     failed: list[ItemError] = []
     for state in (ItemState.UNCONFIRMED, ItemState.FAILED):
-        found = connection.execute(_ERRORS, [state.value, batch, batch, errors]).fetchall()
+        found = connection.execute(_ERRORS, {"state": state.value, "batch": batch, "most": errors}).fetchall()
         failed += [ItemError(key, name, ItemState(kind), error or "", at) for key, name, kind, error, at in found]
     workers = connection.execute(_WORKERS).fetchall()
     accounts = connection.execute(_ACCOUNTS).fetchall()
