@@ -19,6 +19,7 @@ import psycopg
 
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.fleet.database import Connection
+from langchain_nebula_video.fleet.options import account_mark
 from langchain_nebula_video.fleet.rows import BrokenRow, Item
 from langchain_nebula_video.lifecycle.options import Options
 
@@ -122,7 +123,8 @@ class BatchOptions:
 
 def open_account(connection: Connection, options: Options) -> str:
     """Return the mark of the account that these options pay with. Its key is not stored, and cannot be told from it."""
-    mark, url = options.account_id(), options.resolve_base_url()
+    url = options.resolve_base_url()
+    mark = account_mark(options.gateway, url, options.resolve_api_key())
     connection.execute(_ACCOUNT, [mark, options.gateway, url, options.allow_http])
     return mark
 

@@ -169,7 +169,7 @@ class Feeder:
 
     def _feed(self, connection: Connection, fleet: str, account: _Account) -> int:
         room, fed = account.room, 0
-        queue = queue_name(fleet, account.gateway, account.id)
+        queue = queue_name(fleet, account.id)
         for batch_id, hours in connection.execute(_BATCHES, [account.id]).fetchall():
             if fed >= room:
                 break

@@ -20,6 +20,7 @@ from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items,
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
     BatchClientOptions,
+    account_mark,
     parse_budget,
     parse_moment,
     parse_name,
@@ -397,7 +398,7 @@ class Fleet:
             gateway, url, allow_http = control.find_account(connection, mark)
             key = None if api_key is None else SecretStr(api_key)
             client = LifecycleOptions(gateway=gateway, base_url=url, allow_http=allow_http, api_key=key)
-            new = client.account_id()
+            new = account_mark(gateway, client.resolve_base_url(), client.resolve_api_key())
             if new == mark:
                 raise InvalidRequestError(
                     f"The key of account {mark} is the one that is here.",

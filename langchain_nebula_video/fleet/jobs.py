@@ -27,9 +27,12 @@ _REMOVE = (
 )
 
 
-def queue_name(fleet: str, gateway: str, account: str) -> str:
-    """Return the engine's queue of an account. The fleet's name is in it: channels belong to the whole database."""
-    return f"nebula-{fleet}/{gateway}/{account}"
+def queue_name(fleet: str, account: str) -> str:
+    """Return the engine's queue of an account. The fleet's name is in it: channels belong to the whole database.
+
+    The engine's channel is `procrastinate_queue_v1#` and this, and PostgreSQL has no channels of more than 63 bytes.
+    """
+    return f"nebula-{fleet}/{account}"
 
 
 def insert_jobs(connection: Connection, queue: str, priority: int, keys: Sequence[str]) -> list[int]:

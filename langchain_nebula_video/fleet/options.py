@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,13 +13,14 @@ from pydantic import SecretStr
 
 from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.lifecycle.account import account_id
 from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 from langchain_nebula_video.lifecycle.options import ClientOptions
 from langchain_nebula_video.saving.names import target_text
 from langchain_nebula_video.saving.targets import absolute_name
 from langchain_nebula_video.schema import RequestFields
 
-__all__ = ["BatchClientOptions", "parse_budget", "parse_moment", "parse_name", "parse_options"]
+__all__ = ["BatchClientOptions", "account_mark", "parse_budget", "parse_moment", "parse_name", "parse_options"]
 
 
 class BatchClientOptions(TypedDict, total=False):
@@ -83,6 +85,16 @@ def parse_options(options: Mapping[str, Any], others: Collection[str]) -> tuple[
     if options.get("model"):
         settings["model"] = client.model
     return client, settings
+
+
+def account_mark(gateway: str, base_url: str, api_key: SecretStr) -> str:
+    """Return the mark of an account, which reveals neither key nor address.
+
+    Two gateways may have one address and one key, such as `newapi` and `newapi-videos`. They speak differently, so each
+    is an account of its own.
+    """
+    identity = f"{gateway}\n{account_id(base_url, api_key)}"
+    return hashlib.blake2b(identity.encode(), digest_size=8, person=b"nebula-fleet").hexdigest()
 
 
 def parse_name(batch: object) -> str:

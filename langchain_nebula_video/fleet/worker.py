@@ -26,6 +26,7 @@ from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
 from langchain_nebula_video.fleet.jobs import queue_name
 from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
+from langchain_nebula_video.fleet.options import account_mark
 from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
 from langchain_nebula_video.fleet.schema import check_schema
 from langchain_nebula_video.fleet.states import ItemState
@@ -245,7 +246,7 @@ class FleetWorker:
         """Find out which accounts' keys are here."""
         own = [(mark, gateway) for mark, gateway, url, allow in found if _has_key(mark, gateway, url, allow_http=allow)]
         self._state.accounts = [mark for mark, _ in own]
-        queues = tuple(queue_name(self._fleet, gateway, mark) for mark, gateway in own)
+        queues = tuple(queue_name(self._fleet, mark) for mark, _ in own)
         missing = {gateway for mark, gateway, *_ in found} - {gateway for _, gateway in own}
         self._state.note = None if own or not found else _no_key_note(missing)
         if self._state.note:
@@ -376,7 +377,7 @@ def _has_key(mark: str, gateway: str, url: str, *, allow_http: bool) -> bool:
         return (
             row is not None
             and key is not None
-            and accounts.account_id(accounts.resolve_base_url(row, url, allow_http=allow_http), key) == mark
+            and account_mark(gateway, accounts.resolve_base_url(row, url, allow_http=allow_http), key) == mark
         )
     except InvalidRequestError:  # a key or an address that this version cannot use
         return False
