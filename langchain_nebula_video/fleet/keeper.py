@@ -10,15 +10,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
 
-from langchain_nebula_video.errors import printable
+from langchain_nebula_video.errors import JournalError, printable
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
 from langchain_nebula_video.fleet.feeder import Feeder
+from langchain_nebula_video.fleet.schema import VERSION, check_schema
 from langchain_nebula_video.fleet.sweep import give_back_unclaimed, hear, sweep, tidy
 
 __all__ = ["Keeper", "Timing", "WorkerState"]
@@ -40,6 +42,12 @@ _ENGINE_BEAT = (
     "INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (%s) "
     "ON CONFLICT (id) DO UPDATE SET last_heartbeat = now()"
 )
+# By the columns that every version has: these tables are of a newer one.
+_REFUSED = (
+    "INSERT INTO nebula_fleet_workers (id, host, pid, holder, version, concurrency, accounts, note, ended_at, died) "
+    "VALUES (%s, %s, %s, %s, %s, %s, '{}', %s, now(), true)"
+)
+_VERSION = "SELECT version FROM nebula_fleet_meta"
 _END = "UPDATE nebula_fleet_workers SET ended_at = now(), running = 0, note = NULL WHERE id = %s AND ended_at IS NULL"
 _ABANDONED = (
     "SELECT item.key FROM nebula_fleet_items AS item JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
@@ -90,6 +98,7 @@ class Keeper:
         timing: How often.
         on_accounts: Called with the accounts of the fleet, when they have changed.
         on_abandon: Called with the keys of running items whose batch was canceled with `abandon`.
+        on_outdated: Called once, when the fleet's tables have become those of another version.
     """
 
     def __init__(
@@ -102,12 +111,14 @@ class Keeper:
         *,
         on_accounts: Callable[[list[tuple[str, str, str, bool]]], None],
         on_abandon: Callable[[list[str]], None],
+        on_outdated: Callable[[JournalError], None],
     ) -> None:
         self._database = database
         self._identity = identity
         self._state = state
         self._timing = timing
-        self._on_accounts, self._on_abandon = on_accounts, on_abandon
+        self._on_accounts, self._on_abandon, self._on_outdated = on_accounts, on_abandon, on_outdated
+        self._is_outdated = False
         self.name = name
         self._known: list[tuple[str, str, str, bool]] | None = None
         self._feeder = Feeder(self.name, timing.limit)
@@ -127,6 +138,11 @@ class Keeper:
             self._beat(connection)
             self._look_at_accounts(connection)
         self._thread.start()
+
+    def refuse(self, connection: Connection, why: str) -> None:
+        """Write down, as far as it goes, that the worker does not start."""
+        with suppress(psycopg.Error):
+            connection.execute(_REFUSED, [self.name, *self._identity, why])
 
     def stop(self) -> None:
         """Write down that the worker has ended, and end. It may block for some seconds."""
@@ -162,6 +178,7 @@ class Keeper:
             self._beat(connection)
             self._tell(None)
             self._look_at_accounts(connection)
+            self._look_at_version(connection)
             if abandoned := [key for (key,) in connection.execute(_ABANDONED, [self.name]).fetchall()]:
                 self._on_abandon(abandoned)
             if self._state.draining:
@@ -199,6 +216,17 @@ class Keeper:
         if found != self._known:
             self._known = [(str(a), str(b), str(c), bool(d)) for a, b, c, d in found]
             self._on_accounts(self._known)
+
+    def _look_at_version(self, connection: Connection) -> None:
+        row = connection.execute(_VERSION).fetchone()
+        if self._is_outdated or row == (VERSION,):
+            return
+        try:
+            check_schema(connection)
+        except JournalError as error:
+            self._is_outdated = True
+            self._state.note = f"{error.what} {error.hint}"
+            self._on_outdated(error)
 
     def _sign_off(self, connection: Connection) -> None:
         self._feeder.stop(connection)

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.jobs import TASK
+from langchain_nebula_video.fleet.rows import RETRY_MARK
 from langchain_nebula_video.lifecycle.lease import is_dead, process_name
 
 __all__ = ["give_back_unclaimed", "hear", "sweep", "tidy"]
@@ -49,7 +50,7 @@ _ITEMS_OF_DEAD = (
     "SELECT key, job_id FROM nebula_fleet_items WHERE state = 'running' AND worker = %s "
     "UNION ALL SELECT args->>'key', id FROM procrastinate_jobs WHERE worker_id = %s AND status = 'doing') AS held "
     "WHERE item.key = held.key AND item.job_id = held.job_id AND item.state IN ('queued', 'running') "
-    "RETURNING held.job_id, item.key || CASE WHEN item.attempt > 1 THEN '-' || item.attempt ELSE '' END"
+    f"RETURNING held.job_id, item.key || CASE WHEN item.attempt > 1 THEN '{RETRY_MARK}' || item.attempt ELSE '' END"
 )
 # Otherwise whoever takes such an item up waits for the journal's lease on it, for up to a minute.
 _END_LEASES = (

@@ -20,7 +20,14 @@ from typing import Any, cast
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.client import AsyncNebulaVideoClient
-from langchain_nebula_video.errors import InvalidRequestError, Money, NebulaVideoError, SetupError, printable
+from langchain_nebula_video.errors import (
+    InvalidRequestError,
+    JournalError,
+    Money,
+    NebulaVideoError,
+    SetupError,
+    printable,
+)
 from langchain_nebula_video.fleet.database import Database
 from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
@@ -117,7 +124,9 @@ class FleetWorker:
             self._timing,
             on_accounts=self._note_accounts,
             on_abandon=self._abandon,
+            on_outdated=self._stop_outdated,
         )
+        self._outdated: JournalError | None = None
         self._fleet = ""
         self._queues: tuple[str, ...] = ()
         self._batches: dict[int, Batch] = {}
@@ -152,7 +161,7 @@ class FleetWorker:
             signals: Whether SIGTERM and SIGINT stop it. A second one cuts off what runs.
 
         Raises:
-            JournalError: there is no fleet in the database, or it is of another version.
+            JournalError: there is no fleet in the database, or it is of another version, or has become so.
         """
         self._loop = asyncio.get_running_loop()
         self._fleet = await asyncio.to_thread(self._check)
@@ -170,6 +179,8 @@ class FleetWorker:
                 telling.cancel()
                 self._state.engine_id = None
                 await asyncio.to_thread(self._keeper.stop)
+        if self._outdated is not None:
+            raise self._outdated
 
     def stop(self) -> None:
         """Take no more items. Those that run go on, for `grace` seconds at most. Safe in the event loop alone."""
@@ -192,7 +203,17 @@ class FleetWorker:
     def _check(self) -> str:
         self._journal.spent()  # makes the journal's tables, if these are not there
         with self._database.session() as connection:
-            return check_schema(connection)
+            try:
+                return check_schema(connection)
+            except JournalError as error:
+                self._keeper.refuse(connection, f"{error.what} {error.hint}")
+                raise
+
+    def _stop_outdated(self, error: JournalError) -> None:
+        logger.error("stopping, as soon as the running items have ended: %s", error)
+        self._outdated = error
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.stop)
 
     async def _supervise(self, engine: Engine) -> None:
         """Keep the engine running: it ends by itself if a side task of it fails."""
