@@ -1,19 +1,24 @@
 """The command `gallery`: a page about the journal, served to a browser on this machine or written to a folder."""
 
 # Typer reads the annotations, so they are evaluated here.
+import asyncio
 import socket
 import webbrowser
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.journal import CommandJournal
+from langchain_nebula_video.cli.journal import CommandJournal, journal_url
 from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.errors import JournalError
 from langchain_nebula_video.journal import Journal
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.fleet import Fleet
 
 __all__ = ["gallery"]
 
@@ -50,11 +55,12 @@ def gallery(
     with output.report_errors():
         opened: Journal = CommandJournal(journal)
         if export is not None:
-            page = export_gallery(opened, export, now=datetime.now(UTC), most=limit)
+            fleet = _find_fleet(journal)
+            page = export_gallery(opened, export, now=datetime.now(UTC), most=limit, fleet=fleet)
             output.print_result({"page": str(page)}, str(page))
             return
         opened.summarize()  # a journal that cannot be read is told now
-        app = gallery_app(opened, most=limit)
+        app = gallery_app(opened, most=limit, fleet=_find_fleet(journal))
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -69,3 +75,18 @@ def gallery(
         webbrowser.open(url)
     with listener:
         uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False)).run(sockets=[listener])
+
+
+def _find_fleet(journal: str | None) -> "Fleet | None":
+    """Return the fleet in the journal's database, if there is one."""
+    url = journal_url(journal)
+    if not url.startswith("postgresql"):
+        return None
+    try:
+        from langchain_nebula_video.fleet import Fleet  # noqa: PLC0415 an extra
+
+        fleet = Fleet(url)
+        asyncio.run(fleet.status(errors=0))
+    except (ImportError, JournalError):  # the extra is missing, or there are no tables
+        return None
+    return fleet

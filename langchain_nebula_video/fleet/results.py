@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_nebula_video.fleet.database import Connection
+from langchain_nebula_video.fleet.rows import RETRY_MARK
 from langchain_nebula_video.fleet.states import ENDED_STATES, ItemState
 from langchain_nebula_video.schema import Video
 
-__all__ = ["BEGINNING", "Position", "Result", "read_broken", "read_ended", "read_items"]
+__all__ = ["BEGINNING", "Position", "Result", "read_batches", "read_broken", "read_ended", "read_items"]
 
 Position = tuple[datetime, str]
 """The last item that was read: when it ended, and its key."""
@@ -42,6 +43,12 @@ _ENDED = _SELECT + (
 _BROKEN = (
     "SELECT broken.place, broken.reason FROM nebula_fleet_broken AS broken "
     "JOIN nebula_fleet_batches AS batch ON batch.id = broken.batch_id WHERE batch.name = %s ORDER BY broken.place"
+)
+# An item that was tried again has its own key in the journal, and an earlier attempt another one.
+_BATCHES = (
+    "SELECT wanted.key, batch.name FROM unnest(%s::text[], %s::text[]) AS wanted (key, item_key) "
+    "JOIN nebula_fleet_items AS item ON item.key = wanted.item_key "
+    "JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id"
 )
 _OF_KEYS = _SELECT + "WHERE item.key = ANY (%s)"
 
@@ -101,6 +108,11 @@ def read_items(connection: Connection, keys: Sequence[str]) -> dict[str, Result]
 def read_broken(connection: Connection, batch: str) -> dict[str, str]:
     """Return the rows of a batch that cannot become videos: where each stands, and why."""
     return {str(place): str(reason) for place, reason in connection.execute(_BROKEN, [batch]).fetchall()}
+
+
+def read_batches(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    """Return the names of the batches whose items have these keys in the journal."""
+    return dict(connection.execute(_BATCHES, [list(keys), [key.partition(RETRY_MARK)[0] for key in keys]]).fetchall())
 
 
 def _result(

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.journal import Journal
 from langchain_nebula_video.journal.table import entries_as_csv
+from langchain_nebula_video.web.gallery.fleet import fleet_view
 from langchain_nebula_video.web.gallery.routes import TEMPLATES
 from langchain_nebula_video.web.gallery.views import MOST_ENTRIES, file_of, is_plain_name, view_of
 from langchain_nebula_video.web.look import STATIC
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.fleet import Fleet
 
 __all__ = ["export_gallery"]
 
@@ -28,6 +33,7 @@ def export_gallery(
     *,
     now: datetime,
     most: int = MOST_ENTRIES,
+    fleet: Fleet | None = None,
 ) -> Path:
     """Write the gallery of a journal into a folder, and return its page.
 
@@ -37,14 +43,17 @@ def export_gallery(
             videos neither: they may be the only copy of what was paid for.
         now: The current time.
         most: How many entries are shown, the newest ones.
+        fleet: Of the same database, if it has one: a page of its batches is written too.
 
     Raises:
         InvalidRequestError: the folder holds something else, or cannot be written.
         JournalError: the journal cannot be read.
     """
-    view = view_of(journal, now, most=most)
+    view = view_of(journal, now, most=most, fleet=fleet)
     entries = journal.entries(newest_first=True, limit=most)
-    page = TEMPLATES.get_template("gallery.html").render(view, look="look", csv="entries.csv", is_live=False)
+    names = {"look": "look", "csv": "entries.csv", "fleet": "fleet.html"}
+    page = TEMPLATES.get_template("gallery.html").render(view, **names, is_live=False)
+    batches = None if fleet is None else _fleet_page(fleet)
     if folder.exists() and not (folder / _MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidRequestError(
             f"{folder} holds something else.", hint="Name a folder that is empty or is not there yet."
@@ -61,12 +70,19 @@ def export_gallery(
             if is_plain_name(name.removesuffix(".mp4")):
                 (videos / name).unlink(missing_ok=True)
         _write(folder / "entries.csv", entries_as_csv(entries))
+        if batches is not None:
+            _write(folder / "fleet.html", batches)
         _write(folder / "index.html", page)
     except OSError as error:
         raise InvalidRequestError(
             f"The gallery cannot be written to {folder}: {error.strerror or error}.", hint="Name another folder."
         ) from None
     return folder / "index.html"
+
+
+def _fleet_page(fleet: Fleet) -> str:
+    names = {"look": "look", "home": "index.html"}
+    return TEMPLATES.get_template("fleet.html").render(fleet_view(fleet), **names, is_live=False)
 
 
 def _copy(source: Path | None, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The gallery as an app: a page about a journal, its videos, and its entries as CSV. It changes nothing."""
+"""The gallery as an app: pages about a journal and a fleet, videos, and entries as CSV. It changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from starlette.routing import Mount, Route
 from langchain_nebula_video.errors import JournalError
 from langchain_nebula_video.journal import Entry, Journal
 from langchain_nebula_video.journal.table import entries_as_csv
+from langchain_nebula_video.web.gallery.fleet import fleet_view
 from langchain_nebula_video.web.gallery.views import MOST_ENTRIES, file_of, url_of, view_of
 from langchain_nebula_video.web.look import Guarded, static_files, templates
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Scope
+
+    from langchain_nebula_video.fleet import Fleet
 
 __all__ = ["TEMPLATES", "gallery_app"]
 
@@ -33,25 +36,29 @@ _LIVE = {"cache-control": "no-store"}
 def gallery_app(
     journal: Journal,
     *,
+    fleet: Fleet | None = None,
     most: int = MOST_ENTRIES,
     hosts: Sequence[str] = ("127.0.0.1", "localhost", "[::1]"),
 ) -> Starlette:
-    """Return an ASGI app that shows a journal at ``/``.
+    """Return an ASGI app that shows a journal at ``/``, and a fleet at ``/fleet``.
 
     It asks nobody who looks. So it answers only if the request names one of the hosts, and only to pages of its own.
 
     Args:
         journal: Read only.
+        fleet: Of the same database, if it has one: its batches are shown, and videos can be filtered by them.
         most: How many entries are shown, the newest ones.
         hosts: The names under which it may be asked for. Without others, it answers on this machine alone.
     """
-    gallery = _Gallery(journal, most)
+    gallery = _Gallery(journal, most, fleet)
+    fleets = [] if fleet is None else [Route("/fleet", gallery.fleet), Route("/fleet/live", gallery.fleet_live)]
     return Starlette(
         routes=[
             Route("/", gallery.page),
             Route("/entries.csv", gallery.csv),
             Route("/videos/{entry_id}.mp4", gallery.video),
             Route("/open/{entry_id}", gallery.open),
+            *fleets,
             Mount("/look", static_files()),
         ],
         middleware=[
@@ -65,12 +72,20 @@ def gallery_app(
 class _Gallery:
     """The pages of one journal."""
 
-    def __init__(self, journal: Journal, most: int) -> None:
+    def __init__(self, journal: Journal, most: int, fleet: Fleet | None) -> None:
         self._journal = journal
         self._most = most
+        self._fleet = fleet
 
     async def page(self, _: Request) -> Response:
         return HTMLResponse(await asyncio.to_thread(self._html), headers=_LIVE)
+
+    async def fleet(self, _: Request) -> Response:
+        return HTMLResponse(await asyncio.to_thread(self._fleet_html, "fleet.html"), headers=_LIVE)
+
+    async def fleet_live(self, _: Request) -> Response:
+        """What is new on the fleet's page."""
+        return HTMLResponse(await asyncio.to_thread(self._fleet_html, "fleet_live.html"), headers=_LIVE)
 
     async def csv(self, _: Request) -> Response:
         text = await asyncio.to_thread(lambda: entries_as_csv(self._journal.entries(newest_first=True)))
@@ -96,8 +111,13 @@ class _Gallery:
         return await asyncio.to_thread(search)
 
     def _html(self) -> str:
-        view = view_of(self._journal, datetime.now(UTC), most=self._most)
-        return TEMPLATES.get_template("gallery.html").render(view, look="look", csv="entries.csv", is_live=True)
+        view = view_of(self._journal, datetime.now(UTC), most=self._most, fleet=self._fleet)
+        names = {"look": "look", "csv": "entries.csv", "fleet": "fleet"}
+        return TEMPLATES.get_template("gallery.html").render(view, **names, is_live=True)
+
+    def _fleet_html(self, template: str) -> str:
+        assert self._fleet is not None  # noqa: S101 otherwise there is no such route
+        return TEMPLATES.get_template(template).render(fleet_view(self._fleet), look="look", home="./", is_live=True)
 
 
 def _refusal(scope: Scope) -> str | None:

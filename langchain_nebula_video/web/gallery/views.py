@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import printable
@@ -21,6 +21,10 @@ from langchain_nebula_video.journal.table import prompt_of
 from langchain_nebula_video.saving.secrets import redact
 from langchain_nebula_video.schema import dollars
 from langchain_nebula_video.web.charts import Chart, bar_chart
+from langchain_nebula_video.web.gallery.fleet import batches_of
+
+if TYPE_CHECKING:
+    from langchain_nebula_video.fleet import Fleet
 
 __all__ = ["MOST_ENTRIES", "Item", "file_of", "is_plain_name", "url_of", "view_of"]
 
@@ -70,6 +74,8 @@ class Item:
     """Where the video is, or why there is none."""
     command: str | None
     """What goes on with it."""
+    batch: str
+    """The fleet's batch that it is of; `""`: of none."""
 
     @property
     def text(self) -> str:
@@ -103,20 +109,22 @@ def url_of(entry: Entry, now: datetime) -> str | None:
     return url if expires is not None and expires > now else None
 
 
-def view_of(journal: Journal, now: datetime, *, most: int = MOST_ENTRIES) -> dict[str, Any]:
+def view_of(journal: Journal, now: datetime, *, most: int = MOST_ENTRIES, fleet: Fleet | None = None) -> dict[str, Any]:
     """Return what the templates show of a journal.
 
     Args:
         journal: Read only.
         now: The current time.
         most: How many entries are shown and summed up, the newest ones.
+        fleet: Of the same database, if there is one.
 
     Raises:
         JournalError: it cannot be read.
     """
     summary = journal.summarize()
     entries = journal.entries(limit=most, newest_first=True)
-    items = [_item(entry, now) for entry in entries]
+    batches = {} if fleet is None else batches_of(fleet, [entry.key for entry in entries if entry.key])
+    items = [_item(entry, now, _text(batches.get(entry.key or ""))) for entry in entries]
     kinds = [kind for kind in (False, True) if any(entry.play_money is kind for entry in entries)]
     return {
         "now": now,
@@ -129,6 +137,8 @@ def view_of(journal: Journal, now: datetime, *, most: int = MOST_ENTRIES) -> dic
         "words": sorted({item.word for item in items}),
         "models": sorted({item.model for item in items}),
         "gateways": sorted({item.gateway for item in items}),
+        "batches": sorted({item.batch for item in items if item.batch}),
+        "has_fleet": fleet is not None,
     }
 
 
@@ -200,7 +210,7 @@ def _spend_chart(
     )
 
 
-def _item(entry: Entry, now: datetime) -> Item:
+def _item(entry: Entry, now: datetime, batch: str) -> Item:
     video, request = entry.video or {}, entry.request
     url, file = url_of(entry, now), file_of(entry)
     facts = {
@@ -209,6 +219,7 @@ def _item(entry: Entry, now: datetime) -> Item:
         "Key": _text(entry.key),
         "Task": _text(entry.task_id),
         "Host": _text(entry.host),
+        "Batch": batch,
     }
     return Item(
         id=entry.id,
@@ -225,6 +236,7 @@ def _item(entry: Entry, now: datetime) -> Item:
         lives_until=_moment(video.get("expires_at")) if url else None,
         note=_note(entry, alive=url is not None, saved=file is not None),
         command=_OPEN.get(entry.state),
+        batch=batch,
     )
 
 

@@ -23,6 +23,11 @@ if (form) {
     none.hidden = shown > 0;
   };
 
+  // A batch of the fleet links here with its name.
+  const batch = new URLSearchParams(location.search).get("batch");
+  const chosen = document.getElementById("batch");
+  if (batch && chosen) chosen.value = batch;
+
   form.hidden = false;
   form.addEventListener("input", apply);
   form.addEventListener("submit", event => event.preventDefault());
