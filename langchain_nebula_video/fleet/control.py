@@ -15,6 +15,7 @@ from langchain_nebula_video.fleet.states import ItemState
 
 __all__ = [
     "cancel",
+    "cancel_some",
     "change_account",
     "change_batch",
     "find_account",
@@ -38,12 +39,16 @@ _RESUME = (
 _CANCEL = "UPDATE nebula_fleet_batches SET state = 'canceled', reason = NULL, abandon = %s WHERE id = %s"
 _FREEZE = "UPDATE nebula_fleet_batches SET state = 'paused', reason = %s WHERE id = %s"
 _CHUNK = 10_000
+# The planner takes the items of a batch to be spread evenly: it would read the table from its beginning for each chunk.
+_BY_INDEX = "SET LOCAL enable_seqscan = off"
 # In chunks, each a transaction: a million rows in one would hold back vacuum, and the feeder.
-_CANCEL_ITEMS = (
-    "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, updated_at = clock_timestamp() "
-    "WHERE key IN (SELECT key FROM nebula_fleet_items WHERE batch_id = %s "
-    "AND state IN ('waiting', 'delayed', 'queued') LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING key"
-)
+# And one state at a time: each has an index of its own, and a batch has none over all its items.
+_CANCEL_ITEMS = {
+    state: "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, "  # noqa: S608 of constants
+    "updated_at = clock_timestamp() WHERE key IN (SELECT key FROM nebula_fleet_items "
+    f"WHERE batch_id = %s AND state = '{state}' LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING key"
+    for state in (ItemState.DELAYED, ItemState.WAITING, ItemState.QUEUED)
+}
 _UNCANCEL_ITEMS = (
     "UPDATE nebula_fleet_items SET state = 'waiting', error = NULL, updated_at = now() WHERE key IN ("
     "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'canceled' LIMIT %s FOR UPDATE SKIP LOCKED) "
@@ -60,8 +65,10 @@ _RETRY = (
 _BEGUN = (
     "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s AND state IN ('queued', 'running')"
 )
-_FORGET_ITEMS = (
-    "DELETE FROM nebula_fleet_items WHERE key IN (SELECT key FROM nebula_fleet_items WHERE batch_id = %s LIMIT %s)"
+_FORGET_ITEMS = tuple(
+    "DELETE FROM nebula_fleet_items WHERE key IN ("  # noqa: S608 of constants
+    f"SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND {which} LIMIT %s) RETURNING key"
+    for which in ("state IN ('done', 'failed', 'unconfirmed', 'canceled')", "state = 'waiting'")
 )
 # First the batch: a list that is being added to it waits for this row, and finds none.
 _FORGET = (
@@ -137,7 +144,15 @@ def cancel(connection: Connection, name: str, *, abandon: bool = False) -> int:
     """
     batch_id = find_batch(connection, name)
     _decide(connection, _CANCEL, [abandon, batch_id])
-    return _in_chunks(connection, _CANCEL_ITEMS, [batch_id], and_jobs=True)
+    return sum(_in_chunks(connection, statement, [batch_id], and_jobs=True) for statement in _CANCEL_ITEMS.values())
+
+
+def cancel_some(connection: Connection, batch_id: int, most: int) -> None:
+    """Cancel items that have come back since their batch was canceled, at most so many of each state."""
+    with connection.transaction():
+        connection.execute(_BY_INDEX)
+        for state in (ItemState.DELAYED, ItemState.WAITING):
+            connection.execute(_CANCEL_ITEMS[state], [batch_id, most])
 
 
 def retry(connection: Connection, name: str, states: Sequence[ItemState] = (ItemState.FAILED,)) -> int:
@@ -170,9 +185,7 @@ def forget(connection: Connection, name: str) -> int:
                 f"{row[0]} items of {name!r} are queued or running.", hint="Cancel it, and wait until they have ended."
             )
         connection.execute(_FREEZE, ["being deleted", batch_id])
-    deleted = 0
-    while count := connection.execute(_FORGET_ITEMS, [batch_id, _CHUNK]).rowcount:
-        deleted += count
+    deleted = sum(_in_chunks(connection, statement, [batch_id]) for statement in _FORGET_ITEMS)
     with connection.transaction():
         for statement in _FORGET:
             connection.execute(statement, [batch_id])
@@ -262,6 +275,7 @@ def _in_chunks(connection: Connection, statement: Any, values: list[Any], *, and
     total = 0
     while True:
         with connection.transaction():
+            connection.execute(_BY_INDEX)
             keys = [key for (key,) in connection.execute(statement, [*values, _CHUNK]).fetchall()]
             if keys and and_jobs:
                 remove_jobs(connection, keys)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from langchain_nebula_video.fleet.control import cancel_some
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.hours import is_within
 from langchain_nebula_video.fleet.jobs import insert_jobs, queue_name
@@ -58,12 +59,10 @@ _WAKE = (
     "ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)"
 )
 # Items that ran when their batch was canceled, and have come back without a video.
-_CANCEL = (
-    "UPDATE nebula_fleet_items SET state = 'canceled', next_at = NULL, updated_at = clock_timestamp() WHERE key IN ("
-    "SELECT key FROM nebula_fleet_items WHERE state IN ('waiting', 'delayed') AND batch_id IN ("
+_CANCELED = (
     "SELECT batch.id FROM nebula_fleet_batches AS batch JOIN nebula_fleet_counts AS count ON count.batch_id = batch.id "
     "WHERE batch.state = 'canceled' AND count.state IN ('waiting', 'delayed') "
-    "GROUP BY batch.id HAVING sum(count.items) > 0) LIMIT %s FOR UPDATE SKIP LOCKED)"
+    "GROUP BY batch.id HAVING sum(count.items) > 0 ORDER BY batch.id"
 )
 _ACCOUNTS = (
     "SELECT account.id, account.gateway, account.cap, account.rate, account.refusals, "
@@ -159,7 +158,8 @@ class Feeder:
         if row is None:
             return None
         connection.execute(_WAKE, [_WOKEN_AT_ONCE])
-        connection.execute(_CANCEL, [_WOKEN_AT_ONCE])
+        for (batch_id,) in connection.execute(_CANCELED).fetchall():
+            cancel_some(connection, batch_id, _WOKEN_AT_ONCE)
         accounts = [_Account(*each) for each in connection.execute(_ACCOUNTS, [self._fresh]).fetchall()]
         return sum(self._feed(connection, str(row[0]), account) for account in accounts if account.room)
 

@@ -97,8 +97,8 @@ CREATE INDEX nebula_fleet_items_queued ON nebula_fleet_items (updated_at) WHERE 
 CREATE INDEX nebula_fleet_items_running ON nebula_fleet_items (worker) WHERE state = 'running';
 CREATE INDEX nebula_fleet_items_ended ON nebula_fleet_items (batch_id, updated_at)
     WHERE state IN ('done', 'failed', 'unconfirmed', 'canceled');
-CREATE INDEX nebula_fleet_items_errors ON nebula_fleet_items (batch_id, state, updated_at)
-    WHERE state IN ('failed', 'unconfirmed');
+CREATE INDEX nebula_fleet_items_undone ON nebula_fleet_items (batch_id, state, updated_at)
+    WHERE state IN ('failed', 'unconfirmed', 'canceled');
 CREATE TABLE nebula_fleet_counts (
     batch_id bigint NOT NULL,
     slot smallint NOT NULL,
