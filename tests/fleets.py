@@ -40,6 +40,7 @@ __all__ = [
     "query",
     "submits_of",
     "until",
+    "work",
     "working",
 ]
 
@@ -115,6 +116,11 @@ async def working(
         raise
     worker.stop()
     await asyncio.wait_for(running, PATIENCE)
+
+
+def work(url: str, concurrency: int, timing: Timing) -> None:
+    """Run a worker to its end, in a process of its own: signals stop it."""
+    asyncio.run(FleetWorker(url, concurrency=concurrency, timing=timing).run(signals=True))
 
 
 async def until(true: Callable[[], Any], what: str = "it") -> Any:

@@ -13,12 +13,13 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-__all__ = ["barrier", "fork", "run_command", "run_script"]
+__all__ = ["barrier", "fork", "forked", "run_command", "run_script"]
 
 _FORKS = multiprocessing.get_context("forkserver")
 # What a child would import by itself, late imports included. A name that is gone costs time and nothing else.
@@ -34,6 +35,7 @@ _FORKS.set_forkserver_preload(
         "langchain_nebula_video.cli.app",
         "langchain_nebula_video.emulator",
         "langchain_nebula_video.emulator.rendering.encoder",
+        "langchain_nebula_video.fleet.worker",
         "langchain_nebula_video.graph",
         "langchain_nebula_video.journal.sql.store",
         "langchain_nebula_video.lifecycle.lifecycle",
@@ -87,6 +89,25 @@ def fork(
             raise subprocess.TimeoutExpired(str(target), timeout, (streams / "stdout").read_bytes())
         out, err = ((streams / each).read_bytes() for each in _STREAMS[1:])
         return subprocess.CompletedProcess(args, process.exitcode, out, err)
+
+
+@contextlib.contextmanager
+def forked(target: Callable[..., Any], *args: Any, cwd: Path) -> Iterator[BaseProcess]:
+    """Run a function in a process of its own for the body, and kill what is left of it then.
+
+    Args:
+        target: A function that can be pickled.
+        args: Its arguments.
+        cwd: The folder that it works in, where its output goes too.
+    """
+    process = _FORKS.Process(target=_child, args=(cwd, cwd, dict(os.environ), target, args))
+    (cwd / "stdin").touch()
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
 def run_command(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
