@@ -20,7 +20,7 @@ import psycopg
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.options import account_mark
-from langchain_nebula_video.fleet.rows import BrokenRow, Item
+from langchain_nebula_video.fleet.rows import BrokenRow, Item, is_same_request
 from langchain_nebula_video.lifecycle.options import Options
 
 __all__ = ["Added", "BatchOptions", "add_items", "drop_mended", "next_chunk", "open_account", "open_batch"]
@@ -55,6 +55,15 @@ _PRESENT = (
     "SELECT EXISTS (SELECT FROM nebula_fleet_batches WHERE id = %(batch)s), count(*) "
     "FROM unnest(string_to_array(%(keys)s, %(separator)s)) AS list (key) "
     "JOIN nebula_fleet_items AS item USING (key) WHERE item.batch_id <> %(batch)s"
+)
+_REQUESTS = (
+    "SELECT item.key, CASE WHEN their.settings->>'model' IS NOT DISTINCT FROM own.settings->>'model' THEN request END "
+    "FROM nebula_fleet_items AS item LEFT JOIN nebula_fleet_batches AS their ON their.id = item.batch_id "
+    "JOIN nebula_fleet_batches AS own ON own.id = %s WHERE item.key = ANY (%s)"
+)
+_OTHER_VIDEO = (
+    "The key {!r} is that of another video: of an earlier row, here or in another batch. "
+    "Give each video a key of its own."
 )
 _IMAGE = "INSERT INTO nebula_fleet_images (batch_id, digest, data) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _BROKEN = (
@@ -216,6 +225,7 @@ class _Adding:
         items = [each for each in chunk if isinstance(each, Item)]
         broken = [each for each in chunk if isinstance(each, BrokenRow)]
         images = {image.digest: image for item in items for image in item.images}
+        before = self._told.added
         if images:
             with self._connection.transaction():
                 self._add_items(items, all_new=False)
@@ -223,6 +233,8 @@ class _Adding:
                     self._connection.execute(_IMAGE, [self._batch_id, image.digest, image.data])
         elif items:
             self._add_items(items, all_new=self._all_new)
+        if self._told.added - before < len(items):
+            broken += self._other_videos([item for item in items if item.named])
         if broken:
             with self._connection.cursor() as cursor:
                 cursor.executemany(
@@ -256,6 +268,18 @@ class _Adding:
         told.present += len(items) - added
         told.usd += sum((item.usd for item in items), Decimal(0))
         told.unpriced += sum(not item.usd for item in items)
+
+    def _other_videos(self, items: list[Item]) -> list[BrokenRow]:
+        """Return the rows whose own key stands for another video: that of an earlier row, in whatever batch."""
+        if not items:
+            return []
+        values = [self._batch_id, [item.key for item in items]]
+        found: dict[str, Any] = dict(self._connection.execute(_REQUESTS, values).fetchall())
+        others = [each for each in items if not is_same_request(found.get(each.key) or {}, json.loads(each.request))]
+        self._told.present -= len(others)
+        self._told.usd -= sum((item.usd for item in others), Decimal(0))
+        self._told.unpriced -= sum(not item.usd for item in others)
+        return [BrokenRow(str(item.place), _OTHER_VIDEO.format(item.key[:200])) for item in others]
 
 
 def next_chunk(source: Iterator[Item | BrokenRow]) -> list[Item | BrokenRow]:

@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "Planner",
     "StoredImage",
     "has_local_images",
+    "is_same_request",
     "open_images",
     "stored_digests",
 ]
@@ -84,6 +85,10 @@ class Item:
     tag: str | None = None
     """As JSON."""
     images: tuple[StoredImage, ...] = ()
+    named: bool = False
+    """Whether the row has a key of one's own. Any other key is made of the video that it stands for."""
+    place: str | None = None
+    """Where such a row comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +156,10 @@ class Planner:
         for number, row in enumerate(rows, start=first):
             try:
                 item = self._short_way(row) if type(row) is dict else None
-                yield item or (row if isinstance(row, BrokenRow) else self._long_way(row))
+                told = item or (row if isinstance(row, BrokenRow) else self._long_way(row))
+                yield replace(told, place=_place_of(row, number)) if isinstance(told, Item) and told.named else told
             except InvalidRequestError as error:
-                place = row.get(PLACE) if isinstance(row, Mapping) else None
-                yield BrokenRow(str(place or f"row {number}"), " ".join(filter(None, (error.what, error.hint))))
+                yield BrokenRow(_place_of(row, number), " ".join(filter(None, (error.what, error.hint))))
 
     # --- the short way ---
 
@@ -244,6 +249,7 @@ class Planner:
             order.cost.usd or Decimal(0),
             None if tag is None else _dumps(tag),
             tuple(stored.values()),
+            named=key is not None,
         )
 
     def _split(self, row: Any) -> tuple[Any, str | None, Any]:
@@ -285,6 +291,22 @@ class Planner:
 
     def _content(self, order: Order, digests: Mapping[str, list[str]]) -> str:
         return content_text(self._options.gateway, order.request, digests, play=self._play)
+
+
+def _place_of(row: object, number: int) -> str:
+    place = row.get(PLACE) if isinstance(row, Mapping) else None
+    return str(place or f"row {number}")
+
+
+def is_same_request(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two items' requests ask for the same video. What their image files are called does not matter."""
+    return bool(_without_names(one) == _without_names(other))
+
+
+def _without_names(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_names(each) for name, each in value.items() if not (name == _NAME and _STORED in value)}
+    return [_without_names(each) for each in value] if isinstance(value, list) else value
 
 
 def _check_own_key(key: object) -> None:
