@@ -71,7 +71,8 @@ CREATE TABLE nebula_fleet_batches (
     size bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX nebula_fleet_batches_waiter ON nebula_fleet_batches (id) WHERE waiter IS NOT NULL;
+CREATE INDEX nebula_fleet_batches_waiter ON nebula_fleet_batches (id)
+    WHERE waiter IS NOT NULL AND waiter->>'told_at' IS NULL;
 CREATE TABLE nebula_fleet_items (
     key text COLLATE "C" PRIMARY KEY,
     batch_id bigint NOT NULL,

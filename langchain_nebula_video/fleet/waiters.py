@@ -10,36 +10,42 @@ keys          items in other batches that the node waits for too
 collected_at  when the node took the results; then its graph still has to be stored
 holder        who resumes the thread now; or, after `until`, who was cut off
 until         until when; without a holder, not before when somebody may try
+told_at       since when the graph has its results, and nobody waits any more
 ```
 
-It is deleted once the graph has its results. One holder at a time resumes a thread, also if several of its batches have
-ended.
+Some time after `told_at` the batch is deleted: the graph's state has its results. One holder at a time resumes a
+thread, also if several of its batches have ended.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.fleet import control
 from langchain_nebula_video.fleet.database import Connection
 
-__all__ = ["Waiter", "arm", "claim", "collect", "let_go", "release", "renew", "tell"]
+__all__ = ["Waiter", "arm", "claim", "collect", "forget_old", "let_go", "release", "renew", "tell"]
 
 _ARM = (
-    "UPDATE nebula_fleet_batches SET waiter = ((coalesce(waiter::jsonb, jsonb_build_object('armed_at', now())) "
-    "|| %s::jsonb) - 'collected_at')::json WHERE name = %s"
+    "UPDATE nebula_fleet_batches SET waiter = ((CASE WHEN waiter IS NULL OR waiter->>'told_at' IS NOT NULL "
+    "THEN jsonb_build_object('armed_at', now()) ELSE waiter::jsonb END || %s::jsonb) - 'collected_at')::json "
+    "WHERE name = %s"
 )
 _COLLECT = (
     "UPDATE nebula_fleet_batches SET waiter = (waiter::jsonb || jsonb_build_object('collected_at', now()))::json "
-    "WHERE name = %s AND waiter IS NOT NULL"
+    "WHERE name = %s AND waiter IS NOT NULL AND waiter->>'told_at' IS NULL"
 )
 _READY = (
     "SELECT batch.name, batch.waiter->>'thread_id', now() - (batch.waiter->>'armed_at')::timestamptz, "
     "now() - (batch.waiter->>'collected_at')::timestamptz, batch.waiter->>'holder' IS NOT NULL "
     "FROM nebula_fleet_batches AS batch "
-    "WHERE batch.waiter IS NOT NULL AND (%(group)s::text IS NULL OR batch.waiter->>'group' = %(group)s) "
+    "WHERE batch.waiter IS NOT NULL AND batch.waiter->>'told_at' IS NULL "
+    "AND (%(group)s::text IS NULL OR batch.waiter->>'group' = %(group)s) "
     "AND (%(thread)s::text IS NULL OR batch.waiter->>'thread_id' = %(thread)s) AND NOT batch.name = ANY (%(but)s) "
     "AND coalesce((batch.waiter->>'until')::timestamptz, '-infinity') < now() "
     "AND coalesce((SELECT sum(count.items) FROM nebula_fleet_counts AS count WHERE count.batch_id = batch.id "
@@ -50,7 +56,8 @@ _READY = (
 )
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('nebula fleet thread ' || %s, 0))"
 _IS_HELD = (
-    "SELECT EXISTS (SELECT FROM nebula_fleet_batches WHERE waiter IS NOT NULL AND waiter->>'thread_id' = %s "
+    "SELECT EXISTS (SELECT FROM nebula_fleet_batches WHERE waiter IS NOT NULL AND waiter->>'told_at' IS NULL "
+    "AND waiter->>'thread_id' = %s "
     "AND waiter->>'holder' IS NOT NULL AND (waiter->>'until')::timestamptz > now())"
 )
 _HOLD = (
@@ -70,7 +77,16 @@ _LET_GO = (
     "UPDATE nebula_fleet_batches SET waiter = (waiter::jsonb || jsonb_build_object('until', now()))::json "
     "WHERE name = %s AND waiter->>'holder' = %s"
 )
-_TELL = "UPDATE nebula_fleet_batches SET waiter = NULL WHERE name = %s AND waiter->>'holder' = %s"
+_TELL = (
+    "UPDATE nebula_fleet_batches SET waiter = json_build_object('group', waiter->>'group', 'told_at', now()) "
+    "WHERE name = %s AND waiter->>'holder' = %s"
+)
+_OLD = (
+    "SELECT batch.name FROM nebula_fleet_batches AS batch WHERE (batch.waiter->>'told_at')::timestamptz < now() - %s "
+    "AND (%s::text IS NULL OR batch.waiter->>'group' = %s) "
+    "AND coalesce((SELECT sum(count.items) FROM nebula_fleet_counts AS count WHERE count.batch_id = batch.id "
+    "AND count.state NOT IN ('done', 'failed', 'canceled')), 0) = 0 ORDER BY batch.id LIMIT 100"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,18 @@ def release(connection: Connection, batch: str, holder: str, delay: timedelta) -
 def let_go(connection: Connection, batch: str, holder: str) -> None:
     """End while the thread is being resumed: the next one goes on with it at once."""
     connection.execute(_LET_GO, [batch, holder])
+
+
+def forget_old(connection: Connection, group: str | None, keep: timedelta) -> int:
+    """Delete batches whose graphs have had their results for some time; how many, at most a hundred.
+
+    One with an unconfirmed item stays, until a person has decided about it.
+    """
+    names = [name for (name,) in connection.execute(_OLD, [keep, group, group]).fetchall()]
+    for name in names:
+        with suppress(InvalidRequestError):  # another process was quicker
+            control.forget(connection, name)
+    return len(names)
 
 
 def tell(connection: Connection, batch: str, holder: str) -> None:

@@ -265,6 +265,7 @@ async def resume_graphs(
     batch: str | None = None,
     once: bool = False,
     concurrency: int = 8,
+    keep: timedelta | None = timedelta(days=7),
     config: RunnableConfig | None = None,
     **run: Any,
 ) -> int:
@@ -280,6 +281,8 @@ async def resume_graphs(
         batch: Only of nodes with this `batch`; `None`: of all.
         once: Make one pass and return, instead of looking each second.
         concurrency: Threads at once.
+        keep: How long batches stay in the fleet once their graphs have the results; `None`: until somebody deletes
+            them. The journal keeps what was paid, and a batch with an unconfirmed submit stays.
         config: For the runs; `thread_id` is added. A run continues until the graph ends or is interrupted again.
         run: More keyword arguments of the graph's `ainvoke`, such as `context` or `durability`.
 
@@ -290,7 +293,9 @@ async def resume_graphs(
         JournalError: the database has been away for 15 minutes, or has no fleet.
     """
     resumer = _Resumer(fleet, graph, config, run)
-    renewing = asyncio.create_task(resumer.keep())
+    if keep is not None:
+        await resumer.forget(batch, keep)
+    renewing = asyncio.create_task(resumer.maintain(batch, keep))
     running: set[asyncio.Task[None]] = set()
     tried: list[str] = []
     try:
@@ -328,11 +333,17 @@ class _Resumer:
         self._blocking = False
         self.resumed = 0
 
-    async def keep(self) -> None:
-        """Renew the leases of what runs."""
+    async def maintain(self, group: str | None, keep: timedelta | None) -> None:
+        """Renew the leases of what runs, and delete old batches."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             await self._do(waiters.renew, self._holder, _LEASE, list(self._held))
+            if keep is not None:
+                await self.forget(group, keep)
+
+    async def forget(self, group: str | None, keep: timedelta) -> None:
+        """Delete old batches: without end they would make the fleet slow."""
+        await self._do(waiters.forget_old, group, keep)
 
     async def claim(self, group: str | None, but: Sequence[str]) -> list[waiters.Waiter]:
         """Take the waiters of a thread."""

@@ -279,7 +279,9 @@ async def told(fleet: Fleet) -> bool:
     """Whether nobody waits any more."""
 
     def count(connection: Any) -> int:
-        row = connection.execute("SELECT count(*) FROM nebula_fleet_batches WHERE waiter IS NOT NULL").fetchone()
+        row = connection.execute(
+            "SELECT count(*) FROM nebula_fleet_batches WHERE waiter IS NOT NULL AND waiter->>'told_at' IS NULL"
+        ).fetchone()
         return int(row[0])
 
     return await fleet._do(count) == 0
@@ -355,6 +357,25 @@ async def test_a_canceled_batch_resumes_its_graph_too(fleet: Fleet, options: dic
     assert await resume(fleet, graph) == 1
     failed = (await graph.aget_state(thread("a"))).values["failed"]
     assert [(each["number"], each["state"]) for each in failed] == [(1, ItemState.CANCELED), (2, ItemState.CANCELED)]
+
+
+async def test_batches_of_graphs_are_deleted_some_time_later_but_for_what_a_person_has_to_decide(
+    fleet: Fleet, fleet_url: str, options: dict[str, Any], saver: Any, emulator: Emulator
+) -> None:
+    graph = film(fleet, options, saver)
+    emulator.faults.add("submit", "reset_after")
+    async with working(fleet_url):
+        for name in ("lost", "made"):
+            await graph.ainvoke({"requests": asks(1)}, thread(name))
+            await until(lambda: ended(fleet))
+            await resume(fleet, graph)
+    assert len((await fleet.status()).batches) == 2
+    await resume_graphs(fleet, graph, once=True, keep=None)
+    await resume_graphs(fleet, graph, once=True)
+    assert len((await fleet.status()).batches) == 2, "they stay for a week"
+    await resume_graphs(fleet, graph, once=True, keep=timedelta(0))
+    (batch,) = (await fleet.status()).batches
+    assert set(batch.counts) == {ItemState.UNCONFIRMED}
 
 
 # --- processes that die ---
