@@ -45,6 +45,7 @@ _BY_INDEX = "SET LOCAL enable_seqscan = off"
 # And one state at a time: each has an index of its own, and a batch has none over all its items.
 _CANCEL_ITEMS = {
     state: "UPDATE nebula_fleet_items SET state = 'canceled', job_id = NULL, next_at = NULL, "  # noqa: S608 of constants
+    "reserved = reserved AND claims > 0, "  # nobody has taken those from the queue
     "updated_at = clock_timestamp() WHERE key IN (SELECT key FROM nebula_fleet_items "
     f"WHERE batch_id = %s AND state = '{state}' LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING key"
     for state in (ItemState.DELAYED, ItemState.WAITING, ItemState.QUEUED)

@@ -20,16 +20,28 @@ import psycopg
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.options import account_mark
-from langchain_nebula_video.fleet.rows import BrokenRow, Item, is_same_request
+from langchain_nebula_video.fleet.rows import BrokenRow, Item
 from langchain_nebula_video.lifecycle.options import Options
 
-__all__ = ["Added", "BatchOptions", "add_items", "drop_mended", "next_chunk", "open_account", "open_batch"]
+__all__ = [
+    "Added",
+    "BatchOptions",
+    "add_items",
+    "drop_mended",
+    "find_taken",
+    "next_chunk",
+    "open_account",
+    "open_batch",
+    "tell_taken",
+]
 
 _CHUNK = 10_000
 """Rows to a transaction: workers begin with the first ones while the rest is read. So many of the usual size fit into
 the default memory of a sort, and of the trigger that counts them: 4 MB."""
 _CHUNK_BYTES = 32_000_000
 """Bytes of images to a transaction."""
+_LONGEST_PLACE = 500
+"""Characters of where a broken row stands: PostgreSQL's indexes take 2,700 bytes."""
 EXAMPLES = 10
 """Broken rows that are told one by one."""
 
@@ -42,11 +54,13 @@ _SEPARATOR = "\x1f"
 _INSERT = (
     "WITH numbers AS ("
     "UPDATE nebula_fleet_batches SET size = size + %(rows)s WHERE id = %(batch)s RETURNING size - %(rows)s AS before) "
-    "INSERT INTO nebula_fleet_items (key, batch_id, n, request, tag, usd) "
-    'SELECT key COLLATE "C", %(batch)s, before + place, request::json, tag::json, usd::numeric FROM numbers, unnest('
+    "INSERT INTO nebula_fleet_items (key, batch_id, n, request, tag, usd, content) "
+    'SELECT key COLLATE "C", %(batch)s, before + place, request::json, tag::json, usd::numeric, content '
+    "FROM numbers, unnest("
     "string_to_array(%(keys)s, %(separator)s), string_to_array(%(requests)s, %(separator)s), "
-    "string_to_array(%(tags)s, %(separator)s, ''), string_to_array(%(usd)s, %(separator)s)"
-    ") WITH ORDINALITY AS list (key, request, tag, usd, place) ORDER BY 1, 3"
+    "string_to_array(%(tags)s, %(separator)s, ''), string_to_array(%(usd)s, %(separator)s), "
+    "string_to_array(%(contents)s, %(separator)s, '')"
+    ") WITH ORDINALITY AS list (key, request, tag, usd, content, place) ORDER BY 1, 3"
 )
 # It takes the server a third longer, so it is used from the first key on that is there already.
 _INSERT_IF_NEW = f"{_INSERT} ON CONFLICT (key) DO NOTHING"
@@ -56,14 +70,11 @@ _PRESENT = (
     "FROM unnest(string_to_array(%(keys)s, %(separator)s)) AS list (key) "
     "JOIN nebula_fleet_items AS item USING (key) WHERE item.batch_id <> %(batch)s"
 )
-_REQUESTS = (
-    "SELECT item.key, CASE WHEN their.settings->>'model' IS NOT DISTINCT FROM own.settings->>'model' THEN request END "
-    "FROM nebula_fleet_items AS item LEFT JOIN nebula_fleet_batches AS their ON their.id = item.batch_id "
-    "JOIN nebula_fleet_batches AS own ON own.id = %s WHERE item.key = ANY (%s)"
-)
-_OTHER_VIDEO = (
-    "The key {!r} is that of another video: of an earlier row, here or in another batch. "
-    "Give each video a key of its own."
+# Two rows with one key of somebody's own that ask for different videos: one of them must not get the other one's.
+_TAKEN = (
+    "SELECT list.key, list.content, batch.name FROM unnest(%s::text[], %s::text[]) AS list (key, content) "
+    "JOIN nebula_fleet_items AS item USING (key) JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
+    "WHERE coalesce(item.content, item.key) <> list.content"
 )
 _IMAGE = "INSERT INTO nebula_fleet_images (batch_id, digest, data) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _BROKEN = (
@@ -80,7 +91,7 @@ _BATCH = (
     "(name, account, settings, budget, priority, not_before, hours, state, reason) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id"
 )
-_FIND_BATCH = "SELECT id, account, settings, state FROM nebula_fleet_batches WHERE name = %s"
+_FIND_BATCH = "SELECT id, account, settings, state, budget FROM nebula_fleet_batches WHERE name = %s"
 
 
 @dataclass(slots=True)
@@ -138,8 +149,8 @@ def open_account(connection: Connection, options: Options) -> str:
     return mark
 
 
-def open_batch(connection: Connection, account: str, options: BatchOptions) -> int:
-    """Make a batch, or find the one that has the name.
+def open_batch(connection: Connection, account: str, options: BatchOptions) -> tuple[int, bool]:
+    """Make a batch, or find the one that has the name; its number, and whether it has a budget.
 
     Raises:
         InvalidRequestError: it has other settings.
@@ -155,7 +166,7 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
     reason = options.paused if isinstance(options.paused, str) else None
     row = connection.execute(_BATCH, [*values, reason]).fetchone()
     if row is not None:
-        return int(row[0])
+        return int(row[0]), options.budget is not None
     found = connection.execute(_FIND_BATCH, [options.name]).fetchone()
     if found is None:  # it was deleted at this moment
         raise InvalidRequestError(f"The batch {options.name!r} has just been deleted.", hint="Enqueue it again.")
@@ -175,7 +186,7 @@ def open_batch(connection: Connection, account: str, options: BatchOptions) -> i
         raise InvalidRequestError(
             f"The batch {options.name!r} is canceled.", hint="Give this one another name, or resume that one first."
         )
-    return int(found[0])
+    return int(found[0]), found[4] is not None
 
 
 def add_items(
@@ -225,25 +236,22 @@ class _Adding:
         items = [each for each in chunk if isinstance(each, Item)]
         broken = [each for each in chunk if isinstance(each, BrokenRow)]
         images = {image.digest: image for item in items for image in item.images}
-        before = self._told.added
         if images:
             with self._connection.transaction():
-                self._add_items(items, all_new=False)
+                broken += self._add_items(items, all_new=False)
                 for image in images.values():
                     self._connection.execute(_IMAGE, [self._batch_id, image.digest, image.data])
         elif items:
-            self._add_items(items, all_new=self._all_new)
-        if self._told.added - before < len(items):
-            broken += self._other_videos([item for item in items if item.named])
+            broken += self._add_items(items, all_new=self._all_new)
         if broken:
             with self._connection.cursor() as cursor:
-                cursor.executemany(
-                    _BROKEN, [(self._batch_id, printable(each.place), printable(each.reason)) for each in broken]
-                )
+                values = [(self._batch_id, _shortened(each.place), printable(each.reason)) for each in broken]
+                cursor.executemany(_BROKEN, values)
         self._told.broken += len(broken)
         self._told.first_broken += broken[: EXAMPLES - len(self._told.first_broken)]
 
-    def _add_items(self, items: list[Item], *, all_new: bool) -> None:
+    def _add_items(self, items: list[Item], *, all_new: bool) -> list[BrokenRow]:
+        """Add items, and return those whose key is that of another video."""
         told, execute = self._told, self._connection.execute
         values = {
             "batch": self._batch_id,
@@ -253,6 +261,7 @@ class _Adding:
             "requests": _SEPARATOR.join([item.request for item in items]),
             "tags": _SEPARATOR.join([item.tag or "" for item in items]),
             "usd": _SEPARATOR.join([str(item.usd) for item in items]),
+            "contents": _SEPARATOR.join([item.content or "" for item in items]),
         }
         try:
             added = execute(_INSERT if all_new else _INSERT_IF_NEW, values).rowcount
@@ -264,22 +273,41 @@ class _Adding:
             if row is None or not row[0]:
                 raise InvalidRequestError(f"The batch {told.batch!r} has just been deleted.", hint="Enqueue it again.")
             told.elsewhere += int(row[1])
+            taken = find_taken(self._connection, items)
+            told.elsewhere -= sum(name != told.batch for _, name in taken)
+        else:
+            taken = []
         told.added += added
-        told.present += len(items) - added
-        told.usd += sum((item.usd for item in items), Decimal(0))
+        told.present += len(items) - added - len(taken)
+        wrong = {id(item) for item, _ in taken}
+        told.usd += sum((item.usd for item in items if id(item) not in wrong), Decimal(0))
         told.unpriced += sum(not item.usd for item in items)
+        return [tell_taken(item, name) for item, name in taken]
 
-    def _other_videos(self, items: list[Item]) -> list[BrokenRow]:
-        """Return the rows whose own key stands for another video: that of an earlier row, in whatever batch."""
-        if not items:
-            return []
-        values = [self._batch_id, [item.key for item in items]]
-        found: dict[str, Any] = dict(self._connection.execute(_REQUESTS, values).fetchall())
-        others = [each for each in items if not is_same_request(found.get(each.key) or {}, json.loads(each.request))]
-        self._told.present -= len(others)
-        self._told.usd -= sum((item.usd for item in others), Decimal(0))
-        self._told.unpriced -= sum(not item.usd for item in others)
-        return [BrokenRow(str(item.place), _OTHER_VIDEO.format(item.key[:200])) for item in others]
+
+def find_taken(connection: Connection, items: Iterable[Item]) -> list[tuple[Item, str]]:
+    """Return those whose own key is that of another video in the fleet, and the batch that has it."""
+    own = [item for item in items if item.content is not None]
+    if not own:
+        return []
+    found = connection.execute(_TAKEN, [[item.key for item in own], [item.content for item in own]]).fetchall()
+    names = {(key, content): name for key, content, name in found}
+    return [(item, names[item.key, item.content]) for item in own if (item.key, item.content) in names]
+
+
+def tell_taken(item: Item, batch: str) -> BrokenRow:
+    """Say that the key of an item is another one's."""
+    return BrokenRow(
+        item.place or item.key,
+        f"The key {item.key[:80]!r} is that of another video: of an earlier row, in the batch {batch!r}. "
+        "Give each video a key of its own.",
+    )
+
+
+def _shortened(place: str) -> str:
+    """Return a place as the index takes it: its end tells most."""
+    text = printable(place)
+    return text if len(text) <= _LONGEST_PLACE else f"{text[:100]} … {text[-_LONGEST_PLACE + 103 :]}"
 
 
 def next_chunk(source: Iterator[Item | BrokenRow]) -> list[Item | BrokenRow]:

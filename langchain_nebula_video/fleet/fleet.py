@@ -156,12 +156,12 @@ class Fleet:
             paused=paused,
         )
         check_rows(rows)
-        planner = Planner(client, defaults, by_path=by_path, has_budget=budget is not None)
         canceled = threading.Event()
 
         def add(connection: Connection, rows: Rows, first: int, on_progress: Callable[[Added], object]) -> Added:
             check_schema(connection)
-            batch_id = open_batch(connection, open_account(connection, client), told)
+            batch_id, has_budget = open_batch(connection, open_account(connection, client), told)
+            planner = Planner(client, defaults, by_path=by_path, has_budget=has_budget)
             items = planner.plan(until_canceled(canceled, rows), first)
             return add_items(connection, batch_id, batch, items, on_progress)
 

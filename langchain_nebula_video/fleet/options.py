@@ -48,6 +48,8 @@ class BatchClientOptions(TypedDict, total=False):
 
 _OPTIONS = frozenset(get_type_hints(BatchClientOptions))
 _OF_THE_WORKER = frozenset(get_type_hints(ClientOptions)) - _OPTIONS - {"budget"}
+_LONGEST_NAME = 500
+"""Characters of a batch's name: PostgreSQL's indexes take 2,700 bytes."""
 _NOT_STORED = {"api_key", "gateway", "allow_http", "base_url", "image_folder", "budget"}
 """The account stands in a table of its own, and a folder of images is read now."""
 
@@ -103,9 +105,10 @@ def parse_name(batch: object) -> str:
     Raises:
         InvalidRequestError: it is none.
     """
-    if not isinstance(batch, str) or not batch.strip() or not batch.isprintable():
+    if not isinstance(batch, str) or not batch.strip() or not batch.isprintable() or len(batch) > _LONGEST_NAME:
         raise InvalidRequestError(
-            f"{batch!r:.80} is no name of a batch.", hint="Give a text in one line, such as batch='cats'."
+            f"{batch!r:.80} is no name of a batch.",
+            hint=f"Give a text in one line of at most {_LONGEST_NAME} characters, such as batch='cats'.",
         )
     return batch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from langchain_nebula_video.fleet.database import Connection
-from langchain_nebula_video.fleet.enqueue import EXAMPLES, next_chunk
+from langchain_nebula_video.fleet.enqueue import EXAMPLES, find_taken, next_chunk, tell_taken
 from langchain_nebula_video.fleet.rows import BrokenRow, Item
 
 __all__ = ["Preview", "preview_items"]
@@ -58,6 +58,10 @@ def preview_items(
             else:
                 seen.add(hash(each.key))
                 fresh[each.key] = each
+        for item, name in find_taken(connection, list(fresh.values())):
+            del fresh[item.key]
+            told.broken += 1
+            told.first_broken += [tell_taken(item, name)][: EXAMPLES - len(told.first_broken)]
         for key, name in connection.execute(_PRESENT, [list(fresh)]).fetchall():
             del fresh[key]
             told.present += 1

@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +35,6 @@ __all__ = [
     "Planner",
     "StoredImage",
     "has_local_images",
-    "is_same_request",
     "open_images",
     "stored_digests",
 ]
@@ -58,9 +57,13 @@ _PLAIN_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _FETCHED = frozenset({"http", "https", "oss", "data"})
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MADE_KEY = re.compile(r"batch-[0-9a-f]{32}")
+"""A key as `content_key` makes it."""
 _LONGEST_PROMPT = 100_000
+_LONGEST_KEY = 2000
+"""Bytes. PostgreSQL's indexes, also that of the engine's jobs, take 2,700."""
 _encode = json.encoder.encode_basestring_ascii
-_dumps = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_dumps = json.JSONEncoder(separators=(",", ":"), default=str, allow_nan=False).encode
 _TAGS: Mapping[type, Callable[[Any], str]] = {str: _encode, int: int.__repr__}
 """Quick ways to the same JSON as that of `_dumps`."""
 
@@ -85,10 +88,10 @@ class Item:
     tag: str | None = None
     """As JSON."""
     images: tuple[StoredImage, ...] = ()
-    named: bool = False
-    """Whether the row has a key of one's own. Any other key is made of the video that it stands for."""
+    content: str | None = None
+    """If it has a key of its own: the key that it would have without."""
     place: str | None = None
-    """Where such a row comes from."""
+    """If it has a key of its own: where the row comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +159,9 @@ class Planner:
         for number, row in enumerate(rows, start=first):
             try:
                 item = self._short_way(row) if type(row) is dict else None
-                told = item or (row if isinstance(row, BrokenRow) else self._long_way(row))
-                yield replace(told, place=_place_of(row, number)) if isinstance(told, Item) and told.named else told
+                yield item or (row if isinstance(row, BrokenRow) else self._long_way(row, number))
             except InvalidRequestError as error:
-                yield BrokenRow(_place_of(row, number), " ".join(filter(None, (error.what, error.hint))))
+                yield BrokenRow(_place(row, number), " ".join(filter(None, (error.what, error.hint))))
 
     # --- the short way ---
 
@@ -170,7 +172,9 @@ class Planner:
         if found is None or type(prompt) is not str or not prompt or row.get(KEY) is not None:
             return None
         try:
-            shape = self._find_shape(tuple([(name, row[name]) for name in row if name not in _OF_EACH_ROW]))
+            shape = self._find_shape(
+                tuple([(name, row[name], type(row[name])) for name in row if name not in _OF_EACH_ROW])
+            )
         except (TypeError, InvalidRequestError):  # a value that is no text or number; else the long way tells why
             return None
         if prompt.isspace() or len(prompt) > shape.max_prompt:
@@ -188,11 +192,12 @@ class Planner:
             content_key(f'{before}{words}{between}"url:{image}"{after}'),
             f'{shape.request_head}"prompt":{words},"image":"{image}"}}',
             shape.usd,
-            None if tag is None else _TAGS.get(type(tag), _dumps)(tag),
+            None if tag is None else _TAGS.get(type(tag), _tag_text)(tag),
         )
 
-    def _make_shape(self, rest: tuple[tuple[str, Any], ...]) -> _Shape:
-        given = {**self._defaults, **dict(rest)}
+    def _make_shape(self, rest: tuple[tuple[str, Any, type], ...]) -> _Shape:
+        """Make the shape of rows with these other fields. Their types count: `1` and `True` are equal."""
+        given = {**self._defaults, **{name: value for name, value, _ in rest}}
         if any(given.get(name) for name in ("last_image", _REFERENCES)):  # they belong into the key, and may be local
             raise InvalidRequestError("Images besides the first frame are looked at one by one.", hint="")
         order = self._check(build_request({**given, "prompt": _MARK, "image": _PROBE}, {}))
@@ -217,7 +222,7 @@ class Planner:
 
     # --- the long way ---
 
-    def _long_way(self, row: Any) -> Item:
+    def _long_way(self, row: Any, number: int) -> Item:
         given, key, tag = self._split(row)
         _check_own_key(key)
         request = build_request({**self._defaults, **given}, {})
@@ -243,13 +248,17 @@ class Planner:
                 digests.setdefault(name, []).append(digest)
         fields = request.model_dump(mode="json", exclude={*_IMAGES, _REFERENCES}, exclude_defaults=True)
         fields |= {name: each if name == _REFERENCES else each[0] for name, each in specs.items()}
+        content = content_key(self._content(order, digests))
+        if key and key != content and _MADE_KEY.fullmatch(key):
+            raise InvalidRequestError(f"The key {key} is made of another video.", hint="Give a key of your own.")
         return Item(
-            key or content_key(self._content(order, digests)),
+            key or content,
             _dumps(fields),
             order.cost.usd or Decimal(0),
-            None if tag is None else _dumps(tag),
+            None if tag is None else _tag_text(tag),
             tuple(stored.values()),
-            named=key is not None,
+            content if key else None,
+            _place(row, number) if key else None,
         )
 
     def _split(self, row: Any) -> tuple[Any, str | None, Any]:
@@ -293,29 +302,31 @@ class Planner:
         return content_text(self._options.gateway, order.request, digests, play=self._play)
 
 
-def _place_of(row: object, number: int) -> str:
+def _place(row: Any, number: int) -> str:
+    """Return where a row comes from."""
     place = row.get(PLACE) if isinstance(row, Mapping) else None
     return str(place or f"row {number}")
 
 
-def is_same_request(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two items' requests ask for the same video. What their image files are called does not matter."""
-    return bool(_without_names(one) == _without_names(other))
-
-
-def _without_names(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_names(each) for name, each in value.items() if not (name == _NAME and _STORED in value)}
-    return [_without_names(each) for each in value] if isinstance(value, list) else value
-
-
 def _check_own_key(key: object) -> None:
     check_key(key)
-    if isinstance(key, str) and (_CONTROL.search(key) or RETRY_MARK in key):
+    if isinstance(key, str) and (_CONTROL.search(key) or RETRY_MARK in key or len(key.encode()) > _LONGEST_KEY):
         raise InvalidRequestError(
             f"The key {key[:80]!r} cannot be one in a fleet.",
-            hint=f"A key has no control characters, and no {RETRY_MARK!r}.",
+            hint=f"A key has no control characters, no {RETRY_MARK!r}, and at most {_LONGEST_KEY:,} bytes.",
         )
+
+
+def _tag_text(tag: Any) -> str:
+    """Return a tag as JSON.
+
+    Raises:
+        InvalidRequestError: JSON has no such value: NaN, or a name that is no text.
+    """
+    try:
+        return _dumps(tag)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"The tag cannot be written as JSON: {error}.", hint="") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ CREATE TABLE nebula_fleet_items (
     batch_id bigint NOT NULL,
     n bigint NOT NULL,
     request json NOT NULL,
+    content text,
     tag json,
     state text NOT NULL DEFAULT 'waiting',
     usd numeric NOT NULL DEFAULT 0,

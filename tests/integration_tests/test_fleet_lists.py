@@ -1,0 +1,112 @@
+"""Lists that somebody else wrote: odd rows, keys that are taken, prices that are not known."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from langchain_nebula_video import InvalidRequestError
+from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.fleet import Fleet, ItemState
+from tests.fleets import all_results, asks, assert_counts_hold, batch_status, items_of, query, submits_of, working
+from tests.gateways import ASK
+
+ODD_ROWS: dict[str, dict[str, Any]] = {
+    "a key with a zero byte": {"key": "a\0b"},
+    "a key that no index takes": {"key": uuid.uuid4().hex * 100},
+    "a key like that of a second attempt": {"key": "order-1#attempt-2"},
+    "a key that is made of another video": {"key": "batch-" + "0" * 32},
+    "a key that is no text": {"key": 5},
+    "a tag that is no number": {"tag": math.nan},
+    "a tag that JSON cannot have": {"tag": {(1, 2): 3}},
+    "a place that no index takes": {"place": "".join(uuid.uuid4().hex for _ in range(200)), "duration": -1},
+    "a place with a zero byte": {"place": "a\0b", "duration": -1},
+    "a place with half a character": {"place": "\udcff.png", "duration": -1},
+}
+
+
+async def test_an_odd_row_is_broken_and_keeps_no_other_one(fleet: Fleet, fleet_options: dict[str, Any]) -> None:
+    for number, (odd, row) in enumerate(ODD_ROWS.items()):
+        rows = [{**ASK, "prompt": odd, **row}, {**ASK, "prompt": f"beside {odd}"}]
+        told = await fleet.submit_many(rows, batch="odd", **fleet_options)
+        assert (told.added, told.broken) == (1, 1), odd
+        assert len(await fleet.broken("odd")) <= number + 1
+    assert (await batch_status(fleet, "odd")).size == len(ODD_ROWS)
+
+
+@pytest.mark.parametrize("name", ["x" * 501, "one\ntwo", "\u202eoverride", " "])
+async def test_a_name_that_no_batch_can_have_is_refused(fleet: Fleet, fleet_options: dict[str, Any], name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="no name of a batch"):
+        await fleet.submit_many(asks(1), batch=name, **fleet_options)
+
+
+async def test_a_key_of_another_video_gets_nobody_that_one(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any], emulator: Emulator
+) -> None:
+    """Two tables whose rows are named by their numbers."""
+    cats = [{**ASK, "prompt": f"cat {number}", "key": str(number)} for number in range(3)]
+    dogs = [
+        {**ASK, "prompt": f"dog {number}", "key": str(number), "place": f"dogs.csv, {number}"} for number in range(4)
+    ]
+    await fleet.submit_many(cats, batch="cats", **fleet_options)
+
+    looked = await fleet.preview(dogs, batch="dogs", **fleet_options)
+    told = await fleet.submit_many(dogs, batch="dogs", **fleet_options)
+
+    assert (looked.new, looked.present, looked.elsewhere, looked.broken) == (1, 0, 0, 3)
+    assert (told.added, told.present, told.elsewhere, told.broken) == (1, 0, 0, 3)
+    assert told.usd == Decimal("0.1845")
+    place, reason = (await fleet.broken("dogs"))[0]
+    assert place == "dogs.csv, 0"
+    assert "The key '0' is that of another video: of an earlier row, in the batch 'cats'" in reason
+
+    async with working(fleet_url):
+        made = [*await all_results(fleet, "cats"), *await all_results(fleet, "dogs")]
+    assert [result.key for result in made] == ["0", "1", "2", "3"]
+    assert submits_of(emulator) == {"cat 0": 1, "cat 1": 1, "cat 2": 1, "dog 3": 1}
+
+
+async def test_the_same_video_under_its_own_key_is_there_already(fleet: Fleet, fleet_options: dict[str, Any]) -> None:
+    """However the row is written: the default that is said, a number as a text, another signature."""
+    first = {"prompt": "x", "image": "https://example.com/cat.png?Signature=1&Expires=1", "key": "one"}
+    again = {**first, "image": "https://example.com/cat.png?Signature=2&Expires=2", "duration": "5", "seed": None}
+    await fleet.submit_many([first], batch="cats", **fleet_options)
+    told = await fleet.submit_many([again], batch="cats", **fleet_options)
+    assert (told.added, told.present, told.broken) == (0, 1, 0)
+
+
+async def test_two_rows_of_one_list_with_one_key_are_told(fleet: Fleet, fleet_options: dict[str, Any]) -> None:
+    rows = [{**ASK, "prompt": prompt, "key": "one"} for prompt in ("cat", "dog", "cat")]
+    told = await fleet.submit_many(rows, batch="cats", **fleet_options)
+    assert (told.added, told.present, told.broken) == (1, 1, 1)
+    assert [place for place, _ in await fleet.broken("cats")] == ["row 2"]
+
+
+async def test_a_batch_with_a_budget_takes_no_row_without_a_price_later_either(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any]
+) -> None:
+    unpriced = {"gateway": "litellm", "api_key": "sk-0123456789", "base_url": fleet_options["base_url"]}
+    with_budget = await fleet.submit_many([], batch="dear", budget="1.00", **unpriced)
+    later = await fleet.submit_many([{**ASK, "resolution": "720p"}], batch="dear", **unpriced)
+    assert with_budget.broken == 0
+    assert (later.added, later.broken) == (0, 1)
+    assert "budget" in later.first_broken[0].reason
+
+
+async def test_what_was_canceled_in_the_queue_has_cost_nothing(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any]
+) -> None:
+    await fleet.submit_many(asks(4), batch="takes", **fleet_options)
+    query(fleet_url, "UPDATE nebula_fleet_items SET state = 'queued', reserved = true WHERE n <= 2")
+
+    await fleet.cancel("takes")
+
+    status = await batch_status(fleet, "takes")
+    assert status.counts == {ItemState.CANCELED: 4}
+    assert (status.spent, status.reserved, status.committed) == (Decimal(0),) * 3
+    assert [item["reserved"] for item in items_of(fleet_url, "takes")] == [False] * 4
+    assert_counts_hold(fleet_url)
