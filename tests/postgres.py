@@ -22,10 +22,11 @@ def programs_folder() -> Path | None:
 
 
 class Server:
-    """A PostgreSQL of our own, which no network can reach."""
+    """A PostgreSQL of our own, which no network can reach unless it is told to listen."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
+        self._addresses = ""
         self.folder = folder
         # PostgreSQL does not run as root.
         runuser = shutil.which("runuser") or "/usr/sbin/runuser"
@@ -46,12 +47,22 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         # Without fsync: what is killed here is the server, never the machine.
-        options = f"-c listen_addresses='' -c fsync=off -k {self.folder}"
+        options = f"-c listen_addresses='{self._addresses}' -c fsync=off -k {self.folder}"
         self._control("-o", options, "-l", str(self.folder / "log"), "start")
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` ends all connections, `immediate` is as good as a crash."""
         self._control("-m", mode, "stop")
+
+    def listen(self, address: str, network: str, password: str) -> None:
+        """Restart it, so that a network reaches it at an address, with a password."""
+        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"ALTER ROLE {_USER} PASSWORD '{password}'".encode())
+        with (self.folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {network} scram-sha-256\n")
+        self._addresses = address
+        self.stop()
+        self.start()
 
     def create(self, database: str, template: str = "template1", **settings: str) -> str:
         """Make a database with settings of its own, such as `default_transaction_isolation`; where it is."""
