@@ -38,6 +38,7 @@ _RESUME = (
 )
 _CANCEL = "UPDATE nebula_fleet_batches SET state = 'canceled', reason = NULL, abandon = %s WHERE id = %s"
 _FREEZE = "UPDATE nebula_fleet_batches SET state = 'paused', reason = %s WHERE id = %s"
+_IS_CANCELED = "SELECT FROM nebula_fleet_batches WHERE id = %s AND state = 'canceled'"
 _CHUNK = 10_000
 # The planner takes the items of a batch to be spread evenly: it would read the table from its beginning for each chunk.
 _BY_INDEX = "SET LOCAL enable_seqscan = off"
@@ -160,9 +161,11 @@ def retry(connection: Connection, name: str, states: Sequence[ItemState] = (Item
     """Let items that ended badly wait again; how many. Items that may be paid for keep their key, and never pay twice.
 
     Raises:
-        InvalidRequestError: a state is none that can be tried again.
+        InvalidRequestError: a state is none that can be tried again, or the batch is canceled.
     """
     batch_id = find_batch(connection, name)
+    if connection.execute(_IS_CANCELED, [batch_id]).rowcount:
+        raise InvalidRequestError(f"The batch {name!r} is canceled.", hint="Resume it first.")
     wrong = [state for state in states if state not in {ItemState.FAILED, ItemState.UNCONFIRMED}]
     if wrong:
         raise InvalidRequestError(
