@@ -89,7 +89,9 @@ class Fleet:
         """
 
         def work() -> bool:
-            SqlJournal(self._database.url).spent()  # makes the journal's tables
+            journal = SqlJournal(self._database.url)
+            journal.spent()  # makes the journal's tables
+            journal.close()
             with self._database.session() as connection:
                 return install(connection)
 
@@ -145,7 +147,7 @@ class Fleet:
             InvalidRequestError: an option is not valid, or the batch exists with others.
             JournalError: the database does not work, or has no fleet.
         """
-        client, settings = parse_options(options, _OWN_KEYWORDS)
+        client, settings = parse_options(options, _OWN_KEYWORDS, defaults)
         told = BatchOptions(
             name=parse_name(batch),
             settings=settings,
@@ -193,7 +195,7 @@ class Fleet:
 
         The arguments and errors are those of `submit_many`; the list is no async one.
         """
-        client, _ = parse_options(options, _OWN_KEYWORDS)
+        client, _ = parse_options(options, _OWN_KEYWORDS, defaults)
         parse_name(batch)
         check_rows(rows)
         planner = Planner(client, defaults, by_path=by_path, has_budget=parse_budget(budget) is not None)
@@ -229,12 +231,12 @@ class Fleet:
         if since is not None:
             position = (since.at, since.key) if isinstance(since, Result) else (_aware(since) + _NEXT, "")
         while True:
-            page, goes_on = await self._do_patiently(read_ended, batch_id, position)
+            page, left = await self._do_patiently(read_ended, batch_id, position)
             for result in page:
                 position = (result.at, result.key)
                 yield result
             if not page:
-                if not (wait and goes_on):
+                if not (wait and left):
                     return
                 await asyncio.sleep(_POLL_SECONDS)
 

@@ -20,7 +20,14 @@ from langchain_nebula_video.saving.names import target_text
 from langchain_nebula_video.saving.targets import absolute_name
 from langchain_nebula_video.schema import RequestFields
 
-__all__ = ["BatchClientOptions", "account_mark", "parse_budget", "parse_moment", "parse_name", "parse_options"]
+__all__ = [
+    "BatchClientOptions",
+    "account_mark",
+    "parse_budget",
+    "parse_moment",
+    "parse_name",
+    "parse_options",
+]
 
 
 class BatchClientOptions(TypedDict, total=False):
@@ -54,16 +61,20 @@ _NOT_STORED = {"api_key", "gateway", "allow_http", "base_url", "image_folder", "
 """The account stands in a table of its own, and a folder of images is read now."""
 
 
-def parse_options(options: Mapping[str, Any], others: Collection[str]) -> tuple[LifecycleOptions, dict[str, Any]]:
+def parse_options(
+    options: Mapping[str, Any], others: Collection[str], defaults: Mapping[str, Any] | None = None
+) -> tuple[LifecycleOptions, dict[str, Any]]:
     """Check the options of a batch; return them, and those that are stored as plain data.
 
     Args:
         options: By name.
         others: What the caller takes besides, for suggestions.
+        defaults: Fields of a request that hold where a row does not set them.
 
     Raises:
         InvalidRequestError: one is unknown, belongs elsewhere, or is not valid.
     """
+    _check_defaults(defaults or {})
     for name in sorted(options.keys() - _OPTIONS):
         if name in _OF_THE_WORKER:
             raise InvalidRequestError(f"{name} is no option of a batch.", hint="Give it to the workers.")
@@ -97,6 +108,16 @@ def account_mark(gateway: str, base_url: str, api_key: SecretStr) -> str:
     """
     identity = f"{gateway}\n{account_id(base_url, api_key)}"
     return hashlib.blake2b(identity.encode(), digest_size=8, person=b"nebula-fleet").hexdigest()
+
+
+def _check_defaults(defaults: Mapping[str, Any]) -> None:
+    """Refuse a default that is no field of a request: every row would be broken by it."""
+    fields = get_type_hints(RequestFields)
+    for name in sorted(defaults.keys() - fields.keys()):
+        raise InvalidRequestError(
+            f"defaults has {name}, which is no field of a request.{did_you_mean(name, fields)}",
+            hint="Options of the batch are keywords of their own.",
+        )
 
 
 def parse_name(batch: object) -> str:

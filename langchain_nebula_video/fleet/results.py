@@ -18,7 +18,7 @@ __all__ = ["BEGINNING", "Position", "Result", "read_batches", "read_broken", "re
 Position = tuple[datetime, str]
 """The last item that was read: when it ended, and its key."""
 BEGINNING: Position = (datetime(1970, 1, 1, tzinfo=UTC), "")
-_PAGE = 500
+_PAGE = 2000
 
 _LEFT = (
     "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s "
@@ -35,10 +35,16 @@ _SELECT = (
     "SELECT item.key, batch.name, item.n, item.state, item.tag, item.video, item.error, item.usd, item.updated_at "
     "FROM nebula_fleet_items AS item JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
 )
-_ENDED = _SELECT + (
-    "WHERE item.batch_id = %s AND item.state IN ('done', 'failed', 'unconfirmed', 'canceled') "
-    "AND item.updated_at >= %s AND (item.updated_at, item.key) > (%s, %s) "
-    "AND item.updated_at < coalesce(%s, 'infinity'::timestamptz) ORDER BY item.updated_at, item.key LIMIT %s"
+# The end of a page is looked up first: its order is that of the index, so no statistics, which may be old after a bulk
+# of changes, lead to sorting all that is left.
+_ENDED = _SELECT + (  # noqa: S608 two constants
+    "WHERE item.batch_id = %(batch)s AND item.state IN ('done', 'failed', 'unconfirmed', 'canceled') "
+    "AND item.updated_at >= %(at)s AND (item.updated_at, item.key) > (%(at)s, %(key)s) "
+    "AND item.updated_at <= (SELECT max(page.updated_at) FROM (SELECT updated_at FROM nebula_fleet_items "
+    "WHERE batch_id = %(batch)s AND state IN ('done', 'failed', 'unconfirmed', 'canceled') "
+    "AND updated_at >= %(at)s AND (updated_at, key) > (%(at)s, %(key)s) "
+    "AND updated_at < coalesce(%(horizon)s, 'infinity'::timestamptz) ORDER BY updated_at LIMIT %(page)s) AS page) "
+    "ORDER BY item.updated_at, item.key"
 )
 _BROKEN = (
     "SELECT broken.place, broken.reason FROM nebula_fleet_broken AS broken "
@@ -83,7 +89,7 @@ class Result:
 
 
 def read_ended(connection: Connection, batch_id: int, after: Position) -> tuple[list[Result], bool]:
-    """Return the next items that have ended, at most a page, and whether there may be more some time.
+    """Return the next items that have ended, about a page, and whether some have not.
 
     Args:
         connection: To the fleet's database; each statement a transaction.
@@ -94,9 +100,9 @@ def read_ended(connection: Connection, batch_id: int, after: Position) -> tuple[
     left = row is not None and row[0] > 0
     # Once all have ended, all of them are to be seen: the counts change in the items' own transactions.
     horizon = connection.execute(_HORIZON).fetchone() if left else None
-    values = [batch_id, after[0], *after, horizon and horizon[0], _PAGE]
-    found = [_result(*each) for each in connection.execute(_ENDED, values).fetchall()]
-    return found, left or len(found) == _PAGE
+    at, key = after
+    values = {"batch": batch_id, "at": at, "key": key, "horizon": horizon and horizon[0], "page": _PAGE}
+    return [_result(*each) for each in connection.execute(_ENDED, values).fetchall()], left
 
 
 def read_items(connection: Connection, keys: Sequence[str]) -> dict[str, Result]:

@@ -17,8 +17,8 @@ from PIL import Image
 
 from langchain_nebula_video import InvalidRequestError, JournalError, VideoRequest
 from langchain_nebula_video.emulator import Emulator
-from langchain_nebula_video.fleet import BatchState, Fleet, ItemState, Result
-from tests.fleets import PATIENCE, asks, until, working
+from langchain_nebula_video.fleet import BatchState, Fleet, ItemState, Result, results
+from tests.fleets import PATIENCE, asks, query, until, working
 from tests.postgres import Server
 from tests.tables import each_row
 
@@ -160,6 +160,7 @@ async def test_the_thread_of_an_endless_list_ends_when_its_caller_gives_up(
         ({"prioriti": 3}, "Did you mean priority"),
         ({"save_too": "x"}, "Did you mean save_to"),
         ({"resolution": "480p"}, 'defaults={"resolution"'),
+        ({"defaults": {"resolutoin": "480p"}}, "Did you mean resolution"),
         ({"journal": "x.db"}, "Give it to the workers"),
         ({"image_store": lambda data: data}, "Give it to the workers"),
         ({"budget": "a lot"}, "Give US dollars"),
@@ -222,6 +223,20 @@ async def test_an_item_whose_transaction_commits_late_comes_in_its_place(
     for since in (first, first.at):
         assert [result.key for result in await collect(fleet, "takes", wait=False, since=since)] == ["Take 2"]
     assert await collect(fleet, "takes", wait=False, since=second) == []
+
+
+async def test_items_that_ended_at_one_moment_come_once_each_over_any_number_of_pages(
+    fleet: Fleet, fleet_url: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_PAGE", 7)
+    await fleet.submit_many(asks(50), batch="takes", **options)
+    await fleet.cancel("takes")
+    query(fleet_url, "UPDATE nebula_fleet_items SET updated_at = '2026-11-27 00:00:00 UTC' WHERE n > 20")
+    found = await collect(fleet, "takes")
+    assert sorted(result.number for result in found) == list(range(1, 51))
+    assert [(result.at, result.key) for result in found] == sorted((result.at, result.key) for result in found)
+    rest = await collect(fleet, "takes", since=found[40])
+    assert [result.key for result in rest] == [result.key for result in found[41:]]
 
 
 async def connect(url: str, unlike: psycopg.AsyncConnection[Any] | None = None) -> psycopg.AsyncConnection[Any]:
