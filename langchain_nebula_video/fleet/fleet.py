@@ -10,17 +10,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
-from pydantic import SecretStr
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from langchain_nebula_video.errors import InvalidRequestError
-from langchain_nebula_video.fleet import control
+from langchain_nebula_video.fleet import accounts, control
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
 from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, drop_mended, open_account, open_batch
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
     BatchClientOptions,
-    account_mark,
     parse_budget,
     parse_moment,
     parse_name,
@@ -34,7 +32,6 @@ from langchain_nebula_video.fleet.states import ItemState
 from langchain_nebula_video.fleet.status import FleetStatus, read_status
 from langchain_nebula_video.fleet.streams import AsyncRows, Rows, check_rows, in_pieces, until_canceled
 from langchain_nebula_video.journal import SqlJournal
-from langchain_nebula_video.lifecycle.factory import LifecycleOptions
 
 __all__ = ["Fleet"]
 
@@ -394,22 +391,7 @@ class Fleet:
         Raises:
             InvalidRequestError: there is no such account, or no new key.
         """
-
-        def work(connection: Connection) -> tuple[str, list[str]]:
-            check_schema(connection)
-            gateway, url, allow_http = control.find_account(connection, mark)
-            key = None if api_key is None else SecretStr(api_key)
-            client = LifecycleOptions(gateway=gateway, base_url=url, allow_http=allow_http, api_key=key)
-            new = account_mark(gateway, client.resolve_base_url(), client.resolve_api_key())
-            if new == mark:
-                raise InvalidRequestError(
-                    f"The key of account {mark} is the one that is here.",
-                    hint=f"Set {client.gateway_row.key_variable} to the new one.",
-                )
-            open_account(connection, client)
-            return new, control.move_to_account(connection, mark, new)
-
-        return await self._do(work)
+        return await self._do(accounts.replace_key, mark, api_key)
 
     # --- the database ---
 
