@@ -80,6 +80,9 @@ _FORGET = (
     "DELETE FROM nebula_fleet_broken WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_counts WHERE batch_id = %s",
 )
+_UNPRICED = (
+    "SELECT FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' AND NOT reserved AND usd = 0 LIMIT 1"
+)
 _CHANGE = (
     "UPDATE nebula_fleet_batches SET budget = coalesce(%s, budget), priority = coalesce(%s, priority), "
     "not_before = coalesce(%s, not_before), hours = coalesce(%s, hours), "
@@ -205,8 +208,17 @@ def change_batch(
     not_before: datetime | None = None,
     hours: str | None = None,
 ) -> None:
-    """Change what decides when the items of a batch begin; `None`: as it is."""
+    """Change what decides when the items of a batch begin; `None`: as it is.
+
+    Raises:
+        InvalidRequestError: it has videos without a known price, which no budget can limit.
+    """
     batch_id = find_batch(connection, name)
+    if budget is not None and connection.execute(_UNPRICED, [batch_id]).fetchone() is not None:
+        raise InvalidRequestError(
+            f"The batch {name!r} has videos whose price is not known: no budget can limit them.",
+            hint="Cancel it, and enqueue the rows in another batch that says the price.",
+        )
     _decide(connection, _CHANGE, [budget, priority, not_before, hours, batch_id])
 
 

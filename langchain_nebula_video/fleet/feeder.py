@@ -24,11 +24,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from langchain_nebula_video.errors import SetupError
 from langchain_nebula_video.fleet.control import cancel_some
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.hours import is_within
 from langchain_nebula_video.fleet.jobs import insert_jobs, queue_name
 from langchain_nebula_video.fleet.schema import VERSION
+from langchain_nebula_video.fleet.states import NO_MONEY
 
 __all__ = ["Feeder"]
 
@@ -173,9 +175,16 @@ class Feeder:
         for batch_id, hours in connection.execute(_BATCHES, [account.id]).fetchall():
             if fed >= room:
                 break
-            if hours is None or is_within(hours, account.now):
+            if hours is None or self._is_within(connection, batch_id, hours, account.now):
                 fed += self._feed_batch(connection, queue, account, batch_id, room - fed)
         return fed
+
+    def _is_within(self, connection: Connection, batch_id: int, hours: str, now: datetime) -> bool:
+        try:
+            return is_within(hours, now)
+        except SetupError as error:  # the other batches go on
+            connection.execute(_EXPLAIN, [f"{self._owner}: SetupError: {error.what} {error.hint}", batch_id])
+            return False
 
     def _feed_batch(self, connection: Connection, queue: str, account: _Account, batch_id: int, room: int) -> int:
         with connection.transaction():
@@ -216,7 +225,7 @@ def _pick(connection: Connection, batch_id: int, most: int, tokens: float | None
     for key, usd in connection.execute(_PICK_NEW, [batch_id, room]).fetchall():
         if left is not None:
             if usd > left:
-                picked.reason = f"The budget has USD {max(left, Decimal(0)):f} left, and the next video costs {usd:f}."
+                picked.reason = f"{NO_MONEY}USD {max(left, Decimal(0)):f} left, and the next video costs {usd:f}."
                 break
             left -= usd
         picked.new.append(key)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, time, tzinfo
 from zoneinfo import ZoneInfo
 
-from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.errors import InvalidRequestError, SetupError
 
 __all__ = ["is_within", "parse_hours"]
 
@@ -32,8 +32,15 @@ def parse_hours(text: str) -> str:
 
 
 def is_within(hours: str, now: datetime) -> bool:
-    """Whether a moment is within hours that were checked. Their beginning belongs to them, and their end does not."""
-    begin, end, zone = _read(hours)
+    """Whether a moment is within hours that were checked. Their beginning belongs to them, and their end does not.
+
+    Raises:
+        SetupError: this machine does not know the time zone.
+    """
+    try:
+        begin, end, zone = _read(hours)
+    except (LookupError, OSError, ValueError):
+        raise SetupError(f"This machine cannot tell the hours {hours}.", hint="Install tzdata.") from None
     clock = now.astimezone(zone).time()
     return begin <= clock < end if begin < end else clock >= begin or clock < end
 

@@ -23,6 +23,7 @@ from langchain_nebula_video.schema import RequestFields
 __all__ = [
     "BatchClientOptions",
     "account_mark",
+    "check_worker_options",
     "parse_budget",
     "parse_moment",
     "parse_name",
@@ -57,6 +58,8 @@ _OPTIONS = frozenset(get_type_hints(BatchClientOptions))
 _OF_THE_WORKER = frozenset(get_type_hints(ClientOptions)) - _OPTIONS - {"budget"}
 _LONGEST_NAME = 500
 """Characters of a batch's name: PostgreSQL's indexes take 2,700 bytes."""
+_OF_THE_BATCH = frozenset({"api_key", "gateway", "base_url", "allow_http", "model", "journal"})
+"""What a worker must not have another way: the account, the video, and the record of what is paid."""
 _NOT_STORED = {"api_key", "gateway", "allow_http", "base_url", "image_folder", "budget"}
 """The account stands in a table of its own, and a folder of images is read now."""
 
@@ -95,9 +98,22 @@ def parse_options(
         given["save_to"] = absolute_name(target_text(given["save_to"]))
     client = LifecycleOptions(**given)
     settings = client.model_dump(mode="json", exclude_unset=True, exclude=_NOT_STORED)
-    if options.get("model"):
-        settings["model"] = client.model
+    settings["model"] = client.offer(None).model.name  # a worker of another version may have another default
     return client, settings
+
+
+def check_worker_options(options: Collection[str]) -> None:
+    """Check the names of a worker's own options.
+
+    Raises:
+        InvalidRequestError: one is unknown, or says which video is made and who pays: that stands in the batch.
+    """
+    for name in options:
+        if name in _OF_THE_BATCH:
+            raise InvalidRequestError(f"{name} is no option of a worker.", hint="It stands in the batch.")
+        if name not in get_type_hints(ClientOptions):
+            suggestion = did_you_mean(name, [*get_type_hints(ClientOptions)]).strip()
+            raise InvalidRequestError(f"{name} is no option of a client.", hint=suggestion)
 
 
 def account_mark(gateway: str, base_url: str, api_key: SecretStr) -> str:

@@ -29,7 +29,7 @@ from langchain_nebula_video.errors import (
     TaskTimeoutError,
 )
 
-__all__ = ["ENDED_STATES", "VERDICTS", "BatchState", "ItemState", "Outcome", "Stops", "Verdict", "judge"]
+__all__ = ["ENDED_STATES", "NO_MONEY", "VERDICTS", "BatchState", "ItemState", "Outcome", "Stops", "Verdict", "judge"]
 
 
 class ItemState(StrEnum):
@@ -92,6 +92,8 @@ class Verdict:
     another machine may take it."""
 
 
+NO_MONEY = "The budget has "
+"""How the reason of a batch begins whose next video does not fit into its budget."""
 PATIENCE = 12
 """Errors that might pass. With the pauses between them they take two hours."""
 PATIENCE_WITH_PAID = 100

@@ -41,6 +41,12 @@ _ERRORS = (
     "ORDER BY updated_at DESC LIMIT %(most)s) AS item "
     "WHERE %(batch)s::text IS NULL OR batch.name = %(batch)s ORDER BY item.updated_at DESC LIMIT %(most)s"
 )
+# What is delayed is little: the feeder holds no more back than it has begun.
+_PASSING = (
+    "SELECT item.key, batch.name, item.state, item.error, item.updated_at FROM nebula_fleet_items AS item "
+    "JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id WHERE item.state = 'delayed' "
+    "AND (%(batch)s::text IS NULL OR batch.name = %(batch)s) ORDER BY item.next_at DESC LIMIT %(most)s"
+)
 _NOW = "SELECT now(), name FROM nebula_fleet_meta"
 SILENT_SECONDS = 10.0
 """A worker that was not heard of for so long gets no items. It beats each second; see `keeper.Timing`."""
@@ -177,6 +183,8 @@ class FleetStatus:
     workers: tuple[WorkerStatus, ...]
     errors: tuple[ItemError, ...]
     """The newest, unconfirmed submits first."""
+    passing: tuple[ItemError, ...] = ()
+    """Errors of items that are tried again by themselves: those that wait longest first."""
 
     @property
     def per_minute(self) -> float:
@@ -216,6 +224,8 @@ def read_status(connection: Connection, batch: str | None = None, *, errors: int
     for state in (ItemState.UNCONFIRMED, ItemState.FAILED):
         found = connection.execute(_ERRORS, {"state": state.value, "batch": batch, "most": errors}).fetchall()
         failed += [ItemError(key, name, ItemState(kind), error or "", at) for key, name, kind, error, at in found]
+    found = connection.execute(_PASSING, {"batch": batch, "most": errors}).fetchall()
+    passing = [ItemError(key, name, ItemState(kind), error or "", at) for key, name, kind, error, at in found]
     workers = connection.execute(_WORKERS).fetchall()
     accounts = connection.execute(_ACCOUNTS).fetchall()
     return FleetStatus(
@@ -225,6 +235,7 @@ def read_status(connection: Connection, batch: str | None = None, *, errors: int
         accounts=tuple(_account(*each) for each in accounts),
         workers=tuple(_worker(*each) for each in workers),
         errors=tuple(failed),
+        passing=tuple(passing),
     )
 
 

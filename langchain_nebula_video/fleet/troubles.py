@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,8 +11,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
+from langchain_nebula_video.errors import SetupError
 from langchain_nebula_video.fleet.hours import is_within
-from langchain_nebula_video.fleet.states import BatchState, ItemState
+from langchain_nebula_video.fleet.states import NO_MONEY, BatchState, ItemState
 from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:  # it needs the extra, and this does not
@@ -46,8 +48,10 @@ class Trouble:
     """What to do."""
 
 
-_ERROR = re.compile(r"\w+Error: ")
-"""How the reason begins for which a worker paused a batch. A person's reason may be any text."""
+_ERROR = re.compile(r"^(?:[\w.-]+: )?\w+Error: ")
+"""How the reason begins for which a worker paused a batch: it may name itself. A person's reason may be any text."""
+_MANY_REFUSALS = 5
+"""In a row, with pauses between them that grow: a minute and a half without a video."""
 _NO_WORKER = "Run one: nebula-video fleet worker"
 
 
@@ -66,8 +70,11 @@ def why_it_waits(batch: BatchStatus, status: FleetStatus) -> str | None:
         return None
     if batch.not_before is not None and batch.not_before > status.at:
         return f"not before {batch.not_before:%Y-%m-%d %H:%M %Z}"
-    if batch.hours is not None and not is_within(batch.hours, status.at):
-        return f"outside of its hours, {batch.hours}"
+    try:
+        if batch.hours is not None and not is_within(batch.hours, status.at):
+            return f"outside of its hours, {batch.hours}"
+    except SetupError as error:  # the workers may know the time zone
+        return error.what
     account = next((each for each in status.accounts if each.id == batch.account), None)
     if account is not None and account.paused_until is not None and not account.needs_a_person:
         return f"the account is paused until {account.paused_until:%H:%M:%S %Z}: {account.reason}"
@@ -75,34 +82,36 @@ def why_it_waits(batch: BatchStatus, status: FleetStatus) -> str | None:
 
 
 def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
+    name = shlex.quote(batch.name)
     doubtful, failed = (batch.counts.get(each, 0) for each in (ItemState.UNCONFIRMED, ItemState.FAILED))
     if doubtful:
         yield Trouble(
             TroubleKind.UNCONFIRMED,
             batch.name,
             f"{_count(doubtful, 'unconfirmed submit')}: {dollars(batch.maybe_spent)} may have been spent",
-            f"Look: nebula-video reconcile. Then: nebula-video fleet retry {batch.name} --unconfirmed",
+            f"Look: nebula-video reconcile. Then: nebula-video fleet retry {name} --unconfirmed",
         )
-    if batch.state is BatchState.PAUSED and batch.left and _ERROR.match(batch.reason or ""):
+    if batch.state is not BatchState.CANCELED and batch.left and _ERROR.search(batch.reason or ""):
+        runs = batch.state is BatchState.RUNNING
         yield Trouble(
             TroubleKind.STANDSTILL,
             batch.name,
-            f"it is paused: {batch.reason}",
-            f"Go on: nebula-video fleet resume {batch.name}",
+            f"it is {'held up, and tried again now and then' if runs else 'paused'}: {batch.reason}",
+            f"{'See to that. At once' if runs else 'Go on'}: nebula-video fleet resume {name}",
         )
     standstill = _standstill(batch, status)
     if standstill is not None:
         yield Trouble(TroubleKind.STANDSTILL, batch.name, *standstill)
     if failed:
         yield Trouble(
-            TroubleKind.FAILED, batch.name, f"{failed:,} failed", f"Try again: nebula-video fleet retry {batch.name}"
+            TroubleKind.FAILED, batch.name, f"{failed:,} failed", f"Try again: nebula-video fleet retry {name}"
         )
     if batch.broken:
         yield Trouble(
             TroubleKind.NOTICE,
             batch.name,
             f"{_count(batch.broken, 'row')} of its lists cannot become videos",
-            f"See: nebula-video fleet status {batch.name} --broken",
+            f"See: nebula-video fleet status {name} --broken",
         )
 
 
@@ -125,13 +134,13 @@ def _standstill(batch: BatchStatus, status: FleetStatus) -> tuple[str, str] | No
     if _budget_is_used_up(batch):
         return (
             f"its budget of {dollars(batch.budget or batch.committed)} is used up, with {waiting}",
-            f"Raise it: nebula-video fleet resume {batch.name} --budget USD",
+            f"Raise it: nebula-video fleet resume {shlex.quote(batch.name)} --budget USD",
         )
     return None
 
 
 def _budget_is_used_up(batch: BatchStatus) -> bool:
-    """Whether the next video does not fit. Its price is taken to be that of the average."""
+    """Whether the next video does not fit: the feeder says so, or the average one does not."""
     waiting = batch.counts.get(ItemState.WAITING, 0)
     begun = batch.counts.get(ItemState.QUEUED, 0) + batch.counts.get(ItemState.RUNNING, 0)
     return (
@@ -139,7 +148,7 @@ def _budget_is_used_up(batch: BatchStatus) -> bool:
         and waiting > 0
         and not begun
         and batch.estimate > 0
-        and batch.budget - batch.committed < batch.estimate / waiting
+        and ((batch.reason or "").startswith(NO_MONEY) or batch.budget - batch.committed < batch.estimate / waiting)
     )
 
 
@@ -149,12 +158,19 @@ def _count(number: int, noun: str) -> str:
 
 def _of_account(account: AccountStatus) -> Iterator[Trouble]:
     if account.needs_a_person:
-        by_error = _ERROR.match(account.reason or "")
+        by_error = _ERROR.search(account.reason or "")
         yield Trouble(
             TroubleKind.STANDSTILL if by_error else TroubleKind.NOTICE,
             account.id,
             f"the account at {account.gateway} is paused: {account.reason}",
             f"Go on: nebula-video fleet account {account.id} --resume",
+        )
+    elif account.refusals >= _MANY_REFUSALS:
+        yield Trouble(
+            TroubleKind.STANDSTILL,
+            account.id,
+            f"{account.gateway} has refused {account.refusals:,} times in a row: {account.reason}",
+            "It is tried again by itself. See whether the gateway and its address are right.",
         )
 
 

@@ -33,7 +33,7 @@ from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
 from langchain_nebula_video.fleet.jobs import queue_name
 from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
-from langchain_nebula_video.fleet.options import account_mark
+from langchain_nebula_video.fleet.options import account_mark, check_worker_options
 from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
 from langchain_nebula_video.fleet.schema import check_schema
 from langchain_nebula_video.fleet.states import ItemState
@@ -84,7 +84,8 @@ class FleetWorker:
         timing: How often it beats, feeds and sweeps.
 
     Raises:
-        InvalidRequestError: the URL is none of PostgreSQL, or `concurrency` is no number of places.
+        InvalidRequestError: the URL is none of PostgreSQL, `concurrency` is no number of places, or an option is none,
+            or says which video is made and who pays: that stands in the batch.
 
     Example:
         ```python notest
@@ -108,6 +109,7 @@ class FleetWorker:
     ) -> None:
         if concurrency < 1:
             raise InvalidRequestError(f"concurrency is {concurrency}.", hint="Give 1 or more.")
+        check_worker_options(options or {})
         self._database = Database(url)
         self._journal = SqlJournal(self._database.url)
         self._concurrency = concurrency
@@ -308,6 +310,9 @@ class FleetWorker:
             except asyncio.CancelledError:
                 await asyncio.shield(self._give_back(claim, worker, abandoned=running.abandoned))
                 raise
+            except Exception:  # what became of it could not be written: its key finds its task again
+                logger.exception("item %s is given back", printable(claim.key))
+                await self._give_back(claim, worker, abandoned=False)
         finally:
             del self._running[job_id]
 

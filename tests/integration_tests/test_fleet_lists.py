@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from langchain_nebula_video import InvalidRequestError
+from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import Fleet, ItemState
 from tests.fleets import all_results, asks, assert_counts_hold, batch_status, items_of, query, submits_of, working
@@ -110,3 +111,21 @@ async def test_what_was_canceled_in_the_queue_has_cost_nothing(
     assert (status.spent, status.reserved, status.committed) == (Decimal(0),) * 3
     assert [item["reserved"] for item in items_of(fleet_url, "takes")] == [False] * 4
     assert_counts_hold(fleet_url)
+
+
+async def test_no_budget_is_given_to_videos_whose_price_nobody_knows(
+    fleet: Fleet, fleet_options: dict[str, Any]
+) -> None:
+    unpriced = {"gateway": "litellm", "api_key": "sk-0123456789", "base_url": fleet_options["base_url"]}
+    await fleet.submit_many([{**ASK, "resolution": "720p"}], batch="dear", **unpriced)
+    with pytest.raises(InvalidRequestError, match="no budget can limit them"):
+        await fleet.change_batch("dear", budget="1.00")
+
+
+async def test_a_batch_keeps_the_model_that_was_the_default_when_it_was_made(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any]
+) -> None:
+    """A worker of another version may have another one."""
+    await fleet.submit_many(asks(1), batch="takes", **fleet_options)
+    ((model,),) = query(fleet_url, "SELECT settings->>'model' FROM nebula_fleet_batches")
+    assert model == find_gateway("nebula").default_model

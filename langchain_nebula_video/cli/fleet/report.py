@@ -51,7 +51,7 @@ def report(status: FleetStatus, troubles: list[Trouble], *, history: str = "") -
     notices = [each for each in troubles if each.kind is TroubleKind.NOTICE]
     lines += _troubles("Needs a person", [each for each in troubles if each.kind is not TroubleKind.NOTICE])
     lines += _troubles("Notices", notices)
-    if status.errors:
+    if status.errors or status.passing:
         lines += [Text(), _bold("Newest errors")]
         for error in _newest(status):
             told = printable(text_without_secrets(error.error))[:_LONGEST]
@@ -130,6 +130,7 @@ def _troubles(head: str, troubles: list[Trouble]) -> Iterator[Text]:
 def _newest(status: FleetStatus) -> Iterator[Any]:
     for state in (ItemState.UNCONFIRMED, ItemState.FAILED):
         yield from [error for error in status.errors if error.state is state][:_MOST_ERRORS]
+    yield from status.passing[:_MOST_ERRORS]
 
 
 def _workers_head(status: FleetStatus) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from langchain_nebula_video import InvalidRequestError
+from langchain_nebula_video import InvalidRequestError, SetupError
 from langchain_nebula_video.fleet.hours import is_within, parse_hours
 
 
@@ -81,3 +81,9 @@ def test_hours_follow_a_clock_that_is_changed() -> None:
     assert is_within(hours, at("2026-10-25T01:15:00"))  # 02:15 once more
     assert is_within(hours, at("2026-03-29T00:59:00"))  # 01:59; the next minute is 03:00
     assert not is_within(hours, at("2026-03-29T01:00:00"))
+
+
+def test_a_machine_that_does_not_know_the_time_zone_says_what_it_lacks() -> None:
+    """The machine on which the batch was made knew it."""
+    with pytest.raises(SetupError, match="tzdata"):
+        is_within("22:00-06:00 Mars/Olympus", at("2026-01-01T12:00"))

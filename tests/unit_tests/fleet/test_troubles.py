@@ -150,6 +150,30 @@ def test_a_fleet_that_works_has_no_trouble() -> None:
             "nebula-video fleet account 3f2a --resume",
         ),
         (
+            fleet(batch({"waiting": 9}, reason="render-1: SetupError: there is no room")),
+            "standstill",
+            "it is held up, and tried again now and then: render-1: SetupError: there is no room",
+            "nebula-video fleet resume cats",
+        ),
+        (
+            fleet(batch({"waiting": 9, "done": 4}, budget=Decimal("2.9"), reason="The budget has USD 0.9 left, …")),
+            "standstill",
+            "its budget of $2.90 is used up, with 9 videos left",
+            "nebula-video fleet resume cats --budget",
+        ),
+        (
+            fleet(batch({"failed": 1}, name="a b; rm -rf /")),
+            "failed",
+            "1 failed",
+            "nebula-video fleet retry 'a b; rm -rf /'",
+        ),
+        (
+            fleet(accounts=(replace(ACCOUNT, refusals=5, reason="render-1: NotSentError: nobody answers"),)),
+            "standstill",
+            "nebula has refused 5 times in a row: render-1: NotSentError: nobody answers",
+            "It is tried again by itself.",
+        ),
+        (
             fleet(batch({"done": 1}, broken=2)),
             "notice",
             "2 rows of its lists cannot become videos",
