@@ -40,6 +40,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "agents": ("Graphs and middleware", ("graph", "middleware")),
+    "fleet": ("Fleet", ("fleet",)),
     "data": ("Requests, tasks, videos, costs", ("schema",)),
     "errors": ("Error classes", ("errors",)),
     "journals": ("Journals and budgets", ("journal",)),
