@@ -91,7 +91,10 @@ _CHANGE = (
 _FIND_ACCOUNT = "SELECT gateway, base_url, allow_http FROM nebula_fleet_accounts WHERE id = %s"
 _MARKS = "SELECT id FROM nebula_fleet_accounts"
 _PAUSE_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = 'infinity', reason = %s WHERE id = %s"
-_RESUME_ACCOUNT = "UPDATE nebula_fleet_accounts SET paused_until = NULL, reason = NULL, refusals = 0 WHERE id = %s"
+_RESUME_ACCOUNT = (
+    "UPDATE nebula_fleet_accounts SET paused_until = NULL, reason = NULL, refusals = 0, resumed_at = now() "
+    "WHERE id = %s"
+)
 _QUEUED_OF = (
     "UPDATE nebula_fleet_items SET state = 'waiting', job_id = NULL, updated_at = now() WHERE key IN ("
     "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'queued' LIMIT %s FOR UPDATE SKIP LOCKED) "

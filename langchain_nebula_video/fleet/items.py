@@ -50,7 +50,11 @@ _FOR_A_WHILE = (
 )
 _PAUSE_ACCOUNT_FOR_A_WHILE = f"UPDATE nebula_fleet_accounts {_FOR_A_WHILE}"
 _PAUSE_BATCH_FOR_A_WHILE = f"UPDATE nebula_fleet_batches {_FOR_A_WHILE} AND state = 'running'"
-_PAUSE_ACCOUNT = "UPDATE nebula_fleet_accounts SET reason = %s, paused_until = 'infinity' WHERE id = %s"
+# What was begun before a person has resumed it was refused for what is mended.
+_PAUSE_ACCOUNT = (
+    "UPDATE nebula_fleet_accounts SET reason = %s, paused_until = 'infinity' "
+    "WHERE id = %s AND (resumed_at IS NULL OR resumed_at < %s)"
+)
 # A video that was begun before the pause tells nothing of what is begun after it.
 _RECOVER = (
     "WITH account AS (UPDATE nebula_fleet_accounts SET refusals = 0, reason = NULL, paused_until = NULL "
@@ -165,7 +169,7 @@ class Items:
         for_a_while: list[Any] = [reason, told, told, first, told, last]
         match stops:
             case Stops.ACCOUNT:
-                await self._connector.query(_PAUSE_ACCOUNT, [reason, account])
+                await self._connector.query(_PAUSE_ACCOUNT, [reason, account, claim.at])
             case Stops.ACCOUNT_FOR_A_WHILE:
                 await self._connector.query(_PAUSE_ACCOUNT_FOR_A_WHILE, [*for_a_while, account])
             case Stops.BATCH_FOR_A_WHILE:

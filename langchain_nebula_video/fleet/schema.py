@@ -26,7 +26,7 @@ from procrastinate.schema import SchemaManager
 from langchain_nebula_video.errors import JournalError
 from langchain_nebula_video.fleet.database import Connection
 
-__all__ = ["VERSION", "check_schema", "install"]
+__all__ = ["MIGRATIONS", "VERSION", "check_schema", "install"]
 
 _LOCK = 0x6E6562756C61 + 100  # beside the journal's locks, which count from the same number
 
@@ -50,6 +50,7 @@ CREATE TABLE nebula_fleet_accounts (
     tokens double precision NOT NULL DEFAULT 0,
     tokens_at timestamptz NOT NULL DEFAULT now(),
     paused_until timestamptz,
+    resumed_at timestamptz,
     reason text,
     refusals int NOT NULL DEFAULT 0
 );
@@ -195,16 +196,20 @@ ALTER TABLE nebula_fleet_items SET (autovacuum_vacuum_scale_factor = 0.02);
 """
 
 
-_MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = ((_TABLES, _TRIGGERS, _UPKEEP),)
+MIGRATIONS: tuple[tuple[LiteralString, ...], ...] = ((_TABLES, _TRIGGERS, _UPKEEP),)
 """What makes each version of the fleet's tables from the one before. A version that was published is never changed."""
-VERSION = len(_MIGRATIONS)
+VERSION = len(MIGRATIONS)
 """The version of the fleet's tables that this code makes and uses."""
 
 
-def install(connection: Connection) -> bool:
+def install(connection: Connection, migrations: Sequence[Sequence[LiteralString]] = MIGRATIONS) -> bool:
     """Make the fleet's tables and the engine's, or bring older ones up to date; whether anything was done.
 
     Any number of processes may do it at the same time.
+
+    Args:
+        connection: To the database.
+        migrations: What makes each version from the one before.
 
     Raises:
         JournalError: a newer version made them, or the engine's tables are another application's and too old.
@@ -212,19 +217,20 @@ def install(connection: Connection) -> bool:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         found = _version(connection)
-        if found is not None and found > VERSION:
-            raise _too_new(found)
+        newest = len(migrations)
+        if found is not None and found > newest:
+            raise _too_new(found, newest)
         engine = _install_engine(connection) if found is None else _upgrade_engine(connection)
-        for statements in _MIGRATIONS[found or 0 :]:
+        for statements in migrations[found or 0 :]:
             for statement in statements:
                 connection.execute(statement)
         if found is None:
             # The engine's channels belong to the database, and not to a schema: the name keeps two fleets apart.
-            values = [uuid.uuid4().hex[:8], VERSION, engine]
+            values = [uuid.uuid4().hex[:8], newest, engine]
             connection.execute("INSERT INTO nebula_fleet_meta (name, version, engine) VALUES (%s, %s, %s)", values)
         else:
-            connection.execute("UPDATE nebula_fleet_meta SET version = %s, engine = %s", [VERSION, engine])
-        return found != VERSION
+            connection.execute("UPDATE nebula_fleet_meta SET version = %s, engine = %s", [newest, engine])
+        return found != newest
 
 
 def check_schema(connection: Connection) -> str:
@@ -237,7 +243,7 @@ def check_schema(connection: Connection) -> str:
     if version is None:
         raise JournalError("There is no fleet in this database.", hint="Make its tables: nebula-video fleet init")
     if version > VERSION:
-        raise _too_new(version)
+        raise _too_new(version, VERSION)
     if version < VERSION:
         raise JournalError(
             f"The fleet's tables have version {version}, and this version of langchain-nebula-video needs {VERSION}.",
@@ -248,9 +254,9 @@ def check_schema(connection: Connection) -> str:
     return str(row[0])
 
 
-def _too_new(version: int) -> JournalError:
+def _too_new(version: int, known: int) -> JournalError:
     return JournalError(
-        f"The fleet's tables have version {version}, and this version of langchain-nebula-video knows {VERSION}.",
+        f"The fleet's tables have version {version}, and this version of langchain-nebula-video knows {known}.",
         hint="Upgrade this machine: pip install -U 'langchain-nebula-video[fleet]'",
     )
 

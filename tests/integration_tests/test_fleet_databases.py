@@ -20,13 +20,14 @@ from procrastinate.schema import SchemaManager
 from langchain_nebula_video import JournalError
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import Fleet, FleetWorker, ItemState
-from langchain_nebula_video.fleet.schema import VERSION
+from langchain_nebula_video.fleet.schema import MIGRATIONS, VERSION, check_schema, install
 from tests.fleets import (
     Template,
     all_results,
     asks,
     assert_counts_hold,
     batch_status,
+    connected,
     drop,
     query,
     submits_of,
@@ -159,6 +160,31 @@ async def test_without_tables_each_command_says_how_to_make_them(empty_url: str)
 
 
 # --- versions ---
+
+
+async def test_init_brings_older_tables_up_to_date_with_all_that_is_in_them(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any]
+) -> None:
+    """Here with a next version that has a column more, as there is only one yet."""
+    await fleet.submit_many(asks(3), batch="a", **fleet_options)
+    name = query(fleet_url, "SELECT name FROM nebula_fleet_meta")
+    later = (*MIGRATIONS, ("ALTER TABLE nebula_fleet_items ADD COLUMN stars int NOT NULL DEFAULT 5",))
+    with connected(fleet_url) as connection:
+        assert [install(connection, later), install(connection, later)] == [True, False]
+        with pytest.raises(JournalError, match="pip install -U"):
+            install(connection)
+    assert query(fleet_url, "SELECT name FROM nebula_fleet_meta") == name
+    assert query(fleet_url, "SELECT sum(stars), max(n) FROM nebula_fleet_items") == [(15, 3)]
+    assert_counts_hold(fleet_url)
+
+
+async def test_a_migration_that_fails_leaves_everything_as_it_was(fleet_url: str) -> None:
+    broken = (*MIGRATIONS, ("ALTER TABLE nebula_fleet_items ADD COLUMN stars int", "SELECT no_such_thing"))
+    with connected(fleet_url) as connection:
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            install(connection, broken)
+        assert check_schema(connection)
+    assert not query(fleet_url, "SELECT 1 FROM information_schema.columns WHERE column_name = 'stars'")
 
 
 async def test_an_older_version_refuses_newer_tables_with_words(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpx
 import pytest
 
 from langchain_nebula_video.emulator import Emulator
@@ -187,6 +188,46 @@ async def test_a_gateway_that_is_away_is_waited_for_and_no_item_fails(
         with Emulator(speed=20_000, port=port) as second:
             await all_results(fleet, "a")
             assert once_each(second, 6)
+
+
+async def test_a_machine_that_cannot_reach_the_gateway_does_not_stop_the_others(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any], emulator: Emulator
+) -> None:
+    await fleet.submit_many(asks(40), batch="a", **fleet_options)
+    emulator.speed = 200
+    unreachable = "SELECT 1 FROM nebula_fleet_items WHERE error LIKE 'NotSentError%%'"
+    nowhere = httpx.AsyncClient(proxy="http://127.0.0.1:9")
+    options = {"http_async_client": nowhere, "clock": HurriedClock()}
+    async with nowhere, working(fleet_url, timing=SHORT, concurrency=2):
+        await until(lambda: query(fleet_url, "SELECT 1 FROM nebula_fleet_workers WHERE per_minute > 0"), "a video")
+        async with working(fleet_url, timing=SHORT, concurrency=4, options=options):
+            await until(lambda: query(fleet_url, unreachable), "an item that could not be sent")
+            emulator.speed = 20_000
+            results = await all_results(fleet, "a")
+            (account,) = (await fleet.status()).accounts
+            assert account.refusals == 0
+    assert {result.state for result in results} == {ItemState.DONE}
+    assert once_each(emulator, 40)
+
+
+async def test_a_journal_that_does_not_work_delays_items_and_pays_for_nothing(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any], emulator: Emulator
+) -> None:
+    async with working(fleet_url, timing=SHORT):
+        query(fleet_url, "ALTER TABLE nebula_entries RENAME COLUMN holder TO who_has_it")
+        await fleet.submit_many(asks(4), batch="a", **fleet_options)
+
+        async def delayed() -> bool:
+            return all("JournalError" in (item["error"] or "") for item in items_of(fleet_url, "a"))
+
+        await until(delayed, "an error of each item")
+        assert all("Nothing was sent" in item["error"] for item in items_of(fleet_url, "a"))
+        assert not emulator.tasks
+        query(fleet_url, "ALTER TABLE nebula_entries RENAME COLUMN who_has_it TO holder")
+        results = await all_results(fleet, "a")
+    assert {result.state for result in results} == {ItemState.DONE}
+    assert all(item["errors"] == 0 for item in items_of(fleet_url, "a"))
+    assert once_each(emulator, 4)
 
 
 # --- about one item ---
