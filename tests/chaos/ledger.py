@@ -135,7 +135,8 @@ class Ledger:
         figures.states.update(row.state.value for row in rows)
         self._judge_names(figures)
         self._judge_rows(figures, rows, videos)
-        named_rows = [row for row in rows if row.key in {name_of(task) for task in self.tasks.values()}]
+        names = {name_of(task) for task in self.tasks.values()}
+        named_rows = [row for row in rows if row.key in names]
         received = {
             *deliveries,
             *(Delivery(str(row.key), row.task_id) for row in named_rows if row.task_id),
