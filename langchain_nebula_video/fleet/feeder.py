@@ -20,6 +20,7 @@ nothing, and two never count the same money.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,7 +33,7 @@ from langchain_nebula_video.fleet.jobs import insert_jobs, queue_name
 from langchain_nebula_video.fleet.schema import VERSION
 from langchain_nebula_video.fleet.states import NO_MONEY
 
-__all__ = ["Feeder"]
+__all__ = ["Feeder", "requeue"]
 
 _LEASE_SHARE = 0.3
 """The lease as a share of the limit: with 10 s, another worker feeds at most 4 s after the feeder was killed."""
@@ -104,6 +105,16 @@ _QUEUE = (
     "UPDATE nebula_fleet_items AS item SET state = 'queued', job_id = job.id, reserved = true, updated_at = now() "
     "FROM procrastinate_jobs AS job WHERE job.id = ANY (%s) AND item.key = job.args->>'key' AND item.state = 'waiting'"
 )
+# Those of a canceled batch and of a paused account wait, as any others.
+_HELD = (
+    "WITH held AS MATERIALIZED (SELECT key, batch_id, n FROM nebula_fleet_items "
+    "WHERE key = ANY (%s) AND state = 'waiting' ORDER BY key FOR UPDATE SKIP LOCKED) "
+    "SELECT meta.name, account.id, batch.priority, array_agg(held.key ORDER BY held.n) "
+    "FROM held JOIN nebula_fleet_batches AS batch ON batch.id = held.batch_id "
+    "JOIN nebula_fleet_accounts AS account ON account.id = batch.account, nebula_fleet_meta AS meta "
+    "WHERE batch.state <> 'canceled' AND (account.paused_until IS NULL OR account.paused_until <= now()) "
+    "GROUP BY meta.name, account.id, batch.priority"
+)
 _SPEND_TOKENS = "UPDATE nebula_fleet_accounts SET tokens = %s, tokens_at = now() WHERE id = %s"
 _EXPLAIN = "UPDATE nebula_fleet_batches SET reason = %s WHERE id = %s"
 
@@ -139,6 +150,25 @@ class _Picked:
     new: list[str]
     reason: str | None
     """Why no more begin, if that is the budget."""
+
+
+def requeue(connection: Connection, keys: Sequence[str]) -> None:
+    """Put items that a worker had back into the engine's queue: nothing is to be decided, as they had begun.
+
+    It needs no lease. What is not put back here waits for the feeder.
+    """
+    with connection.transaction():
+        jobs = [
+            job
+            for fleet, account, priority, held in connection.execute(_HELD, [list(keys)]).fetchall()
+            for job in insert_jobs(connection, queue_name(fleet, account), _urgency(priority, True), held)
+        ]
+        connection.execute(_QUEUE, [jobs])
+
+
+def _urgency(priority: int, begun: bool) -> int:
+    """Return the priority of jobs in the engine: what was begun may be paid for, and overtakes new ones."""
+    return 2 * priority + begun
 
 
 class Feeder:
@@ -200,12 +230,11 @@ class Feeder:
             picked = _pick(connection, batch_id, most, account.tokens, left)
             if picked.reason != reason and not refusals:
                 connection.execute(_EXPLAIN, [picked.reason, batch_id])
-            # What was begun may be paid for: it overtakes the new ones that are queued.
             jobs = [
                 job
-                for keys, urgency in ((picked.begun, 1), (picked.new, 0))
+                for keys, begun in ((picked.begun, True), (picked.new, False))
                 if keys
-                for job in insert_jobs(connection, queue, 2 * priority + urgency, keys)
+                for job in insert_jobs(connection, queue, _urgency(priority, begun), keys)
             ]
             if jobs:
                 connection.execute(_QUEUE, [jobs])

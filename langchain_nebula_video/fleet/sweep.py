@@ -15,6 +15,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from langchain_nebula_video.fleet.database import Connection
+from langchain_nebula_video.fleet.feeder import requeue
 from langchain_nebula_video.fleet.jobs import TASK
 from langchain_nebula_video.fleet.rows import RETRY_MARK
 from langchain_nebula_video.lifecycle.lease import is_dead, process_name
@@ -50,7 +51,8 @@ _ITEMS_OF_DEAD = (
     "SELECT key, job_id FROM nebula_fleet_items WHERE state = 'running' AND worker = %s "
     "UNION ALL SELECT args->>'key', id FROM procrastinate_jobs WHERE worker_id = %s AND status = 'doing') AS held "
     "WHERE item.key = held.key AND item.job_id = held.job_id AND item.state IN ('queued', 'running') "
-    f"RETURNING held.job_id, item.key || CASE WHEN item.attempt > 1 THEN '{RETRY_MARK}' || item.attempt ELSE '' END"
+    "RETURNING held.job_id, item.key, "
+    f"item.key || CASE WHEN item.attempt > 1 THEN '{RETRY_MARK}' || item.attempt ELSE '' END"
 )
 # Otherwise whoever takes such an item up waits for the journal's lease on it, for up to a minute.
 _END_LEASES = (
@@ -118,9 +120,10 @@ def sweep(connection: Connection, owner: str, limit: timedelta) -> list[str]:
             if row is None:
                 continue
             held = connection.execute(_ITEMS_OF_DEAD, [name, row[0]]).fetchall()
-            connection.execute(_DELETE_JOBS, [[job for job, _ in held]])
-            connection.execute(_END_LEASES, [[key for _, key in held], process_name(holder)])
+            connection.execute(_DELETE_JOBS, [[job for job, _, _ in held]])
+            connection.execute(_END_LEASES, [[key for _, _, key in held], process_name(holder)])
         connection.execute(_RETURN_LEASE, [name])
+        requeue(connection, [key for _, key, _ in held])
         dead.append(str(name))
     return dead
 
