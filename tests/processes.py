@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-__all__ = ["barrier", "fork", "forked", "run_command", "run_script"]
+__all__ = ["barrier", "fork", "forked", "run_command", "run_script", "start"]
 
 _FORKS = multiprocessing.get_context("forkserver")
 # What a child would import by itself, late imports included. A name that is gone costs time and nothing else.
@@ -91,9 +91,8 @@ def fork(
         return subprocess.CompletedProcess(args, process.exitcode, out, err)
 
 
-@contextlib.contextmanager
-def forked(target: Callable[..., Any], *args: Any, cwd: Path) -> Iterator[BaseProcess]:
-    """Run a function in a process of its own for the body, and kill what is left of it then.
+def start(target: Callable[..., Any], *args: Any, cwd: Path) -> BaseProcess:
+    """Start a function in a process of its own.
 
     Args:
         target: A function that can be pickled.
@@ -103,6 +102,13 @@ def forked(target: Callable[..., Any], *args: Any, cwd: Path) -> Iterator[BasePr
     process = _FORKS.Process(target=_child, args=(cwd, cwd, dict(os.environ), target, args))
     (cwd / "stdin").touch()
     process.start()
+    return process
+
+
+@contextlib.contextmanager
+def forked(target: Callable[..., Any], *args: Any, cwd: Path) -> Iterator[BaseProcess]:
+    """Run a function in a process of its own for the body, and kill what is left of it then; see `start`."""
+    process = start(target, *args, cwd=cwd)
     try:
         yield process
     finally:

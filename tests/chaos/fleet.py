@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import sys
@@ -175,19 +176,18 @@ class _Run:
         """Run it, and judge."""
         spread_faults(self._emulator, self._plan.videos, self._rng)
         asyncio.run(self._enqueue())
-        arguments = [f"--url={self._url}", f"--concurrency={self._plan.concurrency}", f"--budget={self._budget}"]
-        environment = {"NEBULA_API_KEY": self._emulator.api_key}
+        os.environ["NEBULA_API_KEY"] = self._emulator.api_key
+        arguments = (self._url, self._plan.concurrency, str(self._budget))
         began = time.monotonic()
-        with (self._folder / "workers.log").open("wb") as log:
-            herd = FleetHerd(self._plan.processes, arguments, environment, log, self._rng, hosts=self._plan.hosts)
-            try:
-                for status in self._watch(herd):
-                    if self._is_over(status):
-                        break
-                seconds = time.monotonic() - began
-                self._events["workers that did not end"] += not herd.drain_all(120)
-            finally:
-                herd.end()
+        herd = FleetHerd(self._plan.processes, arguments, self._folder, self._rng, hosts=self._plan.hosts)
+        try:
+            for status in self._watch(herd):
+                if self._is_over(status):
+                    break
+            seconds = time.monotonic() - began
+            self._events["workers that did not end"] += not herd.drain_all(120)
+        finally:
+            herd.end()
         self._events["crashed workers"] += herd.crashes
         return self._judge(herd, seconds)
 
@@ -314,7 +314,7 @@ class _Run:
             wrong_counts=self._wrong_counts,
             counts_compared=self._compared,
             status_seconds=self._status_seconds,
-            noise=_noise(self._folder / "workers.log"),
+            noise=_noise(self._folder),
             memory_mb=_memory(herd.processes),
         )
 
@@ -344,8 +344,9 @@ def _outages(plan: FleetPlan) -> list[tuple[float, float]]:
     return sorted([*crashes, *([(0.5, plan.away_seconds)] if plan.away_seconds else [])])
 
 
-def _noise(log: Path) -> list[str]:
-    return [line.decode(errors="replace") for line in log.read_bytes().splitlines() if _NOISE.search(line)]
+def _noise(folder: Path) -> list[str]:
+    lines = (line for log in folder.glob("worker-*/stderr") for line in log.read_bytes().splitlines())
+    return [line.decode(errors="replace") for line in lines if _NOISE.search(line)]
 
 
 def _memory(processes: list[Process]) -> str:

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
-WITHOUT_DATABASE = 75
-"""With which a worker ends that found no database when it began."""
-
-
-def own_host() -> list[str]:
-    """Return what stands before a command so that it may give its machine another name; empty: it cannot."""
-    for command in (["unshare", "--uts"], ["unshare", "--map-root-user", "--uts"]):
-        if (
-            shutil.which(command[0])
-            and subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0
-        ):
-            return command
-    return []
+from tests.chaos.fleet_worker import WITHOUT_DATABASE, work
+from tests.processes import start
 
 
 @dataclass
 class Process:
     """A worker process, and what happened to it. Moments are in seconds of the machine's clock."""
 
-    popen: subprocess.Popen[bytes]
+    process: BaseProcess
     started: float
     terminated: float | None = None
     """When it was told to drain."""
@@ -48,7 +35,13 @@ class Process:
     @property
     def pid(self) -> int:
         """Its number."""
-        return self.popen.pid
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def signal(self, which: int) -> None:
+        """Send it a signal, unless it has ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, which)
 
     def lived_at(self, moment: float) -> bool:
         """Whether it lived, and did not stand still, at a moment and shortly before it."""
@@ -69,28 +62,19 @@ class Process:
 class FleetHerd:
     """So many worker processes of a fleet.
 
+    They are forked from a process that has imported everything: on two cores, the imports of one every three seconds
+    would be most of the work.
+
     Args:
         count: How many.
-        arguments: Those of `fleet_worker`.
-        environment: With the gateway's key.
-        hosts: Whether each has a host name of its own: to the others, it then is on another machine.
-        log: Where their logs go.
+        arguments: Those of `fleet_worker.work`, but for the host.
+        folder: Each has one in it, with its log as `stderr`.
         rng: Chooses whom something happens to.
+        hosts: Whether each has a host name of its own.
     """
 
-    def __init__(
-        self,
-        count: int,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        log: BinaryIO,
-        rng: random.Random,
-        *,
-        hosts: bool,
-    ) -> None:
-        self._arguments, self._environment, self._log, self._rng = arguments, environment, log, rng
-        self._before = own_host() if hosts else []
-        self.hosts = bool(self._before)
+    def __init__(self, count: int, arguments: Sequence[Any], folder: Path, rng: random.Random, *, hosts: bool) -> None:
+        self._arguments, self._folder, self._rng, self._hosts = arguments, folder, rng, hosts
         self.processes: list[Process] = []
         self.crashes = 0
         """Workers that ended without being told to."""
@@ -111,22 +95,18 @@ class FleetHerd:
     def look_after(self) -> None:
         """Note which have ended, and start others in their places."""
         for process in self.running:
-            if process.popen.poll() is not None:
+            if process.process.exitcode is not None:
                 process.ended = time.time()
                 expected = {0, WITHOUT_DATABASE}
                 if process.terminated is not None:  # before it listened to the signal
                     expected.add(-signal.SIGTERM)
-                self.crashes += process.killed is None and process.popen.returncode not in expected
+                self.crashes += process.killed is None and process.process.exitcode not in expected
         for _ in range(self._wanted - len(self.running)):
-            own = [f"--host=machine-{len(self.processes)}"] if self._before else []
-            popen = subprocess.Popen(
-                [*self._before, sys.executable, "-m", "tests.chaos.fleet_worker", *self._arguments, *own],
-                cwd=ROOT,
-                env={**os.environ, **self._environment, "PYTHONPATH": str(ROOT)},
-                stdout=self._log,
-                stderr=self._log,
-            )
-            self.processes.append(Process(popen, time.time()))
+            number = len(self.processes)
+            folder = self._folder / f"worker-{number}"
+            folder.mkdir()
+            host = f"machine-{number}" if self._hosts else None
+            self.processes.append(Process(start(work, *self._arguments, host, cwd=folder), time.time()))
 
     def measure(self) -> None:
         """Note the memory that each holds."""
@@ -138,8 +118,8 @@ class FleetHerd:
         if chosen := self._choose():
             chosen.measure()
             chosen.killed = time.time()
-            chosen.popen.kill()
-            chosen.popen.wait()
+            chosen.process.kill()
+            chosen.process.join()
         self.look_after()
         return chosen is not None
 
@@ -147,13 +127,13 @@ class FleetHerd:
         """Tell one to drain."""
         if chosen := self._choose():
             chosen.terminated = time.time()
-            chosen.popen.terminate()
+            chosen.signal(signal.SIGTERM)
         return chosen is not None
 
     def freeze(self) -> bool:
         """Let one stand still until `thaw`."""
         if self._frozen is None and (chosen := self._choose()):
-            chosen.popen.send_signal(signal.SIGSTOP)
+            chosen.signal(signal.SIGSTOP)
             self._frozen = chosen
             chosen.frozen.append((time.time(), float("inf")))
             return True
@@ -163,7 +143,7 @@ class FleetHerd:
         """Let it go on."""
         if self._frozen is not None:
             self._frozen.frozen[-1] = (self._frozen.frozen[-1][0], time.time())
-            self._frozen.popen.send_signal(signal.SIGCONT)
+            self._frozen.signal(signal.SIGCONT)
             self._frozen = None
 
     def drain_all(self, seconds: float) -> bool:
@@ -173,7 +153,7 @@ class FleetHerd:
         self.measure()
         for process in self.running:
             process.terminated = process.terminated or time.time()
-            process.popen.terminate()
+            process.signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self.running and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -183,8 +163,8 @@ class FleetHerd:
     def end(self) -> None:
         """Kill what still runs."""
         for process in self.running:
-            process.popen.kill()
-            process.popen.wait()
+            process.process.kill()
+            process.process.join()
 
     def _choose(self) -> Process | None:
         return self._rng.choice(self.working) if self.working else None

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import ctypes
 import logging
 import socket
 import sys
 
 from langchain_nebula_video import JournalError
 from langchain_nebula_video.fleet import FleetWorker
-from tests.chaos.fleet_herd import WITHOUT_DATABASE
+
+WITHOUT_DATABASE = 75
+"""With which a worker ends that found no database when it began."""
+_NEW_USERS, _NEW_NAMES = 0x10000000, 0x04000000  # CLONE_NEWUSER and CLONE_NEWUTS of <linux/sched.h>
 
 
-def main() -> None:
-    """Work until SIGTERM."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--concurrency", type=int, required=True)
-    parser.add_argument("--budget", required=True)
-    parser.add_argument("--host", help="a name for this machine, in a namespace of its own")
-    asked = parser.parse_args()
+def work(url: str, concurrency: int, budget: str, host: str | None) -> None:
+    """Work until SIGTERM.
+
+    Args:
+        url: The fleet's database.
+        concurrency: How many items at once.
+        budget: Of the whole journal.
+        host: A name for this machine, which only this process sees. To the others it then is on another machine.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(process)d %(asctime)s %(levelname)s %(name)s: %(message)s")
-    if asked.host:
-        socket.sethostname(asked.host)
-    worker = FleetWorker(asked.url, concurrency=asked.concurrency, budget=asked.budget)
+    if host and rename_host(host) is False:
+        logging.getLogger(__name__).warning("this system gives processes no host name of their own")
+    worker = FleetWorker(url, concurrency=concurrency, budget=budget)
     try:
         asyncio.run(worker.run(signals=True))
     except JournalError as error:
@@ -32,5 +36,10 @@ def main() -> None:
         sys.exit(WITHOUT_DATABASE)
 
 
-if __name__ == "__main__":
-    main()
+def rename_host(name: str) -> bool:
+    """Give the machine a name in this process alone; whether that is possible."""
+    libc = ctypes.CDLL(None)
+    if libc.unshare(_NEW_NAMES) != 0 and libc.unshare(_NEW_USERS | _NEW_NAMES) != 0:
+        return False
+    socket.sethostname(name)
+    return True
