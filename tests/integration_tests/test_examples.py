@@ -66,7 +66,7 @@ def test_an_example_runs_and_prints_what_it_shows(name: str, tmp_path: Path, req
     env = offline()
     if name.startswith("fleet"):
         env["NEBULA_JOURNAL"] = fresh_url(request.getfixturevalue("server"))
-    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=env, timeout=PATIENCE)
+    ended = run_script(EXAMPLES / name, cwd=tmp_path, env=env, timeout=3 * PATIENCE)
     told = ended.stderr.decode()
     assert ended.returncode == 0, told
     assert TELLING[name] in ended.stdout.decode()

@@ -251,8 +251,7 @@ async def connect(url: str, unlike: psycopg.AsyncConnection[Any] | None = None) 
 async def test_results_go_on_when_the_database_comes_back(
     fleet: Fleet, fleet_url: str, server: Server, options: dict[str, Any]
 ) -> None:
-    await fleet.submit_many(asks(20), batch="takes", **options)
-    await fleet.pause("takes")
+    await fleet.submit_many(asks(20), batch="takes", budget="0.95", **options)
     found: list[int] = []
 
     async def read() -> None:
@@ -261,11 +260,12 @@ async def test_results_go_on_when_the_database_comes_back(
 
     reading = asyncio.create_task(read())
     async with working(fleet_url):
-        await asyncio.sleep(0.2)
+        await until(lambda: len(found) == 5, "the fifth result, after which the budget is used up")
         await asyncio.to_thread(server.stop, "immediate")
         await asyncio.sleep(1.5)
         assert not reading.done()
         await asyncio.to_thread(server.start)
+        await fleet.change_batch("takes", budget="10.00")
         await fleet.resume("takes")
         await asyncio.wait_for(reading, PATIENCE)
     assert sorted(found) == list(range(1, 21))
