@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from langchain_nebula_video.errors import InvalidRequestError, JournalError
 from langchain_nebula_video.journal.sql.url import check_query, parse_url, split_prepare_threshold, without_secrets
 
-__all__ = ["Connection", "Database", "is_passing"]
+__all__ = ["SET_DATES", "Connection", "Database", "is_passing", "needs_dates"]
 
 _ATTEMPTS = 50
 """Of a statement that collided with others: each waits some milliseconds longer than the one before."""
@@ -42,7 +42,21 @@ class Connection(psycopg.Connection[TupleRow]):
 
 
 # A connection that a firewall drops silently must not stop a worker's heartbeat for longer than its limit.
-_LINK = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "tcp_user_timeout": "8000"}
+_LINK = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "tcp_user_timeout": "8000",
+    "client_encoding": "utf8",
+}
+
+
+SET_DATES = "SET datestyle TO ISO"
+
+
+def needs_dates(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the database writes moments in a form that psycopg cannot read."""
+    return not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO")
 
 
 class Database:
@@ -84,6 +98,8 @@ class Database:
         """
         connection = Connection.connect(self.conninfo, prepare_threshold=self.prepare_threshold, autocommit=True)
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        if needs_dates(connection):
+            connection.execute(SET_DATES)
         return connection
 
     @contextmanager

@@ -22,7 +22,7 @@ from procrastinate.worker import Worker as EngineWorker
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 from langchain_nebula_video.errors import printable
-from langchain_nebula_video.fleet.database import Database, is_passing
+from langchain_nebula_video.fleet.database import SET_DATES, Database, is_passing, needs_dates
 from langchain_nebula_video.fleet.jobs import TASK
 
 __all__ = ["Engine"]
@@ -100,6 +100,8 @@ class PatientConnector(PsycopgConnector):
 async def _configure(connection: Any) -> None:
     """Make each statement a transaction: a single one needs no BEGIN and no COMMIT on the way."""
     await connection.set_autocommit(True)
+    if needs_dates(connection):
+        await connection.execute(SET_DATES)
 
 
 class Engine:

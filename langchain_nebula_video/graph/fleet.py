@@ -183,8 +183,8 @@ class _Work:
         if not self._rows:
             return True
         await self._read()
-        if missing := self._missing():
-            await self._fleet.submit_many(missing, batch=self._batch, **self._order)
+        if rows := self._to_hand_over():
+            await self._fleet.submit_many(rows, batch=self._batch, **self._order)
             await self._read()
         if all(result.ended for result in self._found.values()):
             await do(waiters.collect, self._batch)
@@ -194,13 +194,16 @@ class _Work:
         return False
 
     async def _read(self) -> None:
-        do, keys = self._fleet._do, [row["key"] for row in self._rows]  # noqa: SLF001
-        self._found = await do(read_items, keys)
-        if self._missing():
-            self._broken = await do(read_broken, self._batch)
+        do = self._fleet._do  # noqa: SLF001
+        self._broken = await do(read_broken, self._batch)
+        self._found = await do(read_items, [row["key"] for row in self._rows if row["place"] not in self._broken])
 
-    def _missing(self) -> list[dict[str, Any]]:
-        return [row for row in self._rows if row["key"] not in self._found and row["place"] not in self._broken]
+    def _to_hand_over(self) -> list[dict[str, Any]]:
+        """Return what the fleet has not seen of this node. A key that is there may be that of another video."""
+        seen = bool(self._broken) or any(result.batch == self._batch for result in self._found.values())
+        return [
+            row for row in self._rows if row["place"] not in self._broken and not (seen and row["key"] in self._found)
+        ]
 
     def question(self) -> dict[str, Any]:
         """Return what the interrupt tells."""
@@ -218,7 +221,7 @@ class _Work:
         made: list[dict[str, Any] | None] = []
         failed = []
         for number, row in enumerate(self._rows, start=1):
-            result = self._found.get(row["key"])
+            result = None if row["place"] in self._broken else self._found.get(row["key"])
             video = result.video if result is not None and result.state is ItemState.DONE else None
             made.append(None if video is None else video.model_dump(mode="json", exclude={"raw"}))
             if video is None:

@@ -90,6 +90,15 @@ async def test_a_journey_ends_well_whatever_isolation_the_database_begins_with(
         await whole_journey(Fleet(url), url, fleet_options, emulator)
 
 
+async def test_a_journey_ends_well_whatever_the_database_speaks(
+    fleet_template: Template, fleet_options: dict[str, Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
+    spoken = {"datestyle": "German, DMY", "client_encoding": "LATIN1", "timezone": "Asia/Kathmandu"}
+    with fleet_template.copy(**spoken, bytea_output="escape") as url:
+        await whole_journey(Fleet(url), url, fleet_options, emulator)
+
+
 async def test_a_journey_ends_well_behind_a_pool_in_transaction_mode(
     fleet: Fleet, fleet_template: Template, pool: Pool, fleet_options: dict[str, Any], emulator: Emulator
 ) -> None:

@@ -23,7 +23,7 @@ from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import Fleet, ItemState, waiters
 from langchain_nebula_video.graph import FleetState, fleet_node, resume_graphs
 from langchain_nebula_video.graph import fleet as graphs
-from tests.fleets import PATIENCE, asks, until, working
+from tests.fleets import PATIENCE, asks, submits_of, until, working
 from tests.processes import fork
 
 
@@ -334,6 +334,24 @@ async def test_a_video_that_another_batch_makes_is_waited_for(
 
 async def left_is(fleet: Fleet, count: int) -> bool:
     return sum(batch.left for batch in (await fleet.status()).batches) == count
+
+
+async def test_two_threads_with_one_key_for_different_videos_each_get_their_own_or_none(
+    fleet: Fleet, fleet_url: str, options: dict[str, Any], saver: Any, emulator: Emulator
+) -> None:
+    graph = film(fleet, options, saver)
+    one, other, third = ({**each, "key": "shot 1"} for each in asks(3))
+    await graph.ainvoke({"requests": [one, third]}, thread("one"))
+    await graph.ainvoke({"requests": [other]}, thread("other"))
+    async with working(fleet_url):
+        await resume(fleet, graph)
+
+    kept, lost = [(await graph.aget_state(thread(name))).values for name in ("one", "other")]
+    assert [video is not None for video in kept["videos"]] == [True, False]
+    assert lost["videos"] == [None]
+    assert [each["state"] for each in (*kept["failed"], *lost["failed"])] == ["broken", "broken"]
+    assert "another video" in lost["failed"][0]["error"]
+    assert submits_of(emulator) == {"Take 1": 1}
 
 
 async def test_a_graph_that_could_not_be_resumed_hands_nothing_over(fleet: Fleet, options: dict[str, Any]) -> None:
