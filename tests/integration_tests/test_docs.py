@@ -9,6 +9,7 @@ import importlib
 import inspect
 import io
 import itertools
+import os
 import re
 import shlex
 import time
@@ -31,9 +32,10 @@ from langchain_nebula_video.catalog.models import MODELS, find_model
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import MEANINGS
 from langchain_nebula_video.emulator import Emulator
+from langchain_nebula_video.fleet import Fleet
 from langchain_nebula_video.testing import on_emulator
 from langchain_nebula_video.transport import SystemClock
-from tests.fleets import fresh_url
+from tests.fleets import fresh_url, until, working
 from tests.gateways import all_gateways, reached, standing_clock
 
 ROOT = Path(__file__).parents[2]
@@ -203,6 +205,17 @@ def _commands(block: Block) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
+async def _work() -> None:
+    """Do what a worker does until all batches have ended."""
+    url = os.environ["NEBULA_JOURNAL"]
+
+    async def has_ended() -> bool:
+        return not any(batch.left for batch in (await Fleet(url).status()).batches)
+
+    async with working(url):
+        await until(has_ended, "the end of the batches")
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page, "console")], ids=_named)
 @pytest.mark.usefixtures("database")
 def test_the_commands_of_a_page_run_and_print_what_the_page_says(page: Path, reader: Emulator) -> None:
@@ -217,6 +230,9 @@ def test_the_commands_of_a_page_run_and_print_what_the_page_says(page: Path, rea
             name, *arguments = shlex.split(command)
             assert name == "nebula-video"
             if arguments[0] == "emulator":  # it runs until Ctrl-C; test_cli has it
+                continue
+            if arguments[:2] == ["fleet", "worker"]:  # it runs until Ctrl-C; test_fleet_processes has it
+                asyncio.run(_work())
                 continue
             result = CliRunner().invoke(app, arguments)
             code = result.exit_code

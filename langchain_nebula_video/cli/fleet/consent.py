@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.output import Output
-from langchain_nebula_video.schema import dollars
 
 __all__ = ["amount", "ask_to_pay", "count_all", "describe_price"]
 
@@ -18,7 +17,7 @@ def count_all(number: int, noun: str) -> str:
 
 def amount(usd: Decimal) -> str:
     """Return dollars: in cents from one dollar on, because large sums are read here."""
-    return f"${usd:,.2f}" if usd >= 1 else dollars(usd)
+    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
 
 
 def describe_price(usd: Decimal, unpriced: int = 0) -> str:

@@ -9,20 +9,19 @@ import typer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import ask_to_pay, count_all
+from langchain_nebula_video.cli.fleet.consent import amount, ask_to_pay, count_all
 from langchain_nebula_video.cli.fleet.options import Budget, Hours, NotBefore, Priority
 from langchain_nebula_video.cli.fleet.place import BatchName, DatabaseUrl, do, find_batch, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.states import BatchState, ItemState
-from langchain_nebula_video.schema import dollars
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import BatchStatus
 
 __all__ = ["cancel", "forget", "pause", "resume", "retry"]
 
-_NOT_BEGUN = (ItemState.WAITING, ItemState.DELAYED, ItemState.QUEUED)
+_NOT_BEGUN = (ItemState.WAITING, ItemState.DELAYED)
 
 _Abandon = Annotated[
     bool,
@@ -182,9 +181,8 @@ def _ask_or_leave(
     output: Output, found: "BatchStatus", count: int, usd: Decimal, budget: Decimal | None, *, yes: bool
 ) -> None:
     if budget is not None:
-        output.print_message(
-            f"Its budget is {dollars(budget)}, of which {dollars(found.committed)} is spent or reserved."
-        )
+        used = f"{amount(found.committed)} of it is spent or reserved"
+        output.print_message(f"The budget of {found.name} is {amount(budget)}; {used}.")
     if not yes and not ask_to_pay(output, count, usd):
         raise _left(output)
 

@@ -221,7 +221,7 @@ def test_a_stream_that_is_stopped_ends_at_the_next_row() -> None:
 )
 def test_prices_are_told_in_words(usd: str, unpriced: int, told: str) -> None:
     assert describe_price(Decimal(usd), unpriced) == told
-    assert amount(Decimal("0.5")) == "$0.50"
+    assert (amount(Decimal("0.5")), amount(Decimal(0))) == ("$0.5000", "$0.00")
 
 
 @each_row(
