@@ -91,15 +91,17 @@ def fork(
         return subprocess.CompletedProcess(args, process.exitcode, out, err)
 
 
-def start(target: Callable[..., Any], *args: Any, cwd: Path) -> BaseProcess:
+def start(target: Callable[..., Any], *args: Any, cwd: Path, env: Mapping[str, str] | None = None) -> BaseProcess:
     """Start a function in a process of its own.
 
     Args:
         target: A function that can be pickled.
         args: Its arguments.
         cwd: The folder that it works in, where its output goes too.
+        env: All of its environment; default: this process's own.
     """
-    process = _FORKS.Process(target=_child, args=(cwd, cwd, dict(os.environ), target, args))
+    environment = dict(os.environ if env is None else env)
+    process = _FORKS.Process(target=_child, args=(cwd, cwd, environment, target, args))
     (cwd / "stdin").touch()
     process.start()
     return process

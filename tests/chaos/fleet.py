@@ -176,10 +176,10 @@ class _Run:
         """Run it, and judge."""
         spread_faults(self._emulator, self._plan.videos, self._rng)
         asyncio.run(self._enqueue())
-        os.environ["NEBULA_API_KEY"] = self._emulator.api_key
+        environment = {**os.environ, "NEBULA_API_KEY": self._emulator.api_key}
         arguments = (self._url, self._plan.concurrency, str(self._budget))
         began = time.monotonic()
-        herd = FleetHerd(self._plan.processes, arguments, self._folder, self._rng, hosts=self._plan.hosts)
+        herd = FleetHerd(self._plan.processes, arguments, environment, self._folder, self._rng, hosts=self._plan.hosts)
         try:
             for status in self._watch(herd):
                 if self._is_over(status):

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -68,13 +68,24 @@ class FleetHerd:
     Args:
         count: How many.
         arguments: Those of `fleet_worker.work`, but for the host.
+        environment: With the gateway's key.
         folder: Each has one in it, with its log as `stderr`.
         rng: Chooses whom something happens to.
         hosts: Whether each has a host name of its own.
     """
 
-    def __init__(self, count: int, arguments: Sequence[Any], folder: Path, rng: random.Random, *, hosts: bool) -> None:
-        self._arguments, self._folder, self._rng, self._hosts = arguments, folder, rng, hosts
+    def __init__(
+        self,
+        count: int,
+        arguments: Sequence[Any],
+        environment: Mapping[str, str],
+        folder: Path,
+        rng: random.Random,
+        *,
+        hosts: bool,
+    ) -> None:
+        self._arguments, self._environment, self._folder = arguments, environment, folder
+        self._rng, self._hosts = rng, hosts
         self.processes: list[Process] = []
         self.crashes = 0
         """Workers that ended without being told to."""
@@ -106,7 +117,9 @@ class FleetHerd:
             folder = self._folder / f"worker-{number}"
             folder.mkdir()
             host = f"machine-{number}" if self._hosts else None
-            self.processes.append(Process(start(work, *self._arguments, host, cwd=folder), time.time()))
+            self.processes.append(
+                Process(start(work, *self._arguments, host, cwd=folder, env=self._environment), time.time())
+            )
 
     def measure(self) -> None:
         """Note the memory that each holds."""
