@@ -11,6 +11,7 @@ from langchain_nebula_video.catalog.suggestions import did_you_mean
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.jobs import remove_jobs
+from langchain_nebula_video.fleet.options import check_whole
 from langchain_nebula_video.fleet.states import ItemState
 
 __all__ = [
@@ -256,8 +257,7 @@ def change_account(
     """
     find_account(connection, mark)
     for column, value in (("cap", cap), ("rate", rate)):
-        if value is not None and value < 0:
-            raise InvalidRequestError(f"{column} is {value}.", hint="Give a whole number; 0 for no limit.")
+        check_whole(value or 0, column, least=0)
     connection.execute(
         "UPDATE nebula_fleet_accounts SET cap = CASE WHEN %s::int IS NULL THEN cap ELSE nullif(%s::int, 0) END, "
         "rate = CASE WHEN %s::int IS NULL THEN rate ELSE nullif(%s::int, 0) END, tokens = 0, tokens_at = now() "

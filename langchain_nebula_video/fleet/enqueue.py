@@ -70,6 +70,13 @@ _PRESENT = (
     "FROM unnest(string_to_array(%(keys)s, %(separator)s)) AS list (key) "
     "JOIN nebula_fleet_items AS item USING (key) WHERE item.batch_id <> %(batch)s"
 )
+# A signed address is good for some hours: the list brings a new one for the same image.
+_RENEW = (
+    "UPDATE nebula_fleet_items AS item SET request = list.request::json "
+    "FROM unnest(%s::text[], %s::text[], %s::text[]) AS list (key, content, request) "
+    "WHERE item.key = list.key AND coalesce(item.content, item.key) = list.content "
+    "AND item.state IN ('waiting', 'delayed', 'failed', 'canceled') AND item.request::text <> list.request"
+)
 # Two rows with one key of somebody's own that ask for different videos: one of them must not get the other one's.
 _TAKEN = (
     "SELECT list.key, list.content, batch.name FROM unnest(%s::text[], %s::text[]) AS list (key, content) "
@@ -273,6 +280,7 @@ class _Adding:
             if row is None or not row[0]:
                 raise InvalidRequestError(f"The batch {told.batch!r} has just been deleted.", hint="Enqueue it again.")
             told.elsewhere += int(row[1])
+            self._renew([item for item in items if "?" in item.request])
             taken = find_taken(self._connection, items)
             told.elsewhere -= sum(name != told.batch for _, name in taken)
         else:
@@ -283,6 +291,12 @@ class _Adding:
         told.usd += sum((item.usd for item in items if id(item) not in wrong), Decimal(0))
         told.unpriced += sum(not item.usd for item in items)
         return [tell_taken(item, name) for item, name in taken]
+
+    def _renew(self, items: list[Item]) -> None:
+        """Give what has not been made the addresses that it has now."""
+        if items:
+            columns = zip(*[(item.key, item.content or item.key, item.request) for item in items], strict=True)
+            self._connection.execute(_RENEW, [list(column) for column in columns])
 
 
 def find_taken(connection: Connection, items: Iterable[Item]) -> list[tuple[Item, str]]:

@@ -19,6 +19,7 @@ from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items,
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
     BatchClientOptions,
+    check_whole,
     parse_budget,
     parse_moment,
     parse_name,
@@ -145,6 +146,7 @@ class Fleet:
             JournalError: the database does not work, or has no fleet.
         """
         client, settings = parse_options(options, _OWN_KEYWORDS, defaults)
+        check_whole(priority, "priority")
         told = BatchOptions(
             name=parse_name(batch),
             settings=settings,
@@ -341,6 +343,7 @@ class Fleet:
         hours: str | None = None,
     ) -> None:
         """Change what decides when the items of a batch begin; see `submit_many`. `None`: it stays as it is."""
+        check_whole(priority or 0, "priority")
         await self._do(
             control.change_batch,
             parse_name(batch),

@@ -23,6 +23,7 @@ from langchain_nebula_video.schema import RequestFields
 __all__ = [
     "BatchClientOptions",
     "account_mark",
+    "check_whole",
     "check_worker_options",
     "parse_budget",
     "parse_moment",
@@ -56,6 +57,8 @@ class BatchClientOptions(TypedDict, total=False):
 
 _OPTIONS = frozenset(get_type_hints(BatchClientOptions))
 _OF_THE_WORKER = frozenset(get_type_hints(ClientOptions)) - _OPTIONS - {"budget"}
+_MOST = 2**31 - 1
+_YEARS = (1970, 9000)
 _LONGEST_NAME = 500
 """Characters of a batch's name: PostgreSQL's indexes take 2,700 bytes."""
 _OF_THE_BATCH = frozenset({"api_key", "gateway", "base_url", "allow_http", "model", "journal"})
@@ -165,6 +168,16 @@ def parse_budget(usd: Decimal | float | str | None) -> Decimal | None:
     return amount
 
 
+def check_whole(value: object, name: str, least: int = -_MOST) -> None:
+    """Check a whole number that PostgreSQL is to keep.
+
+    Raises:
+        InvalidRequestError: it is none, or out of its range.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
+        raise InvalidRequestError(f"{name} is {value!r:.80}.", hint=f"Give a whole number from {least} to {_MOST}.")
+
+
 def parse_moment(moment: datetime | None, name: str) -> datetime | None:
     """Return a moment.
 
@@ -173,4 +186,6 @@ def parse_moment(moment: datetime | None, name: str) -> datetime | None:
     """
     if moment is not None and moment.tzinfo is None:
         raise InvalidRequestError(f"{name} has no time zone.", hint="Give datetime(…, tzinfo=UTC).")
+    if moment is not None and not _YEARS[0] <= moment.year <= _YEARS[1]:  # in another time zone there may be no such
+        raise InvalidRequestError(f"{name} is in the year {moment.year}.", hint="Give a moment of this time.")
     return moment

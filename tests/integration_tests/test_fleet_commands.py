@@ -123,6 +123,14 @@ def test_a_dry_run_counts_what_is_there_and_what_is_twice_in_the_list(run: Run) 
     }
 
 
+def test_rows_of_a_canceled_batch_are_told_to_wait_there(run: Run) -> None:
+    enqueue(run, "--paused")
+    run("cancel", "cats")
+    told = enqueue(run, "--yes", batch="cats again").stderr.replace("\n", " ")
+    assert "The batch cats is canceled: what it has of this list is not made." in told
+    assert "nebula-video fleet forget cats" in told
+
+
 def test_with_yes_workers_begin_at_once(run: Run, fleet_url: str, emulator: Emulator) -> None:
     result = enqueue(run, "--yes", "--json")
     assert result.exit_code == Exit.OK

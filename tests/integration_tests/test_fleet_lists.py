@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -129,3 +130,32 @@ async def test_a_batch_keeps_the_model_that_was_the_default_when_it_was_made(
     await fleet.submit_many(asks(1), batch="takes", **fleet_options)
     ((model,),) = query(fleet_url, "SELECT settings->>'model' FROM nebula_fleet_batches")
     assert model == find_gateway("nebula").default_model
+
+
+async def test_a_list_with_new_signatures_gives_them_to_what_has_not_been_made(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any]
+) -> None:
+    """Signed addresses are good for some hours, and a batch may wait longer."""
+
+    def rows(signature: int) -> list[dict[str, Any]]:
+        address = f"https://example.com/{{}}.png?Signature={signature}&Expires={signature}"
+        return [{"prompt": "x", "image": address.format(number)} for number in range(3)]
+
+    await fleet.submit_many(rows(1), batch="cats", **fleet_options)
+    query(fleet_url, "UPDATE nebula_fleet_items SET state = 'failed' WHERE n = 2")
+    query(fleet_url, "UPDATE nebula_fleet_items SET state = 'running' WHERE n = 3")
+    told = await fleet.submit_many(rows(2), batch="cats", **fleet_options)
+
+    assert (told.added, told.present) == (0, 3)
+    found = query(fleet_url, "SELECT request->>'image' FROM nebula_fleet_items ORDER BY n")
+    assert [address.partition("Signature=")[2][0] for (address,) in found] == ["2", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"priority": 2**40}, {"priority": "x"}, {"not_before": datetime.max.replace(tzinfo=UTC)}]
+)
+async def test_a_number_or_moment_that_no_database_keeps_is_refused(
+    fleet: Fleet, fleet_options: dict[str, Any], more: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequestError, match=next(iter(more))):
+        await fleet.submit_many(asks(1), batch="takes", **fleet_options, **more)

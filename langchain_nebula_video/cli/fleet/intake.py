@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ class Intake:
         present = f", {added.present:,} there before{_in_others(added.elsewhere)}" if added.present else ""
         broken = f", {count_all(added.broken, 'broken row')}" if added.broken else ""
         self._output.print_message(f"{self._batch}: {new}{present}{broken}.")
+        self._tell_canceled(added)
         agreed = self._settle(added, find_batch(self._fleet, self._batch))
         self._print_result(added)
         return Exit.OK if agreed and not added.broken else Exit.FAILURE
@@ -169,6 +171,18 @@ class Intake:
             if not agreed:
                 self._output.print_message(f"Nothing was begun. {self._how_to_go_on()}")
         return agreed
+
+    def _tell_canceled(self, added: Added) -> None:
+        """Say it if some of the list may never be made: it is in a batch that was canceled."""
+        found = do(self._fleet.status(errors=0)).batches if added.elsewhere else ()
+        for each in found:
+            if each.state is BatchState.CANCELED and each.name != self._batch:
+                name = shlex.quote(each.name)
+                self._output.print_message(
+                    f"The batch {each.name} is canceled: what it has of this list is not made. Go on with it: "
+                    f"nebula-video fleet resume {name}. Or: nebula-video fleet forget {name}, and enqueue again.",
+                    style="yellow",
+                )
 
     def _tell_workers(self, now: BatchStatus) -> None:
         workers = do(self._fleet.status(errors=0)).workers
