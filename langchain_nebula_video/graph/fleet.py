@@ -416,6 +416,7 @@ class _Resumer:
 
 def _pending(state: Any) -> dict[str, str]:
     """Return the ids of a thread's interrupts, by the batches that they wait for."""
+    # LangGraph 1.1 still names a task that has ended while its step goes on. To answer it once more does nothing.
     return {
         each.value["batch"]: each.id
         for each in state.interrupts
