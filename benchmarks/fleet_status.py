@@ -146,8 +146,8 @@ def works(connection: Connection, finished: int) -> dict[str, Callable[[], objec
     return {
         "status": lambda: read_status(connection),
         "status of one batch": lambda: read_status(connection, "cats"),
-        "results, the first 500": lambda: read_ended(connection, row[0], BEGINNING),
-        "results, 500 in the middle": lambda: read_ended(connection, row[0], half),
+        "results, the first page": lambda: read_ended(connection, row[0], BEGINNING),
+        "results, a page in the middle": lambda: read_ended(connection, row[0], half),
         "feeder, 500 jobs": undone(connection, feed),
         "feeder, no place free": undone(connection, full),
         "sweep": undone(connection, search),

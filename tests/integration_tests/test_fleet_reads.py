@@ -10,7 +10,7 @@ import pytest
 from langchain_nebula_video.fleet import control
 from langchain_nebula_video.fleet.database import Connection
 from langchain_nebula_video.fleet.feeder import Feeder
-from langchain_nebula_video.fleet.results import BEGINNING, read_ended
+from langchain_nebula_video.fleet.results import _PAGE, BEGINNING, read_ended
 from langchain_nebula_video.fleet.status import read_status
 from langchain_nebula_video.fleet.sweep import give_back_unclaimed, sweep, tidy
 from tests.fleets import connected
@@ -93,7 +93,7 @@ def feed_beside_a_canceled_batch(connection: Connection) -> None:
 WORKS: dict[str, tuple[Callable[[Connection], object], int]] = {  # and the most rows that it reads
     "status": (read_status, 50),
     "status of a batch": (lambda connection: read_status(connection, "cats"), 50),
-    "results": (read_all, 600),
+    "results": (read_all, 2 * _PAGE),
     "feeder": (feed, 500),
     "feeder, with a canceled batch": (feed_beside_a_canceled_batch, 5000),
     "sweep": (search, 500),
