@@ -52,6 +52,7 @@ _CANCEL_ITEMS = {
     f"WHERE batch_id = %s AND state = '{state}' LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING key"
     for state in (ItemState.DELAYED, ItemState.WAITING, ItemState.QUEUED)
 }
+_COUNT_CANCELED = "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s AND state = 'canceled'"
 _UNCANCEL_ITEMS = (
     "UPDATE nebula_fleet_items SET state = 'waiting', error = NULL, updated_at = now() WHERE key IN ("
     "SELECT key FROM nebula_fleet_items WHERE batch_id = %s AND state = 'canceled' LIMIT %s FOR UPDATE SKIP LOCKED) "
@@ -152,8 +153,18 @@ def cancel(connection: Connection, name: str, *, abandon: bool = False) -> int:
             such tasks up.
     """
     batch_id = find_batch(connection, name)
+    before = _count_canceled(connection, batch_id)
     _decide(connection, _CANCEL, [abandon, batch_id])
-    return sum(_in_chunks(connection, statement, [batch_id], and_jobs=True) for statement in _CANCEL_ITEMS.values())
+    for statement in _CANCEL_ITEMS.values():
+        _in_chunks(connection, statement, [batch_id], and_jobs=True)
+    with connection.transaction():  # the feeder may have canceled some of them meanwhile
+        connection.execute(_HOLD_FEEDER)
+        return _count_canceled(connection, batch_id) - before
+
+
+def _count_canceled(connection: Connection, batch_id: int) -> int:
+    row = connection.execute(_COUNT_CANCELED, [batch_id]).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def cancel_some(connection: Connection, batch_id: int, most: int) -> None:

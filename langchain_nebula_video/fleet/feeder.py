@@ -191,13 +191,20 @@ class Feeder:
             return None
         connection.execute(_WAKE, [_WOKEN_AT_ONCE])
         for (batch_id,) in connection.execute(_CANCELED).fetchall():
-            cancel_some(connection, batch_id, _WOKEN_AT_ONCE)
+            with connection.transaction():
+                if self._keep_lease(connection):
+                    cancel_some(connection, batch_id, _WOKEN_AT_ONCE)
         accounts = [_Account(*each) for each in connection.execute(_ACCOUNTS, [self._fresh]).fetchall()]
         return sum(self._feed(connection, str(row[0]), account) for account in accounts if account.room)
 
     def stop(self, connection: Connection) -> None:
         """Return the lease, so that another worker goes on at once."""
         connection.execute(_RETURN_LEASE, [self._owner])
+
+    def _keep_lease(self, connection: Connection) -> bool:
+        """Lock the lease for a transaction; whether it is this feeder's still."""
+        patience = f"{self._fresh.total_seconds():.0f}s"
+        return connection.execute(_KEEP_LEASE, [self._lease, self._owner, patience]).rowcount > 0
 
     def _feed(self, connection: Connection, fleet: str, account: _Account) -> int:
         room, fed = account.room, 0
@@ -218,8 +225,7 @@ class Feeder:
 
     def _feed_batch(self, connection: Connection, queue: str, account: _Account, batch_id: int, room: int) -> int:
         with connection.transaction():
-            patience = f"{self._fresh.total_seconds():.0f}s"
-            if connection.execute(_KEEP_LEASE, [self._lease, self._owner, patience]).rowcount == 0:
+            if not self._keep_lease(connection):
                 return 0
             found = connection.execute(_BATCH, [batch_id]).fetchone()
             if found is None:  # a person has stopped it meanwhile
