@@ -18,6 +18,7 @@ from langchain_nebula_video.fleet.database import Connection, Database, is_passi
 from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, drop_mended, open_account, open_batch
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
+    BY_PATH,
     BatchClientOptions,
     check_whole,
     parse_budget,
@@ -149,7 +150,7 @@ class Fleet:
         check_whole(priority, "priority")
         told = BatchOptions(
             name=parse_name(batch),
-            settings=settings,
+            settings={**settings, BY_PATH: True} if by_path else settings,
             budget=parse_budget(budget),
             priority=priority,
             not_before=parse_moment(not_before, "not_before"),

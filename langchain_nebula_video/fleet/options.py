@@ -21,6 +21,7 @@ from langchain_nebula_video.saving.targets import absolute_name
 from langchain_nebula_video.schema import RequestFields
 
 __all__ = [
+    "BY_PATH",
     "BatchClientOptions",
     "account_mark",
     "check_whole",
@@ -57,6 +58,9 @@ class BatchClientOptions(TypedDict, total=False):
 
 _OPTIONS = frozenset(get_type_hints(BatchClientOptions))
 _OF_THE_WORKER = frozenset(get_type_hints(ClientOptions)) - _OPTIONS - {"budget"}
+BY_PATH = "by_path"
+"""Stands in a batch's settings if keys are made of the paths of local images. It is no option of a client. The same
+list would have other keys with their content, and be paid once more: the batch refuses that."""
 _MOST = 2**31 - 1
 _YEARS = (1970, 9000)
 _LONGEST_NAME = 500

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.client import AsyncNebulaVideoClient
@@ -25,9 +25,9 @@ from langchain_nebula_video.errors import (
     JournalError,
     Money,
     NebulaVideoError,
-    SetupError,
     printable,
 )
+from langchain_nebula_video.fleet.clients import Clients
 from langchain_nebula_video.fleet.database import Database
 from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
@@ -40,7 +40,6 @@ from langchain_nebula_video.fleet.states import ItemState
 from langchain_nebula_video.journal import SqlJournal
 from langchain_nebula_video.lifecycle import account as accounts
 from langchain_nebula_video.lifecycle.lease import new_holder
-from langchain_nebula_video.lifecycle.options import ClientOptions
 
 __all__ = ["FleetWorker"]
 
@@ -48,8 +47,8 @@ logger = logging.getLogger("langchain_nebula_video.fleet")
 
 _MINUTE = 60.0
 _RESTART_SECONDS = 1.0
-_REFUSAL_SECONDS = 30.0
-"""A worker repeats a refused submit so long. Longer refusals pause the account, and keep no place."""
+_MOST_BATCHES = 1000
+"""Batches whose settings stay in memory."""
 _FOUND_SECONDS = 1.0
 """Between two looks for an account with a key here, while there is none."""
 
@@ -132,7 +131,7 @@ class FleetWorker:
         self._fleet = ""
         self._queues: tuple[str, ...] = ()
         self._batches: dict[int, Batch] = {}
-        self._clients: dict[int, AsyncNebulaVideoClient] = {}
+        self._clients = Clients(self._options, self._journal)
         self._running: dict[int, _Running] = {}
         self._given_back = 0
         self._ended: deque[tuple[float, Decimal]] = deque()
@@ -170,7 +169,7 @@ class FleetWorker:
         async with AsyncExitStack() as stack:
             self._engine = await stack.enter_async_context(Engine(self._database, self._run_item, self._concurrency))
             self._items = Items(self._engine.connector, self._timing)
-            self._stack = await stack.enter_async_context(AsyncExitStack())
+            stack.push_async_callback(self._clients.close)
             if signals:
                 self._handle_signals(stack)
             await asyncio.to_thread(self._keeper.start)
@@ -319,11 +318,8 @@ class FleetWorker:
     async def _generate(self, claim: Claim, worker: str) -> None:
         batch = await self._batch_of(claim)
         try:
-            try:
-                client = await self._client_of(claim.batch_id, batch)
-            except InvalidRequestError as error:  # not the item's fault: the batch's settings do not fit this worker
-                raise SetupError(error.what, hint=error.hint) from error
-            video = await self._make_video(client, claim)
+            async with self._clients.lend(batch) as client:
+                video = await self._make_video(client, claim)
         except NebulaVideoError as error:
             await self._end(claim, worker, batch, error)
         except Exception as error:
@@ -370,22 +366,10 @@ class FleetWorker:
 
     async def _batch_of(self, claim: Claim) -> Batch:
         if claim.batch_id not in self._batches:
+            if len(self._batches) >= _MOST_BATCHES:
+                self._batches.clear()
             self._batches[claim.batch_id] = await self._items.batch(claim.batch_id)
         return self._batches[claim.batch_id]
-
-    async def _client_of(self, batch_id: int, batch: Batch) -> AsyncNebulaVideoClient:
-        if batch_id not in self._clients:
-            where = {"gateway": batch.gateway, "base_url": batch.base_url, "allow_http": batch.allow_http}
-            options = {
-                "refusal_timeout": _REFUSAL_SECONDS,
-                **batch.settings,
-                **where,
-                **self._options,
-                "journal": self._journal,
-            }
-            client = AsyncNebulaVideoClient(**cast("ClientOptions", options))
-            self._clients.setdefault(batch_id, await self._stack.enter_async_context(client))
-        return self._clients[batch_id]
 
 
 def _new_name() -> str:

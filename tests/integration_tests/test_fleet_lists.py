@@ -6,6 +6,7 @@ import math
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from langchain_nebula_video import InvalidRequestError
 from langchain_nebula_video.catalog.gateways import find_gateway
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import Fleet, ItemState
+from tests.conftest import png
 from tests.fleets import all_results, asks, assert_counts_hold, batch_status, items_of, query, submits_of, working
 from tests.gateways import ASK
 
@@ -159,3 +161,18 @@ async def test_a_number_or_moment_that_no_database_keeps_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=next(iter(more))):
         await fleet.submit_many(asks(1), batch="takes", **fleet_options, **more)
+
+
+async def test_a_list_whose_images_were_read_once_and_are_left_in_place_now_is_not_paid_again(
+    fleet: Fleet, fleet_url: str, fleet_options: dict[str, Any], emulator: Emulator, tmp_path: Path
+) -> None:
+    image = tmp_path / "cat.png"
+    image.write_bytes(png(400, 400))
+    rows = [{"prompt": "x", "image": image, "resolution": "480p", "seed": 1}]
+    await fleet.submit_many(rows, batch="left", by_path=True, **fleet_options)
+    await fleet.submit_many(rows, batch="left", by_path=True, **fleet_options)
+    with pytest.raises(InvalidRequestError, match="differs in by_path"):
+        await fleet.submit_many(rows, batch="left", **fleet_options)
+    async with working(fleet_url):
+        (result,) = await all_results(fleet, "left")
+    assert (result.state, len(emulator.tasks)) == (ItemState.DONE, 1)
