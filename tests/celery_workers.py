@@ -13,8 +13,7 @@ __all__ = ["PINS", "celery"]
 
 # The newest ones on 2026-11-28.
 PINS = ("celery==5.7.0", "kombu==5.7.0", "redis==8.1.0")
-_WORKER = ("celery", "--app", "celery_videos", "worker", "--loglevel", "INFO", "--concurrency", "6")
-"""Both have work, whichever the broker asks first."""
+_WORKER = ("celery", "--app", "celery_videos", "worker", "--loglevel", "INFO")
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,14 @@ class _Celery:
         self.site.run("python", "celery_videos.py", *orders)
 
 
-def celery(broker: str, pool: str, longest: float) -> Opened:
+def celery(broker: str, pool: str, longest: float, places: int = 6) -> Opened:
     """Run a broker and two workers until the block is left.
 
     Args:
         broker: A name of `BROKERS`.
         pool: `threads` or `prefork`.
         longest: Seconds that a job may take.
+        places: How many jobs each worker runs at once. With six, both have some of eight, whichever is asked first.
     """
 
     @contextmanager
@@ -42,7 +42,8 @@ def celery(broker: str, pool: str, longest: float) -> Opened:
         folder.mkdir()
         with BROKERS[broker](folder) as url:
             site = replace(site, variables={"BROKER_URL": url, "LONGEST_JOB": str(longest)})
-            commands = [(*_WORKER, "--pool", pool, "--hostname", f"{name}@here") for name in ("one", "two")]
+            command = (*_WORKER, "--pool", pool, "--concurrency", str(places))
+            commands = [(*command, "--hostname", f"{name}@here") for name in ("one", "two")]
             with site.workers(commands, " ready.") as workers:
                 yield _Celery(site, workers)
 

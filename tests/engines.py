@@ -63,6 +63,13 @@ class Worker:
         """The orders that it has ended with a video."""
         return re.findall(r"has made (order-\d+)", self.read())
 
+    def memory(self) -> int:
+        """Bytes that it and its children have, what they share counted once."""
+        main = self.process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        told = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in (main, *children)]
+        return sum(1024 * int(re.findall(r"^Pss: +(\d+)", text, re.MULTILINE)[0]) for text in told)
+
     def kill(self) -> None:
         """`kill -9`, of its children too. As a supervisor does, ask for its exit code."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -92,6 +99,8 @@ class Site:
     emulator: Emulator
     variables: Mapping[str, str] = field(default_factory=dict)
     """More environment variables."""
+    recipes: Path = RECIPES
+    """Where its processes run."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -122,7 +131,7 @@ class Site:
         program, *arguments = command
         subprocess.run(
             [str(self.python.parent / program), *arguments],
-            cwd=RECIPES,
+            cwd=self.recipes,
             env=self.environment,
             check=True,
             timeout=PATIENCE,
@@ -144,7 +153,7 @@ class Site:
                 with log.open("wb") as output:
                     process = subprocess.Popen(
                         [str(self.python.parent / program), *arguments],
-                        cwd=RECIPES,
+                        cwd=self.recipes,
                         env=self.environment,
                         stdin=subprocess.DEVNULL,
                         stdout=output,

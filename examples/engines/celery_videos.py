@@ -57,7 +57,8 @@ def client() -> NebulaVideoClient:
     shared by all threads: its connections, and what it learns about how long videos take.
     """
     return NebulaVideoClient(
-        journal=os.environ.get("NEBULA_JOURNAL", "sqlite:///videos.db"),  # for several hosts: postgresql+psycopg://…
+        # For several hosts: postgresql+psycopg://…
+        journal=os.environ.get("NEBULA_JOURNAL", "sqlite:///videos.db"),
         save_to=os.environ.get("FOLDER", "videos") + "/{key}.mp4",
         timeout=LONGEST,
     )

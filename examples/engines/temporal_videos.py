@@ -104,9 +104,8 @@ async def work() -> None:
     logging.basicConfig(level=logging.INFO)
     videos = Videos(
         AsyncNebulaVideoClient(
-            journal=os.environ.get(
-                "NEBULA_JOURNAL", "sqlite:///videos.db"
-            ),  # for several hosts: postgresql+psycopg://…
+            # For several hosts: postgresql+psycopg://…
+            journal=os.environ.get("NEBULA_JOURNAL", "sqlite:///videos.db"),
             save_to=os.environ.get("FOLDER", "videos") + "/{key}.mp4",
             timeout=LONGEST.total_seconds(),
         )
