@@ -7,12 +7,15 @@ import signal
 import time
 from dataclasses import replace
 
-from tests.engines import ORDERS, RECIPES, Ledger, Site, wait_until
+from langchain_nebula_video import SqlJournal
+from langchain_nebula_video.journal import EntryState
+from tests.engines import ORDERS, RECIPES, SPEED, Ledger, Site, wait_until
 from tests.langgraph_servers import LangGraphServer
 
 __all__ = ["SLOTS", "kill_the_server", "most_at_once"]
 
 SLOTS = 4
+_PAID = (EntryState.SUBMITTED, EntryState.RUNNING)
 _RECIPE = RECIPES / "langgraph_videos.py"
 
 
@@ -27,22 +30,21 @@ def kill_the_server(site: Site) -> tuple[Ledger, int]:
     code, graphs = _RECIPE.read_text(encoding="utf-8"), {"film": "./graphs.py:film"}
     server = LangGraphServer(site.python, folder, code, graphs, site.environment)
     site = replace(site, variables={"LANGGRAPH_URL": server.url})
+    journal = SqlJournal(site.journal_url)
     options = ("--no-reload", "--n-jobs-per-worker", str(SLOTS))
-
-    def looks() -> int:
-        return sum(request.point == "query" for request in emulator.requests)
 
     def runs() -> int:
         return server.log().count("Starting background run")
 
+    emulator.speed = 1  # nothing is done before the kill, however slow the machine is
     with server.running(*options) as process:
         site.run("python", _RECIPE.name, *ORDERS)
-        wait_until(lambda: looks() >= SLOTS, "the runs wait")
+        wait_until(lambda: len(journal.entries(states=_PAID)) >= SLOTS, "the runs have paid, and wait")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     killed, begun, at_once = time.monotonic(), runs(), most_at_once(site)
-    billed = {line.task_id for line in emulator.bill.lines}
-    waiting = {task.request["prompt"].rpartition(" ")[2] for task in emulator.tasks if task.id not in billed}
+    waiting = {task.request["prompt"].rpartition(" ")[2] for task in emulator.tasks}
+    emulator.speed = SPEED
     with server.running(*options):
         site.run("python", _RECIPE.name, *ORDERS)  # it may have forgotten them all, or none
         wait_until(lambda: runs() >= begun + len(waiting), "the killed runs go on")
