@@ -127,7 +127,9 @@ def test_every_log_call_escapes_what_a_gateway_names() -> None:
     outside = {"task_id", "reason", "message", "code"}
     for path in SOURCE.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and re.match(r"logger\.(?!isEnabledFor)", ast.unparse(call.func)):
+            if isinstance(call, ast.Call) and re.match(
+                r"logger\.(?!isEnabledFor|setLevel|addHandler|removeHandler)", ast.unparse(call.func)
+            ):
                 words, *values = call.args[1:] if ast.unparse(call.func) == "logger.log" else call.args
                 kinds = re.findall(r"%[\d.]*([a-z])", ast.literal_eval(words))
                 for kind, value in zip(kinds, values, strict=True):
