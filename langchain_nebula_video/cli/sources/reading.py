@@ -184,7 +184,7 @@ class _Reader:
             return
         raise InvalidRequestError(
             f"{redact(place, place)[:200]} is in a store, and this command reads images of this machine and the web.",
-            hint="Copy it here, or give its signed https address. Workers of a fleet read it: nebula-video fleet enqueue",
+            hint="Copy it here, or give its signed https address. A fleet reads it there: nebula-video fleet enqueue",
         )
 
 
