@@ -102,18 +102,17 @@ class Record:
 
     def swept_alive(self, processes: Sequence[Process]) -> list[str]:
         """Return the workers that were taken for dead while they lived and did not stand still."""
-        by_pid = {process.pid: process for process in processes}
-        found = [name for name, pid, at in self.dead if by_pid[pid].lived_at(at)]
-        return found + [name for name, pid in self.came_back if not by_pid[pid].frozen]
+        found = [name for name, pid, at in self.dead if process_at(processes, pid, at).lived_at(at)]
+        frozen = {process.pid for process in processes if process.frozen}
+        return found + [name for name, pid in self.came_back if pid not in frozen]
 
     def taken_from_the_living(self, processes: Sequence[Process]) -> list[str]:
         """Return items that were given back although their worker lived, did not stand still, and was not stopped."""
-        living = {process.pid: process for process in processes}
         found = []
         for key, moves in self.moves.items():
             for before, after, worker, at in moves:
                 if (before, after) == ("running", "waiting"):
-                    process = living[pid_of(worker)]
+                    process = process_at(processes, pid_of(worker), at)
                     if process.lived_at(at) and process.terminated is None:
                         found.append(f"{key} of {worker}")
         return found
@@ -126,11 +125,10 @@ class Record:
             returns: When the database was there again after it had been away.
         """
         found = TakeUps()
-        killed = {process.pid: process.killed for process in processes if process.killed is not None}
         last = defaultdict[int, float](float)
         for moves in self.moves.values():
             for (_, after, worker, at), following in zip(moves, [*moves[1:], None], strict=True):
-                kill = killed.get(pid_of(worker)) if after == "running" else None
+                kill = process_at(processes, pid_of(worker), at).killed if after == "running" else None
                 if kill is None or at > kill or (following is not None and following[3] <= kill):
                     continue
                 if following is not None and following[1] != "waiting":  # what it had sent before, it ended after
@@ -146,6 +144,13 @@ class Record:
                 last[pid] = max(last[pid], waited)
         found.by_kill = list(last.values())
         return found
+
+
+def process_at(processes: Sequence[Process], pid: int, moment: float) -> Process:
+    """Return the process that had a number at a moment, or last before it: numbers are given again."""
+    return max(
+        (each for each in processes if each.pid == pid and each.started <= moment), key=lambda each: each.started
+    )
 
 
 def pid_of(worker: str) -> int:
