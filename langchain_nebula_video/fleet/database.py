@@ -46,7 +46,7 @@ _LINK = {
     "connect_timeout": "5",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
-    "tcp_user_timeout": "8000",
+    "tcp_user_timeout": "6000",
     "client_encoding": "utf8",
 }
 

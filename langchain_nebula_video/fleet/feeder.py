@@ -35,8 +35,8 @@ from langchain_nebula_video.fleet.states import NO_MONEY
 
 __all__ = ["Feeder", "requeue"]
 
-_LEASE_SHARE = 0.3
-"""The lease as a share of the limit: with 10 s, another worker feeds at most 4 s after the feeder was killed."""
+_LEASE_SHARE = 0.375
+"""The lease as a share of the limit: with 8 s, another worker feeds at most 4 s after the feeder was killed."""
 _MOST_AT_ONCE = 500
 """Items to a transaction."""
 _WOKEN_AT_ONCE = 1000

@@ -62,7 +62,7 @@ class Timing:
 
     tick: timedelta = timedelta(seconds=1)
     """Between two heartbeats, and two turns of feeder and sweep."""
-    limit: timedelta = timedelta(seconds=10)
+    limit: timedelta = timedelta(seconds=8)
     """A worker whose last heartbeat is older is dead. It must be longer than a reconnect takes: 5 s."""
     tidy: timedelta = timedelta(seconds=10)
     """Between two searches for items that have lost their job."""
