@@ -41,9 +41,7 @@ def read_sources(
             there are too many rows.
     """
     found, tally = Sources(), Tally()
-    for each in iterate_sources(
-        sources, stdin_format=stdin_format, store_images=False, refuse_other_encodings=True, tally=tally
-    ):
+    for each in iterate_sources(sources, stdin_format=stdin_format, store_images=False, strict=True, tally=tally):
         if isinstance(each, Row):
             found.rows.append(each)
         else:

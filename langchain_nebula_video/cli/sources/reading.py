@@ -48,7 +48,7 @@ def iterate_sources(
     columns: Collection[str] = COLUMNS,
     stdin_format: TableFormat | None = None,
     store_images: bool = True,
-    refuse_other_encodings: bool = False,
+    strict: bool = False,
     tally: Tally | None = None,
 ) -> Iterator[Row | BrokenRow]:
     """Yield the rows of all sources, in their order.
@@ -66,14 +66,15 @@ def iterate_sources(
         columns: The names that a table may have. Those that are not in `COLUMNS` come as `Row.extra`.
         stdin_format: How the table on standard input is written. `None`: its first character tells.
         store_images: Whether images in a store are of use to the caller.
-        refuse_other_encodings: Whether a line that is not UTF-8 is an error, and not a broken row.
+        strict: Whether a line that is not UTF-8, or a line of JSON with an unknown column, is an error, and not a
+            broken row.
         tally: Counts what is left out.
 
     Raises:
         InvalidRequestError: a source is not there, holds nothing, or cannot be read as a whole. Rows may have been
             yielded before.
     """
-    reader = _Reader(columns, stdin_format, store_images, refuse_other_encodings, tally or Tally())
+    reader = _Reader(columns, stdin_format, store_images, strict, tally or Tally())
     for source in sources:
         told = printable(redact(source, source) if is_url(source) else source)[:200]
         is_empty = True
@@ -93,13 +94,13 @@ class _Reader:
         columns: Collection[str],
         stdin_format: TableFormat | None,
         store_images: bool,
-        refuse_other_encodings: bool,
+        strict: bool,
         tally: Tally,
     ) -> None:
         self._columns = columns
         self._stdin_format = stdin_format
         self._store_images = store_images
-        self._refuse_other_encodings = refuse_other_encodings
+        self._strict = strict
         self._tally = tally
 
     def read(self, source: str) -> Iterator[Row | BrokenRow]:
@@ -172,7 +173,7 @@ class _Reader:
         with opened as raw, open_text(raw, name) as (text, is_jsonl):
             read = _READERS[form or (TableFormat.JSONL if is_jsonl else TableFormat.CSV)]
             maker = RowMaker(self._columns, find_image)
-            yield from read(text, name, maker, refuse_other_encodings=self._refuse_other_encodings)
+            yield from read(text, name, maker, strict=self._strict)
 
     def _check_place(self, place: str) -> None:
         """Check that the caller has use for an image in this place.

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
 from langchain_nebula_video.cli.sources.rows import REFERENCES, BrokenRow, Row, RowMaker
 from langchain_nebula_video.errors import InvalidRequestError
@@ -21,14 +21,14 @@ _MAX_LINE = 32_000_000
 NOT_UTF_8 = "Save the table as CSV in UTF-8."
 
 
-def read_csv(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodings: bool) -> Iterator[Row | BrokenRow]:
+def read_csv(text: TextIO, name: str, maker: RowMaker, *, strict: bool) -> Iterator[Row | BrokenRow]:
     """Read a table whose first line names the columns. Cells are separated by commas, semicolons or tabs.
 
     Args:
         text: The table, as UTF-8 with `surrogateescape`.
         name: Its name, for messages.
         maker: Makes the rows.
-        refuse_other_encodings: Whether a row that is not UTF-8 is an error, and not a broken row.
+        strict: Whether a row that is not UTF-8 is an error, and not a broken row.
 
     Raises:
         InvalidRequestError: a column is unknown or there twice, a line is too long, or the text is not UTF-8.
@@ -50,7 +50,7 @@ def read_csv(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodings
         if cells is None:
             return
         if not _is_utf_8("".join(cells)):
-            if refuse_other_encodings or not names:
+            if strict or not names:
                 raise _other_encoding(where)
             yield BrokenRow(where, "it is not UTF-8")
             continue
@@ -69,17 +69,18 @@ def read_csv(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodings
         yield maker.make(values, where)
 
 
-def read_jsonl(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodings: bool) -> Iterator[Row | BrokenRow]:
+def read_jsonl(text: TextIO, name: str, maker: RowMaker, *, strict: bool) -> Iterator[Row | BrokenRow]:
     """Read a table with one JSON object to a line.
 
     Args:
         text: The table, as UTF-8 with `surrogateescape`.
         name: Its name, for messages.
         maker: Makes the rows.
-        refuse_other_encodings: Whether a line that is not UTF-8 is an error, and not a broken row.
+        strict: Whether a line that is not UTF-8, or has a column that is unknown or there twice, is an error, and not a
+            broken row.
 
     Raises:
-        InvalidRequestError: a column is unknown or there twice, or the text is not UTF-8.
+        InvalidRequestError: there is such a line, and `strict`.
     """
     for number, line in enumerate(iter(partial(text.readline, _MAX_LINE), ""), start=1):
         where = f"{name}, line {number}"
@@ -91,7 +92,7 @@ def read_jsonl(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodin
             yield BrokenRow(where, f"it has more than {_MAX_LINE // 1_000_000} million characters")
             continue
         if not _is_utf_8(line):
-            if refuse_other_encodings:
+            if strict:
                 raise _other_encoding(where)
             yield BrokenRow(where, "it is not UTF-8")
             continue
@@ -100,10 +101,18 @@ def read_jsonl(text: TextIO, name: str, maker: RowMaker, *, refuse_other_encodin
         except (ValueError, RecursionError) as error:
             yield BrokenRow(where, f"it is no JSON: {error}")
             continue
-        if not isinstance(values, dict):
-            yield BrokenRow(where, 'it is no object such as {"image": "cat.jpg", "prompt": "The cat blinks"}')
-            continue
-        yield maker.make(values, where)
+        yield _make_row(maker, values, where, strict=strict)
+
+
+def _make_row(maker: RowMaker, values: Any, where: str, *, strict: bool) -> Row | BrokenRow:
+    if not isinstance(values, dict):
+        return BrokenRow(where, 'it is no object such as {"image": "cat.jpg", "prompt": "The cat blinks"}')
+    try:
+        return maker.make(values, where)
+    except InvalidRequestError as error:  # each line names columns of its own
+        if strict:
+            raise
+        return BrokenRow(where, error.what.removeprefix(f"{where}: ").rstrip("."))
 
 
 def _bounded_lines(text: TextIO, name: str) -> Iterator[str]:

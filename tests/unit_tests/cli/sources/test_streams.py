@@ -8,12 +8,14 @@ import io
 import itertools
 import json
 import os
+import re
 import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,8 +52,10 @@ def standard_input(file: io.BufferedIOBase) -> Iterator[None]:
         text.detach()
 
 
-def read(*sources: str, columns: tuple[str, ...] = COLUMNS, form: TableFormat | None = None) -> list[Row | BrokenRow]:
-    return list(iterate_sources(sources, columns=columns, stdin_format=form))
+def read(
+    *sources: str, columns: tuple[str, ...] = COLUMNS, form: TableFormat | None = None, strict: bool = False
+) -> list[Row | BrokenRow]:
+    return list(iterate_sources(sources, columns=columns, stdin_format=form, strict=strict))
 
 
 def prompts(found: list[Row | BrokenRow]) -> list[str]:
@@ -201,8 +205,26 @@ def test_a_caller_may_have_columns_of_its_own_which_come_beside_the_fields() -> 
     assert [each.extra for each in found if isinstance(each, Row)] == [{"tag": {"order": 7}}, {}, {"tag": "order 9"}]
     with pytest.raises(InvalidRequestError, match=r"no column 'tags'\. Did you mean tag\?"):
         read(write_bytes("more.csv", b"prompt,tags\nx,y\n"), columns=columns)
-    with pytest.raises(InvalidRequestError, match="no column 'tag'"):
-        read("shots.jsonl")
+
+
+@each_row(
+    ("wrong", "why"),
+    [
+        ({"promt": "two"}, "there is no column 'promt'. Did you mean prompt?"),
+        ({"prompt": "two", "note": "hi"}, "there is no column 'note'"),
+        ({"prompt": "two", "Prompt": "2"}, "the column prompt is there twice"),
+    ],
+)
+def test_a_line_of_json_with_an_unknown_column_is_a_broken_row_and_the_others_are_kept(
+    wrong: dict[str, Any], why: str
+) -> None:
+    lines = [{"prompt": "one"}, wrong, {"prompt": "three"}]
+    write_bytes("shots.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    first, broken, third = read("shots.jsonl")
+    assert prompts([first, third]) == ["one", "three"]
+    assert broken == BrokenRow("shots.jsonl, line 2", why)
+    with pytest.raises(InvalidRequestError, match=f"line 2: {re.escape(why)}"):
+        read("shots.jsonl", strict=True)
 
 
 def test_objects_of_a_table_may_each_have_other_columns_in_another_order() -> None:
