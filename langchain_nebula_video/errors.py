@@ -108,6 +108,21 @@ def _names(text: str, task_id: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(task_id)}(?![\w-])", text) is not None
 
 
+def shorten(text: str, most: int) -> str:
+    """Cut the middle out of the message of an error, and show it by "…": what was spent and what to do stay whole.
+
+    Args:
+        text: The message, or any other text.
+        most: About so many characters. It is longer if its end is.
+    """
+    if len(text) <= most:
+        return text
+    end = max(text.rfind(money) for money in Money)
+    end = len(text) - most // 2 if end < 0 else end
+    begin = max(most - 3 - (len(text) - end), most // 4)
+    return f"{text[:begin]} … {text[end:]}" if begin + 3 < end else text
+
+
 class NebulaVideoError(RuntimeError):
     """The base class of all errors.
 

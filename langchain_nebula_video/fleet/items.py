@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from langchain_nebula_video.errors import NebulaVideoError
+from langchain_nebula_video.errors import NebulaVideoError, shorten
 from langchain_nebula_video.fleet.engine import PatientConnector
 from langchain_nebula_video.fleet.keeper import Timing
 from langchain_nebula_video.fleet.rows import RETRY_MARK
@@ -142,7 +142,7 @@ class Items:
     async def ended(self, claim: Claim, worker: str, account: str, error: NebulaVideoError) -> None:
         """Write down an error, and stop what it stops."""
         outcome = judge(error, claim.errors, first=claim.claims == 1)
-        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        reason = shorten(f"{type(error).__name__}: {error}", _MAX_REASON)
         state, stops = outcome.state, outcome.stops
         if outcome.local and await self._is_local(claim, worker, account, stops):
             state, stops = ItemState.DELAYED, Stops.NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,9 @@ _HORIZON = (
     "WHERE lock.relation = 'nebula_fleet_items'::regclass AND lock.mode = 'RowExclusiveLock' AND lock.granted"
 )
 _SELECT = (
-    "SELECT item.key, batch.name, item.n, item.state, item.tag, item.video, item.error, item.usd, item.updated_at "
+    "SELECT item.key, batch.name, item.n, item.state, item.tag, item.video, item.error, "
+    "CASE WHEN item.reserved OR item.state NOT IN ('done', 'failed', 'unconfirmed', 'canceled') "
+    "THEN item.usd ELSE 0 END, item.updated_at "
     "FROM nebula_fleet_items AS item JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
 )
 # The end of a page is looked up first: its order is that of the index, so no statistics, which may be old after a bulk
@@ -48,7 +51,7 @@ _ENDED = _SELECT + (  # noqa: S608 two constants
 )
 _BROKEN = (
     "SELECT broken.place, broken.reason FROM nebula_fleet_broken AS broken "
-    "JOIN nebula_fleet_batches AS batch ON batch.id = broken.batch_id WHERE batch.name = %s ORDER BY broken.place"
+    "JOIN nebula_fleet_batches AS batch ON batch.id = broken.batch_id WHERE batch.name = %s"
 )
 # An item that was tried again has its own key in the journal, and an earlier attempt another one.
 _BATCHES = (
@@ -78,7 +81,9 @@ class Result:
     error: str | None
     """Why it is not done: the kind of error, whether money was spent, and what to do."""
     usd: Decimal
-    """What it cost, in US dollars; if it is not done, what it would cost. 0 if no price is known."""
+    """What it cost, in US dollars: 0 if nothing was spent, and for an unconfirmed one what may have been spent. So the
+    sum over a batch is its `spent` and `maybe_spent` in `status`. Before it has ended: what it will cost. 0 if no
+    price is known."""
     at: datetime
     """When it ended; before that, when its state last changed."""
 
@@ -112,8 +117,14 @@ def read_items(connection: Connection, keys: Sequence[str]) -> dict[str, Result]
 
 
 def read_broken(connection: Connection, batch: str) -> dict[str, str]:
-    """Return the rows of a batch that cannot become videos: where each stands, and why."""
-    return {str(place): str(reason) for place, reason in connection.execute(_BROKEN, [batch]).fetchall()}
+    """Return the rows of a batch that cannot become videos: where each stands, and why, in the order of the list."""
+    found = connection.execute(_BROKEN, [batch]).fetchall()
+    return {str(place): str(reason) for place, reason in sorted(found, key=lambda row: _in_order(row[0]))}
+
+
+def _in_order(place: str) -> list[str | int]:
+    """Sort numbers in a text as numbers: `row 2` comes before `row 10`."""
+    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", place))]
 
 
 def read_batches(connection: Connection, keys: Sequence[str]) -> dict[str, str]:

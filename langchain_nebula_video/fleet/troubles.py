@@ -11,7 +11,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from langchain_nebula_video.catalog.gateways import GATEWAYS
-from langchain_nebula_video.errors import SetupError
+from langchain_nebula_video.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    InvalidInputError,
+    InvalidRequestError,
+    ModerationError,
+    SetupError,
+)
 from langchain_nebula_video.fleet.hours import is_within
 from langchain_nebula_video.fleet.states import NO_MONEY, BatchState, ItemState
 from langchain_nebula_video.schema import dollars
@@ -50,6 +57,11 @@ class Trouble:
 
 _ERROR = re.compile(r"^(?:[\w.-]+: )?\w+Error: ")
 """How the reason begins for which a worker paused a batch: it may name itself. A person's reason may be any text."""
+_WORKERS_BUDGET = f"{BudgetExceededError.__name__}: "
+_OVER_BUDGET = "Restart the workers with a higher --budget: it holds for the whole journal, over all batches."
+_REFUSED = tuple(f"{each.__name__}: " for each in (ModerationError, InvalidInputError, InvalidRequestError))
+"""How errors begin that tell of the request itself."""
+_KEY_REFUSED = f"{AuthenticationError.__name__}: "
 _MANY_REFUSALS = 5
 """In a row, with pauses between them that grow: a minute and a half without a video."""
 _NO_WORKER = "Run one: nebula-video fleet worker"
@@ -58,7 +70,8 @@ _NO_WORKER = "Run one: nebula-video fleet worker"
 def find_troubles(status: FleetStatus) -> list[Trouble]:
     """Return what of a fleet needs a person, worst first."""
     found = [trouble for batch in status.batches for trouble in _of_batch(batch, status)]
-    found += [trouble for account in status.accounts for trouble in _of_account(account)]
+    used = {batch.account for batch in status.batches if batch.left and batch.state is not BatchState.CANCELED}
+    found += [trouble for account in status.accounts if account.id in used for trouble in _of_account(account)]
     found += [trouble for worker in status.workers for trouble in _of_worker(worker)]
     order = list(TroubleKind)
     return sorted(found, key=lambda trouble: order.index(trouble.kind))
@@ -76,8 +89,9 @@ def why_it_waits(batch: BatchStatus, status: FleetStatus) -> str | None:
     except SetupError as error:  # the workers may know the time zone
         return error.what
     account = next((each for each in status.accounts if each.id == batch.account), None)
-    if account is not None and account.paused_until is not None and not account.needs_a_person:
-        return f"the account is paused until {account.paused_until:%H:%M:%S %Z}: {account.reason}"
+    if account is not None and account.paused_until is not None:
+        until = "a person resumes it" if account.needs_a_person else f"{account.paused_until:%H:%M:%S %Z}"
+        return f"the account is paused until {until}: {account.reason}"
     return None
 
 
@@ -89,7 +103,8 @@ def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
             TroubleKind.UNCONFIRMED,
             batch.name,
             f"{_count(doubtful, 'unconfirmed submit')}: {dollars(batch.maybe_spent)} may have been spent",
-            f"Look: nebula-video reconcile. Then: nebula-video fleet retry {name} --unconfirmed",
+            "Look: nebula-video reconcile, which names the tasks that you may --take. "
+            f"Then: nebula-video fleet retry {name} --unconfirmed",
         )
     if batch.state is not BatchState.CANCELED and batch.left and _ERROR.search(batch.reason or ""):
         runs = batch.state is BatchState.RUNNING
@@ -97,15 +112,15 @@ def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
             TroubleKind.STANDSTILL,
             batch.name,
             f"it is {'held up, and tried again now and then' if runs else 'paused'}: {batch.reason}",
-            f"{'See to that. At once' if runs else 'Go on'}: nebula-video fleet resume {name}",
+            _OVER_BUDGET
+            if _WORKERS_BUDGET in (batch.reason or "")
+            else f"{'See to that. At once' if runs else 'Go on'}: nebula-video fleet resume {name}",
         )
     standstill = _standstill(batch, status)
     if standstill is not None:
         yield Trouble(TroubleKind.STANDSTILL, batch.name, *standstill)
     if failed:
-        yield Trouble(
-            TroubleKind.FAILED, batch.name, f"{failed:,} failed", f"Try again: nebula-video fleet retry {name}"
-        )
+        yield Trouble(TroubleKind.FAILED, batch.name, f"{failed:,} failed", _after_failures(batch, failed, status))
     if batch.broken:
         yield Trouble(
             TroubleKind.NOTICE,
@@ -113,6 +128,17 @@ def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
             f"{_count(batch.broken, 'row')} of its lists cannot become videos",
             f"See: nebula-video fleet status {name} --broken",
         )
+
+
+def _after_failures(batch: BatchStatus, failed: int, status: FleetStatus) -> str:
+    """Return what to do about items that failed. Only the newest errors are known."""
+    retry = f"nebula-video fleet retry {shlex.quote(batch.name)}"
+    errors = [each.error for each in status.errors if each.batch == batch.name and each.state is ItemState.FAILED]
+    refused = sum(error.startswith(_REFUSED) for error in errors)
+    if not refused:
+        return f"Try again: {retry}"
+    change = "The same request is refused again: change its row, and enqueue the list"
+    return f"{change}." if refused == failed else f"{change}. Try the others again: {retry}"
 
 
 def _standstill(batch: BatchStatus, status: FleetStatus) -> tuple[str, str] | None:
@@ -163,7 +189,7 @@ def _of_account(account: AccountStatus) -> Iterator[Trouble]:
             TroubleKind.STANDSTILL if by_error else TroubleKind.NOTICE,
             account.id,
             f"the account at {account.gateway} is paused: {account.reason}",
-            f"Go on: nebula-video fleet account {account.id} --resume",
+            _after_pause(account, by_error=by_error is not None),
         )
     elif account.refusals >= _MANY_REFUSALS:
         yield Trouble(
@@ -172,6 +198,16 @@ def _of_account(account: AccountStatus) -> Iterator[Trouble]:
             f"{account.gateway} has refused {account.refusals:,} times in a row: {account.reason}",
             "It is tried again by itself. See whether the gateway and its address are right.",
         )
+
+
+def _after_pause(account: AccountStatus, *, by_error: bool) -> str:
+    resume = f"nebula-video fleet account {account.id} --resume"
+    if _KEY_REFUSED in (account.reason or ""):
+        return (
+            "Mend the key first, in the gateway's console. "
+            f"With another one: nebula-video fleet account {account.id} --new-key. With the same one: {resume}"
+        )
+    return f"{'See to that first. Then' if by_error else 'Go on'}: {resume}"
 
 
 def _of_worker(worker: WorkerStatus) -> Iterator[Trouble]:

@@ -251,6 +251,7 @@ async def test_an_unconfirmed_submit_stays_until_a_person_decides_and_stands_fir
         assert status.errors[0].key == lost.key
         (batch,) = status.batches
         assert (batch.maybe_spent, batch.spent) == (PRICE, 2 * PRICE)
+        assert (lost.usd, sum(result.usd for result in results)) == (PRICE, 3 * PRICE)
 
         posts = sum(request.method == "POST" for request in emulator.requests)
         assert await fleet.retry("a") == 1, "only what has failed"
@@ -276,6 +277,7 @@ async def test_a_refused_item_fails_at_once_gives_its_money_back_and_stops_nothi
     status = await batch_status(fleet, "a")
     assert (status.spent, status.reserved, status.maybe_spent) == (2 * PRICE, Decimal(0), Decimal(0))
     assert emulator.bill.usd == status.spent
+    assert [result.usd for result in results] == [PRICE, 0, 0, 0, PRICE]
     assert all(account.paused_until is None for account in (await fleet.status()).accounts)
 
 

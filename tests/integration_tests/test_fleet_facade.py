@@ -87,14 +87,14 @@ async def test_generators_and_async_streams_are_lists_too(fleet: Fleet, options:
         yield from asks(3)
 
     async def stream() -> AsyncIterator[dict[str, Any]]:
-        for row in [*asks(5), {"prompt": ""}, {"prompt": "", "place": "line 7"}]:
+        for row in [*asks(5), {"prompt": "", "place": "line 10"}, {"prompt": "", "place": "line 7"}, {"prompt": ""}]:
             await asyncio.sleep(0)
             yield row
 
     assert (await fleet.submit_many(blocking(), batch="takes", **options)).added == 3
     added = await fleet.submit_many(stream(), batch="takes", **options)
-    assert (added.added, added.present, added.broken) == (2, 3, 2)
-    assert [place for place, _ in await fleet.broken("takes")] == ["line 7", "row 6"]
+    assert (added.added, added.present, added.broken) == (2, 3, 3)
+    assert [place for place, _ in await fleet.broken("takes")] == ["line 7", "line 10", "row 8"]
 
 
 async def test_a_slow_stream_is_handed_over_while_it_goes_on(

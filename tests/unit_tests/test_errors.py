@@ -24,7 +24,7 @@ from langchain_nebula_video import (
     errors,
     quote,
 )
-from langchain_nebula_video.errors import Money
+from langchain_nebula_video.errors import Money, shorten
 from tests.tables import each_row
 
 CLASSES = {
@@ -215,3 +215,20 @@ def test_every_kind_of_money_says_the_same_in_words_and_as_a_value(money: Money,
 def test_every_kind_of_money_has_a_value() -> None:
     assert all(NebulaVideoError("It happened.", money=money).spent in {True, False, None} for money in Money)
     assert len({money.value for money in Money}) == len(Money)
+
+
+# --- in few words ---
+
+
+@pytest.mark.parametrize("most", [80, 300, 2000])
+def test_a_message_that_is_cut_shows_it_and_keeps_what_was_spent_and_what_to_do(most: int) -> None:
+    error = errors.SubmissionUnconfirmedError("The gateway answered: Nothing was spent. " + "no " * 2000)
+    cut = shorten(str(error), most)
+    assert cut.endswith(f" … {error.money} {error.hint}")
+    assert cut.startswith("The gateway answ")
+    assert len(cut) <= max(most, most // 4 + 3 + len(f"{error.money} {error.hint}"))
+
+
+def test_any_text_is_cut_in_its_middle() -> None:
+    assert shorten("a" * 50 + "b" * 50, 43) == "a" * 19 + " … " + "b" * 21
+    assert shorten("short", 5) == "short"

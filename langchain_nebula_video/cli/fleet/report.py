@@ -14,7 +14,7 @@ from rich.text import Text
 from langchain_nebula_video.cli.fleet.consent import amount, count_all
 from langchain_nebula_video.cli.progress_bar import format_clock
 from langchain_nebula_video.display.player import text_without_secrets
-from langchain_nebula_video.errors import printable
+from langchain_nebula_video.errors import printable, shorten
 from langchain_nebula_video.fleet.states import BatchState, ItemState
 from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, why_it_waits
 
@@ -54,7 +54,7 @@ def report(status: FleetStatus, troubles: list[Trouble], *, history: str = "") -
     if status.errors or status.passing:
         lines += [Text(), _bold("Newest errors")]
         for error in _newest(status):
-            told = printable(text_without_secrets(error.error))[:_LONGEST]
+            told = shorten(printable(text_without_secrets(error.error)), _LONGEST)
             lines.append(Text(f"  {error.batch}  {error.key[:12]}  {error.state}  {told}"))
     lines += [Text(), _bold(_workers_head(status))]
     lines += [_worker(each) for each in status.workers[:_MOST_WORKERS]]
@@ -112,9 +112,9 @@ def _batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Text]:
     yield Text("  " + "  ".join(money))
     why = why_it_waits(batch, status)
     if batch.state is BatchState.PAUSED:
-        yield Text(f"  paused: {printable(batch.reason or 'as it was made')[:_LONGEST]}", style="yellow")
+        yield Text(f"  paused: {shorten(printable(batch.reason or 'as it was made'), _LONGEST)}", style="yellow")
     elif why is not None:
-        yield Text(f"  waits: {printable(why)[:_LONGEST]}", style="yellow")
+        yield Text(f"  waits: {shorten(printable(why), _LONGEST)}", style="yellow")
 
 
 def _troubles(head: str, troubles: list[Trouble]) -> Iterator[Text]:
@@ -122,7 +122,7 @@ def _troubles(head: str, troubles: list[Trouble]) -> Iterator[Text]:
         yield Text()
         yield _bold(head)
     for each in troubles:
-        what = printable(text_without_secrets(each.what))[:_LONGEST]
+        what = shorten(printable(text_without_secrets(each.what)), _LONGEST)
         yield Text(f"  {each.about}: {what}", style=_STYLES[each.kind])
         yield Text(f"    {each.remedy}", style="dim")
 

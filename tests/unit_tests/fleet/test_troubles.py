@@ -13,6 +13,7 @@ from langchain_nebula_video.fleet import (
     BatchState,
     BatchStatus,
     FleetStatus,
+    ItemError,
     ItemState,
     WorkerStatus,
 )
@@ -130,21 +131,40 @@ def test_a_fleet_that_works_has_no_trouble() -> None:
             "nebula-video fleet resume cats --budget",
         ),
         (
-            fleet(batch({"waiting": 9}, state=BatchState.PAUSED, reason="BudgetExceededError: too dear")),
+            fleet(batch({"waiting": 9}, state=BatchState.PAUSED, reason="SetupError: no room")),
             "standstill",
-            "it is paused: BudgetExceededError: too dear",
+            "it is paused: SetupError: no room",
             "nebula-video fleet resume cats",
         ),
         (
+            fleet(batch({"waiting": 9}, reason="BudgetExceededError: too dear")),
+            "standstill",
+            "it is held up, and tried again now and then: BudgetExceededError: too dear",
+            "Restart the workers with a higher --budget",
+        ),
+        (
             fleet(
-                accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="AuthenticationError: no"),)
+                batch({"waiting": 1}),
+                accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="AuthenticationError: no"),),
             ),
             "standstill",
             "the account at nebula is paused: AuthenticationError: no",
-            "nebula-video fleet account 3f2a --resume",
+            "With another one: nebula-video fleet account 3f2a --new-key.",
         ),
         (
-            fleet(accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="paused by a person"),)),
+            fleet(
+                batch({"waiting": 1}),
+                accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="QuotaError: empty"),),
+            ),
+            "standstill",
+            "the account at nebula is paused: QuotaError: empty",
+            "See to that first. Then: nebula-video fleet account 3f2a --resume",
+        ),
+        (
+            fleet(
+                batch({"waiting": 1}),
+                accounts=(replace(ACCOUNT, paused_until=NOW, needs_a_person=True, reason="paused by a person"),),
+            ),
             "notice",
             "the account at nebula is paused: paused by a person",
             "nebula-video fleet account 3f2a --resume",
@@ -168,7 +188,10 @@ def test_a_fleet_that_works_has_no_trouble() -> None:
             "nebula-video fleet retry 'a b; rm -rf /'",
         ),
         (
-            fleet(accounts=(replace(ACCOUNT, refusals=5, reason="render-1: NotSentError: nobody answers"),)),
+            fleet(
+                batch({"waiting": 1}),
+                accounts=(replace(ACCOUNT, refusals=5, reason="render-1: NotSentError: nobody answers"),),
+            ),
             "standstill",
             "nebula has refused 5 times in a row: render-1: NotSentError: nobody answers",
             "It is tried again by itself.",
@@ -200,6 +223,40 @@ def test_each_trouble_is_told_with_its_remedy(status: FleetStatus, kind: str, wh
     assert trouble.kind is TroubleKind(kind)
     assert trouble.what.startswith(what)
     assert remedy in trouble.remedy
+
+
+def test_an_account_that_no_batch_needs_is_no_trouble() -> None:
+    """Such as one whose key was replaced: its batches are paid with another one."""
+    old = replace(ACCOUNT, id="old", paused_until=NOW, needs_a_person=True, reason="AuthenticationError: no")
+    assert told(fleet(batch({"waiting": 5}), batch({"done": 1}, account="old"), accounts=(ACCOUNT, old))) == []
+
+
+@each_row(
+    ("errors", "remedy"),
+    [
+        (["TaskFailedError"] * 2, "Try again: nebula-video fleet retry cats"),
+        (
+            ["ModerationError"] * 2,
+            "The same request is refused again: change its row, and enqueue the list.",
+        ),
+        (
+            ["InvalidInputError", "TaskFailedError"],
+            (
+                "The same request is refused again: change its row, and enqueue the list. "
+                "Try the others again: nebula-video fleet retry cats"
+            ),
+        ),
+    ],
+)
+def test_what_is_refused_for_what_it_asks_is_not_to_be_tried_again(errors: list[str], remedy: str) -> None:
+    newest = tuple(ItemError(f"k{n}", "cats", ItemState.FAILED, f"{name}: no.", NOW) for n, name in enumerate(errors))
+    (trouble,) = find_troubles(replace(fleet(batch({"failed": 2})), errors=newest))
+    assert trouble.remedy == remedy
+
+
+def test_an_unconfirmed_submit_is_taken_before_it_is_tried_again() -> None:
+    (trouble,) = find_troubles(fleet(batch({"unconfirmed": 1})))
+    assert trouble.remedy.index("--take") < trouble.remedy.index("fleet retry")
 
 
 def test_a_worker_that_is_silent_makes_nothing_although_nobody_has_found_it_dead() -> None:
@@ -247,6 +304,11 @@ def test_a_budget_that_is_reserved_for_what_runs_is_not_used_up_yet() -> None:
             {},
             {"paused_until": NOW + timedelta(minutes=1), "reason": "RateLimitError: slow down"},
             "the account is paused until 03:01:00 UTC: RateLimitError: slow down",
+        ),
+        (
+            {},
+            {"paused_until": NOW, "needs_a_person": True, "reason": "AuthenticationError: no"},
+            "the account is paused until a person resumes it: AuthenticationError: no",
         ),
         ({"state": BatchState.PAUSED, "hours": "22:00-02:00 UTC"}, {}, None),
     ],
