@@ -29,9 +29,11 @@ _ACCOUNTS = (
 )
 _WORKERS = (
     "SELECT id, host, pid, version, accounts, concurrency, running, finished, per_minute, usd_per_minute, note, "
-    "draining, started_at, extract(epoch FROM now() - beat_at)::float8, died FROM nebula_fleet_workers "
-    "WHERE ended_at IS NULL OR (died AND ended_at > now() - interval '1 hour') ORDER BY ended_at NULLS FIRST, id"
+    "draining, started_at, extract(epoch FROM now() - beat_at)::float8, died, ended_at IS NOT NULL AND NOT died "
+    "FROM nebula_fleet_workers WHERE coalesce(ended_at, beat_at) > now() - interval '2 minutes' "
+    "OR (died AND note IS NOT NULL AND ended_at > now() - interval '1 hour') ORDER BY ended_at NULLS FIRST, id"
 )
+"""Dead ones leave soon, as others take their items up. One that was refused tells why for an hour, in its note."""
 # Unconfirmed ones first: money may have been spent, and only a person can find out.
 # The newest of each batch, by an index, and of those the newest: a million others are not read.
 _ERRORS = (
@@ -48,6 +50,7 @@ _PASSING = (
     "AND (%(batch)s::text IS NULL OR batch.name = %(batch)s) ORDER BY item.next_at DESC LIMIT %(most)s"
 )
 _NOW = "SELECT now(), name FROM nebula_fleet_meta"
+_MINUTE = 60.0
 SILENT_SECONDS = 10.0
 """A worker that was not heard of for so long gets no items. It beats each second; see `keeper.Timing`."""
 
@@ -153,12 +156,17 @@ class WorkerStatus:
     silent: float
     """Seconds since its last heartbeat."""
     died: bool
-    """It ended without signing off, within the last hour."""
+    """It ended without signing off. It is told for two minutes, and with a note for an hour."""
 
     @property
     def lives(self) -> bool:
         """Whether it is heard of. One that is silent is dead, or its machine has no way to the database."""
         return not self.died and self.silent < SILENT_SECONDS
+
+    @property
+    def share(self) -> float:
+        """How much of its last minute lies in the last minute of the fleet, if it made its videos evenly."""
+        return 1.0 if self.lives else max(0.0, 1 - self.silent / _MINUTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +193,19 @@ class FleetStatus:
     """The newest, unconfirmed submits first."""
     passing: tuple[ItemError, ...] = ()
     """Errors of items that are tried again by themselves: those that wait longest first."""
+    gone: tuple[WorkerStatus, ...] = ()
+    """Workers that have signed off just now: the throughput has their videos."""
 
     @property
     def per_minute(self) -> float:
         """Videos that were made in the last minute."""
-        return sum(worker.per_minute for worker in self.workers if worker.lives)
+        return sum((worker.per_minute * worker.share for worker in (*self.workers, *self.gone)), 0.0)
 
     @property
     def usd_per_minute(self) -> Decimal:
         """What they cost, in US dollars."""
-        return sum((worker.usd_per_minute for worker in self.workers if worker.lives), Decimal(0))
+        parts = (worker.usd_per_minute * Decimal(worker.share) for worker in (*self.workers, *self.gone))
+        return round(sum(parts, Decimal(0)), 6)
 
     @property
     def stalled(self) -> tuple[BatchStatus, ...]:
@@ -233,9 +244,10 @@ def read_status(connection: Connection, batch: str | None = None, *, errors: int
         at=row[0],
         batches=tuple(_batch(*each) for each in connection.execute(_BATCHES, [batch, batch]).fetchall()),
         accounts=tuple(_account(*each) for each in accounts),
-        workers=tuple(_worker(*each) for each in workers),
+        workers=tuple(_worker(*each) for *each, gone in workers if not gone),
         errors=tuple(failed),
         passing=tuple(passing),
+        gone=tuple(_worker(*each) for *each, gone in workers if gone),
     )
 
 

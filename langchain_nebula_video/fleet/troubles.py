@@ -26,7 +26,7 @@ from langchain_nebula_video.schema import dollars
 if TYPE_CHECKING:  # it needs the extra, and this does not
     from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
 
-__all__ = ["Trouble", "TroubleKind", "find_troubles", "why_it_waits"]
+__all__ = ["Trouble", "TroubleKind", "find_troubles", "seconds_left", "why_it_waits"]
 
 
 class TroubleKind(StrEnum):
@@ -93,6 +93,19 @@ def why_it_waits(batch: BatchStatus, status: FleetStatus) -> str | None:
         until = "a person resumes it" if account.needs_a_person else f"{account.paused_until:%H:%M:%S %Z}"
         return f"the account is paused until {until}: {account.reason}"
     return None
+
+
+def seconds_left(status: FleetStatus) -> float | None:
+    """Return how long the batches that move still take; `None`: none moves, or nobody can tell."""
+    stands = {each.about for each in find_troubles(status) if each.kind is TroubleKind.STANDSTILL}
+    left = sum(
+        batch.left
+        for batch in status.batches
+        if batch.state is BatchState.RUNNING
+        and not stands & {batch.name, batch.account}
+        and why_it_waits(batch, status) is None
+    )
+    return left / status.per_minute * 60 if left and status.per_minute else None
 
 
 def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
@@ -212,9 +225,12 @@ def _after_pause(account: AccountStatus, *, by_error: bool) -> str:
 
 def _of_worker(worker: WorkerStatus) -> Iterator[Trouble]:
     if not worker.lives:
-        silent = f"{worker.silent:,.0f} s ago"
+        taken = f"{'Others took up' if worker.died else 'Others take up'} its {_count(worker.running, 'video')}."
         yield Trouble(
-            TroubleKind.NOTICE, worker.id, f"it is dead: last heard of {silent}", "Others take its videos up."
+            TroubleKind.NOTICE,
+            worker.id,
+            worker.note or "it is dead",
+            taken if worker.running else "It had no video under way.",
         )
         return
     if worker.note:

@@ -16,7 +16,7 @@ from langchain_nebula_video.cli.progress_bar import format_clock
 from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import printable, shorten
 from langchain_nebula_video.fleet.states import BatchState, ItemState
-from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, why_it_waits
+from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, seconds_left, why_it_waits
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
@@ -47,9 +47,9 @@ def report(status: FleetStatus, troubles: list[Trouble], *, history: str = "") -
     lines = [_bold(f"Fleet {status.fleet}, {status.at:%Y-%m-%d %H:%M:%S %Z}"), Text(describe_throughput(status))]
     if history:
         lines.append(Text(history, style="cyan"))
-    lines += _batches(status)
     notices = [each for each in troubles if each.kind is TroubleKind.NOTICE]
     lines += _troubles("Needs a person", [each for each in troubles if each.kind is not TroubleKind.NOTICE])
+    lines += _batches(status)
     lines += _troubles("Notices", notices)
     if status.errors or status.passing:
         lines += [Text(), _bold("Newest errors")]
@@ -68,27 +68,27 @@ def report(status: FleetStatus, troubles: list[Trouble], *, history: str = "") -
 
 def describe_throughput(status: FleetStatus) -> str:
     """Return videos and dollars a minute, and how long the rest takes."""
-    parts = [f"{status.per_minute:,.0f} videos/min", f"{amount(status.usd_per_minute)}/min"]
+    parts = [f"{count_all(round(status.per_minute), 'video')}/min", f"{amount(status.usd_per_minute)}/min"]
     left = seconds_left(status)
     if left is not None:
         parts.append(f"about {format_clock(left)} left")
     return ", ".join(parts)
 
 
-def seconds_left(status: FleetStatus) -> float | None:
-    """Return how long the batches that run still take; `None`: nobody can tell."""
-    left = sum(batch.left for batch in status.batches if batch.state is BatchState.RUNNING)
-    return left / status.per_minute * 60 if left and status.per_minute else None
-
-
 def _batches(status: FleetStatus) -> Iterator[Text]:
-    """Yield the lines of the batches that go on, the newest first, then of those that ended last."""
+    """Yield the lines of the batches that go on, the newest first, then one for each of those that ended last."""
     going = [batch for batch in reversed(status.batches) if batch.left]
     ended = [batch for batch in reversed(status.batches) if not batch.left]
     if not status.batches:
         yield Text("Nothing has been enqueued: nebula-video fleet enqueue SOURCE --batch NAME")
-    for batch in [*going, *ended[:_MOST_ENDED]]:
+    for batch in going:
+        yield Text()
         yield from _batch(batch, status)
+    if ended:
+        yield Text()
+    for batch in ended[:_MOST_ENDED]:
+        lines = list(_batch(batch, status))
+        yield from lines if len(status.batches) == 1 else lines[:1]
     if len(ended) > _MOST_ENDED:
         yield Text(f"and {len(ended) - _MOST_ENDED} batches more that have ended: nebula-video fleet status NAME")
 
@@ -97,7 +97,6 @@ def _batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Text]:
     state = "ended" if batch.state is BatchState.RUNNING and batch.size and not batch.left else batch.state.value
     full = _BAR if not batch.size else round(_BAR * batch.ended / batch.size)
     bar = "━" * full + "╌" * (_BAR - full)
-    yield Text()
     yield Text.assemble(
         (batch.name, "bold"), f"  {state}  ", (bar, "green"), f"  {batch.ended:,} of {batch.size:,} ended"
     )
@@ -144,12 +143,15 @@ def _workers_head(status: FleetStatus) -> str:
 
 
 def _worker(worker: WorkerStatus) -> Text:
-    state = "dead" if not worker.lives else "draining" if worker.draining else "working"
+    made = f"{worker.finished:,} made"
+    if not worker.lives:
+        return Text(f"  {worker.id}  dead, last heard of {worker.silent:,.0f} s ago  {made}", style="red")
     told = (
-        f"  {worker.id}  {state}  {worker.running:,}/{worker.concurrency:,} running  "
-        f"{worker.per_minute:,.0f}/min  {amount(worker.usd_per_minute)}/min  {worker.finished:,} made"
+        f"  {worker.id}  {'draining' if worker.draining else 'working'}  "
+        f"{worker.running:,}/{worker.concurrency:,} running  "
+        f"{worker.per_minute:,.0f}/min  {amount(worker.usd_per_minute)}/min  {made}"
     )
-    return Text(told, style="" if worker.lives else "red")
+    return Text(told)
 
 
 def _account(account: AccountStatus) -> Text:

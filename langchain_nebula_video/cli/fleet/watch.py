@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -66,19 +66,21 @@ def _fitted(lines: list[Text], height: int) -> Group:
 
 
 def _tell(output: Output, look: Look) -> None:
-    last = ""
+    last: tuple[str, Any, Any] | None = None
     while True:
         try:
             status, troubles = look()
         except JournalError as error:
             line = error.what
+            change = line, 0, ""
         else:
             ended, size = (sum(getattr(each, name) for each in status.batches) for name in ("ended", "size"))
             worst = f", {troubles[0].about}: {troubles[0].what}" if troubles else ""
             line = f"{ended:,} of {size:,} ended, {describe_throughput(status)}{worst}"
-        if line != last:
+            change = worst, ended, size
+        if change != last:  # the throughput alone changes with each look
             output.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
-            last = line
+            last = change
         time.sleep(_SECONDS)
 
 

@@ -17,7 +17,7 @@ from langchain_nebula_video.fleet import (
     ItemState,
     WorkerStatus,
 )
-from langchain_nebula_video.fleet.troubles import TroubleKind, find_troubles, why_it_waits
+from langchain_nebula_video.fleet.troubles import TroubleKind, find_troubles, seconds_left, why_it_waits
 from tests.tables import each_row
 
 NOW = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
@@ -203,12 +203,19 @@ def test_a_fleet_that_works_has_no_trouble() -> None:
             "nebula-video fleet status cats --broken",
         ),
         (
-            fleet(workers=(replace(WORKER, silent=75.0),)),
+            fleet(workers=(replace(WORKER, silent=75.0, running=1),)),
             "notice",
-            "it is dead: last heard of 75 s ago",
-            "Others take its videos up.",
+            "it is dead",
+            "Others take up its 1 video.",
         ),
-        (fleet(workers=(replace(WORKER, died=True),)), "notice", "it is dead: last heard of 1 s ago", "Others"),
+        (
+            fleet(workers=(replace(WORKER, died=True, running=6),)),
+            "notice",
+            "it is dead",
+            "Others took up its 6 videos.",
+        ),
+        (fleet(workers=(replace(WORKER, died=True),)), "notice", "it is dead", "It had no video under way."),
+        (fleet(workers=(replace(WORKER, died=True, note="the tables are newer"),)), "notice", "the tables are", "It"),
         (
             fleet(workers=(replace(WORKER, note="no key of the fleet's accounts is here"),)),
             "notice",
@@ -265,6 +272,30 @@ def test_a_worker_that_is_silent_makes_nothing_although_nobody_has_found_it_dead
     assert ("standstill", "no worker runs, with 2 videos left") in told(status)
     assert status.per_minute == 0
     assert [each.name for each in status.stalled] == ["cats"]
+
+
+def test_the_videos_of_a_worker_that_has_ended_leave_the_throughput_within_a_minute() -> None:
+    gone = replace(WORKER, silent=15.0, per_minute=8.0, usd_per_minute=Decimal(4))
+    status = replace(fleet(batch({"done": 8}), workers=()), gone=(gone,))
+    assert (status.per_minute, status.usd_per_minute) == (6.0, Decimal(3))
+    assert replace(status, gone=(replace(gone, silent=61.0),)).per_minute == 0
+
+
+@each_row(
+    ("more", "seconds"),
+    [
+        ({}, 30.0),
+        ({"hours": "22:00-02:00 UTC"}, None),
+        ({"not_before": NOW + timedelta(hours=2)}, None),
+        ({"budget": Decimal("0.4")}, None),
+        ({"state": BatchState.PAUSED}, None),
+        ({"account": "another"}, None),
+        ({"reason": "render-1: SetupError: there is no room"}, None),
+    ],
+)
+def test_only_what_can_be_begun_now_has_a_time_that_is_left(more: dict[str, Any], seconds: float | None) -> None:
+    status = fleet(batch({"waiting": 5}, **more), workers=(replace(WORKER, per_minute=10.0),))
+    assert seconds_left(status) == seconds
 
 
 def test_what_may_have_cost_money_stands_before_everything_else() -> None:
