@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -85,10 +85,15 @@ _FORGET = (
 _UNPRICED = (
     "SELECT FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' AND NOT reserved AND usd = 0 LIMIT 1"
 )
+_LIMITS = ("budget", "not_before", "hours")
+"""What a batch need not have."""
+_CHANGES = ", ".join(
+    f"{name} = CASE WHEN '{name}' = ANY (%(without)s) THEN NULL ELSE coalesce(%({name})s, {name}) END"
+    for name in (*_LIMITS, "priority")
+)
 _CHANGE = (
-    "UPDATE nebula_fleet_batches SET budget = coalesce(%s, budget), priority = coalesce(%s, priority), "
-    "not_before = coalesce(%s, not_before), hours = coalesce(%s, hours), "
-    "reason = CASE WHEN state = 'running' AND refusals = 0 THEN NULL ELSE reason END WHERE id = %s"
+    f"UPDATE nebula_fleet_batches SET {_CHANGES}, "  # noqa: S608 of constants
+    "reason = CASE WHEN state = 'running' AND refusals = 0 THEN NULL ELSE reason END WHERE id = %(batch)s"
 )
 _FIND_ACCOUNT = "SELECT gateway, base_url, allow_http FROM nebula_fleet_accounts WHERE id = %s"
 _MARKS = "SELECT id FROM nebula_fleet_accounts"
@@ -222,19 +227,25 @@ def change_batch(
     priority: int | None = None,
     not_before: datetime | None = None,
     hours: str | None = None,
+    without: Collection[str] = (),
 ) -> None:
-    """Change what decides when the items of a batch begin; `None`: as it is.
+    """Change what decides when the items of a batch begin; `None`: as it is. What `without` names is taken away.
 
     Raises:
-        InvalidRequestError: it has videos without a known price, which no budget can limit.
+        InvalidRequestError: it has videos without a known price, which no budget can limit; or `without` names what is
+            no limit.
     """
+    for each in without:
+        if each not in _LIMITS:
+            raise InvalidRequestError(f"{each!r:.80} is no limit of a batch.", hint=f"There are: {', '.join(_LIMITS)}.")
     batch_id = find_batch(connection, name)
     if budget is not None and connection.execute(_UNPRICED, [batch_id]).fetchone() is not None:
         raise InvalidRequestError(
             f"The batch {name!r} has videos whose price is not known: no budget can limit them.",
             hint="Cancel it, and enqueue the rows in another batch that says the price.",
         )
-    _decide(connection, _CHANGE, [budget, priority, not_before, hours, batch_id])
+    given = {"budget": budget, "priority": priority, "not_before": not_before, "hours": hours}
+    _decide(connection, _CHANGE, {**given, "without": list(without), "batch": batch_id})
 
 
 def find_account(connection: Connection, mark: str) -> tuple[str, str, bool]:
@@ -294,7 +305,7 @@ def move_to_account(connection: Connection, old: str, new: str) -> list[str]:
     return [str(name) for _, name in moved]
 
 
-def _decide(connection: Connection, statement: Any, values: list[Any]) -> int:
+def _decide(connection: Connection, statement: Any, values: list[Any] | dict[str, Any]) -> int:
     """Change a row between two moves of the feeder; how many rows it was."""
     with connection.transaction():
         connection.execute(_HOLD_FEEDER)

@@ -342,8 +342,12 @@ class Fleet:
         priority: int | None = None,
         not_before: datetime | None = None,
         hours: str | None = None,
+        without: Collection[str] = (),
     ) -> None:
-        """Change what decides when the items of a batch begin; see `submit_many`. `None`: it stays as it is."""
+        """Change what decides when the items of a batch begin; see `submit_many`. `None`: it stays as it is.
+
+        `without` names limits to take away: `budget`, `not_before`, `hours`.
+        """
         check_whole(priority or 0, "priority")
         await self._do(
             control.change_batch,
@@ -352,6 +356,7 @@ class Fleet:
             priority=priority,
             not_before=parse_moment(not_before, "not_before"),
             hours=None if hours is None else parse_hours(hours),
+            without=without,
         )
 
     async def change_account(

@@ -287,6 +287,25 @@ def test_a_higher_budget_for_a_batch_that_runs_is_asked_for(run: Run, fleet_url:
     assert run("resume", "cats", "--budget", "0.1").exit_code == Exit.OK
 
 
+def test_limits_of_a_batch_are_taken_away(run: Run, fleet_url: str) -> None:
+    enqueue(run, "--yes", "--budget", "5", "--hours", "22:00-06:00", "--not-before", "2099-01-01T00:00")
+    assert run("resume", "cats", "--hours", "none", "--not-before", "None").exit_code == Exit.OK
+    found = status_of(fleet_url)
+    assert (found.hours, found.not_before, found.budget) == (None, None, Decimal(5))
+    asked = run("resume", "cats", "--budget", "none")
+    assert (asked.exit_code, "this costs money" in asked.stderr) == (Exit.INVALID, True)
+    assert run("resume", "cats", "--budget", "none", "--yes").exit_code == Exit.OK
+    assert status_of(fleet_url).budget is None
+
+
+@each_row(("budget", "price"), [("0.40", "at most $0.4000"), ("9", "about $0.5535"), ("none", "about $0.5535")])
+def test_what_a_batch_may_cost_is_told_where_nobody_can_be_asked(run: Run, budget: str, price: str) -> None:
+    enqueue(run, "--paused", "--budget", "1")
+    result = run("resume", "cats", "--budget", budget)
+    assert result.exit_code == Exit.INVALID
+    assert f"this costs money: {price} for 3 videos." in result.stderr.replace("\n", " ")
+
+
 def test_what_is_canceled_waits_again_after_resume(run: Run, fleet_url: str) -> None:
     enqueue(run, "--yes")
     assert told(run("cancel", "cats", "--json")) == {"batch": "cats", "state": "canceled", "canceled": 3}
@@ -364,7 +383,7 @@ def test_an_account_is_limited_paused_and_resumed(run: Run, fleet_url: str) -> N
         (["MARK"], "There is nothing to change."),
         (["MARK", "--pause", "--resume"], "exclude each other"),
         (["MARK", "--new-key", "--cap", "5"], "--new-key stands alone"),
-        (["MARK", "--new-key"], "is the one that is here"),
+        (["MARK", "--new-key", "--yes"], "is the one that is here"),
     ],
 )
 def test_what_makes_no_sense_for_an_account_is_refused(
@@ -400,12 +419,26 @@ def test_a_key_that_was_taken_back_is_replaced_and_its_batches_go_on(
     assert f"nebula-video fleet account {old} --resume" in shown.stdout
     assert "AuthenticationError" in shown.stdout
     monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
-    found = told(run("account", old, "--new-key", "--json"))
+    found = told(run("account", old, "--new-key", "--yes", "--json"))
     assert (found["account"], found["batches"]) == (old, ["cats"])
     assert status_of(fleet_url).account == found["new_account"] != old
     make_all(fleet_url)
     assert status_of(fleet_url).counts == {ItemState.DONE: 3}
     assert set(submits_of(emulator).values()) == {1}
+
+
+def test_another_key_pays_only_after_a_question(
+    run: Run, fleet_url: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEBULA_API_KEY", "sk-old")
+    enqueue(run, "--yes")
+    old = status_of(fleet_url).account
+    monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
+    result = run("account", old, "--new-key")
+    assert result.exit_code == Exit.INVALID
+    assert f"Account {old} pays for cats: $0.5535 to come." in result.stderr.replace("\n", " ")
+    assert "this changes who pays" in result.stderr
+    assert status_of(fleet_url).account == old
 
 
 def test_what_was_queued_with_the_old_key_is_not_left_in_its_queue(
@@ -421,7 +454,7 @@ def test_what_was_queued_with_the_old_key_is_not_left_in_its_queue(
         "SET state = 'queued', job_id = job.id FROM job WHERE job.queueing_lock = item.key",
     )
     monkeypatch.setenv("NEBULA_API_KEY", emulator.api_key)
-    assert run("account", status_of(fleet_url).account, "--new-key").exit_code == Exit.OK
+    assert run("account", status_of(fleet_url).account, "--new-key", "--yes").exit_code == Exit.OK
     assert {item["state"] for item in items_of(fleet_url, "cats")} == {"waiting"}
     make_all(fleet_url)
     assert status_of(fleet_url).counts == {ItemState.DONE: 3}

@@ -300,6 +300,11 @@ async def test_a_batch_is_steered(fleet: Fleet, fleet_url: str, options: dict[st
     (batch,) = (await fleet.status("takes")).batches
     assert (batch.state, batch.budget, batch.priority) == (BatchState.PAUSED, Decimal("1.00"), 7)
     assert batch.hours == "22:00-06:00 UTC"
+    await fleet.change_batch("takes", without=["budget", "hours"])
+    (batch,) = (await fleet.status("takes")).batches
+    assert (batch.budget, batch.hours, batch.priority, batch.not_before is None) == (None, None, 7, False)
+    with pytest.raises(InvalidRequestError, match="'priority' is no limit of a batch"):
+        await fleet.change_batch("takes", without=["priority"])
     assert await fleet.cancel("takes") == 4
     assert {result.state for result in await collect(fleet, "takes")} == {ItemState.CANCELED}
     assert await fleet.resume("takes") == 4

@@ -1,11 +1,15 @@
 """The command `fleet account`: limits, pauses and resumes an account, and replaces its key."""
 
 # Typer reads the annotations, so they are evaluated here.
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from langchain_nebula_video.cli import options as opt
+from langchain_nebula_video.cli.confirmation import ask
+from langchain_nebula_video.cli.exit_codes import Exit
+from langchain_nebula_video.cli.fleet.consent import amount
 from langchain_nebula_video.cli.fleet.place import DatabaseUrl, do, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
@@ -26,6 +30,7 @@ _NewKey = Annotated[
         "--new-key", help="Pay its batches with the key in the environment from now on: the old one was taken back."
     ),
 ]
+_Sure = Annotated[bool, typer.Option("--yes", "-y", help="Give the new key without being asked.")]
 
 
 def account(
@@ -36,12 +41,13 @@ def account(
     pause: _Pause = False,
     resume: _Resume = False,
     new_key: _NewKey = False,
+    yes: _Sure = False,
     database: DatabaseUrl = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Limit, pause or resume an account, or give its batches a new key.
 
-    An account is a key at a gateway. Its mark tells neither.
+    An account is a key at a gateway. Its mark tells neither. Before another key pays, you are asked.
     """
     output = Output(as_json=as_json)
     with output.report_errors():
@@ -56,7 +62,7 @@ def account(
                 "There is nothing to change.", hint="Give --cap, --rate, --pause, --resume or --new-key."
             )
         if new_key:
-            _replace_key(output, fleet, mark)
+            _replace_key(output, fleet, mark, yes=yes)
             return
         do(fleet.change_account(mark, cap=cap, rate=rate, paused=pause or (False if resume else None)))
         found = next(each for each in do(fleet.status(errors=0)).accounts if each.id == mark)
@@ -67,7 +73,16 @@ def account(
         output.print_result({"account": mark, "cap": found.cap, "rate": found.rate, "paused": paused})
 
 
-def _replace_key(output: Output, fleet: "Fleet", mark: str) -> None:
+def _replace_key(output: Output, fleet: "Fleet", mark: str, *, yes: bool) -> None:
+    found = [each for each in do(fleet.status(errors=0)).batches if each.account == mark]
+    if found and not yes:
+        listed = ", ".join(each.name for each in found)
+        output.print_message(
+            f"Account {mark} pays for {listed}: {amount(sum((each.estimate for each in found), Decimal(0)))} to come."
+        )
+        if not ask(output, "Pay that with the key that is here?", "this changes who pays", "to change it"):
+            output.print_message("Declined. Nothing was changed.")
+            raise typer.Exit(Exit.FAILURE)
     new, names = do(fleet.replace_key(mark))
     told = (
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} paid with account {new}"

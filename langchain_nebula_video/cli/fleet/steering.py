@@ -10,7 +10,7 @@ from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.cli.fleet.consent import amount, ask_to_pay, count_all
-from langchain_nebula_video.cli.fleet.options import Budget, Hours, NotBefore, Priority
+from langchain_nebula_video.cli.fleet.options import NewBudget, NewHours, NewNotBefore, Priority
 from langchain_nebula_video.cli.fleet.place import BatchName, DatabaseUrl, do, find_batch, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
@@ -60,10 +60,10 @@ def pause(*, batch: BatchName, database: DatabaseUrl = None, as_json: opt.AsJson
 def resume(
     *,
     batch: BatchName,
-    budget: Budget = None,
+    budget: NewBudget = None,
     priority: Priority = None,
-    not_before: NotBefore = None,
-    hours: Hours = None,
+    not_before: NewNotBefore = None,
+    hours: NewHours = None,
     yes: opt.Yes = False,
     database: DatabaseUrl = None,
     as_json: opt.AsJson = False,
@@ -76,16 +76,15 @@ def resume(
     with output.report_errors():
         fleet = open_fleet(output, database)
         found = find_batch(fleet, batch)
-        limit = found.budget if budget is None else budget.usd
+        limit = found.budget if budget is None else budget.value
         count, usd = _to_pay(found, ItemState.CANCELED)
-        raised = budget is not None and found.budget is not None and budget.usd > found.budget
+        raised = found.budget is not None and (limit is None or limit > found.budget)
         if (found.state is not BatchState.RUNNING or raised) and count:
             _ask_or_leave(output, found, count, usd, limit, yes=yes)
-        do(
-            fleet.change_batch(
-                batch, budget=None if budget is None else limit, priority=priority, not_before=not_before, hours=hours
-            )
-        )
+        limits = {"budget": budget, "not_before": not_before, "hours": hours}
+        changes = {name: each.value for name, each in limits.items() if each is not None}
+        without = [name for name, value in changes.items() if value is None]
+        do(fleet.change_batch(batch, priority=priority, without=without, **changes))
         canceled = do(fleet.resume(batch))
         again = f" {count_all(canceled, 'canceled video')} wait again." if canceled else ""
         output.print_message(f"{batch} goes on.{again}")
@@ -143,7 +142,8 @@ def retry(
         state = ItemState.UNCONFIRMED if unconfirmed else ItemState.FAILED
         count = found.counts.get(state, 0)
         if count:
-            _ask_or_leave(output, found, count, found.usd.get(state, Decimal(0)), found.budget, yes=yes)
+            budget = None if unconfirmed else found.budget  # what may be spent already is in it
+            _ask_or_leave(output, found, count, found.usd.get(state, Decimal(0)), budget, yes=yes)
             count = do(fleet.retry(batch, (state,)))
         paused = "" if found.state is BatchState.RUNNING else f" The batch is {found.state}."
         output.print_message(f"{count_all(count, f'{state} video')} of {batch} wait again.{paused}")
@@ -180,10 +180,12 @@ def _to_pay(found: "BatchStatus", *more: ItemState) -> tuple[int, Decimal]:
 def _ask_or_leave(
     output: Output, found: "BatchStatus", count: int, usd: Decimal, budget: Decimal | None, *, yes: bool
 ) -> None:
+    left = None
     if budget is not None:
+        left = max(budget - found.committed, Decimal(0))
         used = f"{amount(found.committed)} of it is spent or reserved"
         output.print_message(f"The budget of {found.name} is {amount(budget)}; {used}.")
-    if not yes and not ask_to_pay(output, count, usd):
+    if not yes and not ask_to_pay(output, count, usd, left=left):
         raise _left(output)
 
 
