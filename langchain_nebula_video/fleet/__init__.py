@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet.enqueue import Added
+    from langchain_nebula_video.fleet.failures import Failure
     from langchain_nebula_video.fleet.fleet import Fleet
     from langchain_nebula_video.fleet.keeper import Timing
     from langchain_nebula_video.fleet.options import BatchClientOptions
@@ -26,6 +27,7 @@ __all__ = [
     "BatchClientOptions",
     "BatchState",
     "BatchStatus",
+    "Failure",
     "Fleet",
     "FleetStatus",
     "FleetWorker",
@@ -43,6 +45,7 @@ _MODULES = {
     "BatchClientOptions": "options",
     "BatchState": "states",
     "BatchStatus": "status",
+    "Failure": "failures",
     "Fleet": "fleet",
     "FleetStatus": "status",
     "FleetWorker": "worker",

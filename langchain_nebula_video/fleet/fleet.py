@@ -16,6 +16,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet import accounts, control
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
 from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, drop_mended, open_account, open_batch
+from langchain_nebula_video.fleet.failures import Failure, read_failures
 from langchain_nebula_video.fleet.hours import parse_hours
 from langchain_nebula_video.fleet.options import (
     BY_PATH,
@@ -271,6 +272,14 @@ class Fleet:
         def work(connection: Connection) -> list[tuple[str, str]]:
             control.find_batch(connection, batch)
             return list(read_broken(connection, batch).items())
+
+        return await self._do(work)
+
+    async def failures(self, batch: str) -> list[Failure]:
+        """Return the items of a batch that have failed or are unconfirmed, with image, prompt, tag and error."""
+
+        def work(connection: Connection) -> list[Failure]:
+            return read_failures(connection, control.find_batch(connection, batch))
 
         return await self._do(work)
 

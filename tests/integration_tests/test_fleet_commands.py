@@ -337,6 +337,13 @@ def test_failed_videos_are_tried_again_after_a_question(run: Run, fleet_url: str
     make_all(fleet_url)
     assert status_of(fleet_url).counts == {ItemState.DONE: 1, ItemState.FAILED: 1}
     assert run("status").exit_code == Exit.TASK
+    (failed,) = told(run("status", "cats", "--failed", "--json"))["failed"]
+    line = run("status", "cats", "--failed").stdout
+    number = failed["number"]
+    name = f"cat-{number - 1}.png"
+    assert (failed["state"], failed["image"], failed["prompt"]) == ("failed", name, f"Cat {number - 1} blinks")
+    assert line.startswith(f'{number}: {name}, tag "shot {number - 1}": failed: {failed["error"][:20]}')
+    assert "inappropriate content" in failed["error"]
     assert run("retry", "cats").exit_code == Exit.INVALID
     assert told(run("retry", "cats", "--yes", "--json")) == {"batch": "cats", "waiting_again": 1}
     make_all(fleet_url)
@@ -524,3 +531,5 @@ def test_a_lost_submit_is_told_first_and_has_an_exit_code_of_its_own(
 def test_three_ways_to_show_it_exclude_each_other(run: Run) -> None:
     assert run("status", "--watch", "--json").exit_code == Exit.INVALID
     assert run("status", "--broken").exit_code == Exit.INVALID
+    assert run("status", "--failed").exit_code == Exit.INVALID
+    assert run("status", "cats", "--failed", "--broken").exit_code == Exit.INVALID

@@ -18,6 +18,7 @@ from PIL import Image
 from langchain_nebula_video import InvalidRequestError, JournalError, VideoRequest
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import BatchState, Fleet, ItemState, Result, results
+from tests.conftest import png
 from tests.fleets import PATIENCE, asks, query, until, working
 from tests.postgres import Server
 from tests.tables import each_row
@@ -289,6 +290,25 @@ async def test_one_item_is_found_by_its_key_before_and_after_its_end(
     assert after is not None
     assert (after.ended, after.tag, after.usd) == (True, ["a"], Decimal("0.1845"))
     assert await fleet.result("order-18") is None
+
+
+async def test_what_failed_is_told_by_the_image_or_address_that_its_row_had(
+    fleet: Fleet, fleet_url: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "cat.png").write_bytes(png(400, 400))
+    images = [tmp_path / "cat.png", "https://example.com/cat.png?signature=secret", png(400, 401)]
+    rows = [{"image": image, "prompt": f"Cat {n}", "tag": n} for n, image in enumerate(images)]
+    await fleet.submit_many(rows, batch="takes", paused=True, **options)
+    assert await fleet.failures("takes") == []
+    query(
+        fleet_url,
+        "UPDATE nebula_fleet_items SET error = 'refused', state = CASE n WHEN 1 THEN 'unconfirmed' ELSE 'failed' END",
+    )
+    found = await fleet.failures("takes")
+    assert [each.image for each in found] == ["cat.png", "https://example.com/cat.png", None]
+    assert [(each.number, each.tag, each.prompt) for each in found] == [(n + 1, n, f"Cat {n}") for n in range(3)]
+    assert [each.state for each in found] == [ItemState.UNCONFIRMED, ItemState.FAILED, ItemState.FAILED]
+    assert {each.error for each in found} == {"refused"}
 
 
 # --- steering ---

@@ -1,7 +1,9 @@
 """The command `fleet status`: how the fleet is, and what needs a person."""
 
 # Typer reads the annotations, so they are evaluated here.
+import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,13 +20,15 @@ from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, find_troubles
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.fleet import Fleet, FleetStatus
+    from langchain_nebula_video.fleet import Failure, Fleet, FleetStatus
 
 __all__ = ["status"]
 
 _Batch = Annotated[str | None, typer.Argument(metavar="BATCH", help="Only this batch. Default: all.")]
 _Watch = Annotated[bool, typer.Option("--watch", help="Show it again and again, with the throughput, until Ctrl-C.")]
 _Broken = Annotated[bool, typer.Option("--broken", help="List the batch's broken rows instead.")]
+_Failed = Annotated[bool, typer.Option("--failed", help="List the batch's failed and unconfirmed videos instead.")]
+_LONGEST_PROMPT = 80
 
 
 def status(
@@ -32,6 +36,7 @@ def status(
     batch: _Batch = None,
     watch: _Watch = False,
     broken: _Broken = False,
+    failed: _Failed = False,
     database: DatabaseUrl = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -41,11 +46,17 @@ def status(
     """
     output = Output(as_json=as_json)
     with output.report_errors():
-        if watch + broken + as_json > 1 and not (broken and as_json):
-            raise InvalidRequestError("--watch, --broken and --json are three ways to show it.", hint="Choose one.")
+        if watch + broken + failed > 1 or (watch and as_json):
+            raise InvalidRequestError(
+                "--watch, --broken, --failed and --json are ways to show it.",
+                hint="Choose one; --json goes with --broken and --failed.",
+            )
         fleet = open_fleet(output, database)
         if broken:
             _print_broken(output, fleet, batch)
+            return
+        if failed:
+            _print_failed(output, fleet, batch)
             return
         if watch:
             watch_fleet(output, lambda: _look(fleet, batch))
@@ -88,3 +99,18 @@ def _print_broken(output: Output, fleet: "Fleet", batch: str | None) -> None:
     text = "\n".join(f"{printable(place)}: {printable(reason)}" for place, reason in rows)
     output.print_result({"broken": [{"where": place, "reason": reason} for place, reason in rows]}, text)
     output.print_message(f"{count_all(len(rows), 'broken row')}.")
+
+
+def _print_failed(output: Output, fleet: "Fleet", batch: str | None) -> None:
+    if batch is None:
+        raise InvalidRequestError("--failed is for one batch.", hint="nebula-video fleet status BATCH --failed")
+    found = do(fleet.failures(batch))
+    output.print_result({"failed": [asdict(each) for each in found]}, "\n".join(map(_tell_failure, found)))
+    output.print_message(f"{count_all(len(found), 'failed or unconfirmed video')}.")
+
+
+def _tell_failure(item: "Failure") -> str:
+    """Return a line: number, image or prompt, tag, state and error."""
+    prompt = item.prompt if len(item.prompt) <= _LONGEST_PROMPT else f"{item.prompt[:_LONGEST_PROMPT]}…"
+    tag = "" if item.tag is None else f", tag {json.dumps(item.tag, ensure_ascii=False)}"
+    return printable(f"{item.number}: {item.image or prompt}{tag}: {item.state}: {item.error}")
