@@ -32,6 +32,7 @@ from langchain_nebula_video.fleet.hours import is_within
 from langchain_nebula_video.fleet.jobs import insert_jobs, queue_name
 from langchain_nebula_video.fleet.schema import VERSION
 from langchain_nebula_video.fleet.states import NO_MONEY
+from langchain_nebula_video.fleet.words import amount
 
 __all__ = ["Feeder", "requeue"]
 
@@ -260,7 +261,8 @@ def _pick(connection: Connection, batch_id: int, most: int, tokens: float | None
     for key, usd in connection.execute(_PICK_NEW, [batch_id, room]).fetchall():
         if left is not None:
             if usd > left:
-                picked.reason = f"{NO_MONEY}USD {max(left, Decimal(0)):f} left, and the next video costs {usd:f}."
+                rest = amount(max(left, Decimal(0)))
+                picked.reason = f"{NO_MONEY}{rest} left, and the next video costs {amount(usd)}."
                 break
             left -= usd
         picked.new.append(key)

@@ -21,7 +21,7 @@ from langchain_nebula_video.errors import (
 )
 from langchain_nebula_video.fleet.hours import is_within
 from langchain_nebula_video.fleet.states import NO_MONEY, BatchState, ItemState
-from langchain_nebula_video.schema import dollars
+from langchain_nebula_video.fleet.words import amount, count_all
 
 if TYPE_CHECKING:  # it needs the extra, and this does not
     from langchain_nebula_video.fleet.status import AccountStatus, BatchStatus, FleetStatus, WorkerStatus
@@ -115,7 +115,7 @@ def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
         yield Trouble(
             TroubleKind.UNCONFIRMED,
             batch.name,
-            f"{_count(doubtful, 'unconfirmed submit')}: {dollars(batch.maybe_spent)} may have been spent",
+            f"{count_all(doubtful, 'unconfirmed submit')}: {amount(batch.maybe_spent)} may have been spent",
             "Look: nebula-video reconcile, which names the tasks that you may --take. "
             f"Then: nebula-video fleet retry {name} --unconfirmed",
         )
@@ -138,7 +138,7 @@ def _of_batch(batch: BatchStatus, status: FleetStatus) -> Iterator[Trouble]:
         yield Trouble(
             TroubleKind.NOTICE,
             batch.name,
-            f"{_count(batch.broken, 'row')} of its lists cannot become videos",
+            f"{count_all(batch.broken, 'row')} of its lists cannot become videos",
             f"See: nebula-video fleet status {name} --broken",
         )
 
@@ -158,7 +158,7 @@ def _standstill(batch: BatchStatus, status: FleetStatus) -> tuple[str, str] | No
     """Return why nothing of a running batch can be begun, and the remedy."""
     if batch.state is not BatchState.RUNNING or not batch.left:
         return None
-    waiting = f"{_count(batch.left, 'video')} left"
+    waiting = f"{count_all(batch.left, 'video')} left"
     lively = [worker for worker in status.workers if worker.lives and not worker.draining]
     if not lively:
         return f"no worker runs, with {waiting}", _NO_WORKER
@@ -172,7 +172,7 @@ def _standstill(batch: BatchStatus, status: FleetStatus) -> tuple[str, str] | No
         )
     if _budget_is_used_up(batch):
         return (
-            f"its budget of {dollars(batch.budget or batch.committed)} is used up, with {waiting}",
+            f"its budget of {amount(batch.budget or batch.committed)} is used up, with {waiting}",
             f"Raise it: nebula-video fleet resume {shlex.quote(batch.name)} --budget USD",
         )
     return None
@@ -189,10 +189,6 @@ def _budget_is_used_up(batch: BatchStatus) -> bool:
         and batch.estimate > 0
         and ((batch.reason or "").startswith(NO_MONEY) or batch.budget - batch.committed < batch.estimate / waiting)
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _of_account(account: AccountStatus) -> Iterator[Trouble]:
@@ -225,7 +221,7 @@ def _after_pause(account: AccountStatus, *, by_error: bool) -> str:
 
 def _of_worker(worker: WorkerStatus) -> Iterator[Trouble]:
     if not worker.lives:
-        taken = f"{'Others took up' if worker.died else 'Others take up'} its {_count(worker.running, 'video')}."
+        taken = f"{'Others took up' if worker.died else 'Others take up'} its {count_all(worker.running, 'video')}."
         yield Trouble(
             TroubleKind.NOTICE,
             worker.id,

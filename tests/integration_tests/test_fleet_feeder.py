@@ -214,7 +214,7 @@ async def test_a_budget_for_seven_of_twenty_begins_seven_and_says_why_no_more(
     assert (feed(fleet_url), feed(fleet_url)) == (7, 0)
     status = await batch_status(fleet, "a")
     assert (status.state, status.reserved) == (BatchState.RUNNING, 7 * PRICE)
-    assert status.reason == "The budget has USD 0.1000 left, and the next video costs 0.1845."
+    assert status.reason == "The budget has $0.1000 left, and the next video costs $0.1845."
 
     end(fleet_url, 3, "failed", reserved=False)
     assert feed(fleet_url) == 3, "what failed for nothing has given its money back"

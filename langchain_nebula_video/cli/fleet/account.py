@@ -9,10 +9,10 @@ import typer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import amount
 from langchain_nebula_video.cli.fleet.place import DatabaseUrl, do, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.fleet.words import amount
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import Fleet

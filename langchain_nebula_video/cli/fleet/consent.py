@@ -1,4 +1,4 @@
-"""The question before a fleet pays, and numbers for people."""
+"""The question before a fleet pays."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ from decimal import Decimal
 
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.output import Output
+from langchain_nebula_video.fleet.words import amount, count_all
 
-__all__ = ["amount", "ask_to_pay", "count_all", "describe_price"]
-
-
-def count_all(number: int, noun: str) -> str:
-    """Return a number with its thousands apart, and its noun, in the plural if need be."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def amount(usd: Decimal) -> str:
-    """Return dollars: in cents from one dollar on, because large sums are read here."""
-    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
+__all__ = ["ask_to_pay", "describe_price"]
 
 
 def describe_price(usd: Decimal, unpriced: int = 0) -> str:

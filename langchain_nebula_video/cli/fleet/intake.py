@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import amount, ask_to_pay, count_all, describe_price
+from langchain_nebula_video.cli.fleet.consent import ask_to_pay, describe_price
 from langchain_nebula_video.cli.fleet.place import do, find_batch
 from langchain_nebula_video.cli.fleet.progress import Progress
 from langchain_nebula_video.errors import InvalidRequestError, Money, NebulaVideoError
 from langchain_nebula_video.fleet.states import BatchState, ItemState
+from langchain_nebula_video.fleet.words import amount, count_all
 
 if TYPE_CHECKING:
     from langchain_nebula_video.cli.fleet.feed import Feed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.text import Text
 
-from langchain_nebula_video.cli.fleet.consent import amount
+from langchain_nebula_video.fleet.words import amount
 
 if TYPE_CHECKING:
     from langchain_nebula_video.cli.fleet.feed import Feed

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from langchain_nebula_video.cli.fleet.consent import amount, count_all
 from langchain_nebula_video.cli.progress_bar import format_clock
 from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import printable, shorten
 from langchain_nebula_video.fleet.states import BatchState, ItemState
 from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, seconds_left, why_it_waits
+from langchain_nebula_video.fleet.words import amount, count_all
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import AccountStatus, BatchStatus, FleetStatus, WorkerStatus

@@ -11,13 +11,13 @@ from rich.console import Group
 
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import count_all
 from langchain_nebula_video.cli.fleet.place import DatabaseUrl, do, open_fleet
 from langchain_nebula_video.cli.fleet.report import as_data, report
 from langchain_nebula_video.cli.fleet.watch import watch_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError, printable
 from langchain_nebula_video.fleet.troubles import Trouble, TroubleKind, find_troubles
+from langchain_nebula_video.fleet.words import count_all
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import Failure, Fleet, FleetStatus

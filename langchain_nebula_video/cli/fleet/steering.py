@@ -9,12 +9,13 @@ import typer
 from langchain_nebula_video.cli import options as opt
 from langchain_nebula_video.cli.confirmation import ask
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import amount, ask_to_pay, count_all
+from langchain_nebula_video.cli.fleet.consent import ask_to_pay
 from langchain_nebula_video.cli.fleet.options import NewBudget, NewHours, NewNotBefore, Priority
 from langchain_nebula_video.cli.fleet.place import BatchName, DatabaseUrl, do, find_batch, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.states import BatchState, ItemState
+from langchain_nebula_video.fleet.words import amount, count_all
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import BatchStatus

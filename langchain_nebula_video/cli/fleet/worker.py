@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.fleet.consent import count_all
 from langchain_nebula_video.cli.fleet.place import EXTRA, DatabaseUrl, database_url
 from langchain_nebula_video.cli.output import Output, sanitize
 from langchain_nebula_video.errors import InvalidRequestError
+from langchain_nebula_video.fleet.words import count_all
 from langchain_nebula_video.journal import Budget
 
 __all__ = ["worker"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_nebula_video.display.player import text_without_secrets
 from langchain_nebula_video.errors import printable
+from langchain_nebula_video.fleet.words import amount
 
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import BatchStatus, Fleet, FleetStatus
@@ -85,6 +86,7 @@ def fleet_view(fleet: Fleet) -> dict[str, Any]:
         "alive": sum(worker.lives for worker in status.workers),
         "per_minute": status.per_minute,
         "usd_per_minute": status.usd_per_minute,
+        "amount": amount,
         "left": sum(batch.left for batch in status.batches),
         "announcement": _announcement(status),
     }

@@ -176,7 +176,7 @@ def test_a_fleet_that_works_has_no_trouble() -> None:
             "nebula-video fleet resume cats",
         ),
         (
-            fleet(batch({"waiting": 9, "done": 4}, budget=Decimal("2.9"), reason="The budget has USD 0.9 left, …")),
+            fleet(batch({"waiting": 9, "done": 4}, budget=Decimal("2.9"), reason="The budget has $0.9000 left, …")),
             "standstill",
             "its budget of $2.90 is used up, with 9 videos left",
             "nebula-video fleet resume cats --budget",

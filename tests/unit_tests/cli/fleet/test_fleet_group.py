@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from langchain_nebula_video.cli.app import app
 from langchain_nebula_video.cli.exit_codes import Exit
-from langchain_nebula_video.cli.fleet.consent import amount, describe_price
+from langchain_nebula_video.cli.fleet.consent import describe_price
 from langchain_nebula_video.cli.fleet.feed import Feed
 from langchain_nebula_video.cli.fleet.watch import sparkline
 from langchain_nebula_video.errors import InvalidRequestError
@@ -221,7 +221,6 @@ def test_a_stream_that_is_stopped_ends_at_the_next_row() -> None:
 )
 def test_prices_are_told_in_words(usd: str, unpriced: int, told: str) -> None:
     assert describe_price(Decimal(usd), unpriced) == told
-    assert (amount(Decimal("0.5")), amount(Decimal(0))) == ("$0.5000", "$0.00")
 
 
 @each_row(

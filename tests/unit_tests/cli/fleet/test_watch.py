@@ -21,7 +21,7 @@ def lines_of(status: FleetStatus) -> list[str]:
 def test_what_needs_a_person_and_what_runs_stand_on_a_small_screen_before_what_has_ended() -> None:
     ended = [batch({"done": 3, "failed": 1}, id=number, name=f"old-{number}") for number in range(1, 6)]
     lines = lines_of(fleet(*ended[:4], batch({"unconfirmed": 1}, id=5, name="lost"), batch({"waiting": 2}, name="new")))
-    assert lines[3:5] == ["Needs a person", "  lost: 1 unconfirmed submit: $0.50 may have been spent"]
+    assert lines[3:5] == ["Needs a person", "  lost: 1 unconfirmed submit: $0.5000 may have been spent"]
     assert "new  running  ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  0 of 2 ended" in lines[:24]
     at = lines.index("lost  ended  ━━━━━━━━━━━━━━━━━━━━  1 of 1 ended")
     assert [line.split()[0] for line in lines[at : at + 5]] == ["lost", "old-4", "old-3", "old-2", "old-1"]
