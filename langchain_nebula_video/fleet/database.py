@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,15 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from langchain_nebula_video.errors import InvalidRequestError, JournalError
 from langchain_nebula_video.journal.sql.url import check_query, parse_url, split_prepare_threshold, without_secrets
@@ -101,6 +109,36 @@ class Database:
         if needs_dates(connection):
             connection.execute(SET_DATES)
         return connection
+
+    async def reach(self, seconds: float, on_fault: Callable[[JournalError], object]) -> None:
+        """Wait until the database can be reached. It may be canceled at any moment.
+
+        Args:
+            seconds: How long at most, and the attempt that is under way then.
+            on_fault: Called once, if it cannot be reached at once.
+
+        Raises:
+            JournalError: it could not be reached in that time.
+        """
+
+        def tell(state: RetryCallState) -> None:
+            fault = state.outcome and state.outcome.exception()
+            if state.attempt_number == 1 and isinstance(fault, psycopg.Error):
+                on_fault(self.error(fault))
+
+        async def connect() -> None:
+            await (await psycopg.AsyncConnection.connect(self.conninfo)).close()
+
+        try:
+            await AsyncRetrying(
+                retry=retry_if_exception_type(psycopg.OperationalError),
+                wait=wait_random_exponential(0.1, 1.0),
+                stop=stop_after_delay(seconds),
+                before_sleep=tell,
+                reraise=True,
+            )(connect)
+        except psycopg.Error as error:
+            raise self.error(error) from error
 
     @contextmanager
     def session(self) -> Iterator[Connection]:

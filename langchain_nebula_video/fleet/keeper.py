@@ -169,7 +169,8 @@ class Keeper:
             logger.error("the fleet's database refused a statement, and is tried again: %s", printable(error))
         elif (error is None) != self._works:
             self._works = error is None
-            told = "works again" if error is None else f"does not work, and is tried again: {printable(error)}"
+            why = printable(" ".join(str(error).split()))
+            told = "works again" if error is None else f"does not work, and is tried again: {why}"
             logger.warning("the fleet's database %s", told)
 
     def _keep(self, connection: Connection) -> None:

@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.client import AsyncNebulaVideoClient
 from langchain_nebula_video.errors import (
     InvalidRequestError,
@@ -33,12 +32,12 @@ from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
 from langchain_nebula_video.fleet.jobs import queue_name
 from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
-from langchain_nebula_video.fleet.options import account_mark, check_worker_options
+from langchain_nebula_video.fleet.keys import has_key, no_key_note
+from langchain_nebula_video.fleet.options import check_worker_options
 from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
 from langchain_nebula_video.fleet.schema import check_schema
 from langchain_nebula_video.fleet.states import ItemState
 from langchain_nebula_video.journal import SqlJournal
-from langchain_nebula_video.lifecycle import account as accounts
 from langchain_nebula_video.lifecycle.lease import new_holder
 
 __all__ = ["FleetWorker"]
@@ -49,6 +48,8 @@ _MINUTE = 60.0
 _RESTART_SECONDS = 1.0
 _MOST_BATCHES = 1000
 """Batches whose settings stay in memory."""
+_REACH_SECONDS = 30.0
+"""How long a worker that starts waits for the database."""
 _FOUND_SECONDS = 1.0
 """Between two looks for an account with a key here, while there is none."""
 
@@ -162,16 +163,21 @@ class FleetWorker:
             signals: Whether SIGTERM and SIGINT stop it. A second one cuts off what runs.
 
         Raises:
-            JournalError: there is no fleet in the database, or it is of another version, or has become so.
+            JournalError: the database is out of reach for half a minute, there is no fleet in it, or it is of another
+                version, or has become so.
         """
         self._loop = asyncio.get_running_loop()
-        self._fleet = await asyncio.to_thread(self._check)
         async with AsyncExitStack() as stack:
+            if signals:
+                self._handle_signals(stack)
+            if not await self._reach_database():
+                return
+            self._fleet = await asyncio.to_thread(self._check)
             self._engine = await stack.enter_async_context(Engine(self._database, self._run_item, self._concurrency))
             self._items = Items(self._engine.connector, self._timing)
             stack.push_async_callback(self._clients.close)
-            if signals:
-                self._handle_signals(stack)
+            places = f"{self._concurrency:,} place{'' if self._concurrency == 1 else 's'}"
+            logger.info("worker %s with %s", self.name, places)
             await asyncio.to_thread(self._keeper.start)
             telling = asyncio.create_task(self._tell())
             try:
@@ -201,14 +207,33 @@ class FleetWorker:
 
     # --- the engine ---
 
+    async def _reach_database(self) -> bool:
+        """Wait for a database that is away, as it may be while machines start; `False`: the worker was stopped."""
+        reaching = asyncio.create_task(self._database.reach(_REACH_SECONDS, self._tell_away))
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([reaching, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                reaching.result()
+            return not stopped.done()
+        finally:
+            for task in (reaching, stopped):
+                task.cancel()
+            await asyncio.wait([reaching, stopped])
+
+    @staticmethod
+    def _tell_away(error: JournalError) -> None:
+        logger.warning("%s It is tried again for %.0f seconds.", error.what, _REACH_SECONDS)
+
     def _check(self) -> str:
-        self._journal.spent()  # makes the journal's tables, if these are not there
         with self._database.session() as connection:
             try:
-                return check_schema(connection)
+                fleet = check_schema(connection)
             except JournalError as error:
                 self._keeper.refuse(connection, f"{error.what} {error.hint}")
                 raise
+        self._journal.spent()  # makes the journal's tables, if these are not there
+        return fleet
 
     def _stop_outdated(self, error: JournalError) -> None:
         logger.error("stopping, as soon as the running items have ended: %s", error)
@@ -266,11 +291,10 @@ class FleetWorker:
 
     def _note_accounts(self, found: list[tuple[str, str, str, bool]]) -> None:
         """Find out which accounts' keys are here."""
-        own = [(mark, gateway) for mark, gateway, url, allow in found if _has_key(mark, gateway, url, allow_http=allow)]
+        own = [(mark, gateway) for mark, gateway, url, allow in found if has_key(mark, gateway, url, allow_http=allow)]
         self._state.accounts = [mark for mark, _ in own]
         queues = tuple(queue_name(self._fleet, mark) for mark, _ in own)
-        missing = {gateway for mark, gateway, *_ in found} - {gateway for _, gateway in own}
-        self._state.note = None if own or not found else _no_key_note(missing)
+        self._state.note = None if own or not found else no_key_note(found)
         if self._state.note:
             logger.warning("%s", self._state.note)
         for mark, gateway in own:
@@ -378,21 +402,3 @@ def _new_name() -> str:
 
 def _version() -> str:
     return version("langchain-nebula-video")
-
-
-def _has_key(mark: str, gateway: str, url: str, *, allow_http: bool) -> bool:
-    row = GATEWAYS.get(gateway)
-    try:
-        key = None if row is None else accounts.environment_key(row)
-        return (
-            row is not None
-            and key is not None
-            and account_mark(gateway, accounts.resolve_base_url(row, url, allow_http=allow_http), key) == mark
-        )
-    except InvalidRequestError:  # a key or an address that this version cannot use
-        return False
-
-
-def _no_key_note(gateways: set[str]) -> str:
-    variables = sorted(GATEWAYS[name].key_variable for name in gateways if name in GATEWAYS)
-    return f"no key of the fleet's accounts is here: set {', '.join(variables) or 'the variable of the gateway'}"

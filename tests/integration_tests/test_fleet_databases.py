@@ -20,6 +20,7 @@ from procrastinate.schema import SchemaManager
 from langchain_nebula_video import JournalError
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.fleet import Fleet, FleetWorker, ItemState
+from langchain_nebula_video.fleet.database import Database
 from langchain_nebula_video.fleet.schema import MIGRATIONS, VERSION, check_schema, install
 from tests.fleets import (
     Template,
@@ -335,3 +336,10 @@ def _stalled(url: str) -> int:
     statement = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat < now() - interval '30 seconds'"
     count: int = query(url, statement)[0][0]
     return count
+
+
+async def test_a_database_that_stays_away_is_told_once_while_it_is_tried_and_once_at_the_end() -> None:
+    told: list[JournalError] = []
+    with pytest.raises(JournalError, match=r"The fleet's database \S+ did not work: .*refused"):
+        await Database("postgresql://me@127.0.0.1:1/videos").reach(2, told.append)
+    assert len(told) == 1

@@ -19,14 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from langchain_nebula_video.catalog.gateways import GATEWAYS
 from langchain_nebula_video.cli.exit_codes import Exit
 from langchain_nebula_video.emulator import Emulator
 from langchain_nebula_video.emulator.rendering import encoder
 from langchain_nebula_video.emulator.rendering.scene import Scene
 from langchain_nebula_video.fleet import BatchState, Fleet, ItemState
+from langchain_nebula_video.fleet.options import account_mark
+from langchain_nebula_video.lifecycle.account import resolve_base_url
 from tests.conftest import png
 from tests.fleets import PATIENCE, batch_status, query, submits_of
+from tests.postgres import Server
 from tests.terminals import Terminal
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
@@ -220,6 +225,60 @@ def test_a_worker_without_a_key_names_the_variable_and_waits(
         assert "NEBULA_API_KEY" in shown.stdout.partition("Notices")[2]
         assert "set NEBULA_API_KEY" in drained(process)
     assert counts(fleet_url) == {ItemState.WAITING: 10}
+
+
+def test_a_worker_with_the_key_of_another_account_names_both(
+    tmp_path: Path, env: dict[str, str], nebula: Callable[..., Any], fleet_url: str
+) -> None:
+    nebula("enqueue", *lists(tmp_path)[1:2], "--batch", "night", *QUICK, "--yes")
+    ((wanted,),) = query(fleet_url, "SELECT id FROM nebula_fleet_accounts")
+    with worker(tmp_path, {**env, "NEBULA_API_KEY": "sk-another-0123456789"}) as process:
+        note = until(
+            lambda: query(fleet_url, "SELECT note FROM nebula_fleet_workers WHERE note IS NOT NULL"), "the note"
+        )[0][0]
+        drained(process)
+    url = resolve_base_url(GATEWAYS["nebula"], env["NEBULA_BASE_URL"])
+    other = account_mark("nebula", url, SecretStr("sk-another-0123456789"))
+    assert note.endswith(f"set NEBULA_API_KEY to that of {wanted} (it has that of {other})")
+
+
+def test_a_worker_whose_database_is_away_says_it_at_once_and_ends_when_it_is_asked_to(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    away = {**env, "NEBULA_JOURNAL": "postgresql://me@127.0.0.1:1/videos"}
+    process = subprocess.Popen(
+        [*PROGRAM, "worker"], cwd=tmp_path, env=away, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    try:
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert "WARNING The fleet's database postgresql+psycopg://me@127.0.0.1:1/videos did not work: " in first
+    assert first.strip().endswith("It is tried again for 30 seconds.")
+    assert process.returncode == Exit.OK, rest
+    assert "place" not in first + rest
+    assert "did not work" not in rest, "it ended before the time was over"
+
+
+def test_an_outage_of_the_database_is_told_in_two_lines(tmp_path: Path, env: dict[str, str], server: Server) -> None:
+    with worker(tmp_path, env) as process:
+        assert process.stderr is not None
+        server.stop("immediate")
+        lines = [process.stderr.readline()]
+        while "does not work" not in lines[-1]:
+            lines.append(process.stderr.readline())
+        time.sleep(3)  # the pool of connections tries in vain meanwhile
+        server.start()
+        while "works again" not in lines[-1]:
+            lines.append(process.stderr.readline())
+        drained(process)
+    assert [line for line in lines if "WARNING" in line or "ERROR" in line] == [
+        line for line in lines if "the fleet's database" in line
+    ]
+    assert not any("\\" in line for line in lines)
 
 
 def test_a_worker_of_a_database_without_tables_says_what_makes_them(

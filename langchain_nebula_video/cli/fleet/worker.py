@@ -66,7 +66,6 @@ def worker(
             raise InvalidRequestError(f"A fleet needs its extra: {error.name} is missing.", hint=EXTRA) from None
         fleet_worker = FleetWorker(url, concurrency=concurrency, grace=grace, budget=budget)
         log = _log(verbose=verbose)
-        log.info("worker %s with %s", fleet_worker.name, count_all(concurrency, "place"))
         asyncio.run(fleet_worker.run(signals=True))
         back = fleet_worker.given_back
         rest = f"; {count_all(back, 'video')} given back, for other workers" if back else ""
@@ -86,6 +85,8 @@ def _log(*, verbose: bool) -> logging.Logger:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logger = logging.getLogger(_FLEET)
     logger.setLevel(logging.INFO)
+    # The fleet's own logger tells once that the database is away; the pool of connections tells each attempt.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     if verbose:
         logging.getLogger("langchain_nebula_video").setLevel(logging.INFO)
     return logger
