@@ -66,9 +66,11 @@ _INSERT = (
 _INSERT_IF_NEW = f"{_INSERT} ON CONFLICT (key) DO NOTHING"
 _IS_EMPTY = "SELECT size = 0 FROM nebula_fleet_batches WHERE id = %s"
 _PRESENT = (
-    "SELECT EXISTS (SELECT FROM nebula_fleet_batches WHERE id = %(batch)s), count(*) "
+    "SELECT EXISTS (SELECT FROM nebula_fleet_batches WHERE id = %(batch)s), count(*), "
+    "coalesce(array_agg(DISTINCT batch.name), '{}') "
     "FROM unnest(string_to_array(%(keys)s, %(separator)s)) AS list (key) "
-    "JOIN nebula_fleet_items AS item USING (key) WHERE item.batch_id <> %(batch)s"
+    "JOIN nebula_fleet_items AS item USING (key) JOIN nebula_fleet_batches AS batch ON batch.id = item.batch_id "
+    "WHERE item.batch_id <> %(batch)s"
 )
 # A signed address is good for some hours: the list brings a new one for the same image.
 _RENEW = (
@@ -112,6 +114,8 @@ class Added:
     """Items that were there before, or twice in the list: nothing was added for them."""
     elsewhere: int = 0
     """How many of `present` are in other batches, where they are made or were made."""
+    others: set[str] = field(default_factory=set)
+    """The names of these batches."""
     broken: int = 0
     """Rows that cannot become videos. They are kept apart, with the reason."""
     first_broken: list[BrokenRow] = field(default_factory=list)
@@ -126,6 +130,7 @@ class Added:
         self.added += more.added
         self.present += more.present
         self.elsewhere += more.elsewhere
+        self.others |= more.others
         self.broken += more.broken
         self.first_broken += more.first_broken[: EXAMPLES - len(self.first_broken)]
         self.usd += more.usd
@@ -280,6 +285,7 @@ class _Adding:
             if row is None or not row[0]:
                 raise InvalidRequestError(f"The batch {told.batch!r} has just been deleted.", hint="Enqueue it again.")
             told.elsewhere += int(row[1])
+            told.others.update(row[2])
             self._renew([item for item in items if "?" in item.request])
             taken = find_taken(self._connection, items)
             told.elsewhere -= sum(name != told.batch for _, name in taken)

@@ -25,6 +25,7 @@ __all__ = [
     "numbered_names",
     "parse_template",
     "target_text",
+    "to_name_part",
     "to_path",
 ]
 
@@ -169,7 +170,7 @@ def fill_template(template: str, video: Video) -> str:
     """
     names, filled = parse_template(template), template
     for most in _FIELD_BYTES:
-        values = {name: _NUMBER if name == _INDEX else _to_name(_FIELDS[name](video), most) for name in names}
+        values = {name: _NUMBER if name == _INDEX else to_name_part(_FIELDS[name](video), most) for name in names}
         filled = template.format_map(values)
         if all(len(part.encode()) <= _MAX_NAME_BYTES for part in filled.split("/")):
             break
@@ -178,10 +179,10 @@ def fill_template(template: str, video: Video) -> str:
 
 def default_file_name(video: Video) -> str:
     """Return the file name in a folder: the task's id."""
-    return f"{_to_name(video.task_id).lstrip('.') or 'video'}.mp4"
+    return f"{to_name_part(video.task_id).lstrip('.') or 'video'}.mp4"
 
 
-def _to_name(value: object, most: int = _FIELD_BYTES[0]) -> str:
+def to_name_part(value: object, most: int = _FIELD_BYTES[0]) -> str:
     """Return a value of a gateway's answer as part of a name. It must not lead out of the folder."""
     text = "none" if value is None else str(value)
     plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in text)

@@ -123,6 +123,33 @@ def test_a_dry_run_counts_what_is_there_and_what_is_twice_in_the_list(run: Run) 
     }
 
 
+def test_a_list_whose_videos_are_all_in_other_batches_makes_no_batch(run: Run, fleet_url: str) -> None:
+    enqueue(run, "--paused")
+    again = enqueue(run, "--yes", "--json", batch="dogs")
+    assert (again.exit_code, told(again)["state"], told(again)["elsewhere"]) == (Exit.OK, None, 3)
+    assert "no new video, 3 there before (3 of them in other batches: cats)." in again.stderr.replace("\n", " ")
+    assert "There is no video for a batch 'dogs', so none was made." in again.stderr.replace("\n", " ")
+    assert query(fleet_url, "SELECT name FROM nebula_fleet_batches") == [("cats",)]
+
+
+@each_row(("count", "batches"), [(2, []), (12, [("odd",)])])
+def test_a_list_of_broken_rows_makes_a_batch_only_to_list_those_that_were_not_told(
+    run: Run, fleet_url: str, count: int, batches: list[Any]
+) -> None:
+    write_list(0, *(f"nowhere-{number}.png,x," for number in range(count)))
+    result = enqueue(run, batch="odd")
+    assert result.exit_code == Exit.FAILURE
+    assert result.stderr.count("Broken: ") == min(count, 10)
+    assert query(fleet_url, "SELECT name FROM nebula_fleet_batches") == batches
+    run("forget", "odd", "--yes")
+
+
+def test_the_name_of_the_batch_may_stand_in_the_place(run: Run, fleet_url: str) -> None:
+    assert enqueue(run, "--paused", "--out", "videos/{batch}/{stem}.mp4", batch="my cats").exit_code == Exit.OK
+    assert status_of(fleet_url, "my cats").save_to == f"{Path.cwd()}/videos/my_cats/{{stem}}.mp4"
+    assert enqueue(run, "--paused", "--out", "videos/{batch}/{stem}.mp4", batch="my cats").exit_code == Exit.OK
+
+
 def test_rows_of_a_canceled_batch_are_told_to_wait_there(run: Run) -> None:
     enqueue(run, "--paused")
     run("cancel", "cats")
@@ -163,8 +190,11 @@ def test_without_consent_nothing_is_begun_and_the_way_on_is_told(run: Run, fleet
     result = enqueue(run)
     assert result.exit_code == Exit.INVALID
     assert "3 videos to pay for, at Nebula (127.0.0.1, this machine): about $0.5535." in result.stderr
-    assert "Begin: nebula-video fleet resume cats." in result.stderr.replace("\n", " ")
-    assert "Add --yes to pay without being asked." in result.stderr.replace("\n", " ")
+    said = result.stderr.replace("\n", " ")
+    assert "There is no terminal to ask on, and this costs money: about $0.5535 for 3 videos at Nebula" in said
+    assert "The list waits in the batch 'cats'. Nothing was spent. The batch is paused." in said
+    assert "Begin: nebula-video fleet resume cats --yes." in said
+    assert "Add --yes" not in said
     found = status_of(fleet_url)
     assert (found.state, found.reason, found.size) == (BatchState.PAUSED, "its price was not accepted yet", 3)
 

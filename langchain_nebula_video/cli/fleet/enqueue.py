@@ -17,7 +17,7 @@ from langchain_nebula_video.cli.fleet.place import DatabaseUrl, open_fleet
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.cli.request import row_defaults
 from langchain_nebula_video.cli.sources.reading import TableFormat
-from langchain_nebula_video.saving.names import is_url
+from langchain_nebula_video.saving.names import is_url, to_name_part
 from langchain_nebula_video.saving.targets import absolute_name, check_target
 
 __all__ = ["enqueue"]
@@ -43,7 +43,8 @@ _Out = Annotated[
     typer.Option(
         "--out",
         metavar="PLACE",
-        help="Where workers save: a bucket (s3://…), or a folder on the disk of each worker; {stem}: the image's name.",
+        help="Where workers save: a bucket (s3://…), or a folder on the disk of each worker; {stem} is the image's "
+        "name, {batch} the batch's.",
     ),
 ]
 _ByPath = Annotated[
@@ -92,6 +93,7 @@ def enqueue(
     until its price is accepted; with --yes, workers begin while the rest is still read.
     """
     output = Output(as_json=as_json)
+    out = out.replace("{batch}", to_name_part(batch))
     payment = opt.PaymentOptions(price=price, group_ratio=group_ratio, yes=yes)
     settings = {"fit": fit, "image_store": image_store, "timeout": timeout, "sole_account": sole_account}
     factory = ClientFactory(target=target, payment=payment, out=out, download_hosts=download_host, settings=settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ __all__ = ["Intake"]
 
 _NOT_ACCEPTED = "its price was not accepted yet"
 _BY_OPTION = "enqueued with --paused"
+_NAMES = 5
+"""Of other batches, that are told."""
 
 
 class Intake:
@@ -127,12 +129,20 @@ class Intake:
             do(self._fleet.drop_mended(self._batch, self._feed.mended, self._began))
         self._tell_broken(added)
         new = f"{added.added:,} new" if added.added else "no new video"
-        present = f", {added.present:,} there before{_in_others(added.elsewhere)}" if added.present else ""
+        present = (
+            f", {added.present:,} there before{_in_others(added.elsewhere, added.others)}" if added.present else ""
+        )
         broken = f", {count_all(added.broken, 'broken row')}" if added.broken else ""
         self._output.print_message(f"{self._batch}: {new}{present}{broken}.")
         self._tell_canceled(added)
-        agreed = self._settle(added, find_batch(self._fleet, self._batch))
-        self._print_result(added)
+        now = find_batch(self._fleet, self._batch)
+        if self.is_new and not now.size and added.broken == len(added.first_broken):  # status lists more of these
+            do(self._fleet.forget(self._batch))
+            self._output.print_message(f"There is no video for a batch {self._batch!r}, so none was made.")
+            self._print_result(added, None)
+            return Exit.FAILURE if added.broken else Exit.OK
+        agreed = self._settle(added, now)
+        self._print_result(added, find_batch(self._fleet, self._batch))
         return Exit.OK if agreed and not added.broken else Exit.FAILURE
 
     @property
@@ -160,24 +170,29 @@ class Intake:
         self._output.print_message(
             f"{count_all(waiting, 'video')} to pay for, at {self._place}: {describe_price(now.estimate, unpriced)}."
         )
+        left = None
         if now.budget is not None:
             left = max(now.budget - now.committed, Decimal(0))
             self._output.print_message(f"The budget has {amount(left)} left: what does not fit is not begun.")
         if self._yes:
             return True
-        agreed = False
         try:
-            agreed = ask_to_pay(self._output, waiting, now.estimate, unpriced, place=self._place)
-        finally:
-            if not agreed:
-                self._output.print_message(f"Nothing was begun. {self._how_to_go_on()}")
+            agreed = ask_to_pay(self._output, waiting, now.estimate, unpriced, left=left, place=self._place)
+        except InvalidRequestError as error:  # nobody can be asked
+            what = f"{error.what} The list waits in the batch {self._batch!r}."
+            raise InvalidRequestError(what, money=Money.REFUSED, hint=self._how_to_go_on(" --yes")) from None
+        except BaseException:
+            self._output.print_message(f"Nothing was begun. {self._how_to_go_on()}")
+            raise
+        if not agreed:
+            self._output.print_message(f"Nothing was begun. {self._how_to_go_on()}")
         return agreed
 
     def _tell_canceled(self, added: Added) -> None:
         """Say it if some of the list may never be made: it is in a batch that was canceled."""
         found = do(self._fleet.status(errors=0)).batches if added.elsewhere else ()
         for each in found:
-            if each.state is BatchState.CANCELED and each.name != self._batch:
+            if each.state is BatchState.CANCELED and each.name in added.others:
                 name = shlex.quote(each.name)
                 self._output.print_message(
                     f"The batch {each.name} is canceled: what it has of this list is not made. Go on with it: "
@@ -247,10 +262,10 @@ class Intake:
         hint = f"The same command adds the rest. {rest}" if added else ""
         return what, Money.RUNNING if added and not held else Money.NOT_SENT, hint
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_go_on(self, option: str = "") -> str:
+        name = f"{shlex.quote(self._batch)}{option}"
         return (
-            f"The batch is paused. Begin: nebula-video fleet resume {self._batch}. "
-            f"Delete: nebula-video fleet forget {self._batch}."
+            f"The batch is paused. Begin: nebula-video fleet resume {name}. Delete: nebula-video fleet forget {name}."
         )
 
     # --- what is told ---
@@ -265,22 +280,22 @@ class Intake:
                 style="yellow",
             )
 
-    def _print_result(self, added: Added) -> None:
-        now = find_batch(self._fleet, self._batch)
+    def _print_result(self, added: Added, now: BatchStatus | None) -> None:
         self._output.print_result(
             {
                 "batch": self._batch,
-                "state": now.state.value,
+                "state": None if now is None else now.state.value,
                 "rows": self._feed.read,
                 "new": added.added,
                 "present": added.present,
                 "elsewhere": added.elsewhere,
                 "broken": added.broken,
-                "estimate_usd": str(now.estimate),
+                "estimate_usd": str(Decimal(0) if now is None else now.estimate),
                 "unpriced": added.unpriced,
             }
         )
 
 
-def _in_others(number: int) -> str:
-    return f" ({number:,} of them in other batches)" if number else ""
+def _in_others(number: int, names: Collection[str] = ()) -> str:
+    listed = ", ".join(sorted(names)[:_NAMES]) + (", …" if len(names) > _NAMES else "")
+    return f" ({number:,} of them in other batches{f': {listed}' if names else ''})" if number else ""
