@@ -336,6 +336,29 @@ def test_what_a_batch_may_cost_is_told_where_nobody_can_be_asked(run: Run, budge
     assert f"this costs money: {price} for 3 videos." in result.stderr.replace("\n", " ")
 
 
+@each_row("command", ["pause", "cancel"])
+def test_a_batch_that_has_ended_is_neither_paused_nor_canceled(run: Run, fleet_url: str, command: str) -> None:
+    enqueue(run, "--yes")
+    make_all(fleet_url)
+    result = run(command, "cats")
+    assert (result.exit_code, "The batch 'cats' has ended." in result.stderr) == (Exit.INVALID, True)
+    assert status_of(fleet_url).state is BatchState.RUNNING
+    assert "cats has ended: nothing of it is left to make." in run("resume", "cats").stderr.replace("\n", " ")
+
+
+@each_row(
+    ("options", "why"),
+    [
+        ([], "no worker runs, with 3 videos left"),
+        (["--not-before", "2999-01-01T00:00+00:00"], "not before 2999-01-01 00:00 UTC"),
+    ],
+)
+def test_a_batch_that_cannot_go_on_at_once_says_why_when_it_is_resumed(run: Run, options: list[str], why: str) -> None:
+    enqueue(run, "--paused")
+    told = run("resume", "cats", "--yes", *options).stderr.replace("\n", " ")
+    assert f"cats is resumed, and waits: {why}." in told
+
+
 def test_what_is_canceled_waits_again_after_resume(run: Run, fleet_url: str) -> None:
     enqueue(run, "--yes")
     assert told(run("cancel", "cats", "--json")) == {"batch": "cats", "state": "canceled", "canceled": 3}

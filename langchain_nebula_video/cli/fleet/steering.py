@@ -15,10 +15,11 @@ from langchain_nebula_video.cli.fleet.place import BatchName, DatabaseUrl, do, f
 from langchain_nebula_video.cli.output import Output
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.states import BatchState, ItemState
+from langchain_nebula_video.fleet.troubles import TroubleKind, find_troubles, why_it_waits
 from langchain_nebula_video.fleet.words import amount, count_all
 
 if TYPE_CHECKING:
-    from langchain_nebula_video.fleet import BatchStatus
+    from langchain_nebula_video.fleet import BatchStatus, Fleet
 
 __all__ = ["cancel", "forget", "pause", "resume", "retry"]
 
@@ -51,6 +52,7 @@ def pause(*, batch: BatchName, database: DatabaseUrl = None, as_json: opt.AsJson
         found = find_batch(fleet, batch)
         if found.state is BatchState.CANCELED:
             raise InvalidRequestError(f"The batch {batch!r} is canceled.", hint="There is nothing to pause.")
+        _leave_if_ended(found)
         do(fleet.pause(batch))
         begun = sum(found.counts.get(state, 0) for state in (ItemState.QUEUED, ItemState.RUNNING))
         rest = f" {count_all(begun, 'video')} under way or next in the queue will still be made." if begun else ""
@@ -88,7 +90,7 @@ def resume(
         do(fleet.change_batch(batch, priority=priority, without=without, **changes))
         canceled = do(fleet.resume(batch))
         again = f" {count_all(canceled, 'canceled video')} wait again." if canceled else ""
-        output.print_message(f"{batch} goes on.{again}")
+        output.print_message(f"{batch} {_outlook(fleet, batch)}.{again}")
         output.print_result({"batch": batch, "state": BatchState.RUNNING.value, "waiting_again": canceled})
 
 
@@ -108,6 +110,7 @@ def cancel(
     with output.report_errors():
         fleet = open_fleet(output, database)
         found = find_batch(fleet, batch)
+        _leave_if_ended(found)
         running = found.counts.get(ItemState.RUNNING, 0)
         if abandon and running:
             output.print_message(
@@ -169,6 +172,23 @@ def forget(*, batch: BatchName, yes: _Sure = False, database: DatabaseUrl = None
         deleted = do(fleet.forget(batch))
         output.print_message(f"{batch} is deleted: {count_all(deleted, 'video')}. The journal keeps what was paid.")
         output.print_result({"batch": batch, "deleted": deleted})
+
+
+def _leave_if_ended(found: "BatchStatus") -> None:
+    if found.size and not found.left:
+        raise InvalidRequestError(f"The batch {found.name!r} has ended.", hint="Nothing of it is left to begin.")
+
+
+def _outlook(fleet: "Fleet", batch: str) -> str:
+    """Return what becomes of a batch that was resumed."""
+    status = do(fleet.status(batch))
+    (found,) = status.batches
+    if found.size and not found.left:
+        return "has ended: nothing of it is left to make"
+    troubles = [each for each in find_troubles(status) if each.about in {batch, found.account}]
+    stands = (each.what for each in troubles if each.kind is TroubleKind.STANDSTILL)
+    why = why_it_waits(found, status) or next(stands, None)
+    return f"is resumed, and waits: {why}" if why else "goes on"
 
 
 def _to_pay(found: "BatchStatus", *more: ItemState) -> tuple[int, Decimal]:
