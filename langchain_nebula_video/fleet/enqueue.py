@@ -27,11 +27,11 @@ __all__ = [
     "Added",
     "BatchOptions",
     "add_items",
-    "drop_mended",
     "find_taken",
     "next_chunk",
     "open_account",
     "open_batch",
+    "short_place",
     "tell_taken",
 ]
 
@@ -90,7 +90,6 @@ _BROKEN = (
     "INSERT INTO nebula_fleet_broken (batch_id, place, reason) VALUES (%s, %s, %s) "
     "ON CONFLICT (batch_id, place) DO UPDATE SET reason = excluded.reason, at = now()"
 )
-_MEND = "DELETE FROM nebula_fleet_broken WHERE batch_id = %s AND place = ANY (%s) AND at < %s"
 _ACCOUNT = (
     "INSERT INTO nebula_fleet_accounts (id, gateway, base_url, allow_http) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (id) DO NOTHING"
@@ -227,11 +226,6 @@ def add_items(
     return told
 
 
-def drop_mended(connection: Connection, batch_id: int, places: Iterable[str], before: datetime) -> int:
-    """Forget that rows were broken which are whole now; how many. What was found broken since `before` stays."""
-    return connection.execute(_MEND, [batch_id, [printable(each) for each in places], before]).rowcount
-
-
 class _Adding:
     """Adds chunks of a list to a batch."""
 
@@ -257,7 +251,7 @@ class _Adding:
             broken += self._add_items(items, all_new=self._all_new)
         if broken:
             with self._connection.cursor() as cursor:
-                values = [(self._batch_id, _shortened(each.place), printable(each.reason)) for each in broken]
+                values = [(self._batch_id, short_place(each.place), printable(each.reason)) for each in broken]
                 cursor.executemany(_BROKEN, values)
         self._told.broken += len(broken)
         self._told.first_broken += broken[: EXAMPLES - len(self._told.first_broken)]
@@ -324,7 +318,7 @@ def tell_taken(item: Item, batch: str) -> BrokenRow:
     )
 
 
-def _shortened(place: str) -> str:
+def short_place(place: str) -> str:
     """Return a place as the index takes it: its end tells most."""
     text = printable(place)
     return text if len(text) <= _LONGEST_PLACE else f"{text[:100]} … {text[-_LONGEST_PLACE + 103 :]}"

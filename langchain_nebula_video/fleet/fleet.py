@@ -15,9 +15,10 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet import accounts, control
 from langchain_nebula_video.fleet.database import Connection, Database, is_passing
-from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, drop_mended, open_account, open_batch
+from langchain_nebula_video.fleet.enqueue import Added, BatchOptions, add_items, open_account, open_batch
 from langchain_nebula_video.fleet.failures import Failure, read_failures
 from langchain_nebula_video.fleet.hours import parse_hours
+from langchain_nebula_video.fleet.mending import Mending
 from langchain_nebula_video.fleet.options import (
     BY_PATH,
     BatchClientOptions,
@@ -119,6 +120,9 @@ class Fleet:
         Each row's key is made of the video that it asks for, so the same row adds nothing, in any batch. If the call
         is canceled or fails, what was read until then stays; repeat it with the whole list.
 
+        A row that was broken and is whole now is broken no more. It is known by its `place`; without one by its number,
+        if the list has all that is in the batch.
+
         Args:
             rows: Dicts with the fields of a `VideoRequest`, or `VideoRequest`s, in an iterable of any length, or in an
                 async one. A blocking iterable is read in another thread. Images may be URLs, bytes, paths, open files
@@ -159,26 +163,30 @@ class Fleet:
             paused=paused,
         )
         check_rows(rows)
-        canceled = threading.Event()
+        canceled, mending = threading.Event(), Mending()
 
         def add(connection: Connection, rows: Rows, first: int, on_progress: Callable[[Added], object]) -> Added:
             check_schema(connection)
             batch_id, has_budget = open_batch(connection, open_account(connection, client), told)
             planner = Planner(client, defaults, by_path=by_path, has_budget=has_budget)
-            items = planner.plan(until_canceled(canceled, rows), first)
+            mending.begin(connection, batch_id)
+            items = planner.plan(mending.watch(until_canceled(canceled, rows), first), first)
             return add_items(connection, batch_id, batch, items, on_progress)
 
         try:
             if not isinstance(rows, AsyncIterable):
-                return await self._do(add, rows, 1, on_progress)
-            total, count = await self._do(add, (), 1, on_progress), 0
-            async for piece in in_pieces(rows):
-                total += await self._do(add, piece, count + 1, lambda _: None)
-                on_progress(total)
-                count += len(piece)
+                total = await self._do(add, rows, 1, on_progress)
+            else:
+                total, count = await self._do(add, (), 1, on_progress), 0
+                async for piece in in_pieces(rows):
+                    total += await self._do(add, piece, count + 1, lambda _: None)
+                    on_progress(total)
+                    count += len(piece)
         except asyncio.CancelledError:
             canceled.set()  # the thread goes on until it looks
             raise
+        if mending.found:
+            await self._do(mending.finish, total)
         return total
 
     async def preview(
@@ -281,21 +289,6 @@ class Fleet:
         def work(connection: Connection) -> list[Failure]:
             return read_failures(connection, control.find_batch(connection, batch))
 
-        return await self._do(work)
-
-    async def drop_mended(self, batch: str, places: Collection[str], before: datetime) -> int:
-        """Forget that rows were broken, because they were corrected; how many.
-
-        Args:
-            batch: Its name.
-            places: Where they stand, as `broken` told.
-            before: Only what was found broken before this moment, which has a time zone.
-        """
-
-        def work(connection: Connection) -> int:
-            return drop_mended(connection, control.find_batch(connection, batch), places, before)
-
-        parse_moment(before, "before")
         return await self._do(work)
 
     # --- steering ---

@@ -36,6 +36,7 @@ __all__ = [
     "StoredImage",
     "has_local_images",
     "open_images",
+    "place_of",
     "stored_digests",
 ]
 
@@ -161,7 +162,7 @@ class Planner:
                 item = self._short_way(row) if type(row) is dict else None
                 yield item or (row if isinstance(row, BrokenRow) else self._long_way(row, number))
             except InvalidRequestError as error:
-                yield BrokenRow(_place(row, number), " ".join(filter(None, (error.what, error.hint))))
+                yield BrokenRow(place_of(row, number), " ".join(filter(None, (error.what, error.hint))))
 
     # --- the short way ---
 
@@ -258,7 +259,7 @@ class Planner:
             None if tag is None else _tag_text(tag),
             tuple(stored.values()),
             content if key else None,
-            _place(row, number) if key else None,
+            place_of(row, number) if key else None,
         )
 
     def _split(self, row: Any) -> tuple[Any, str | None, Any]:
@@ -302,7 +303,7 @@ class Planner:
         return content_text(self._options.gateway, order.request, digests, play=self._play)
 
 
-def _place(row: Any, number: int) -> str:
+def place_of(row: Any, number: int) -> str:
     """Return where a row comes from."""
     place = row.get(PLACE) if isinstance(row, Mapping) else None
     return str(place or f"row {number}")

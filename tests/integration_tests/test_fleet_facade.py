@@ -98,6 +98,34 @@ async def test_generators_and_async_streams_are_lists_too(fleet: Fleet, options:
     assert [place for place, _ in await fleet.broken("takes")] == ["line 7", "line 10", "row 8"]
 
 
+@pytest.mark.parametrize("as_stream", [False, True])
+async def test_a_row_that_was_corrected_is_broken_no_more(
+    fleet: Fleet, options: dict[str, Any], *, as_stream: bool
+) -> None:
+    async def stream(rows: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        for row in rows:
+            yield row
+
+    async def hand_over(rows: list[dict[str, Any]]) -> list[str]:
+        await fleet.submit_many(stream(rows) if as_stream else rows, batch="takes", **options)
+        return [place for place, _ in await fleet.broken("takes")]
+
+    rows = asks(4)
+    broken = [rows[0], {"prompt": ""}, {"prompt": ""}, {"prompt": "", "place": "line 9"}]
+    assert await hand_over(broken) == ["line 9", "row 2", "row 3"]
+    assert await hand_over(broken) == ["line 9", "row 2", "row 3"]
+    assert await hand_over([rows[0], rows[1], {"prompt": ""}, {**rows[3], "place": "line 9"}]) == ["row 3"]
+    assert await hand_over([rows[0], rows[1], rows[2], rows[3]]) == []
+
+
+async def test_another_list_of_the_batch_mends_no_row_that_only_has_the_same_number(
+    fleet: Fleet, options: dict[str, Any]
+) -> None:
+    await fleet.submit_many([*asks(3), {"prompt": ""}], batch="takes", **options)
+    await fleet.submit_many(asks(4, seed=2), batch="takes", **options)
+    assert [place for place, _ in await fleet.broken("takes")] == ["row 4"]
+
+
 async def test_a_slow_stream_is_handed_over_while_it_goes_on(
     fleet: Fleet, fleet_url: str, options: dict[str, Any]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_nebula_video.cli.sources.folders import Tally
@@ -32,10 +32,6 @@ class Feed:
         self.read = 0
         """Rows so far, broken ones included."""
         self.tally = Tally()
-        self.broken_before: Collection[str] = ()
-        """Where rows stood that were broken in an earlier run."""
-        self.mended: set[str] = set()
-        """Where of these a row stands now that could be read."""
         self._stopped = threading.Event()
         rows = iterate_sources(sources, columns=(*COLUMNS, TAG), stdin_format=stdin_format, tally=self.tally)
         # A name that was mistyped is told before a batch is made.
@@ -53,8 +49,6 @@ class Feed:
             if isinstance(row, BrokenRow):
                 yield BrokenItem(row.where, row.reason)
                 continue
-            if row.where in self.broken_before:
-                self.mended.add(row.where)
             yield _item(row)
 
 

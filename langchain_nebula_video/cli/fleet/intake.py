@@ -63,7 +63,6 @@ class Intake:
         self._limits = {name: value for name, value in limits.items() if value is not None}
         found = do(fleet.status(errors=0))
         self._before = next((each for each in found.batches if each.name == batch), None)
-        self._began = found.at
         self._progress = Progress(output, feed)
         self.interruption: NebulaVideoError | None = None
         """What Ctrl-C amounted to."""
@@ -112,8 +111,6 @@ class Intake:
         do(self._submit((), paused=reason if held else False))  # nothing of the batch is touched if it is another
         if held and self._was_running:
             do(self._fleet.pause(self._batch, reason))
-        if self._before is not None and self._before.broken:
-            self._feed.broken_before = {place for place, _ in do(self._fleet.broken(self._batch))}
         try:
             added: Added = self._read(
                 self._submit(self._feed, paused=reason if held else False, told=self._progress.note)
@@ -125,8 +122,6 @@ class Intake:
             what, money, hint = self._leave(held=held)
             self.interruption = NebulaVideoError(f"Interrupted. {what}", money=money, hint=hint)
             raise
-        if self._feed.mended:
-            do(self._fleet.drop_mended(self._batch, self._feed.mended, self._began))
         self._tell_broken(added)
         new = f"{added.added:,} new" if added.added else "no new video"
         present = (
