@@ -22,6 +22,7 @@ __all__ = [
     "find_account",
     "find_batch",
     "forget",
+    "forget_empty",
     "move_to_account",
     "pause",
     "resume",
@@ -82,6 +83,8 @@ _FORGET = (
     "DELETE FROM nebula_fleet_broken WHERE batch_id = %s",
     "DELETE FROM nebula_fleet_counts WHERE batch_id = %s",
 )
+_LOCK = "SELECT FROM nebula_fleet_batches WHERE id = %s FOR UPDATE"  # who adds rows changes its size
+_SIZE = "SELECT coalesce(sum(items), 0) FROM nebula_fleet_counts WHERE batch_id = %s"
 _UNPRICED = (
     "SELECT FROM nebula_fleet_items WHERE batch_id = %s AND state = 'waiting' AND NOT reserved AND usd = 0 LIMIT 1"
 )
@@ -217,6 +220,19 @@ def forget(connection: Connection, name: str) -> int:
         for statement in _FORGET:
             connection.execute(statement, [batch_id])
     return deleted
+
+
+def forget_empty(connection: Connection, name: str) -> bool:
+    """Delete a batch if it has no items; whether it had none. A list that is being added to it keeps it."""
+    batch_id = find_batch(connection, name)
+    with connection.transaction():
+        connection.execute(_LOCK, [batch_id])
+        row = connection.execute(_SIZE, [batch_id]).fetchone()
+        if row and row[0]:
+            return False
+        for statement in _FORGET:
+            connection.execute(statement, [batch_id])
+    return True
 
 
 def change_batch(

@@ -336,6 +336,10 @@ class Fleet:
         """
         return await self._do(control.forget, batch)
 
+    async def forget_empty(self, batch: str) -> bool:
+        """Delete a batch with its broken rows if it has no items; whether it had none."""
+        return await self._do(control.forget_empty, batch)
+
     async def change_batch(
         self,
         batch: str,

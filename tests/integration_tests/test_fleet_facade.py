@@ -366,6 +366,15 @@ async def test_a_batch_is_steered(fleet: Fleet, fleet_url: str, options: dict[st
         await fleet.pause("takes")
 
 
+async def test_a_batch_is_forgotten_as_empty_only_if_it_is(fleet: Fleet, options: dict[str, Any]) -> None:
+    await fleet.submit_many(asks(1), batch="takes", paused=True, **options)
+    assert await fleet.forget_empty("takes") is False
+    await fleet.submit_many([{"image": 7}], batch="odd", **options)
+    assert len(await fleet.broken("odd")) == 1
+    assert await fleet.forget_empty("odd") is True
+    assert [each.name for each in (await fleet.status()).batches] == ["takes"]
+
+
 async def test_an_account_is_steered_and_another_key_pays_on(
     fleet: Fleet, fleet_url: str, options: dict[str, Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

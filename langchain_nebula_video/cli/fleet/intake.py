@@ -130,13 +130,12 @@ class Intake:
         broken = f", {count_all(added.broken, 'broken row')}" if added.broken else ""
         self._output.print_message(f"{self._batch}: {new}{present}{broken}.")
         self._tell_canceled(added)
-        now = find_batch(self._fleet, self._batch)
-        if self.is_new and not now.size and added.broken == len(added.first_broken):  # status lists more of these
-            do(self._fleet.forget(self._batch))
+        all_told = added.broken == len(added.first_broken)  # otherwise status lists the rest
+        if self.is_new and not added.added and all_told and do(self._fleet.forget_empty(self._batch)):
             self._output.print_message(f"There is no video for a batch {self._batch!r}, so none was made.")
             self._print_result(added, None)
             return Exit.FAILURE if added.broken else Exit.OK
-        agreed = self._settle(added, now)
+        agreed = self._settle(added, find_batch(self._fleet, self._batch))
         self._print_result(added, find_batch(self._fleet, self._batch))
         return Exit.OK if agreed and not added.broken else Exit.FAILURE
 
