@@ -27,6 +27,8 @@ from langchain_nebula_video.transport.pace import Pace, pace_of
 __all__ = ["Context", "newly_succeeded"]
 
 logger = logging.getLogger("langchain_nebula_video")
+refusals = logging.getLogger("langchain_nebula_video.refusals")
+"""One for each refused request: whoever has thousands under way shows some of them only."""
 
 _REPLY_SECONDS = 30.0
 _TURN_SECONDS = 1.0
@@ -97,6 +99,9 @@ class Context:
         except RateLimitError as error:
             if pace is not None:
                 pace.refuse(self.runtime.now(), error.retry_after)
+            refusals.info(
+                "%s refuses requests for a while, and is asked again: %s", self.gateway.title, printable(error.what)
+            )
             raise
         if pace is not None:
             pace.accept(self.runtime.now())

@@ -227,6 +227,19 @@ def test_a_worker_without_a_key_names_the_variable_and_waits(
     assert counts(fleet_url) == {ItemState.WAITING: 10}
 
 
+def test_a_worker_s_log_tells_that_the_gateway_refuses_for_a_while_but_not_for_each_video(
+    tmp_path: Path, env: dict[str, str], nebula: Callable[..., Any], fleet_url: str, emulator: Emulator
+) -> None:
+    emulator.faults.add("submit", "status", code=429, times=4)
+    nebula("enqueue", *lists(tmp_path)[1:2], "--batch", "night", *QUICK, "--yes")
+    with worker(tmp_path, env, "--concurrency", "10") as process:
+        until(lambda: counts(fleet_url) == {ItemState.DONE: 10}, "the end")
+        log = drained(process)
+    told = [line for line in log.splitlines() if "refuses requests for a while, and is asked again" in line]
+    assert told
+    assert len(told) < 4, log
+
+
 def test_a_worker_with_the_key_of_another_account_names_both(
     tmp_path: Path, env: dict[str, str], nebula: Callable[..., Any], fleet_url: str
 ) -> None:

@@ -20,6 +20,10 @@ __all__ = ["worker"]
 _FLEET = "langchain_nebula_video.fleet"
 """The logger of what a worker does. What it does for each single video is told by the one above."""
 
+_REFUSALS = "langchain_nebula_video.refusals"
+_REFUSAL_SECONDS = 10.0
+"""Between two lines about refusals, such as 429."""
+
 _Concurrency = Annotated[
     int, typer.Option("--concurrency", min=1, max=100_000, help="How many videos at once; each takes some 40 kB.")
 ]
@@ -79,6 +83,20 @@ class _Lines(logging.Formatter):
         return sanitize(super().format(record))
 
 
+class _Seldom(logging.Filter):
+    """Lets one record pass in a while: a gateway that refuses does so to all videos under way."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds, self._last = seconds, float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        passes = record.created - self._last >= self._seconds
+        if passes:
+            self._last = record.created
+        return passes
+
+
 def _log(*, verbose: bool) -> logging.Logger:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -87,6 +105,9 @@ def _log(*, verbose: bool) -> logging.Logger:
     logger.setLevel(logging.INFO)
     # The fleet's own logger tells once that the database is away; the pool of connections tells each attempt.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    refusals = logging.getLogger(_REFUSALS)
+    refusals.setLevel(logging.INFO)
+    refusals.addFilter(_Seldom(_REFUSAL_SECONDS))
     if verbose:
         logging.getLogger("langchain_nebula_video").setLevel(logging.INFO)
     return logger
