@@ -10,7 +10,7 @@ from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.options import account_mark
 from langchain_nebula_video.lifecycle import account as accounts
 
-__all__ = ["has_key", "no_key_note"]
+__all__ = ["has_key", "marks_here", "no_key_note"]
 
 _MOST_MARKS = 5
 
@@ -20,7 +20,7 @@ def has_key(mark: str, gateway: str, url: str, *, allow_http: bool) -> bool:
     return _own_mark(gateway, url, allow_http=allow_http) == mark
 
 
-def _own_mark(gateway: str, url: str, *, allow_http: bool) -> str | None:
+def _own_mark(gateway: str, url: str | None, *, allow_http: bool) -> str | None:
     """Return the mark of the account at an address whose key is here; `None`: no key of the gateway is."""
     row = GATEWAYS.get(gateway)
     try:
@@ -30,6 +30,11 @@ def _own_mark(gateway: str, url: str, *, allow_http: bool) -> str | None:
         return account_mark(gateway, accounts.resolve_base_url(row, url, allow_http=allow_http), key)
     except InvalidRequestError:  # a key or an address that this version cannot use
         return None
+
+
+def marks_here() -> set[str]:
+    """Return the accounts at this environment's addresses whose keys are here. The fleet may not have them yet."""
+    return {mark for name in GATEWAYS if (mark := _own_mark(name, None, allow_http=False))}
 
 
 def no_key_note(found: Sequence[tuple[str, str, str, bool]]) -> str:

@@ -141,7 +141,7 @@ class WorkerStatus:
     pid: int
     version: str
     accounts: tuple[str, ...]
-    """The accounts whose keys it has."""
+    """The accounts whose keys it has, also those at its own addresses that no batch has used yet."""
     concurrency: int
     running: int
     finished: int

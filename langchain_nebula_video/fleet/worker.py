@@ -32,7 +32,7 @@ from langchain_nebula_video.fleet.engine import Engine
 from langchain_nebula_video.fleet.items import Batch, Claim, Items
 from langchain_nebula_video.fleet.jobs import queue_name
 from langchain_nebula_video.fleet.keeper import Keeper, Timing, WorkerState
-from langchain_nebula_video.fleet.keys import has_key, no_key_note
+from langchain_nebula_video.fleet.keys import has_key, marks_here, no_key_note
 from langchain_nebula_video.fleet.options import check_worker_options
 from langchain_nebula_video.fleet.rows import has_local_images, open_images, stored_digests
 from langchain_nebula_video.fleet.schema import check_schema
@@ -292,7 +292,7 @@ class FleetWorker:
     def _note_accounts(self, found: list[tuple[str, str, str, bool]]) -> None:
         """Find out which accounts' keys are here."""
         own = [(mark, gateway) for mark, gateway, url, allow in found if has_key(mark, gateway, url, allow_http=allow)]
-        self._state.accounts = [mark for mark, _ in own]
+        self._state.accounts = sorted({mark for mark, _ in own} | marks_here())
         queues = tuple(queue_name(self._fleet, mark) for mark, _ in own)
         self._state.note = None if own or not found else no_key_note(found)
         if self._state.note:

@@ -255,6 +255,18 @@ def test_a_worker_with_the_key_of_another_account_names_both(
     assert note.endswith(f"set NEBULA_API_KEY to that of {wanted} (it has that of {other})")
 
 
+def test_a_worker_is_counted_for_the_first_list_of_its_account(
+    tmp_path: Path, env: dict[str, str], nebula: Callable[..., Any], fleet_url: str
+) -> None:
+    with worker(tmp_path, env) as process:
+        until(lambda: query(fleet_url, "SELECT 1 FROM nebula_fleet_workers WHERE accounts <> '{}'"), "its accounts")
+        assert query(fleet_url, "SELECT 1 FROM nebula_fleet_accounts") == []
+        command = ["enqueue", *lists(tmp_path)[1:2], "--batch", "night", *QUICK, "--not-before", "2100-01-01T00:00Z"]
+        done = nebula(*command, "--yes")
+        assert "1 worker can make them." in done.stderr, done.stderr
+        drained(process)
+
+
 def test_a_worker_whose_database_is_away_says_it_at_once_and_ends_when_it_is_asked_to(
     tmp_path: Path, env: dict[str, str]
 ) -> None:
