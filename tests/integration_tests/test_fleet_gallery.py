@@ -103,6 +103,8 @@ def test_batches_are_shown_with_counts_and_money_and_what_needs_a_person_first(a
         assert words in page
     names = [part.partition(">")[2].partition("<")[0] for part in page.split('#tasks"')[1:]]
     assert names[1:] == ["canceled", "made"], "the paused one is first"
+    assert '<span class="badge">ended</span>' in page, "the word of the status"
+    assert page.index("Videos a minute") < page.index("What needs a person</h2>"), "many errors hide no figures"
     assert "<img src=x" not in page
 
 
