@@ -57,6 +57,10 @@ _MODULES = {
     "WorkerStatus": "status",
 }
 _HINT = 'A fleet needs its extra: pip install "langchain-nebula-video[fleet]"'
+_NO_LIBPQ = (
+    "A fleet needs libpq, PostgreSQL's client library, which was not found. Install it (apt-get install libpq5, "
+    'brew install libpq), or run: pip install "psycopg[binary]"'
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -70,4 +74,6 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         if (error.name or "").startswith("langchain_nebula_video"):
             raise
-        raise ImportError(f"{_HINT} ({error.name} is missing).", name=error.name) from None
+        # psycopg names no module if it finds none of its three ways to libpq.
+        told = _NO_LIBPQ if error.name is None else f"{_HINT} ({error.name} is missing)."
+        raise ImportError(told, name=error.name) from None

@@ -35,6 +35,7 @@ SMOKE = {
     "web": "import langchain_nebula_video.web; import jinja2, starlette, multipart",
     "journal": "from langchain_nebula_video import SqlJournal; assert not SqlJournal('sqlite:///j.db').entries()",
     "postgres": "import sqlalchemy, importlib.metadata as m; m.version('psycopg')",  # psycopg needs the system's libpq
+    "fleet": "import importlib.metadata as m; m.version('psycopg-pool'), m.version('procrastinate')",  # libpq, likewise
     "storage": "import fsspec; fsspec.filesystem('memory')",
     "fast": "import aiohttp; from langchain_nebula_video.transport import fast",
     "images": "import PIL.Image, pillow_heif",

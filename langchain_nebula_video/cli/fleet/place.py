@@ -16,11 +16,10 @@ from langchain_nebula_video.errors import InvalidRequestError
 if TYPE_CHECKING:
     from langchain_nebula_video.fleet import BatchStatus, Fleet
 
-__all__ = ["EXTRA", "BatchName", "DatabaseUrl", "database_url", "do", "find_batch", "open_fleet"]
+__all__ = ["BatchName", "DatabaseUrl", "database_url", "do", "find_batch", "open_fleet"]
 
 T = TypeVar("T")
 
-EXTRA = 'pip install "langchain-nebula-video[fleet]"'
 _FORM = "postgresql://user:password@host/database"
 
 DatabaseUrl = Annotated[
@@ -69,7 +68,7 @@ def open_fleet(output: Output, given: str | None) -> "Fleet":
     try:
         from langchain_nebula_video.fleet import Fleet  # noqa: PLC0415 an extra
     except ImportError as error:
-        raise InvalidRequestError(f"A fleet needs its extra: {error.name} is missing.", hint=EXTRA) from None
+        raise InvalidRequestError(str(error), hint="") from None
     return Fleet(url)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from langchain_nebula_video.cli import options as opt
-from langchain_nebula_video.cli.fleet.place import EXTRA, DatabaseUrl, database_url
+from langchain_nebula_video.cli.fleet.place import DatabaseUrl, database_url
 from langchain_nebula_video.cli.output import Output, sanitize
 from langchain_nebula_video.errors import InvalidRequestError
 from langchain_nebula_video.fleet.words import count_all
@@ -67,7 +67,7 @@ def worker(
         try:
             from langchain_nebula_video.fleet import FleetWorker  # noqa: PLC0415 an extra
         except ImportError as error:
-            raise InvalidRequestError(f"A fleet needs its extra: {error.name} is missing.", hint=EXTRA) from None
+            raise InvalidRequestError(str(error), hint="") from None
         fleet_worker = FleetWorker(url, concurrency=concurrency, grace=grace, budget=budget)
         log = _log(verbose=verbose)
         asyncio.run(fleet_worker.run(signals=True))
