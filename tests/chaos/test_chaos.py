@@ -35,7 +35,8 @@ def test_killed_and_faulted_processes_neither_pay_twice_nor_lose_a_video(tmp_pat
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["kills"] >= 1  # a fast machine is done before the fifth
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 60, str(figures)
+    # Each of five kills may leave four submits in doubt, five answers are lost, and the budget is for 77.
+    assert figures.states["succeeded"] >= 50, str(figures)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "async"])
@@ -112,7 +113,7 @@ def test_they_share_a_postgresql_at_repeatable_read_that_crashes_in_between(fold
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 28, str(figures)
+    assert figures.states["succeeded"] >= 20, str(figures)
 
 
 def test_a_rush_on_a_postgresql_at_repeatable_read_stays_within_the_budget(folder: Path) -> None:
@@ -131,7 +132,7 @@ def test_they_share_a_postgresql_behind_pgbouncer_that_crashes_in_between(folder
     assert figures.zeros == ZEROS, str(figures)
     assert figures.disturbances["server_crashes"] >= 1
     assert figures.peak_submits <= 4
-    assert figures.states["succeeded"] >= 28, str(figures)
+    assert figures.states["succeeded"] >= 20, str(figures)
 
 
 def test_a_rush_on_a_postgresql_behind_pgbouncer_stays_within_the_budget(folder: Path) -> None:
@@ -149,7 +150,7 @@ def test_a_fleet_whose_workers_and_database_fail_neither_pays_twice_nor_loses_an
     assert figures.faults == {}, str(figures)
     assert figures.events["kills"] >= 1
     assert figures.events["crashes of PostgreSQL"] == 1
-    assert figures.states["done"] >= 20, str(figures)
+    assert figures.states["done"] >= 12, str(figures)  # each kill may leave four submits in doubt
 
 
 def test_a_fleet_on_several_machines_takes_up_what_a_killed_one_had(folder: Path) -> None:
