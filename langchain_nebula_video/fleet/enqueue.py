@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -45,6 +47,7 @@ _LONGEST_PLACE = 500
 EXAMPLES = 10
 """Broken rows that are told one by one."""
 
+_TURN_SECONDS = 0.0001
 _SEPARATOR = "\x1f"
 """Between the values of a column. JSON has no control characters, nor has a key that was checked."""
 
@@ -214,7 +217,7 @@ def add_items(
     told = Added(name)
     source = iter(rows)
     add = _Adding(connection, batch_id, told).add
-    with ThreadPoolExecutor(1, "nebula-fleet-enqueue") as other:
+    with ThreadPoolExecutor(1, "nebula-fleet-enqueue") as other, _quick_turns():
         chunk = next_chunk(source)
         while chunk:
             adding = other.submit(add, chunk)
@@ -224,6 +227,20 @@ def add_items(
                 adding.result()
             on_progress(told)
     return told
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let threads take turns more often: whoever sends some megabytes needs the interpreter for each piece of them.
+
+    With Python's own 5 ms, the database waits for the next piece for a fifth of the time.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _Adding:
