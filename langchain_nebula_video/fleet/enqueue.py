@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -217,7 +217,7 @@ def add_items(
     told = Added(name)
     source = iter(rows)
     add = _Adding(connection, batch_id, told).add
-    with ThreadPoolExecutor(1, "nebula-fleet-enqueue") as other, _quick_turns():
+    with ThreadPoolExecutor(1, "nebula-fleet-enqueue") as other, _quick_turns:
         chunk = next_chunk(source)
         while chunk:
             adding = other.submit(add, chunk)
@@ -229,18 +229,33 @@ def add_items(
     return told
 
 
-@contextmanager
-def _quick_turns() -> Iterator[None]:
-    """Let threads take turns more often: whoever sends some megabytes needs the interpreter for each piece of them.
+class _QuickTurns:
+    """Lets threads take turns more often: whoever sends some megabytes needs the interpreter for each piece of them.
 
-    With Python's own 5 ms, the database waits for the next piece for a fifth of the time.
+    With Python's own 5 ms, the database waits for the next piece for a fifth of the time. The interval is that of the
+    process, so the last of several lists restores it.
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, _TURN_SECONDS))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lists = 0
+        self._usual = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._lists:
+                self._usual = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._usual, _TURN_SECONDS))
+            self._lists += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._lists -= 1
+            if not self._lists:
+                sys.setswitchinterval(self._usual)
+
+
+_quick_turns = _QuickTurns()
 
 
 class _Adding:

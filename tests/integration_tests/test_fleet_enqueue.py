@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -127,3 +129,26 @@ async def test_the_next_rows_are_read_while_the_database_has_not_answered(
         told = await fleet.submit_many(rows(), batch="takes", **fleet_options)
     assert read_on.is_set()
     assert told.added == _CHUNK
+
+
+async def test_lists_that_are_handed_over_at_once_leave_the_process_as_it_was(
+    fleet: Fleet, fleet_options: dict[str, Any]
+) -> None:
+    usual = sys.getswitchinterval()
+    ended = threading.Event()
+
+    def lasting() -> Iterator[dict[str, Any]]:
+        yield from asks(2)
+        assert ended.wait(30)
+
+    def brief() -> Iterator[dict[str, Any]]:
+        yield from asks(2, prompt="The dog barks")
+
+    longer = asyncio.create_task(fleet.submit_many(lasting(), batch="longer", **fleet_options))
+    while sys.getswitchinterval() == usual:  # noqa: ASYNC110 the interval tells nobody that it changes
+        await asyncio.sleep(0.01)
+    await fleet.submit_many(brief(), batch="brief", **fleet_options)
+    assert sys.getswitchinterval() < usual
+    ended.set()
+    await longer
+    assert sys.getswitchinterval() == usual
